@@ -122,7 +122,8 @@ func drillFullDisk(t *testing.T) string {
 	empty()
 	again := d.first(http.StatusAccepted, time.Now())
 	ready := d.isReady(d.any())
-	return fmt.Sprintf("503 after %s (%s), not ready with the cause after %s; 202 again %s after space, ready %s later; %s",
+	return fmt.Sprintf(
+		"503 after %s (%s), not ready with the cause after %s; 202 again %s after space, ready %s later; %s",
 		seconds(refused), during30, seconds(named), seconds(again), seconds(ready), d.settle("full disk"))
 }
 
@@ -158,7 +159,8 @@ func drillFullWAL(t *testing.T) string {
 	}
 	d.db.lead(u.Host)
 	again := d.first(http.StatusAccepted, time.Now())
-	return fmt.Sprintf("503 after %s, not ready with the cause after %s; 202 again %s after the start; %.1f log lines a second and replica; %s",
+	return fmt.Sprintf(
+		"503 after %s, not ready with the cause after %s; 202 again %s after the start; %.1f log lines a second and replica; %s",
 		seconds(refused), seconds(named), seconds(again), lines, d.settle("full WAL"))
 }
 
@@ -249,14 +251,18 @@ func drillLockedRow(t *testing.T) string {
 		u := d.sim.State().UsersNamed("held")
 		return len(u) == 1 && len(u[0].GroupIDs) == 1 && u[0].GroupIDs[0] == "b-1"
 	})
-	return fmt.Sprintf("%d arrivals booked meanwhile had a key after %s at most; %s; the held stay follows %s after the lock; %s",
+	return fmt.Sprintf(
+		"%d arrivals booked meanwhile had a key after %s at most; %s; the held stay follows %s after the lock; %s",
 		arrivals, seconds(slowest), named, seconds(time.Since(freed)), d.settle("locked row"))
 }
 
 // drillConnections takes every connection that is free, and each that becomes free: a pool gives its own back now and
 // then, and the third replica, which asks for a place for half a minute, would get that one and be ready.
 func drillConnections(t *testing.T) string {
-	server, err := localpg.Start(context.Background(), localpg.Options{Dir: drillDir(t), Settings: []string{"max_connections=50"}})
+	server, err := localpg.Start(context.Background(), localpg.Options{
+		Dir:      drillDir(t),
+		Settings: []string{"max_connections=50"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +277,8 @@ func drillConnections(t *testing.T) string {
 	outcome := fmt.Sprintf("a third replica ends after %s with the cause", seconds(took))
 	select {
 	case <-third.done:
-		if last := lastLine(third.log.String()); !strings.Contains(last, "too many clients") && !strings.Contains(last, "remaining connection slots") {
+		if last := lastLine(third.log.String()); !strings.Contains(last, "too many clients") &&
+			!strings.Contains(last, "remaining connection slots") {
 			t.Errorf("the third replica doesn't name the cause: %s", last)
 		}
 	default: // it was faster than the hog
@@ -349,13 +356,16 @@ func drillReadOnly(t *testing.T) string {
 	d := newDrill(t, dsn, 2)
 	admin := openSession(t, dsn)
 	began := time.Now()
-	admin.do(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, endOthers)
+	admin.do(
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, endOthers)
 	refused := d.first(http.StatusServiceUnavailable, began)
 	named := refused + d.notReady(d.any(), store.CauseReadOnly)
 	during(20 * time.Second)
-	admin.do(`SET default_transaction_read_only = off`, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`, endOthers)
+	admin.do(`SET default_transaction_read_only = off`,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`, endOthers)
 	again := d.first(http.StatusAccepted, time.Now())
-	return fmt.Sprintf("503 after %s, not ready with the cause after %s; 202 again %s after the end; %s", seconds(refused), seconds(named), seconds(again), d.settle("read-only"))
+	return fmt.Sprintf("503 after %s, not ready with the cause after %s; 202 again %s after the end; %s",
+		seconds(refused), seconds(named), seconds(again), d.settle("read-only"))
 }
 
 func drillSilent(t *testing.T) string {
@@ -366,7 +376,8 @@ func drillSilent(t *testing.T) string {
 	during(20*time.Second - min(time.Since(began), 20*time.Second))
 	d.db.set(whole)
 	again := d.first(http.StatusAccepted, time.Now())
-	return fmt.Sprintf("not ready with the cause after %s; 202 again %s after the end; %s", seconds(named), seconds(again), d.settle("silent"))
+	return fmt.Sprintf("not ready with the cause after %s; 202 again %s after the end; %s", seconds(named),
+		seconds(again), d.settle("silent"))
 }
 
 func drillClock(t *testing.T) string {
@@ -385,7 +396,8 @@ func drillClock(t *testing.T) string {
 		}
 		got := d.since(began)
 		shiftClock(t, dsn, "0 s")
-		parts = append(parts, fmt.Sprintf("%s: not ready with the cause after %s, no sweep, %s; ready %s after it is right",
+		parts = append(parts, fmt.Sprintf(
+			"%s: not ready with the cause after %s, no sweep, %s; ready %s after it is right",
 			off, seconds(named), got, seconds(d.isReady(d.any()))))
 	}
 	return strings.Join(append(parts, d.settle("clock")), "; ")
@@ -421,13 +433,16 @@ func drillSoak(t *testing.T) string {
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	var connections, dead int
-	if err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()),
+	if err := conn.QueryRow(t.Context(),
+		`SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()),
 		(SELECT max(n_dead_tup) FROM pg_stat_user_tables)`).Scan(&connections, &dead); err != nil {
 		t.Fatal(err)
 	}
 	if most["go_goroutines"] > 1000 || most["process_open_fds"] > 500 {
 		t.Errorf("it grows: %v", most)
 	}
-	return fmt.Sprintf("%s: %s; at most %.0f MB of memory, %.0f goroutines, %.0f open files; %d connections; %.1f log records per event; at most %d dead rows in a table; %s",
-		last, got, most["process_resident_memory_bytes"]/1e6, most["go_goroutines"], most["process_open_fds"], connections, perEvent, dead, d.settle("soak"))
+	return fmt.Sprintf(
+		"%s: %s; at most %.0f MB of memory, %.0f goroutines, %.0f open files; %d connections; %.1f log records per event; at most %d dead rows in a table; %s",
+		last, got, most["process_resident_memory_bytes"]/1e6, most["go_goroutines"], most["process_open_fds"],
+		connections, perEvent, dead, d.settle("soak"))
 }

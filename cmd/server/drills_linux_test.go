@@ -21,35 +21,80 @@ import (
 	"github.com/staykey/staykey/tools/drill"
 )
 
-// Drills repeat what an operator fears, with the real program under a small load on loopback, one after another. Unlike tests they measure: what
-// they wait for is real time. Each fails if an acknowledged event is lost, a key is made twice, or anything is wrong at Seam in the end, and if a
-// promise of docs/reliability.md is missed by far. make drills prints what they measured.
+// Drills repeat what an operator fears, with the real program under a small load on loopback, one after another. Unlike
+// tests they measure: what they wait for is real time. Each fails if an acknowledged event is lost, a key is made
+// twice, or anything is wrong at Seam in the end, and if a promise of docs/reliability.md is missed by far. make drills
+// prints what they measured.
 
 // drills are all of them, in the order of the table. before is what the same drill measured at d4a087a.
 var drills = []struct {
 	name, what, before string
 	run                func(*testing.T) string
 }{
-	{"full disk", "The disk of Postgres' data is full for 30 s", "503 for all, ready all the time, no cause; 202 again 0.03 s after space; 0 lost", drillFullDisk},
-	{"full WAL", "The disk of Postgres' WAL is full: Postgres ends, and is started 20 s later", "503, not ready; 202 again 0.4 s after the start; 310 log lines a second", drillFullWAL},
-	{"slow", "Postgres answers 300 ms later, for 30 s", "202 for all, p50 0.8 s, p95 2.0 s; readiness takes 2.0 s of its 2 s", drillSlow},
-	{"locked tables", "ACCESS EXCLUSIVE for 30 s on reservations, mobile_keys, events, acs_users", "events: 503 and ready; acs_users: webhooks up to 5.9 s, all connections in use, one failed probe", drillLockedTables},
-	{"locked row", "A forgotten transaction holds one reservation for 60 s", "all hotels wait: 14 other stays after 52 s, a new arrival not even in REST after 25 s", drillLockedRow},
-	{"connections", "All connections of Postgres are in use", "202 for all; a third replica ends after 32.6 s with the cause", drillConnections},
+	{
+		"full disk", "The disk of Postgres' data is full for 30 s",
+		"503 for all, ready all the time, no cause; 202 again 0.03 s after space; 0 lost", drillFullDisk,
+	},
+	{
+		"full WAL", "The disk of Postgres' WAL is full: Postgres ends, and is started 20 s later",
+		"503, not ready; 202 again 0.4 s after the start; 310 log lines a second", drillFullWAL,
+	},
+	{
+		"slow", "Postgres answers 300 ms later, for 30 s",
+		"202 for all, p50 0.8 s, p95 2.0 s; readiness takes 2.0 s of its 2 s", drillSlow,
+	},
+	{
+		"locked tables", "ACCESS EXCLUSIVE for 30 s on reservations, mobile_keys, events, acs_users",
+		"events: 503 and ready; acs_users: webhooks up to 5.9 s, all connections in use, one failed probe",
+		drillLockedTables,
+	},
+	{
+		"locked row", "A forgotten transaction holds one reservation for 60 s",
+		"all hotels wait: 14 other stays after 52 s, a new arrival not even in REST after 25 s", drillLockedRow,
+	},
+	{
+		"connections", "All connections of Postgres are in use",
+		"202 for all; a third replica ends after 32.6 s with the cause", drillConnections,
+	},
 	{"read-only", "The database is read-only for 20 s", "503 for all, and ready", drillReadOnly},
 	{"silent", "The network to Postgres is silent for 20 s", "not measured", drillSilent},
-	{"upgrade", "A reader like pg_dump for 45 s; two new replicas migrate while two old ones run; then both, only the old ones, only new ones", "ends twice after 15.4 s and 17.1 s; the old ones: 43 × 503, p95 7.8 s; taken back: all 202", drillUpgrade},
-	{"killed migration", "A first start is killed at a random moment, 8 times", "5 of 5 next starts ready; each kill came before the first step", drillKilledMigration},
-	{"restore", "Back to a pg_dump of before 8 extensions and 8 bookings", "8 of 8 extensions taken back before the PMS repeats them", drillRestore},
-	{"policies", "Three replicas with three configurations", "2 to 4 writes at Seam per 10 s, for as long as they differ", drillPolicies},
-	{"clock", "The database's clock is 2 h fast, 2 h slow, 3 min fast", "401 for all webhooks, ready; a false alert at 3 min; sweeps by the wrong clock", drillClock},
+	{
+		"upgrade",
+		"A reader like pg_dump for 45 s; two new replicas migrate while two old ones run; then both, only the old ones, only new ones", "ends twice after 15.4 s and 17.1 s; the old ones: 43 × 503, p95 7.8 s; taken back: all 202", drillUpgrade,
+	},
+	{
+		"killed migration", "A first start is killed at a random moment, 8 times",
+		"5 of 5 next starts ready; each kill came before the first step", drillKilledMigration,
+	},
+	{
+		"restore", "Back to a pg_dump of before 8 extensions and 8 bookings",
+		"8 of 8 extensions taken back before the PMS repeats them", drillRestore,
+	},
+	{
+		"policies", "Three replicas with three configurations",
+		"2 to 4 writes at Seam per 10 s, for as long as they differ", drillPolicies,
+	},
+	{
+		"clock", "The database's clock is 2 h fast, 2 h slow, 3 min fast",
+		"401 for all webhooks, ready; a false alert at 3 min; sweeps by the wrong clock", drillClock,
+	},
 	{"switchover", "Patroni, 3 members, synchronous: switchover", "7.6 s, 0 lost", drillSwitchover},
 	{"killed primary", "Patroni: the primary is killed", "Patroni 18.7 s, staykey 19.6 s", drillKilledPrimary},
-	{"frozen primary", "Patroni: the primary, first in DATABASE_URL, is frozen", "Patroni 20.6 s, staykey 123.9 s", drillFrozenPrimary},
+	{
+		"frozen primary", "Patroni: the primary, first in DATABASE_URL, is frozen", "Patroni 20.6 s, staykey 123.9 s",
+		drillFrozenPrimary,
+	},
 	{"stops", "SIGTERM in turn, 10 times, under load", "median 2.8 s, at most 9.8 s", drillStops},
 	{"stop while locked", "SIGTERM while events is locked", "41.2 s", drillStopWhileLocked},
-	{"first starts", "Three first starts at once on an empty database, 3 times, one of each ended early", "all ready", drillFirstStarts},
-	{"soak", "A minute (STAYKEY_DRILL_SOAK) under load", "20 min at 3 a second: 98 MB, 98 goroutines, 50 open files, 20 connections, 732 dead rows", drillSoak},
+	{
+		"first starts", "Three first starts at once on an empty database, 3 times, one of each ended early",
+		"all ready",
+		drillFirstStarts,
+	},
+	{
+		"soak", "A minute (STAYKEY_DRILL_SOAK) under load",
+		"20 min at 3 a second: 98 MB, 98 goroutines, 50 open files, 20 connections, 732 dead rows", drillSoak,
+	},
 }
 
 // TestDrills runs them. They don't run at the same time: they measure.
@@ -147,7 +192,8 @@ func (list answers) String() string {
 		}
 	}
 	var parts []string
-	for _, status := range slices.SortedFunc(maps.Keys(count), func(a, b int) int { return cmp.Compare(count[b], count[a]) }) {
+	for _, status := range slices.SortedFunc(maps.Keys(count),
+		func(a, b int) int { return cmp.Compare(count[b], count[a]) }) {
 		name := fmt.Sprint(status)
 		if status == 0 {
 			name = "no answer"
@@ -156,7 +202,8 @@ func (list answers) String() string {
 	}
 	if len(took) > 0 {
 		slices.Sort(took)
-		parts = append(parts, fmt.Sprintf("p50 %s, p95 %s", seconds(took[len(took)/2]), seconds(took[len(took)*95/100])))
+		parts = append(parts, fmt.Sprintf("p50 %s, p95 %s", seconds(took[len(took)/2]),
+			seconds(took[len(took)*95/100])))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -187,7 +234,8 @@ func (d *drilled) notReady(p *process, causes ...string) time.Duration {
 	d.t.Helper()
 	began := time.Now()
 	waitUntil(d.t, "not ready: "+strings.Join(causes, " or "), func() bool {
-		return p.metric("staykey_ready") == "0" && slices.ContainsFunc(causes, func(c string) bool { return p.metric(`staykey_not_ready{cause="`+c+`"}`) == "1" })
+		return p.metric("staykey_ready") == "0" && slices.ContainsFunc(causes,
+			func(c string) bool { return p.metric(`staykey_not_ready{cause="`+c+`"}`) == "1" })
 	})
 	return time.Since(began)
 }

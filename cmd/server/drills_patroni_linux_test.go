@@ -39,7 +39,8 @@ type member struct {
 	cmd       *exec.Cmd
 }
 
-// newPatroni starts a cluster and returns when all members follow. It needs Debian's packages and, because they don't run as root, an account.
+// newPatroni starts a cluster and returns when all members follow. It needs Debian's packages and, because they don't
+// run as root, an account.
 func newPatroni(t *testing.T) *patroni {
 	t.Helper()
 	for _, program := range []string{"patroni", "etcd"} {
@@ -65,8 +66,10 @@ func newPatroni(t *testing.T) *patroni {
 		t.Fatal(err)
 	}
 	client, peer := freeAddress(t), freeAddress(t)
-	p.start("etcd", "--name=one", "--data-dir="+filepath.Join(p.dir, "etcd"), "--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
-		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=one=http://"+peer, "--unsafe-no-fsync")
+	p.start("etcd", "--name=one", "--data-dir="+filepath.Join(p.dir, "etcd"), "--listen-client-urls=http://"+client,
+		"--advertise-client-urls=http://"+client,
+		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer,
+		"--initial-cluster=one=http://"+peer, "--unsafe-no-fsync")
 	for i := range 3 {
 		m := &member{name: fmt.Sprintf("member%d", i), api: freeAddress(t)}
 		address := freeAddress(t)
@@ -209,7 +212,8 @@ func (p *patroni) dsn() string {
 			hosts = append(hosts, fmt.Sprintf("127.0.0.1:%d", m.port))
 		}
 	}
-	return "postgres://staykey:drill@" + strings.Join(hosts, ",") + "/postgres?sslmode=disable&target_session_attrs=read-write"
+	return "postgres://staykey:drill@" + strings.Join(hosts, ",") +
+		"/postgres?sslmode=disable&target_session_attrs=read-write"
 }
 
 // postmaster is the process of a member's Postgres.
@@ -236,7 +240,8 @@ func (p *patroni) signal(m *member, s syscall.Signal) {
 func failover(t *testing.T, rig string, strike func(*patroni, *member)) string {
 	p := newPatroni(t)
 	leader := p.leader()
-	d := newDrill(t, fmt.Sprintf("postgres://staykey:drill@127.0.0.1:%d/postgres?sslmode=disable", leader.port), 2, "DATABASE_URL="+p.dsn())
+	d := newDrill(t, fmt.Sprintf("postgres://staykey:drill@127.0.0.1:%d/postgres?sslmode=disable", leader.port), 2,
+		"DATABASE_URL="+p.dsn())
 	began := time.Now()
 	strike(p, leader)
 	promoted := make(chan time.Duration, 1)

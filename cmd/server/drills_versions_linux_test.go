@@ -47,7 +47,8 @@ func drillUpgrade(t *testing.T) string {
 	r.furnish()
 	d := underLoad(r)
 	reader := openSession(t, dsn)
-	reader.do(`BEGIN`, `LOCK TABLE events, mobile_keys, reservations, acs_users, listings, timeline IN ACCESS SHARE MODE`)
+	reader.do(`BEGIN`,
+		`LOCK TABLE events, mobile_keys, reservations, acs_users, listings, timeline IN ACCESS SHARE MODE`)
 	began := time.Now()
 	ready := launchSome(t, 2, d.env)
 	during(45 * time.Second)
@@ -69,10 +70,12 @@ func drillUpgrade(t *testing.T) string {
 	back := d.since(alone)
 	d.inTurn(olds, launchSome(t, 2, d.env)())
 	all := slices.Concat(beside, mixed, back)
-	if n := all.count(http.StatusServiceUnavailable); n > len(all)/20 { // a busy machine may miss a commit's deadline now and then
+	// a busy machine may miss a commit's deadline now and then
+	if n := all.count(http.StatusServiceUnavailable); n > len(all)/20 {
 		t.Errorf("%d of %d webhooks were refused", n, len(all))
 	}
-	return fmt.Sprintf("the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old next to new: %s; only the old ones again: %s; %s",
+	return fmt.Sprintf(
+		"the old ones meanwhile: %s; the new ones are ready %s after the reader's end; old next to new: %s; only the old ones again: %s; %s",
 		beside, seconds(migrated), mixed, back, d.settle("upgrade"))
 }
 
@@ -123,7 +126,8 @@ func drillKilledMigration(t *testing.T) string {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		p.ended("a replica to stop")
 	}
-	return fmt.Sprintf("%d of %d next starts ready after %s at most, no unfinished index; killed within %s, at schema %v",
+	return fmt.Sprintf(
+		"%d of %d next starts ready after %s at most, no unfinished index; killed within %s, at schema %v",
 		kills, kills, seconds(slowest), seconds(whole), versions)
 }
 
@@ -135,7 +139,8 @@ func migratedTo(t *testing.T, dsn string) (version int64) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	_ = conn.QueryRow(context.Background(), `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&version) // there may be no table yet
+	// there may be no table yet
+	_ = conn.QueryRow(context.Background(), `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&version)
 	return version
 }
 
@@ -148,7 +153,8 @@ func wholeIndexes(t *testing.T, dsn string) {
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	var torsos int
-	if err := conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&torsos); err != nil || torsos > 0 {
+	if err := conn.QueryRow(context.Background(),
+		`SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&torsos); err != nil || torsos > 0 {
 		t.Errorf("%d indexes are not whole: %v", torsos, err)
 	}
 }
@@ -167,7 +173,8 @@ func postgresProgram(t *testing.T, name string) string {
 	return path
 }
 
-// drillRestore goes back to a dump as docs/operations.md says: with STAYKEY_DRIFT=report until the PMS has repeated what came since.
+// drillRestore goes back to a dump as docs/operations.md says: with STAYKEY_DRIFT=report until the PMS has repeated
+// what came since.
 func drillRestore(t *testing.T) string {
 	dump, restore := postgresProgram(t, "pg_dump"), postgresProgram(t, "pg_restore")
 	dsn := storetest.DSN(t)
@@ -243,7 +250,8 @@ func drillRestore(t *testing.T) string {
 		t.Errorf("%d of %d ACS users are the same", same, len(before))
 	}
 	r.finish("restore")
-	return fmt.Sprintf("%d of %d taken back within %s and 3 sweeps, with STAYKEY_DRIFT=report; after the PMS has repeated them %d of %d ACS users and keys are the same", back, stays, seconds(waited), same, len(before))
+	return fmt.Sprintf(
+		"%d of %d taken back within %s and 3 sweeps, with STAYKEY_DRIFT=report; after the PMS has repeated them %d of %d ACS users and keys are the same", back, stays, seconds(waited), same, len(before))
 }
 
 // settled waits until everything is as it should be, without ending the load's rig.
@@ -257,18 +265,23 @@ func (r *crashRig) settled() {
 	})
 }
 
-// drillPolicies has three replicas whose configuration differs: they follow the one that was decided last, so that stays don't go to and fro.
+// drillPolicies has three replicas whose configuration differs: they follow the one that was decided last, so that
+// stays don't go to and fro.
 func drillPolicies(t *testing.T) string {
 	dsn := storetest.DSN(t)
 	r := layRig(t, dsn)
 	dir := t.TempDir()
 	for i, grace := range []string{"0s", "1h", "2h"} {
 		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
-		content := fmt.Sprintf("sources:\n  - name: default\n    verify: {method: standard-webhooks, secrets: [%q]}\n    grace: {before: %s}\n", e2eSecret.String(), grace)
+		content := fmt.Sprintf(
+			"sources:\n  - name: default\n    verify: {method: standard-webhooks, secrets: [%q]}\n    grace: {before: %s}\n", e2eSecret.String(), grace)
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		env := slices.DeleteFunc(slices.Clone(r.env), func(e string) bool { return strings.HasPrefix(e, "STAYKEY_WEBHOOK_SECRET=") })
+		env := slices.DeleteFunc(slices.Clone(r.env), func(e string) bool {
+			return strings.HasPrefix(e,
+				"STAYKEY_WEBHOOK_SECRET=")
+		})
 		r.replicas = append(r.replicas, launch(t, append(env, "STAYKEY_CONFIG="+file)))
 	}
 	r.furnish()
@@ -280,7 +293,8 @@ func drillPolicies(t *testing.T) string {
 	changes := func() int {
 		n := 0
 		for _, c := range r.sim.Records() {
-			if !strings.HasSuffix(c.Path, "/get") && !strings.HasSuffix(c.Path, "/list") && !strings.HasSuffix(c.Path, "/list_users") && !strings.HasSuffix(c.Path, "/list_access_groups") {
+			if !strings.HasSuffix(c.Path, "/get") && !strings.HasSuffix(c.Path, "/list") &&
+				!strings.HasSuffix(c.Path, "/list_users") && !strings.HasSuffix(c.Path, "/list_access_groups") {
 				n++
 			}
 		}
@@ -361,7 +375,8 @@ func drillStops(t *testing.T) string {
 		d.busy(10)
 	}
 	slices.Sort(took)
-	return fmt.Sprintf("exit 0 × 10, median %s, at most %s (without STAYKEY_STOP_DELAY); %s", seconds(took[5]), seconds(took[9]), d.settle("stops"))
+	return fmt.Sprintf("exit 0 × 10, median %s, at most %s (without STAYKEY_STOP_DELAY); %s", seconds(took[5]),
+		seconds(took[9]), d.settle("stops"))
 }
 
 func drillStopWhileLocked(t *testing.T) string {

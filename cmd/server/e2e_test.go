@@ -114,7 +114,8 @@ func begin(t *testing.T, env []string, args ...string) *process {
 func launchMarked(t *testing.T, env []string) *process {
 	t.Helper()
 	if raced {
-		t.Skip("kills at marked points prove nothing more about races, and need another build: make test has tried them")
+		t.Skip(
+			"kills at marked points prove nothing more about races, and need another build: make test has tried them")
 	}
 	path, err := markedBinary()
 	if err != nil {
@@ -187,7 +188,10 @@ func launchUntil(t *testing.T, record, path string, env []string, args ...string
 // post sends a signed webhook and returns the status; 0 if the service is gone.
 func (p *process) post(source, eventType string, data map[string]any) int {
 	p.t.Helper()
-	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data})
+	body, err := json.Marshal(map[string]any{
+		"type":      eventType,
+		"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data,
+	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -273,7 +277,8 @@ func simulated(t *testing.T, dsn string) (*simulator.Simulator, []string) {
 	t.Cleanup(server.Close)
 	return sim, []string{
 		"DATABASE_URL=" + dsn, "SEAM_API_KEY=seam_test_e2e", "SEAM_ENDPOINT=" + server.URL,
-		"STAYKEY_WEBHOOK_SECRET=" + e2eSecret.String(), "STAYKEY_ADMIN_TOKEN=" + e2eToken, "SEAM_WEBHOOK_SECRET=" + e2eSecret.String(),
+		"STAYKEY_WEBHOOK_SECRET=" + e2eSecret.String(), "STAYKEY_ADMIN_TOKEN=" + e2eToken,
+		"SEAM_WEBHOOK_SECRET=" + e2eSecret.String(),
 	}
 }
 
@@ -285,7 +290,8 @@ func seedReservation() map[string]any {
 	in := time.Now().UTC().AddDate(0, 0, 2)
 	return map[string]any{
 		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222",
-		"check_in": in.Format("2006-01-02") + "T15:00:00.000Z", "check_out": in.AddDate(0, 0, 3).Format("2006-01-02") + "T11:00:00.000Z",
+		"check_in": in.Format("2006-01-02") + "T15:00:00.000Z", "check_out": in.AddDate(0, 0, 3).Format("2006-01-02") +
+			"T11:00:00.000Z",
 	}
 }
 
@@ -303,7 +309,8 @@ func TestSeed(t *testing.T) {
 		t.Fatalf("reservation: %d", got)
 	}
 	key := p.until("3333122-433", "issued")
-	// Four make the key and read it back, the fifth reads its doors: an access group that didn't take is a guest before a closed door.
+	// Four make the key and read it back, the fifth reads its doors: an access group that didn't take is a guest before
+	// a closed door.
 	if n := sim.Calls(); n > 5 {
 		var paths []string
 		for _, c := range sim.Records() {
@@ -314,11 +321,13 @@ func TestSeed(t *testing.T) {
 	state := sim.State()
 	users := state.UsersNamed("3333122-433")
 	if len(users) != 1 || users[0].ID != key["acs_user_id"] || len(state.MobileKeys(users[0].ID)) != 1 ||
-		state.MobileKeys(users[0].ID)[0].ID != key["acs_credential_id"] || state.Identities[users[0].IdentityID].Email != "jane@example.com" {
+		state.MobileKeys(users[0].ID)[0].ID != key["acs_credential_id"] ||
+		state.Identities[users[0].IdentityID].Email != "jane@example.com" {
 		t.Errorf("REST says %v, Seam holds %+v", key, users)
 	}
 	for _, path := range []string{"/metrics", "/readyz", "/healthz", "/debug/pprof/"} {
-		waitUntil(t, "the private listener's "+path, func() bool { // a starved Postgres may not answer in the time that readiness gives it
+		// a starved Postgres may not answer in the time that readiness gives it
+		waitUntil(t, "the private listener's "+path, func() bool {
 			resp, err := http.Get(p.ops + path)
 			if err != nil {
 				t.Fatal(err)
@@ -368,63 +377,67 @@ func TestKilledBetweenSteps(t *testing.T) {
 		{seam.PathUserDelete, "cancel"},
 	} {
 		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s %s after=%v", c.change, strings.ReplaceAll(c.path, "/", "_"), after), func(t *testing.T) {
-				t.Parallel()
-				sim, env := simulated(t, storetest.DSN(t))
-				p := launch(t, env)
-				p.post("default", "listing.created", seedListing())
-				reservation := seedReservation()
-				if c.change != "create" {
-					p.post("default", "reservation.created", reservation)
-					p.until("3333122-433", "issued")
-				}
-				var once sync.Once
-				killed := make(chan time.Time, 1)
-				sim.Configure(func(o *simulator.Options) {
-					o.Hook = func(path string, now bool) (drop bool) {
-						if path == c.path && now == after {
-							once.Do(func() {
-								_ = p.cmd.Process.Kill()
-								<-p.done
-								killed <- time.Now()
-								drop = true
-							})
+			t.Run(fmt.Sprintf("%s %s after=%v", c.change, strings.ReplaceAll(c.path, "/", "_"), after),
+				func(t *testing.T) {
+					t.Parallel()
+					sim, env := simulated(t, storetest.DSN(t))
+					p := launch(t, env)
+					p.post("default", "listing.created", seedListing())
+					reservation := seedReservation()
+					if c.change != "create" {
+						p.post("default", "reservation.created", reservation)
+						p.until("3333122-433", "issued")
+					}
+					var once sync.Once
+					killed := make(chan time.Time, 1)
+					sim.Configure(func(o *simulator.Options) {
+						o.Hook = func(path string, now bool) (drop bool) {
+							if path == c.path && now == after {
+								once.Do(func() {
+									_ = p.cmd.Process.Kill()
+									<-p.done
+									killed <- time.Now()
+									drop = true
+								})
+							}
+							return drop
 						}
-						return drop
+					})
+					want := "issued"
+					switch c.change {
+					case "create":
+						p.post("default", "reservation.created", reservation)
+					case "dates":
+						reservation["check_out"] = time.Now().UTC().AddDate(0, 0, 9).Format("2006-01-02T15:04:05.000Z")
+						p.post("default", "reservation.updated", reservation)
+					case "cancel":
+						want = "revoked"
+						p.post("default", "reservation.cancelled", reservation)
+					}
+					at := <-killed
+					next := launch(t, env)
+					next.until("3333122-433", want)
+					t.Logf("%s %.1f s after the kill", want, time.Since(at).Seconds())
+					state := sim.State()
+					users := state.UsersNamed("3333122-433")
+					if want == "revoked" {
+						if len(users) != 0 {
+							t.Errorf("%d ACS users are left", len(users))
+						}
+					} else if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 ||
+						len(users[0].GroupIDs) != 2 ||
+						users[0].Schedule == nil ||
+						users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") != reservation["check_out"] {
+						t.Errorf("Seam holds %+v", users)
+					}
+					if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 ||
+						peaks.UsersWithNoSchedule > 0 {
+						t.Errorf("the worst moment: %+v", peaks)
+					}
+					if n := len(state.Identities); n != 1 {
+						t.Errorf("%d identities", n)
 					}
 				})
-				want := "issued"
-				switch c.change {
-				case "create":
-					p.post("default", "reservation.created", reservation)
-				case "dates":
-					reservation["check_out"] = time.Now().UTC().AddDate(0, 0, 9).Format("2006-01-02T15:04:05.000Z")
-					p.post("default", "reservation.updated", reservation)
-				case "cancel":
-					want = "revoked"
-					p.post("default", "reservation.cancelled", reservation)
-				}
-				at := <-killed
-				next := launch(t, env)
-				next.until("3333122-433", want)
-				t.Logf("%s %.1f s after the kill", want, time.Since(at).Seconds())
-				state := sim.State()
-				users := state.UsersNamed("3333122-433")
-				if want == "revoked" {
-					if len(users) != 0 {
-						t.Errorf("%d ACS users are left", len(users))
-					}
-				} else if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 || len(users[0].GroupIDs) != 2 || users[0].Schedule == nil ||
-					users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") != reservation["check_out"] {
-					t.Errorf("Seam holds %+v", users)
-				}
-				if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.UsersWithNoSchedule > 0 {
-					t.Errorf("the worst moment: %+v", peaks)
-				}
-				if n := len(state.Identities); n != 1 {
-					t.Errorf("%d identities", n)
-				}
-			})
 		}
 	}
 }
@@ -505,7 +518,10 @@ func TestDev(t *testing.T) {
 	}
 	env := []string{"STAYKEY_DEV_DIR=" + dir}
 	p := launch(t, env, "serve", "--dev")
-	waitUntil(t, "the introduction", func() bool { return strings.Contains(p.out.String(), "curl -sS -H \"Authorization") })
+	waitUntil(t, "the introduction", func() bool {
+		return strings.Contains(p.out.String(),
+			"curl -sS -H \"Authorization")
+	})
 	var script strings.Builder
 	for line := range strings.Lines(p.out.String()) {
 		if strings.HasPrefix(line, "export ") || strings.HasPrefix(line, "body=") || strings.Contains(line, " sign ") {
@@ -598,8 +614,10 @@ func TestTwoSources(t *testing.T) {
 	}
 	waitUntil(t, "both keys", func() bool { return len(sim.State().UsersNamed("3333122-433")) == 2 })
 	for _, u := range sim.State().UsersNamed("3333122-433") {
-		if u.Schedule.StartsAt.Month() == time.July && (u.Schedule.StartsAt.Hour() != 13 || u.Schedule.StartsAt.Minute() != 30) {
-			t.Errorf("the second source's policy: starts %s, want 16:00 in Madrid less half an hour", u.Schedule.StartsAt)
+		if u.Schedule.StartsAt.Month() == time.July && (u.Schedule.StartsAt.Hour() != 13 ||
+			u.Schedule.StartsAt.Minute() != 30) {
+			t.Errorf("the second source's policy: starts %s, want 16:00 in Madrid less half an hour",
+				u.Schedule.StartsAt)
 		}
 	}
 }
@@ -624,11 +642,15 @@ func TestVersionAndSign(t *testing.T) {
 		}
 		out.Reset()
 	}
-	if code := run(context.Background(), nil, in); code != 0 || !strings.Contains(out.String(), "Usage: staykey <command>") {
+	if code := run(context.Background(), nil, in); code != 0 ||
+		!strings.Contains(out.String(), "Usage: staykey <command>") {
 		t.Errorf("without arguments: %d %q", code, out.String())
 	}
 	out.Reset()
-	if code := run(context.Background(), []string{"sign", "--secret-file", inFile(t, e2eSecret.String()), "--id", "msg_1"}, in); code != 0 {
+	if code := run(context.Background(), []string{
+		"sign", "--secret-file", inFile(t, e2eSecret.String()), "--id",
+		"msg_1",
+	}, in); code != 0 {
 		t.Fatalf("sign: %d %q", code, out.String())
 	}
 	h := http.Header{}
@@ -636,7 +658,10 @@ func TestVersionAndSign(t *testing.T) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		h.Set(name, value)
 	}
-	if proof, err := (pms.StandardWebhooks{Secrets: []pms.Secret{e2eSecret}}).Verify(pms.Delivery{Header: h, Body: []byte("from stdin")}, time.Now()); err != nil || proof.ID != "msg_1" {
+	if proof, err := (pms.StandardWebhooks{Secrets: []pms.Secret{e2eSecret}}).Verify(pms.Delivery{
+		Header: h,
+		Body:   []byte("from stdin"),
+	}, time.Now()); err != nil || proof.ID != "msg_1" {
 		t.Errorf("the signature does not verify: %v %v", proof, err)
 	}
 }

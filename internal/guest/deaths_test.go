@@ -35,7 +35,8 @@ type life struct {
 }
 
 var handPaths = []string{
-	seam.PathInstantKeyCreate, seam.PathInstantKeyDelete, seam.PathSessionGet, seam.PathSessionRevoke, "/instant_keys/get", "/instant_keys/list", "/client_sessions/list",
+	seam.PathInstantKeyCreate, seam.PathInstantKeyDelete, seam.PathSessionGet, seam.PathSessionRevoke,
+	"/instant_keys/get", "/instant_keys/list", "/client_sessions/list",
 }
 
 // once does one thing, which may fail, or its process die, at any step.
@@ -48,7 +49,10 @@ func (l *life) once(deed int) {
 	if rand.IntN(2) == 0 {
 		kinds := append(slices.Clone(simulator.Alterations), simulator.FaultKinds...)
 		kinds = slices.DeleteFunc(kinds, func(k simulator.FaultKind) bool { return k == simulator.SlowDrip })
-		l.sim.Inject(simulator.Fault{Kind: kinds[rand.IntN(len(kinds))], Path: handPaths[rand.IntN(len(handPaths))], Count: 1 + rand.IntN(2)})
+		l.sim.Inject(simulator.Fault{
+			Kind: kinds[rand.IntN(len(kinds))], Path: handPaths[rand.IntN(len(handPaths))],
+			Count: 1 + rand.IntN(2),
+		})
 		l.faults++
 	}
 	credential := l.credential()
@@ -100,14 +104,15 @@ func (l *life) credential() string {
 	return ""
 }
 
-// mustBeSound checks that nothing is out there which isn't recorded, that one instant key at most is handed out from now on, and that nothing shows
-// a key other than the one that it was given for.
+// mustBeSound checks that nothing is out there which isn't recorded, that one instant key at most is handed out from
+// now on, and that nothing shows a key other than the one that it was given for.
 func (l *life) mustBeSound() {
 	l.t.Helper()
 	state, now := l.sim.State(), l.now()
 	recorded := map[string]bool{}
 	usable := 0
-	rows, err := l.store.Pool().Query(context.Background(), `SELECT kind, coalesce(seam_id, ''), coalesce(session_id, ''), ending_at IS NULL, uses, coalesce(expires_at, 'epoch') FROM handed_out`)
+	rows, err := l.store.Pool().Query(context.Background(),
+		`SELECT kind, coalesce(seam_id, ''), coalesce(session_id, ''), ending_at IS NULL, uses, coalesce(expires_at, 'epoch') FROM handed_out`)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -139,7 +144,8 @@ func (l *life) mustBeSound() {
 	}
 	current := l.credential()
 	for _, h := range l.given {
-		if shown := state.Shown(h.secret, now); len(shown) > 0 && !slices.Equal(shown, []string{h.credential}) || len(shown) > 0 && h.credential != current {
+		if shown := state.Shown(h.secret, now); len(shown) > 0 && !slices.Equal(shown, []string{h.credential}) ||
+			len(shown) > 0 && h.credential != current {
 			l.t.Errorf("what was given for mobile key %s shows %v; the stay has %s", h.credential, shown, current)
 		}
 	}
@@ -193,8 +199,9 @@ func liveUnderDeaths(t *testing.T, world simulator.Options, killed bool, wanted 
 	chaos.Record(t, c)
 }
 
-// TestGivingAndTakingBackUnderDeaths has a stay live through changes while calls to Seam fail and processes die at every step of giving and taking
-// back: their connections to the database end there. STAYKEY_GUEST_DEATHS makes it longer.
+// TestGivingAndTakingBackUnderDeaths has a stay live through changes while calls to Seam fail and processes die at
+// every step of giving and taking back: their connections to the database end there. STAYKEY_GUEST_DEATHS makes it
+// longer.
 func TestGivingAndTakingBackUnderDeaths(t *testing.T) {
 	t.Parallel()
 	rounds := chaos.Size("STAYKEY_GUEST_DEATHS", 60)
@@ -206,8 +213,8 @@ func TestGivingAndTakingBackUnderDeaths(t *testing.T) {
 	}
 }
 
-// TestKilledWhileGivingAndTakingBack is the same with processes that really are ones, and really are killed: at a marked step, or at any moment.
-// STAYKEY_GUEST_KILLS makes it longer.
+// TestKilledWhileGivingAndTakingBack is the same with processes that really are ones, and really are killed: at a
+// marked step, or at any moment. STAYKEY_GUEST_KILLS makes it longer.
 func TestKilledWhileGivingAndTakingBack(t *testing.T) {
 	t.Parallel()
 	kills := chaos.Size("STAYKEY_GUEST_KILLS", 8)

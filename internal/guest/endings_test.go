@@ -25,7 +25,10 @@ func TestEveryEndOfAKey(t *testing.T) {
 	t.Parallel()
 	act := func(kind intake.ActionKind) func(*rig, *booking) {
 		return func(r *rig, b *booking) {
-			err := r.applier.Act(context.Background(), b.ref(), intake.Action{Kind: kind, By: "test", Why: "test", Audit: testAudit(string(kind))})
+			err := r.applier.Act(context.Background(), b.ref(), intake.Action{
+				Kind: kind, By: "test", Why: "test",
+				Audit: testAudit(string(kind)),
+			})
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -140,10 +143,14 @@ func TestAppSessions(t *testing.T) {
 	}
 }
 
-// A call whose answer was lost leaves nothing: what it made is found and deleted, and the guest gets another key meanwhile.
+// A call whose answer was lost leaves nothing: what it made is found and deleted, and the guest gets another key
+// meanwhile.
 func TestALostCreate(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.Error500After, simulator.Garbage, simulator.NoObject} {
+	for _, kind := range []simulator.FaultKind{
+		simulator.LostAfter, simulator.Error500After, simulator.Garbage,
+		simulator.NoObject,
+	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, simulator.Options{})

@@ -28,16 +28,17 @@ const (
 	systemB = "77777777-7777-7777-7777-777777777777"
 )
 
-// Deadlines of a call to the simulated Seam: one that only a hang misses, for whatever must succeed, since a call that a busy machine makes late is
-// looked for, for minutes of the rig's clock; and a short one where calls are lost on purpose.
+// Deadlines of a call to the simulated Seam: one that only a hang misses, for whatever must succeed, since a call that
+// a busy machine makes late is looked for, for minutes of the rig's clock; and a short one where calls are lost on
+// purpose.
 const (
 	callTimeout  = until.Patience
 	lossyTimeout = 500 * time.Millisecond
 	leaseFor     = 2 * callTimeout // calls leave only if they end before their lease
 )
 
-// rig is everything from an event to what a guest is given: a database, the applier, a provisioner, the guest's side and a simulated Seam. Its clock
-// is moved by advance.
+// rig is everything from an event to what a guest is given: a database, the applier, a provisioner, the guest's side
+// and a simulated Seam. Its clock is moved by advance.
 type rig struct {
 	t       testing.TB
 	dsn     string
@@ -71,7 +72,10 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	t.Cleanup(server.Close)
 	dsn := storetest.Patient(storetest.DSN(t))
 	db := storetest.Open(t, dsn)
-	r := &rig{t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
+	r := &rig{
+		t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL,
+		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+	}
 	r.source = pms.Source{Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy()}
 	r.source.Policy.OwnIdentity = true
 	r.client, err = seam.New(seam.Config{Endpoint: server.URL, APIKey: "k", Timeout: callTimeout, Now: r.now})
@@ -81,7 +85,8 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	t.Cleanup(r.client.Close)
 	source := func(string) pms.Source { return r.source }
 	r.prov = provisioner.New(r.store, r.client, "salt", r.log, provisioner.Options{
-		Secret: "seam_key", Grace: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
+		Secret: "seam_key", Grace: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 500 * time.Millisecond,
+		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
 		Workers: 4, Now: r.now, Policy: func(string) pms.Policy { return r.source.Policy },
 	})
 	r.applier = intake.NewApplier(r.store, r.log, r.now, source, nil, &intake.Pace{}, r.prov.Wake)
@@ -100,7 +105,8 @@ func (r *rig) service() *guest.Service {
 // optionsOf are those of a replica's guest's side, in any process.
 func optionsOf(source func(string) pms.Source, now func() time.Time) guest.Options {
 	return guest.Options{
-		PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "seam_key", Grace: 300 * time.Millisecond,
+		PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "seam_key",
+		Grace:  300 * time.Millisecond,
 		Source: source, Now: now,
 	}
 }
@@ -143,12 +149,18 @@ func (r *rig) send(eventType string, data map[string]any) {
 	}
 	r.lastAt = at
 	r.mu.Unlock()
-	body, err := json.Marshal(map[string]any{"type": eventType, "timestamp": at.Format("2006-01-02T15:04:05.000Z"), "data": data})
+	body, err := json.Marshal(map[string]any{
+		"type": eventType, "timestamp": at.Format("2006-01-02T15:04:05.000Z"),
+		"data": data,
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	key := uuid.NewString()
-	e := store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Type: eventType, Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: r.now(), Body: body}
+	e := store.Event{
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: eventType,
+		Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: r.now(), Body: body,
+	}
 	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -160,7 +172,8 @@ func (r *rig) send(eventType string, data map[string]any) {
 func (r *rig) listing(groups ...string) {
 	r.t.Helper()
 	r.send("listing.updated", map[string]any{
-		"listing_id": "L", "name": "Garden suite", "time_zone": "Europe/Madrid", "seam_access_group_ids": append([]string{}, groups...),
+		"listing_id": "L", "name": "Garden suite", "time_zone": "Europe/Madrid",
+		"seam_access_group_ids": append([]string{}, groups...),
 	})
 }
 
@@ -177,7 +190,10 @@ func (r *rig) booking(id string) booking {
 
 func (r *rig) book(b booking) {
 	r.t.Helper()
-	data := map[string]any{"reservation_id": b.id, "listing_id": "L", "check_in": b.in.Format(time.RFC3339Nano), "check_out": b.out.Format(time.RFC3339Nano)}
+	data := map[string]any{
+		"reservation_id": b.id, "listing_id": "L", "check_in": b.in.Format(time.RFC3339Nano),
+		"check_out": b.out.Format(time.RFC3339Nano),
+	}
 	if b.email != "" {
 		data["guest_email"] = b.email
 	}

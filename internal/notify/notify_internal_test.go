@@ -41,7 +41,8 @@ func TestLifeOfAStay(t *testing.T) {
 	ready := receiver.take()
 	wantTypes(t, ready, TypeReady)
 	d := ready[0].Data
-	if d.KeyStatus != "issued" || d.AccessSchedule.StartsAt != instant(starts) || d.AccessGroupIDs[0] != "g1" || *d.URL != "https://keys.example.com/v1/reservations/default/R1" {
+	if d.KeyStatus != "issued" || d.AccessSchedule.StartsAt != instant(starts) || d.AccessGroupIDs[0] != "g1" ||
+		*d.URL != "https://keys.example.com/v1/reservations/default/R1" {
 		t.Errorf("ready: %+v", d)
 	}
 
@@ -81,7 +82,8 @@ func TestLifeOfAStay(t *testing.T) {
 	}
 }
 
-// Each change that a subscriber can see raises the sequence in its own commit, anyone who makes it; what nobody can see doesn't.
+// Each change that a subscriber can see raises the sequence in its own commit, anyone who makes it; what nobody can see
+// doesn't.
 func TestSequenceRisesWithWhatCanBeSeen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -150,7 +152,8 @@ func TestRetriesCarryTheNewestState(t *testing.T) {
 		t.Errorf("another body under the id %s (before: %s): %+v", third[0].ID, first[0].ID, third[0].Data)
 	}
 	list := r.deliveries(store.DeliveryFilter{Subscription: []string{"app"}})
-	if len(list) != 2 || list[0].Status != store.DeliveryDelivered || list[1].Status != store.DeliveryDropped || list[1].Attempts != 2 {
+	if len(list) != 2 || list[0].Status != store.DeliveryDelivered || list[1].Status != store.DeliveryDropped ||
+		list[1].Attempts != 2 {
 		t.Errorf("deliveries: %+v", list)
 	}
 	attempts, err := r.db.DeliveryAttempts(context.Background(), []uuid.UUID{list[1].DeliveryID})
@@ -162,7 +165,8 @@ func TestRetriesCarryTheNewestState(t *testing.T) {
 	wantTypes(t, receiver.take())
 }
 
-// An attention whose answer was lost, and which is over before the next try: anyone who heard of it hears that it is over.
+// An attention whose answer was lost, and which is over before the next try: anyone who heard of it hears that it is
+// over.
 func TestALostAnswerIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -194,7 +198,8 @@ func TestASubscriptionIsDisabledAndEnabled(t *testing.T) {
 	r.doors("R1", "g2")
 	r.settle()
 	wantTypes(t, receiver.take(), TypeChanged)
-	if s := r.state("app"); s.DisabledAt == nil || *s.DisabledBy != "staykey" || !strings.Contains(*s.DisabledWhy, "410") {
+	if s := r.state("app"); s.DisabledAt == nil || *s.DisabledBy != "staykey" ||
+		!strings.Contains(*s.DisabledWhy, "410") {
 		t.Fatalf("after a 410: %+v", s)
 	}
 	r.key("R2", "issued", "")
@@ -205,7 +210,10 @@ func TestASubscriptionIsDisabledAndEnabled(t *testing.T) {
 	r.pass(100 * time.Hour)
 	r.settle()
 	wantTypes(t, receiver.take())
-	if err := r.db.EnableSubscription(context.Background(), "app", r.clock(), store.Audit{At: r.clock(), Token: "admin", Author: "admin", Via: store.AuditREST, Action: "enable_subscription"}); err != nil {
+	if err := r.db.EnableSubscription(context.Background(), "app", r.clock(), store.Audit{
+		At: r.clock(), Token: "admin",
+		Author: "admin", Via: store.AuditREST, Action: "enable_subscription",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	r.settle()
@@ -252,7 +260,10 @@ func TestANewSubscriptionHearsOfStaysThatAreNotOver(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
 	r := newRig(t)
-	for id, status := range map[string]string{"ready": "issued", "gone": "revoked", "over": "expired", "waits": "waiting"} {
+	for id, status := range map[string]string{
+		"ready": "issued", "gone": "revoked", "over": "expired",
+		"waits": "waiting",
+	} {
 		r.stay(id)
 		r.key(id, status, "")
 	}
@@ -310,7 +321,10 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 	r.key("R1", "issued", "")
 	r.settle()
 	wantTypes(t, target.take())
-	for name, want := range map[string]string{"redirecting": "redirects", "private": "insecure: true", "local": "insecure: true", "dead": "can't connect"} {
+	for name, want := range map[string]string{
+		"redirecting": "redirects", "private": "insecure: true",
+		"local": "insecure: true", "dead": "can't connect",
+	} {
 		list := r.deliveries(store.DeliveryFilter{Subscription: []string{name}})
 		if len(list) != 1 || list[0].Status != store.DeliveryWaiting {
 			t.Fatalf("%s: %+v", name, list)
@@ -319,14 +333,15 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 		if err != nil || len(attempts[list[0].DeliveryID]) != 1 {
 			t.Fatalf("%s: %+v, %v", name, attempts, err)
 		}
-		if a := attempts[list[0].DeliveryID][0]; a.Error == nil || !strings.Contains(*a.Error, want) || strings.Contains(*a.Error, "secret-path") {
+		if a := attempts[list[0].DeliveryID][0]; a.Error == nil || !strings.Contains(*a.Error, want) ||
+			strings.Contains(*a.Error, "secret-path") {
 			t.Errorf("%s: attempt %+v", name, a)
 		}
 	}
 }
 
-// A receiver takes the message, and its 200 comes when nobody waits for it any more: that counts as no answer, and the same
-// message is sent a second time, under its id.
+// A receiver takes the message, and its 200 comes when nobody waits for it any more: that counts as no answer, and the
+// same message is sent a second time, under its id.
 func TestAnAnswerThatComesTooLate(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t)
@@ -376,7 +391,8 @@ func TestAnAnswerThatComesTooLate(t *testing.T) {
 	if first[0].ID != again[0].ID || first[0].Body != again[0].Body {
 		t.Errorf("the second message is another one: %+v, %+v", first[0], again[0])
 	}
-	if list := r.deliveries(store.DeliveryFilter{}); len(list) != 1 || list[0].Status != store.DeliveryDelivered || list[0].Attempts < 2 {
+	if list := r.deliveries(store.DeliveryFilter{}); len(list) != 1 || list[0].Status != store.DeliveryDelivered ||
+		list[0].Attempts < 2 {
 		t.Errorf("deliveries: %+v", list)
 	}
 }
@@ -447,17 +463,19 @@ func TestDeadReceiversCostLittle(t *testing.T) {
 	if got := len(healthy.take()); got != stays {
 		t.Errorf("the healthy receiver got %d of %d", got, stays)
 	}
-	if most := r.number(`SELECT max(n) FROM (SELECT count(*) AS n FROM subscription_stays WHERE subscription <> 'healthy' GROUP BY subscription) s`); most > 16 {
+	if most := r.number(
+		`SELECT max(n) FROM (SELECT count(*) AS n FROM subscription_stays WHERE subscription <> 'healthy' GROUP BY subscription) s`); most > 16 {
 		t.Errorf("a dead receiver holds %d stays", most)
 	}
-	counts, err := r.db.UnreportedStays(context.Background(), []store.Scope{{Subscription: "dead3"}, {Subscription: "healthy"}})
+	counts, err := r.db.UnreportedStays(context.Background(),
+		[]store.Scope{{Subscription: "dead3"}, {Subscription: "healthy"}})
 	if err != nil || counts["dead3"] != stays || counts["healthy"] != 0 {
 		t.Errorf("untold: %v, %v", counts, err)
 	}
 }
 
-// While a receiver is down, one stay waits for another try, whatever changes. One that answers may have something against a
-// message, so a few wait. Both get everything once they accept it.
+// While a receiver is down, one stay waits for another try, whatever changes. One that answers may have something
+// against a message, so a few wait. Both get everything once they accept it.
 func TestADeadReceiverHoldsFewStays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -468,7 +486,8 @@ func TestADeadReceiverHoldsFewStays(t *testing.T) {
 			receiver := newReceiver(t)
 			r := newRig(t, receiver.subscription("app"))
 			receiver.answers(c.status)
-			r.exec(`UPDATE subscriptions SET failures = 3, failing_since = $1, last_failure_at = $1, unanswered = $2`, r.clock(), c.status == 0)
+			r.exec(`UPDATE subscriptions SET failures = 3, failing_since = $1, last_failure_at = $1, unanswered = $2`,
+				r.clock(), c.status == 0)
 			const stays = 30
 			for i := range stays {
 				id := fmt.Sprintf("R%d", i)
@@ -587,7 +606,10 @@ func TestResendSendsTheSameUnlessItIsOvertaken(t *testing.T) {
 		t.Helper()
 		d, err := r.db.Delivery(context.Background(), parseID(t, id))
 		if err == nil {
-			d, err = r.db.ResendDelivery(context.Background(), d, r.clock(), store.Audit{At: r.clock(), Token: "admin", Author: "admin", Via: store.AuditREST, Action: "resend_delivery"})
+			d, err = r.db.ResendDelivery(context.Background(), d, r.clock(), store.Audit{
+				At: r.clock(), Token: "admin",
+				Author: "admin", Via: store.AuditREST, Action: "resend_delivery",
+			})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -620,7 +642,8 @@ func TestResendSendsTheSameUnlessItIsOvertaken(t *testing.T) {
 	if got := receiver.take(); len(got) != 2 || got[1].ID != second.ID {
 		t.Errorf("a failed resend: %+v", got)
 	}
-	if d := r.deliveries(store.DeliveryFilter{Subscription: []string{"app"}})[0]; d.Status != store.DeliveryDelivered || d.Attempts != 4 {
+	if d := r.deliveries(store.DeliveryFilter{Subscription: []string{"app"}})[0]; d.Status != store.DeliveryDelivered ||
+		d.Attempts != 4 {
 		t.Errorf("the delivery: %+v", d)
 	}
 }

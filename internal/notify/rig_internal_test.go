@@ -37,7 +37,10 @@ type rig struct {
 
 func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 	t.Helper()
-	r := &rig{t: t, db: storetest.New(t), subscriptions: subscriptions, now: time.Date(2024, 11, 1, 12, 0, 0, 0, time.UTC)}
+	r := &rig{
+		t: t, db: storetest.New(t), subscriptions: subscriptions,
+		now: time.Date(2024, 11, 1, 12, 0, 0, 0, time.UTC),
+	}
 	r.restart()
 	r.settle()
 	return r
@@ -46,7 +49,8 @@ func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 // restart is what a new process starts with: only the database.
 func (r *rig) restart() {
 	r.Notifier = New(r.db, slog.New(slog.DiscardHandler), Options{
-		Subscriptions: func() []Subscription { return r.subscriptions }, PublicURL: "https://keys.example.com", Version: "test", Now: r.clock,
+		Subscriptions: func() []Subscription { return r.subscriptions }, PublicURL: "https://keys.example.com",
+		Version: "test", Now: r.clock,
 		GatedSources: func() []string {
 			if r.gated == nil {
 				return nil
@@ -95,18 +99,24 @@ func (r *rig) stay(id string) { r.stayOf("default", id) }
 
 func (r *rig) stayOf(source, id string) {
 	r.t.Helper()
-	r.exec(`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in, check_out, version_at, version_seq, created_at, updated_at)
-		VALUES ($1, $2, 'confirmed', 'L1', 'jane@example.com', 'Jane Doe', '+34600111222', $3, $4, $3, 1, $3, $3)`, source, id, starts, ends)
-	r.exec(`INSERT INTO mobile_keys (source, reservation_id, changed_at, check_in) VALUES ($1, $2, $3, $4)`, source, id, r.clock(), starts)
-	r.exec(`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) VALUES ($1, $1, true, now()) ON CONFLICT DO NOTHING`, source+"/"+id)
-	r.exec(`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_credential_id, starts_at, ends_at, acs_access_group_ids)
+	r.exec(
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in, check_out, version_at, version_seq, created_at, updated_at)
+		VALUES ($1, $2, 'confirmed', 'L1', 'jane@example.com', 'Jane Doe', '+34600111222', $3, $4, $3, 1, $3, $3)`,
+		source, id, starts, ends)
+	r.exec(`INSERT INTO mobile_keys (source, reservation_id, changed_at, check_in) VALUES ($1, $2, $3, $4)`, source, id,
+		r.clock(), starts)
+	r.exec(
+		`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) VALUES ($1, $1, true, now()) ON CONFLICT DO NOTHING`, source+"/"+id)
+	r.exec(
+		`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_credential_id, starts_at, ends_at, acs_access_group_ids)
 		VALUES ($1, $2, 's', $3, $3, '', $3, now(), $3, $4, $5, '{g1}')`, source, id, source+"/"+id, starts, ends)
 }
 
 // key gives a stay's key a status.
 func (r *rig) key(id, status, reason string) {
 	r.t.Helper()
-	r.exec(`UPDATE mobile_keys SET status = $2, reason = nullif($3, ''), changed_at = $4 WHERE reservation_id = $1`, id, status, reason, r.clock())
+	r.exec(`UPDATE mobile_keys SET status = $2, reason = nullif($3, ''), changed_at = $4 WHERE reservation_id = $1`, id,
+		status, reason, r.clock())
 }
 
 // doors changes what a stay's key opens.
@@ -144,7 +154,8 @@ func (r *rig) settle() {
 // crash ends all leases: the process that held them is dead, and the time of its leases has passed.
 func (r *rig) crash() {
 	r.t.Helper()
-	r.exec(`UPDATE subscription_stays SET lease_until = clock_timestamp() - interval '1 second' WHERE lease_until IS NOT NULL`)
+	r.exec(
+		`UPDATE subscription_stays SET lease_until = clock_timestamp() - interval '1 second' WHERE lease_until IS NOT NULL`)
 	r.restart()
 }
 
@@ -191,14 +202,20 @@ const nobody = "http://127.0.0.1:1"
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	r := &receiver{t: t, secrets: []pms.Secret{pms.Secret("0123456789abcdef01234567")}, answer: func(heard) int { return http.StatusNoContent }}
+	r := &receiver{
+		t: t, secrets: []pms.Secret{pms.Secret("0123456789abcdef01234567")},
+		answer: func(heard) int { return http.StatusNoContent },
+	}
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
 	return r
 }
 
 func (r *receiver) subscription(name string, events ...string) Subscription {
-	return Subscription{Name: name, URL: r.URL + "/hook/secret-path", Secrets: r.secrets, Events: events, Insecure: true}
+	return Subscription{
+		Name: name, URL: r.URL + "/hook/secret-path", Secrets: r.secrets, Events: events,
+		Insecure: true,
+	}
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -211,7 +228,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if n, err := json.Number(req.Header.Get("webhook-timestamp")).Int64(); err == nil {
 		at = time.Unix(n, 0)
 	}
-	if _, err := (pms.StandardWebhooks{Secrets: r.secrets}).Verify(delivery, at); err != nil || req.Header.Get("Content-Type") != "application/json" {
+	if _, err := (pms.StandardWebhooks{Secrets: r.secrets}).Verify(delivery, at); err != nil ||
+		req.Header.Get("Content-Type") != "application/json" {
 		r.t.Errorf("a message does not verify: %v, %v", err, req.Header)
 	}
 	h := heard{ID: req.Header.Get("webhook-id"), Body: string(body)}
