@@ -57,9 +57,10 @@ browser: ## test the web page in Chromium (needs chromium and npm)
 screenshots: ## take the pictures of docs/admin.md (needs chromium)
 	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags browser -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
 
-webhooks-test: ## verify messages to subscriptions with the official libraries (needs npm)
+webhooks-test: ## verify messages to subscriptions with the official libraries, and run docs/samples (needs npm, python3, php)
+	@command -v php >/dev/null || { echo "needs PHP (Debian, Ubuntu: sudo apt-get install -y php-cli)"; [ "$$(id -u)" = 0 ] && RUNLEVEL=1 apt-get install -y -q --no-install-recommends php-cli >/dev/null; }
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
-	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^TestOfficialLibraries$$' -timeout 5m ./internal/notify
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^(TestOfficialLibraries|TestSamples)$$' -timeout 5m ./internal/notify
 
 openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
@@ -109,10 +110,12 @@ fmt: ## format the code
 
 generate: ## write the generated files
 	@go run ./cmd/server openapi > docs/openapi.json
+	@go run ./cmd/server openapi --event-schema > docs/event.schema.json
 	@cd tools/build && go run ./windowszones > ../../internal/pms/windowszones.go.new && mv ../../internal/pms/windowszones.go.new ../../internal/pms/windowszones.go
 
 generated: ## fail if a generated file is out of date
 	@go run ./cmd/server openapi | diff -u docs/openapi.json - || { echo "docs/openapi.json is not up to date: make generate"; exit 1; }
+	@go run ./cmd/server openapi --event-schema | diff -u docs/event.schema.json - || { echo "docs/event.schema.json is not up to date: make generate"; exit 1; }
 	@cd tools/build && go run ./windowszones | diff -u ../../internal/pms/windowszones.go - || { echo "internal/pms/windowszones.go is not up to date: make generate"; exit 1; }
 	@go mod tidy -diff && (cd tools/build && go mod tidy -diff)
 

@@ -232,11 +232,16 @@ func (s *simulatorCommand) Run(ctx context.Context, io *streams) error {
 	return nil
 }
 
-type openAPICommand struct{}
+type openAPICommand struct {
+	EventSchema bool `help:"Print the JSON Schema of events in the canonical format instead."`
+}
 
 // Run prints the document.
-func (openAPICommand) Run(io *streams) error {
+func (c openAPICommand) Run(io *streams) error {
 	document, err := rest.OpenAPI("1")
+	if c.EventSchema {
+		document, err = rest.EventSchemaDocument()
+	}
 	if err != nil {
 		return err
 	}

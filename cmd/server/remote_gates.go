@@ -25,7 +25,7 @@ type gateCommand struct {
 
 // Run sets a gate.
 func (c *gateCommand) Run(ctx context.Context, out *streams) error {
-	said := rest.GateState{State: &c.State, Evidence: c.Evidence, Author: c.Author}
+	said := rest.GateSetting{State: &c.State, Evidence: c.Evidence, Author: c.Author}
 	if c.State == letThePMSDecide {
 		said.State = nil
 	}

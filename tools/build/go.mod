@@ -12,6 +12,7 @@ tool (
 
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	github.com/thlib/go-timezone-local v0.0.9
 	k8s.io/api v0.35.10
 	k8s.io/apimachinery v0.35.10

@@ -40,8 +40,8 @@ func showGates(gates []stay.Gate) []Gate {
 	return shown
 }
 
-// GateState is what is specified about a gate.
-type GateState struct {
+// GateSetting is what is specified about a gate.
+type GateSetting struct {
 	State    *string `json:"state" enum:"open,closed,unknown" nullable:"true" doc:"null takes back a person's decision: then the latest state from the PMS or a program counts again. Only a person can do this, so author is required."`
 	Evidence string  `json:"evidence,omitempty" maxLength:"500" example:"card terminal, receipt 4711" doc:"How you know. It is removed with the guest's data."`
 	Author   string  `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"The person who decides. A person's decision counts until a person takes it back. Without an author, the next event of the PMS or the next request replaces it."`
@@ -51,7 +51,7 @@ type GateState struct {
 type GateInput struct {
 	ReservationPath
 	Name string `path:"name" example:"paid"`
-	Body GateState
+	Body GateSetting
 }
 
 func (s *API) gateOperation(api huma.API) {

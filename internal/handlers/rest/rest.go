@@ -49,6 +49,14 @@ func (s *API) Mount(r chi.Router) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(document)
 	})
+	eventSchema, err := EventSchemaDocument()
+	if err != nil {
+		panic(err) // a mistake in this package; any test shows it
+	}
+	r.Get("/event.schema.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/schema+json")
+		_, _ = w.Write(eventSchema)
+	})
 	r.Get("/docs", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy",
