@@ -95,11 +95,19 @@ func (s *Service) actOnEach(
 		if is {
 			refused = append(refused, RefusedAction{
 				Source: ref.Source, ReservationID: ref.ReservationID,
-				Code: cmp.Or(why.Code, "not_found"), Why: why.Message,
+				Code: cmp.Or(why.Code, "not_found"), Why: withoutReason(why),
 			})
 		}
 	}
 	return refused, nil
+}
+
+// withoutReason says why an action was refused, as it may be kept: the reason of a hold may be about the guest.
+func withoutReason(why *Error) string {
+	if why.Code == "reservation_held" {
+		return "the reservation is held: release it first"
+	}
+	return why.Message
 }
 
 func unique(refs []stay.Ref) (once []stay.Ref) {
@@ -122,8 +130,16 @@ func (s *Service) actOne(ctx context.Context, ref stay.Ref, action BulkAction, b
 		if err != nil {
 			return notFound(err, noReservation)
 		}
-		action.StartsAt, action.EndsAt = moved(v.Reservation.CheckIn, -action.Earlier), moved(v.Reservation.CheckOut,
-			action.Later)
+		if v.Reservation.CheckIn == nil || v.Reservation.CheckOut == nil {
+			return &Error{Kind: Conflict, Code: "dates_unknown", Message: "check-in and check-out are not known yet"}
+		}
+		o, err := s.store.Overrides(ctx, ref)
+		if err != nil {
+			return err
+		}
+		starts, ends := o.Window(v.Reservation) // the end that isn't moved stays as an admin has set it
+		action.StartsAt = cmp.Or(moved(v.Reservation.CheckIn, -action.Earlier), nilIfZero(starts))
+		action.EndsAt = cmp.Or(moved(v.Reservation.CheckOut, action.Later), nilIfZero(ends))
 	}
 	what := ActorOf(ctx).intakeAction(action.Action)
 	what.Batch = batch
@@ -176,17 +192,23 @@ func (s *Service) Batch(ctx context.Context, id string) (Batch, error) {
 	if err != nil {
 		return Batch{}, notFound(err, noBatch)
 	}
-	out := Batch{ID: b.BatchID.String(), Action: ActionKind(b.Action), Undone: b.UndoneAt != nil}
+	out := Batch{ID: b.BatchID.String(), Action: ActionKind(b.Action)}
 	a := ActorOf(ctx)
+	left := false // somebody who doesn't see all of its stays has undone it
 	for _, one := range stays {
 		if !a.Sees(one.Source) {
 			continue
 		}
 		out.Done = append(out.Done, one.Ref)
-		if one.Before != nil && one.UndoneAt == nil && b.UndoUntil.After(s.now()) {
+		if one.Before == nil || one.UndoneAt != nil {
+			continue
+		}
+		left = left || !b.Refuses(one.Ref)
+		if b.UndoUntil.After(s.now()) {
 			out.UndoUntil = &b.UndoUntil
 		}
 	}
+	out.Undone = b.UndoneAt != nil && !left
 	for _, one := range b.Refused {
 		if a.Sees(one.Source) {
 			out.Refused = append(out.Refused, one)

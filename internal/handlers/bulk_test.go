@@ -244,6 +244,14 @@ func TestSavedViews(t *testing.T) {
 	if page := other.see("/events"); strings.Contains(page.body, "Rejected</a>") {
 		t.Error("a view of a source that the token doesn't see is shown")
 	}
+	a.tokens = append(a.tokens, token("third", "writes-another-source", true, "a b/c"))
+	third := a.visitor()
+	third.signIn("writes-another-source")
+	for _, path := range []string{"/views/events", "/views/events/delete"} {
+		if page := third.post(path, url.Values{"name": {"Rejected"}, "query": {"status=applied"}}); page.status != 409 {
+			t.Errorf("%s of a view that the token doesn't see: %d", path, page.status)
+		}
+	}
 	for _, tc := range []struct {
 		path   string
 		form   url.Values
@@ -277,5 +285,55 @@ func TestRelativeDays(t *testing.T) {
 	}
 	if r := a.get("/v1/reservations?check_in_from=yesterday"); r.status != 422 {
 		t.Errorf("an unknown word: %d", r.status)
+	}
+}
+
+// A token of one source undoes what it sees, and leaves the rest to others.
+func TestUndoOfOneSourceLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	a.tokens = append(a.tokens, token("other", "writes-another-source", true, "a b/c"))
+	undo := "/v1/undo/" + a.undoOf(adminToken, `{"action":"hold","reason":"because","reservations":[`+
+		`{"source":"default","reservation_id":"3333122-433"},{"source":"a b/c","reservation_id":"3333122-433"}]}`)
+	if r := a.as("writes-another-source", "POST", undo, ""); results(r) != "3333122-433 undone <nil>" {
+		t.Fatalf("of one source: %d %s", r.status, r.rawBody)
+	}
+	if a.decisions("3333122-433")["held"] == nil {
+		t.Fatal("a token undid what it doesn't see")
+	}
+	r := a.call("POST", undo, "")
+	if results(r) != "3333122-433 undone <nil>, 3333122-433 undone <nil>" || a.decisions("3333122-433")["held"] != nil {
+		t.Errorf("of every source: %d %s, and it is still %v", r.status, r.rawBody, a.decisions("3333122-433")["held"])
+	}
+}
+
+// A late check-out for several stays doesn't take away the early check-in that one of them was given before.
+func TestWindowOfSeveralKeepsTheOtherEnd(t *testing.T) {
+	t.Parallel()
+	a, _ := week(t, 1)
+	for _, minutes := range []string{`"later_minutes":60`, `"earlier_minutes":60`} {
+		r := a.call("POST", "/v1/reservations/actions", `{"action":"window","reason":"because",`+minutes+
+			`,"reservations":[{"source":"default","reservation_id":"day+1"}]}`)
+		if results(r) != "day+1 done <nil>" {
+			t.Fatalf("%d %s", r.status, r.rawBody)
+		}
+	}
+	window, _ := a.decisions("day+1")["window"].(map[string]any)
+	if window["starts_at"] == nil || window["ends_at"] == nil {
+		t.Errorf("one of the times was taken away: %v", window)
+	}
+}
+
+// Why a reservation is on hold may be about its guest: it isn't kept with what was refused because of it.
+func TestRefusedActionsKeepNoReason(t *testing.T) {
+	t.Parallel()
+	a, _ := week(t, 1)
+	if r := a.call("POST", "/v1/reservations/default/day+1/hold", `{"reason":"Jane is ill"}`); r.status != 202 {
+		t.Fatal(r.rawBody)
+	}
+	r := a.call("POST", "/v1/reservations/actions",
+		`{"action":"hold","reason":"x","reservations":[{"source":"default","reservation_id":"day+1"}]}`)
+	if results(r) != "day+1 refused reservation_held" || strings.Contains(r.rawBody, "ill") {
+		t.Errorf("%d %s", r.status, r.rawBody)
 	}
 }

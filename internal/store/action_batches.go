@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,13 @@ type RefusedAction struct {
 	ReservationID string `json:"reservation_id"` // as the request has it; there may be none of that id
 	Code          string `json:"code"`           // for programs; docs/errors.md lists them
 	Why           string `json:"why"`            // for people
+}
+
+// Refuses reports whether a batch, or its undo, left a reservation alone.
+func (b ActionBatch) Refuses(ref Ref) bool {
+	return slices.ContainsFunc(b.Refused, func(r RefusedAction) bool {
+		return r.Source == ref.Source && r.ReservationID == ref.ReservationID
+	})
 }
 
 // BatchStay is one reservation of a batch.

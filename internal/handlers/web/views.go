@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -59,6 +58,19 @@ func (s *Pages) viewBar(r *http.Request, list string, q url.Values) (viewBar, er
 	return bar, err
 }
 
+// mayChangeView refuses to replace or delete a view that isn't shown to the actor.
+func (s *Pages) mayChangeView(r *http.Request, list, name string) error {
+	saved, err := s.Admin.SavedViews(r.Context(), list)
+	for _, v := range saved {
+		filters, readErr := url.ParseQuery(v.Query)
+		hidden := readErr == nil && !seesAll(admin.ActorOf(r.Context()), admin.Values(filters.Get("source")))
+		if v.Name == name && hidden {
+			return &admin.Error{Kind: admin.Conflict, Message: "This name is in use: choose another."}
+		}
+	}
+	return err
+}
+
 func seesAll(a admin.Actor, sources []string) bool {
 	return !slices.ContainsFunc(sources, func(source string) bool { return !a.Sees(source) })
 }
@@ -79,8 +91,11 @@ func (s *Pages) saveViewPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
 		return
 	}
-	query := viewQuery(filters)
-	if err := s.Admin.SaveView(r.Context(), list, strings.TrimSpace(r.PostFormValue("name")), query); err != nil {
+	query, name := viewQuery(filters), admin.Person(r.PostFormValue("name"))
+	if err = s.mayChangeView(r, list, name); err == nil {
+		err = s.Admin.SaveView(r.Context(), list, name, query)
+	}
+	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
@@ -93,7 +108,12 @@ func (s *Pages) deleteViewPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
 		return
 	}
-	if err := s.Admin.DeleteView(r.Context(), list, r.PostFormValue("name")); err != nil {
+	name := r.PostFormValue("name")
+	err := s.mayChangeView(r, list, name)
+	if err == nil {
+		err = s.Admin.DeleteView(r.Context(), list, name)
+	}
+	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
