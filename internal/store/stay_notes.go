@@ -39,9 +39,10 @@ func (s *Store) StayNotes(ctx context.Context, refs []Ref) (map[Ref][]StayNote, 
 // no such stay, or the guest's data has been removed.
 func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, audit Audit) (StayNote, error) {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		// The lock makes it wait for an erasure under way, and the other way round: no note outlives the guest's data.
 		err := tx.QueryRow(ctx, `INSERT INTO stay_notes (source, reservation_id, at, author, body)
 			SELECT source, reservation_id, @at, @author, @body FROM reservations
-			WHERE source = @source AND reservation_id = @id AND pruned = 0 AND version_seq > 0 RETURNING note_id`,
+			WHERE source = @source AND reservation_id = @id AND pruned = 0 AND version_seq > 0 FOR SHARE RETURNING note_id`,
 			pgx.StrictNamedArgs{
 				"source": ref.Source, "id": ref.ReservationID, "at": n.At, "author": n.Author, "body": n.Body,
 			}).Scan(&n.NoteID)
