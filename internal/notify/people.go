@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wneessen/go-mail"
 
@@ -188,14 +189,16 @@ func (s Subscription) zone() *time.Location {
 // chatEscapes keep what others wrote from being markup or a mention (Slack, "Formatting text for app surfaces").
 var chatEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// chatMarks are what Mattermost takes for a mention (@all) or for a link with another text ([here](https://...)).
-var chatMarks = regexp.MustCompile(`(^|[^\w.@])@(\w)|\]\(`)
+// chatMarks are what Mattermost takes for a mention (@all) or for a link with another text ([here](https://...)). It
+// looks for mentions after dots, dashes and underscores, too; an e-mail address has a letter or digit before its @.
+var chatMarks = regexp.MustCompile(`(^|[^\pL\pN])@([\pL\pN])|\]\(`)
 
 // unmarked keeps what others wrote, such as the name of a guest, from calling everybody or hiding an address, by a
 // space that nobody sees.
 func unmarked(text string) string {
 	return chatMarks.ReplaceAllStringFunc(text, func(mark string) string {
-		end := len(mark) - 1
+		_, last := utf8.DecodeLastRuneInString(mark)
+		end := len(mark) - last
 		return mark[:end] + "\u200b" + mark[end:]
 	})
 }

@@ -410,7 +410,7 @@ func TestDigestFollowsTheWallClock(t *testing.T) {
 // A guest's or a listing's name calls nobody in a chat and hides no address. E-mail is plain text.
 func TestNamesAreNoMarkup(t *testing.T) {
 	t.Parallel()
-	listing, guest := "@channel [the desk](https://evil.example)", "@all jane@example.com"
+	listing, guest := "@channel [the desk](https://evil.example)", "@all jane@example.com .@all _@all @@all x-@all @_@all"
 	p := store.StayState{ListingName: &listing, GuestName: &guest}
 	p.Source, p.ReservationID = "default", "@here"
 	const url = "https://keys.example.com"
