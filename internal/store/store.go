@@ -1,4 +1,17 @@
 // Package store is staykey's state in Postgres: one file per noun, with its SQL.
+//
+// Functions with a transaction or a batch as an argument are parts of a caller's transaction; methods of [Store] are
+// whole ones. Locks are taken in one order everywhere: booking, listing, reservation, mobile key, ACS user; ids
+// ascending. All times are UTC. Errors that callers act on are [ErrNotFound], [ErrRaced] and [ErrLeaseLost]; any other
+// means that the database failed.
+//
+//	events.go, event_inbox.go, queue.go, fetches.go   the inbox: accepted, queued, waiting for documents, settled
+//	reservations.go, listings.go, guests.go           what PMSs reported
+//	mobile_keys.go, key_leases.go, key_attempts.go    the queue of keys: requests, leases, attempts and their results
+//	acs_users.go, backup_codes.go                     the record of what exists at Seam
+//	subscriptions.go, deliveries.go                   events out
+//	guest_stays.go, handed_out.go                     guests' links, and what they were given
+//	timeline.go, audit.go, activity.go                history
 package store
 
 import (

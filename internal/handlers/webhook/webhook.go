@@ -1,5 +1,10 @@
 // Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is
 // decided later, by internal/intake.
+//
+//	webhook.go   limits, the source, its signature (internal/pms, verify.go), parsing, acceptance
+//	bodies.go    compressed bodies, forms and queries
+//	seam.go      what Seam posts to /seam/webhooks
+//	tester.go    test events of our own
 package webhook
 
 import (

@@ -1,0 +1,15 @@
+// Package config reads the configuration: environment variables, the config file and files of secrets. Nothing else
+// reads the environment.
+//
+// [Settings] are the settings as given, as texts, so that [Settings.Load] can report all problems at once, each with
+// the setting, the value and the fix. The result, [Config], is what the rest of the program reads. [Config.Reload]
+// reads again what may change while the service runs: sources, subscriptions, tokens and secrets.
+//
+//	config.go            settings, their defaults and limits
+//	yamlfile.go          the config file: every problem with its line and column, unknown fields refused
+//	sources.go           sources of the file, with their formats, policies and verifiers
+//	secrets.go           well-known secrets of development, and where they are refused
+//	commands.go          the settings of commands other than serve
+//
+// docs/configuration.md is the reference.
+package config
