@@ -58,7 +58,7 @@ screenshots: ## take the pictures of docs/admin.md (needs chromium)
 	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags browser -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
 
 webhooks-test: ## verify messages to subscriptions with the official libraries, and run docs/samples (needs npm, python3, php)
-	@command -v php >/dev/null || { echo "needs PHP (Debian, Ubuntu: sudo apt-get install -y php-cli)"; [ "$$(id -u)" = 0 ] && RUNLEVEL=1 apt-get install -y -q --no-install-recommends php-cli >/dev/null; }
+	@command -v php >/dev/null || { echo "needs PHP (Debian, Ubuntu: sudo apt-get install -y php-cli)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends php-cli >/dev/null; }
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
 	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^(TestOfficialLibraries|TestSamples)$$' -timeout 5m ./internal/notify
 
