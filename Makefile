@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 # What make drills measured.
 DRILLS_REPORT ?= $(or $(TMPDIR),/tmp)/staykey-drills.jsonl
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test openapi-lint monitoring-test drills prometheus patroni kubernetes-test licences vulnerabilities release compose-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test clients-test openapi-lint monitoring-test drills prometheus patroni kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ webhooks-test: ## verify messages to subscriptions with the official libraries, 
 	@command -v php >/dev/null || { echo "needs PHP (Debian, Ubuntu: sudo apt-get install -y php-cli)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends php-cli >/dev/null; }
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
 	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^(TestOfficialLibraries|TestSamples)$$' -timeout 5m ./internal/notify
+
+clients-test: ## generate clients in TypeScript and Go from docs/openapi.json, compile them, and run them (needs npm)
+	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
+	@cd tools/web && node_modules/.bin/openapi-typescript ../../docs/openapi.json -o client/api.gen.ts >/dev/null && node_modules/.bin/tsc -p client
+	@cd tools/build && go tool oapi-codegen -generate types,client -package main -o client/client.gen.go ../../docs/openapi.json
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags clients -count 1 -run '^TestGeneratedClients$$' -timeout 5m ./cmd/server; failed=$$?; rm -rf tools/build/client/client.gen.go tools/web/client/api.gen.ts tools/web/client/out; exit $$failed
 
 openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs npm)
 	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
