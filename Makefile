@@ -104,7 +104,7 @@ bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS
 	@go run ./tools/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec, complexity, English
-	@go vet ./... && go vet -tags chaos ./internal/point && go vet -tags browser,monitoring,drills ./cmd/server && go vet -tags webhooks ./internal/notify && go vet -tags compose ./deploy/compose
+	@go vet ./... && go vet -tags chaos ./internal/point && go vet -tags browser,monitoring,drills,clients ./cmd/server && go vet -tags webhooks ./internal/notify && go vet -tags compose ./deploy/compose
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@$(TOOL) gosec -quiet -exclude-dir=tools/build ./...
