@@ -258,3 +258,43 @@ func TestASurplusUserThatSaltoKeeps(t *testing.T) {
 		})
 	}
 }
+
+// Salto keeps a second ACS user for good, and the stay's own for a while after it is cancelled: the stay's own is
+// deleted again all the same.
+func TestASurplusUserThatStaysKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	own := *r.rest(s).User.ACSUserID
+	const second = "12121212-1212-4212-8212-121212121212"
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[own]
+		u.ID, u.CreatedAt = second, r.now()
+		st.Users[u.ID] = u
+		st.Credentials["of the second"] = simulator.Credential{
+			ID: "of the second", UserID: second, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now(),
+		}
+	})
+	deleted := func(id string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(r.sim.Records(), func(c simulator.Record) bool {
+				return c.Path == seam.PathUserDelete && c.Body["acs_user_id"] == id
+			})
+		}
+	}
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: second, Count: -1})
+	r.recheck(s)
+	waitFor(t, "the second one to be found", deleted(second))
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = true })
+	r.cancel(s)
+	waitFor(t, "the stay's own to be deleted", deleted(own))
+	r.rest(s)
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+	for range 6 {
+		r.advance(11 * time.Minute)
+		r.rest(s)
+	}
+	if live := r.live(s); !slices.Equal(live, []string{second}) {
+		t.Errorf("%v are left, not only the second one", live)
+	}
+}

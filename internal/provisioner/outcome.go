@@ -34,6 +34,9 @@ const (
 
 func (o outcome) stops() bool { return o.kind != proceed }
 
+// restarts reports whether the attempt must begin again, because what is known or desired has changed.
+func (o outcome) restarts() bool { return o.kind == replan || o.kind == stale }
+
 func again() outcome { return outcome{kind: replan} }
 
 func wait(until time.Time, why string) outcome { return outcome{kind: waiting, until: until, why: why} }

@@ -152,8 +152,9 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
 		return out
 	}
-	if out := a.seeOffSurplus(ctx, keep); out.stops() {
-		return out
+	surplus := a.seeOffSurplus(ctx, keep)
+	if surplus.restarts() {
+		return surplus
 	}
 	for i := range a.users {
 		if _, open := a.unsettled[a.users[i].ID]; i == keep || open {
@@ -166,7 +167,7 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if d.Goal == plan.Gone && len(a.users) == 0 {
 		return a.removeStrays(ctx)
 	}
-	return a.firstUnsettled()
+	return firstOutcome(surplus, a.firstUnsettled)
 }
 
 func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int) outcome {
@@ -179,18 +180,20 @@ func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int
 // seeOff follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
 // deleted, or the user turned out to exist.
 func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	if out := a.followSurplus(ctx, u); out.stops() {
-		return out
+	surplus := a.followSurplus(ctx, u)
+	if surplus.restarts() {
+		return surplus
 	}
 	switch u.Phase() {
 	case record.Claimed:
 	case record.Marked, record.Lost, record.Aside:
 		// A lost create that has not shown up; the row is kept for later look-ups.
 		if a.lostAt != nil && (a.tooEarly(a.lostAt.Add(lastLookup)) || !a.checked) {
-			return outcome{}
+			return surplus
 		}
 	case record.Removing:
-		if out := a.confirmDeleted(ctx, d, u); out.stops() {
+		// Also while what was left in addition to it can't be removed: it opens the same doors.
+		if out := firstOutcome(a.confirmDeleted(ctx, d, u), func() outcome { return surplus }); out.stops() {
 			return out
 		}
 		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another
@@ -205,9 +208,9 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 			return again()
 		}
 	default:
-		return outcome{} // kept for a while after the stay
+		return surplus // kept for a while after the stay
 	}
-	return a.forgetUser(ctx, u)
+	return firstOutcome(surplus, func() outcome { return a.forgetUser(ctx, u) })
 }
 
 // forgetUser deletes the row of an ACS user that is gone, and its identity if that was the reservation's own.
