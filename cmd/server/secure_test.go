@@ -76,7 +76,8 @@ func TestTLS(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	first := writeCertificate(t, certFile, keyFile, "first")
 	_, env := simulated(t, storetest.DSN(t))
-	p := launch(t, append(env, "STAYKEY_TLS_CERT="+certFile, "STAYKEY_TLS_KEY="+keyFile))
+	// at the address of its certificate
+	p := launch(t, append(env, "STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_TLS_CERT="+certFile, "STAYKEY_TLS_KEY="+keyFile))
 	address := strings.Replace(p.url, "http://", "https://", 1)
 	ask := func(pool *x509.CertPool) (*http.Response, error) {
 		client := http.Client{Transport: &http.Transport{
