@@ -240,6 +240,26 @@ func TestAnAppsSessionOfAGoodInstantKey(t *testing.T) {
 	r.mustShow(opened.InstantKeyURL, b)
 }
 
+// Where Seam has not named the session of a key that the guest keeps, a session may be that key's: it is not revoked,
+// even if another key of the guest is being taken back.
+func TestAnAppsSessionThatMayBeAGuestsKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Options{AnySession: true})
+	r.listing("g1")
+	b := r.issued(r.booking("A"))
+	opened := r.mustOpen(b)
+	r.exec(`UPDATE handed_out SET session_id = NULL`)
+	r.exec(`INSERT INTO handed_out (source, reservation_id, kind, user_identity_id, guest_key, acs_credential_id,
+			marked_at, ending_at)
+		SELECT source, reservation_id, kind, user_identity_id, guest_key, acs_credential_id, marked_at, $1
+		FROM handed_out`, r.now())
+	if _, err := r.guest.AppSession(context.Background(), b.ref()); err != nil {
+		t.Error(err)
+	}
+	r.settle()
+	r.mustShow(opened.InstantKeyURL, b)
+}
+
 // Two taps at once, on two replicas, give one instant key.
 func TestTwoTapsAtOnce(t *testing.T) {
 	t.Parallel()

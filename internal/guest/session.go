@@ -172,7 +172,9 @@ func (a *appSession) endsWithAKey(has []store.HandedOut, h store.HandedOut, got 
 			continue
 		}
 		holds := key.SeamID != nil && key.EndingAt == nil
-		if holds && key.SessionID != nil && *key.SessionID == got.ClientSessionID {
+		// It may be the session of a key that the guest keeps, also where Seam didn't name that key's session: to
+		// revoke it would take the guest's key away.
+		if holds && (key.SessionID == nil || *key.SessionID == got.ClientSessionID) {
 			return false
 		}
 		ends = ends || !holds // lost, or being taken back
