@@ -5,6 +5,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
 )
 
 func TestNotesOnAStay(t *testing.T) {
@@ -59,6 +62,19 @@ func TestNotesOnAStay(t *testing.T) {
 		if r := a.as(tc.token, tc.method, tc.path, tc.body); r.status != tc.status {
 			t.Errorf("%s: %d %s, not %d", tc.name, r.status, r.rawBody, tc.status)
 		}
+	}
+	// another guest now has the stay: the first one's erasure takes the notes from before with it, and no others
+	a.call("POST", path, `{"text":"about Jane"}`)
+	a.sql(`UPDATE reservations SET guest_email = 'bob@example.com' WHERE reservation_id = 'day+1'`)
+	a.call("POST", path, `{"text":"about Bob"}`)
+	erasing := store.Erasing{
+		Address: "Jane1@example.com", Audit: store.Audit{Author: "admin", Action: "erase_guest"}, Now: time.Now(),
+	}
+	if _, _, err := a.store.EraseGuest(t.Context(), erasing); err != nil {
+		t.Fatal(err)
+	}
+	if left := a.get(path).rawBody; strings.Contains(left, "about Jane") || !strings.Contains(left, "about Bob") {
+		t.Errorf("after the erasure of the guest before: %s", left)
 	}
 	// once the guest's data is gone, so are the notes, and none can be written
 	a.sql(`UPDATE reservations SET pruned = 1 WHERE reservation_id = 'day+1'`)

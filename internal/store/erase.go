@@ -110,8 +110,10 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 	}
 	err = s.InTx(ctx, func(tx pgx.Tx) error {
 		const these = `(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
-		if _, err := tx.Exec(ctx, `DELETE FROM guests WHERE lower(guest_email) = lower($1)`, e.Address); err != nil {
-			return err
+		for _, statement := range []string{`DELETE FROM guests WHERE lower(guest_email) = lower($1)`, forgetNotesOf} {
+			if _, err := tx.Exec(ctx, statement, e.Address); err != nil {
+				return err
+			}
 		}
 		for _, statement := range []string{
 			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id

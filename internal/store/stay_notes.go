@@ -40,8 +40,8 @@ func (s *Store) StayNotes(ctx context.Context, refs []Ref) (map[Ref][]StayNote, 
 func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, audit Audit) (StayNote, error) {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
 		// The lock makes it wait for an erasure under way, and the other way round: no note outlives the guest's data.
-		err := tx.QueryRow(ctx, `INSERT INTO stay_notes (source, reservation_id, at, author, body)
-			SELECT source, reservation_id, @at, @author, @body FROM reservations
+		err := tx.QueryRow(ctx, `INSERT INTO stay_notes (source, reservation_id, guest_email, at, author, body)
+			SELECT source, reservation_id, guest_email, @at, @author, @body FROM reservations
 			WHERE source = @source AND reservation_id = @id AND pruned = 0 AND version_seq > 0 FOR SHARE RETURNING note_id`,
 			pgx.StrictNamedArgs{
 				"source": ref.Source, "id": ref.ReservationID, "at": n.At, "author": n.Author, "body": n.Body,
@@ -87,3 +87,8 @@ func noteChange(ctx context.Context, tx pgx.Tx, ref Ref, at time.Time, audit Aud
 
 // forgetNotes removes the notes on the stays t.
 const forgetNotes = `DELETE FROM stay_notes t WHERE `
+
+// forgetNotesOf removes the notes that were written while a stay had a guest whom it no longer has.
+const forgetNotesOf = `DELETE FROM stay_notes n USING reservations r WHERE lower(n.guest_email) = lower($1)
+	AND r.source = n.source AND r.reservation_id = n.reservation_id
+	AND lower(r.guest_email) IS DISTINCT FROM lower($1)`
