@@ -66,7 +66,8 @@ func (s *Service) ActOnMany(ctx context.Context, refs []stay.Ref, action BulkAct
 	if err != nil {
 		return Batch{}, err
 	}
-	refused, err := s.actOnEach(ctx, refs, action, id)
+	// Who closes the page doesn't leave half of it done, with no way to undo that.
+	refused, err := s.actOnEach(context.WithoutCancel(ctx), refs, action, id)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -88,6 +89,9 @@ func (s *Service) actOnEach(
 	refused := []RefusedAction{}
 	for _, ref := range refs {
 		err := s.actOne(ctx, ref, action, batch)
+		if err != nil && store.CauseOf(err) == store.CauseLocked {
+			err = lockedAway
+		}
 		why, is := IsRefusal(err)
 		if err != nil && (!is || why.Kind == Invalid) {
 			return nil, err
@@ -100,6 +104,12 @@ func (s *Service) actOnEach(
 		}
 	}
 	return refused, nil
+}
+
+// lockedAway refuses one of several reservations. The others are not affected.
+var lockedAway = &Error{
+	Kind: Unavailable, Code: "unavailable",
+	Message: "another transaction in the database holds it: try again in a moment",
 }
 
 // withoutReason says why an action was refused, as it may be kept: the reason of a hold may be about the guest.

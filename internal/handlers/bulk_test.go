@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/staykey/staykey/internal/store/storetest"
 )
 
 // results are the items of an action for several reservations, one a line.
@@ -160,6 +162,22 @@ func TestActOnSeveralIsRefused(t *testing.T) {
 	if r := a.call("POST", "/v1/undo/"+reissued.body["undo_id"].(string), ""); reissued.body["undo_until"] != nil ||
 		r.status != 409 {
 		t.Errorf("a check can't be undone: %s, %d", reissued.rawBody, r.status)
+	}
+}
+
+// A reservation that somebody has locked is refused; the others are done, and can be undone.
+func TestActOnSeveralMeetsALock(t *testing.T) {
+	t.Parallel()
+	a, _ := week(t, 1, 3)
+	tx := storetest.Begin(t, a.store)
+	_, err := tx.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'day+1' FOR UPDATE`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := a.call("POST", "/v1/reservations/actions", `{"action":"hold","reason":"x","reservations":[
+		{"source":"default","reservation_id":"day+1"},{"source":"default","reservation_id":"day+3"}]}`)
+	if got := results(done); got != "day+1 refused unavailable, day+3 done <nil>" || done.body["undo_id"] == nil {
+		t.Errorf("%d %s", done.status, done.rawBody)
 	}
 }
 

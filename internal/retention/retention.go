@@ -199,6 +199,9 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 	step("requests", store.RequestsKept, func() (int, error) {
 		return k.store.PruneRequests(ctx, pageSize)
 	})
+	step("action_batches", store.BatchesKept, func() (int, error) {
+		return k.store.PruneBatches(ctx, now.Add(-store.BatchesKept), pageSize)
+	})
 	if err == nil {
 		err = k.store.PruneActivity(ctx, now)
 	}

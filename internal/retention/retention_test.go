@@ -2,6 +2,7 @@ package retention_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -97,6 +98,25 @@ func (w *world) at(now time.Time, want left) {
 	}
 	if diff := cmp.Diff(want, w.left()); diff != "" {
 		w.t.Errorf("%.0f days on (-want +got):\n%s", now.Sub(start).Hours()/24, diff)
+	}
+}
+
+// Batches of actions go a day after their request, with their stays' decisions.
+func TestBatchesOfActions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Defaults())
+	batch := uuid.New()
+	b := store.ActionBatch{BatchID: batch, At: start, UndoUntil: start, Action: "hold"}
+	if err := w.store.BeginBatch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	w.at(start.Add(store.BatchesKept), left{})
+	if _, _, err := w.store.Batch(t.Context(), batch); err != nil {
+		t.Error(err)
+	}
+	w.at(start.Add(store.BatchesKept+time.Second), left{})
+	if _, _, err := w.store.Batch(t.Context(), batch); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a batch is still there: %v", err)
 	}
 }
 

@@ -44,21 +44,24 @@ type BatchStay struct {
 	UndoneAt      *time.Time // nil: not undone
 }
 
-// batchesKept is how long batches are kept, longer than any may be undone: a request that is sent again with the same
+// BatchesKept is how long batches are kept, longer than any may be undone: a request that is sent again with the same
 // Idempotency-Key finds what it has done already.
-const batchesKept = 24 * time.Hour
+const BatchesKept = 24 * time.Hour
 
-// BeginBatch records a batch before its actions, and forgets old ones. A batch that exists is unchanged.
+// BeginBatch records a batch before its actions. A batch that exists is unchanged.
 func (s *Store) BeginBatch(ctx context.Context, b ActionBatch) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM action_batches WHERE at < $1`, b.At.Add(-batchesKept)); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `INSERT INTO action_batches (batch_id, at, undo_until, action, author)
-			VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, b.BatchID, b.At, b.UndoUntil, b.Action, b.Author)
-		return err
-	})
+	_, err := s.pool.Exec(ctx, `INSERT INTO action_batches (batch_id, at, undo_until, action, author)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, b.BatchID, b.At, b.UndoUntil, b.Action, b.Author)
 	return wrap(err, "begin a batch of actions")
+}
+
+// PruneBatches deletes up to limit batches whose request came before a time, and returns how many.
+func (s *Store) PruneBatches(ctx context.Context, before time.Time, limit int) (int, error) {
+	tag, err := s.pool.Exec(ctx, `
+		DELETE FROM action_batches WHERE batch_id = ANY (ARRAY (
+			SELECT batch_id FROM action_batches WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`,
+		before, limit)
+	return int(tag.RowsAffected()), wrap(err, "delete old batches of actions")
 }
 
 // FinishBatch records what a batch was refused.
