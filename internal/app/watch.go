@@ -33,7 +33,8 @@ func watch(names []string) *watched {
 		names: names, known: map[string][sha256.Size]byte{}, changing: map[string][sha256.Size]byte{},
 	}
 	for _, name := range names {
-		if content, err := os.ReadFile(name); err == nil { // #nosec G304 -- the operator names it
+		content, err := os.ReadFile(name) // #nosec G304 -- the operator names it
+		if err == nil {
 			w.known[name] = sha256.Sum256(content)
 		}
 	}
