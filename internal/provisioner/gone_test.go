@@ -12,6 +12,27 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// secondUser is an ACS user that a lost create left in addition to a stay's own.
+const secondUser = "12121212-1212-4212-8212-121212121212"
+
+// leaveSecond leaves it at Seam: a copy of the stay's own, created now.
+func (r *rig) leaveSecond(own string) {
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[own]
+		u.ID, u.CreatedAt = secondUser, r.now()
+		st.Users[u.ID] = u
+	})
+}
+
+// giveSecondAKey gives it a mobile key.
+func (r *rig) giveSecondAKey() {
+	r.sim.Change(func(st *simulator.State) {
+		st.Credentials["of the second"] = simulator.Credential{
+			ID: "of the second", UserID: secondUser, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now(),
+		}
+	})
+}
+
 // What counts as gone. Each test gives one get that wrongly doesn't find an object, at the same time as a list that
 // leaves it out, while it is uncertain whether a delete took effect.
 
@@ -117,11 +138,7 @@ func TestASurplusUserThatWasNotFoundIsNotForgotten(t *testing.T) {
 	r, s := newStay(t, simulator.Options{})
 	r.advance(time.Minute)
 	before := r.until(s, store.KeyIssued)
-	r.sim.Change(func(st *simulator.State) {
-		u := st.Users[*before.User.ACSUserID]
-		u.ID, u.CreatedAt = "12121212-1212-4212-8212-121212121212", r.now()
-		st.Users[u.ID] = u
-	})
+	r.leaveSecond(*before.User.ACSUserID)
 	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete, Count: 2})
 	r.recheck(s)
 	waitFor(t, "the second one to be gone", func() bool { r.pass(); return len(r.holds(s.id)) == 1 })
@@ -167,26 +184,20 @@ func TestAKeyOfADeletedUserIsReplaced(t *testing.T) {
 	r.mustBeSound()
 }
 
-// The same of a stay that is cancelled before everything is compared once more: no row remembers the second one, so it
-// is looked for as after a lost create.
+// The same of a stay that is cancelled before everything is compared once more.
 func TestASurplusUserOfACancelledStayIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
 	r.advance(time.Minute)
 	before := r.rest(s)
-	const second = "12121212-1212-4212-8212-121212121212"
-	r.sim.Change(func(st *simulator.State) {
-		u := st.Users[*before.User.ACSUserID]
-		u.ID, u.CreatedAt = second, r.now()
-		st.Users[u.ID] = u
-	})
+	r.leaveSecond(*before.User.ACSUserID)
 	// While its delete is under way the stay is cancelled.
-	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete, Contains: second})
-	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: second})
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete, Contains: secondUser})
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: secondUser})
 	r.recheck(s)
 	waitFor(t, "the second one not to be found", func() bool {
 		return slices.ContainsFunc(r.sim.Records(), func(c simulator.Record) bool {
-			return c.Path == "/acs/users/get" && c.Body["acs_user_id"] == second
+			return c.Path == "/acs/users/get" && c.Body["acs_user_id"] == secondUser
 		})
 	})
 	r.cancel(s)
@@ -209,18 +220,8 @@ func TestASurplusUserThatSaltoKeeps(t *testing.T) {
 			r, s := newStay(t, simulator.Options{})
 			r.advance(time.Minute)
 			before := r.rest(s)
-			const second = "12121212-1212-4212-8212-121212121212"
-			r.sim.Change(func(st *simulator.State) {
-				u := st.Users[*before.User.ACSUserID]
-				u.ID, u.CreatedAt = second, r.now()
-				st.Users[u.ID] = u
-			})
-			r.sim.Change(func(st *simulator.State) {
-				st.Credentials["of the second"] = simulator.Credential{
-					ID: "of the second", UserID: second, AccessMethod: "mobile_key", MultiPhone: true,
-					CreatedAt: r.now(),
-				}
-			})
+			r.leaveSecond(*before.User.ACSUserID)
+			r.giveSecondAKey()
 			r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = true })
 			r.recheck(s)
 			refused := func(v store.View) bool {
@@ -234,13 +235,13 @@ func TestASurplusUserThatSaltoKeeps(t *testing.T) {
 			if cancelled {
 				r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
 				r.sim.Inject(simulator.Fault{
-					Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: second, Count: -1,
+					Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: secondUser, Count: -1,
 				})
 				r.cancel(s)
 				for range 3 {
 					r.advance(11 * time.Minute)
 					waitFor(t, "only the second one to be left", func() bool {
-						return slices.Equal(r.live(s), []string{second})
+						return slices.Equal(r.live(s), []string{secondUser})
 					})
 					waitFor(t, "attention", func() bool { return r.view(s).Key.Status == store.KeyAttention })
 				}
@@ -266,15 +267,8 @@ func TestASurplusUserThatStaysKeepsNoOther(t *testing.T) {
 	r, s := newStay(t, simulator.Options{})
 	r.advance(time.Minute)
 	own := *r.rest(s).User.ACSUserID
-	const second = "12121212-1212-4212-8212-121212121212"
-	r.sim.Change(func(st *simulator.State) {
-		u := st.Users[own]
-		u.ID, u.CreatedAt = second, r.now()
-		st.Users[u.ID] = u
-		st.Credentials["of the second"] = simulator.Credential{
-			ID: "of the second", UserID: second, AccessMethod: "mobile_key", MultiPhone: true, CreatedAt: r.now(),
-		}
-	})
+	r.leaveSecond(own)
+	r.giveSecondAKey()
 	deleted := func(id string) func() bool {
 		return func() bool {
 			return slices.ContainsFunc(r.sim.Records(), func(c simulator.Record) bool {
@@ -282,9 +276,9 @@ func TestASurplusUserThatStaysKeepsNoOther(t *testing.T) {
 			})
 		}
 	}
-	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: second, Count: -1})
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Contains: secondUser, Count: -1})
 	r.recheck(s)
-	waitFor(t, "the second one to be found", deleted(second))
+	waitFor(t, "the second one to be found", deleted(secondUser))
 	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = true })
 	r.cancel(s)
 	waitFor(t, "the stay's own to be deleted", deleted(own))
@@ -294,7 +288,7 @@ func TestASurplusUserThatStaysKeepsNoOther(t *testing.T) {
 		r.advance(11 * time.Minute)
 		r.rest(s)
 	}
-	if live := r.live(s); !slices.Equal(live, []string{second}) {
+	if live := r.live(s); !slices.Equal(live, []string{secondUser}) {
 		t.Errorf("%v are left, not only the second one", live)
 	}
 }

@@ -97,11 +97,7 @@ func TestOneWrongNotFoundOnADelete(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 
 	r.advance(time.Minute)
-	r.sim.Change(func(st *simulator.State) {
-		u := st.Users[*before.User.ACSUserID]
-		u.ID, u.CreatedAt = "12121212-1212-4212-8212-121212121212", r.now()
-		st.Users[u.ID] = u
-	})
+	r.leaveSecond(*before.User.ACSUserID)
 	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: seam.PathUserDelete})
 	r.recheck(s)
 	r.rest(s)
