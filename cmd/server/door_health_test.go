@@ -21,18 +21,7 @@ func TestDoorAtRisk(t *testing.T) {
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
-	heard := func(kind, part string) {
-		t.Helper()
-		until.True(t, kind+" to be heard", func() bool {
-			for _, m := range receiver.messages() {
-				if m.Type == kind && strings.Contains(m.Body, part) {
-					return true
-				}
-			}
-			return false
-		})
-	}
-	heard("mobile_key.at_risk", `"problem":"battery_low"`)
+	receiver.mustHear(t, "mobile_key.at_risk", `"problem":"battery_low"`)
 	const stay, listing = "/v1/reservations/default/3333122-433", "/v1/listings/default/2222222-2222"
 	problem := func(path string) string {
 		_, body := p.rest("GET", path)
@@ -69,7 +58,7 @@ func TestDoorAtRisk(t *testing.T) {
 
 	sim.EditEntrance("front-door", func(e *simulator.Entrance) { e.BatteryLevel = "fresh" })
 	p.rest("POST", stay+"/reconcile")
-	heard("mobile_key.recovered", "")
+	receiver.mustHear(t, "mobile_key.recovered", "")
 	for _, path := range []string{stay, listing} {
 		if got := problem(path); got != "" {
 			t.Errorf("%s: after the repair the door's problem is %q", path, got)

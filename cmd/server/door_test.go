@@ -42,21 +42,10 @@ func TestGuestsAtDoors(t *testing.T) {
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
-	heard := func(kind, part string) {
-		t.Helper()
-		until.True(t, kind+" to be heard", func() bool {
-			for _, m := range receiver.messages() {
-				if m.Type == kind && strings.Contains(m.Body, part) {
-					return true
-				}
-			}
-			return false
-		})
-	}
-	heard("mobile_key.ready", "")
+	receiver.mustHear(t, "mobile_key.ready", "")
 
 	tryDoor(t, p, sim, "cellar")
-	heard("mobile_key.denied", `"acs_entrance_id":"cellar"`)
+	receiver.mustHear(t, "mobile_key.denied", `"acs_entrance_id":"cellar"`)
 	denied, _ := p.key("3333122-433")["denied"].(map[string]any)
 	if denied["reason"] != "no_access" || denied["acs_entrance_id"] != "cellar" {
 		t.Errorf("REST says of the refusal: %v", denied)
@@ -66,7 +55,7 @@ func TestGuestsAtDoors(t *testing.T) {
 	}
 
 	tryDoor(t, p, sim, "front-door")
-	heard("mobile_key.first_used", `"acs_entrance_id":"front-door"`)
+	receiver.mustHear(t, "mobile_key.first_used", `"acs_entrance_id":"front-door"`)
 	if used := p.key("3333122-433")["first_used_at"]; used == nil {
 		t.Error("REST does not say when a door was opened first")
 	}

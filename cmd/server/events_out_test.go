@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,6 +86,16 @@ func (l *listener) messages() []message {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]message(nil), l.got...)
+}
+
+// mustHear waits for a message of that type whose body has part.
+func (l *listener) mustHear(t *testing.T, kind, part string) {
+	t.Helper()
+	waitUntil(t, kind+" to be heard", func() bool {
+		return slices.ContainsFunc(l.messages(), func(m message) bool {
+			return m.Type == kind && strings.Contains(m.Body, part)
+		})
+	})
 }
 
 // config writes a config file with the subscription app.

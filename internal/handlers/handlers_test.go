@@ -388,7 +388,7 @@ func TestContractTable(t *testing.T) {
 	})
 	t.Run("422 lists every wrong field and keeps the event; resent, it is tried again", func(t *testing.T) {
 		r := a.post(hook{
-			id:   "mended",
+			id:   "repaired",
 			body: `{"type":"reservation.created","timestamp":"yesterday","data":{"listing_id":7,"check_in":"2024-13-01","guest_email":"nobody","guest_phone":"600","status":"maybe"}}`,
 		})
 		r.mustBeProblem(t, 422)
@@ -401,11 +401,11 @@ func TestContractTable(t *testing.T) {
 		}
 		rejected := a.get("/v1/events?status=rejected").body["items"].([]any)
 		id := rejected[0].(map[string]any)["event_id"]
-		again := a.post(hook{id: "mended", body: reservationBody})
+		again := a.post(hook{id: "repaired", body: reservationBody})
 		if again.status != 202 || again.body["event_id"] != id {
 			t.Errorf("resent: got %d %s, want 202 with %v", again.status, again.rawBody, id)
 		}
-		if r := a.post(hook{id: "mended", body: reservationBody}); r.status != 200 {
+		if r := a.post(hook{id: "repaired", body: reservationBody}); r.status != 200 {
 			t.Errorf("and then: got %d", r.status)
 		}
 	})
