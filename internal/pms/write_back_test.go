@@ -37,7 +37,7 @@ func TestWriteBackPresets(t *testing.T) {
 	answers := []string{
 		`null`, `{}`, `[]`, `"text"`, `[[1]]`, `{"result": null}`,
 		`{"result": {"customFieldValues": [null, {"customFieldId": null}]}}`, `{"data": {"customFields": {}}}`,
-		`{"items": [1, null]}`,
+		`{"items": [1, null]}`, `{"customData": [null, 1, {"customDataField": 1, "text": []}]}`,
 		`{"ServiceOrderNotes": [null, {"Text": null}]}`, `{"data": [{"infoItems": [null, 1, {"code": 1}]}]}`,
 		`{"customFields": [null, {"fieldId": 1}]}`, `{"id": 1, "comment": {"a": 1}}`, `{"notes": []}`,
 	}

@@ -259,3 +259,44 @@ func lodgify(f *fake, w http.ResponseWriter, r call) {
 	f.change(id, "key_codes", value)
 	answer(w, http.StatusOK, map[string]any{})
 }
+
+// hostfully answers as Hostfully's custom data does: a value belongs to a lead or to a property, and a change answers
+// nothing that can be read.
+func hostfully(f *fake, w http.ResponseWriter, r call) {
+	f.must(r.header.Get("X-HOSTFULLY-APIKEY") == "the-token", "X-HOSTFULLY-APIKEY %q",
+		r.header.Get("X-HOSTFULLY-APIKEY"))
+	f.must(r.Path == "/custom-data", "path %q", r.Path)
+	lead := r.query["leadUid"]
+	if lead == "" {
+		lead = text(object(r.body)["leadUid"])
+	}
+	if !f.known(lead) {
+		answer(w, http.StatusNotFound, map[string]any{"apiErrorMessage": "Lead not found"})
+		return
+	}
+	switch r.Method {
+	case http.MethodPost:
+		f.must(len(object(r.body)) == 3, "body %v", r.body)
+		f.change(lead, text(object(r.body)["customDataFieldUid"]), text(object(r.body)["text"]))
+		answer(w, http.StatusOK, map[string]any{})
+	case http.MethodDelete:
+		f.change(lead, r.query["customDataFieldUid"], "")
+		w.WriteHeader(http.StatusOK)
+	default:
+		entry := func(leadUID, propertyUID any, field, value string) map[string]any {
+			return map[string]any{
+				"leadUid": leadUID, "propertyUid": propertyUID, "unitUid": nil, "text": value,
+				"customDataField": map[string]any{"uid": field, "type": "TEXT", "name": field, "variable": field},
+			}
+		}
+		entries := []any{entry(nil, "a-property", "4f1c-key-link", "the property's own")}
+		for key, value := range f.fields {
+			if booking, field, _ := strings.Cut(key, " "); booking == lead && value != "" {
+				entries = append(entries, entry(lead, nil, field, value))
+			}
+		}
+		answer(w, http.StatusOK, map[string]any{
+			"customData": entries, "_metadata": map[string]any{"count": len(entries)},
+		})
+	}
+}

@@ -33,6 +33,7 @@ var presetCases = []presetCase{
 	{preset: "apaleo", handle: apaleo, write: "PATCH /booking/v1/reservations/", shared: true, reads: true},
 	{preset: "hospitable", handle: hospitable, write: "PUT /reservations/"},
 	{preset: "smoobu", handle: smoobu, write: "PUT /reservations/", shared: true, reads: true},
+	{preset: "hostfully", field: "4f1c-key-link", handle: hostfully, write: "POST /custom-data", reads: true},
 	{preset: "lodgify", handle: lodgify, write: "PUT /v2/reservations/"},
 }
 
