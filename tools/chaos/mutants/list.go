@@ -264,4 +264,4 @@ var mutants = append([]mutant{
 		}},
 		pkg: "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
-}, slices.Concat(seamMutants, gateMutants, storeMutants, guestMutants)...)
+}, slices.Concat(seamMutants, gateMutants, storeMutants, guestMutants, writeBackMutants)...)

@@ -47,6 +47,7 @@ var (
 		{"./internal/notify", "^TestKilledWhileDelivering$", []string{"STAYKEY_DELIVERY_KILLS=5000"}},
 		{"./internal/writeback", "^TestDeaths$", nil},
 		{"./cmd/server", "^TestGuestsAndDeliveriesKilledAtMarkedPoints$", []string{"STAYKEY_GUEST_POINTS=45"}},
+		{"./cmd/server", "^TestWriteBackKilledAtMarkedPoints$", []string{"STAYKEY_WRITE_BACK_POINTS=20"}},
 		{"./cmd/server", "^TestKilledAtRandom$", []string{"STAYKEY_CRASH_KILLS=135"}},
 		{
 			"./cmd/server", "^(TestKilledAtMarkedPoints|TestPostgresKilled|TestNetworkCut)$",
