@@ -503,8 +503,9 @@ func TestOpenAPIHasTheErrors(t *testing.T) {
 	}
 	var document struct {
 		Paths map[string]map[string]struct {
-			Summary   string
-			Responses map[string]any
+			Summary     string
+			Description string
+			Responses   map[string]any
 		}
 	}
 	if err := json.Unmarshal(raw, &document); err != nil {
@@ -534,8 +535,8 @@ func TestOpenAPIHasTheErrors(t *testing.T) {
 	}
 	for path, item := range document.Paths {
 		for method, o := range item {
-			if o.Summary == "" || len(o.Responses) < 2 {
-				t.Errorf("%s %s lacks a summary or its errors", method, path)
+			if o.Summary == "" || o.Description == "" || len(o.Responses) < 2 {
+				t.Errorf("%s %s lacks a summary, a description or its errors", method, path)
 			}
 		}
 	}

@@ -1,10 +1,15 @@
 package handlers_test
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -61,4 +66,39 @@ func measuredRoutes(t *testing.T) []string {
 		}
 	}
 	return routes
+}
+
+// A request whose client hung up counts as the client's, even though its handler could only answer with 503.
+func TestClientThatHungUpIsNoFailure(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	public, _ := handlers.New(handlers.Config{
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: prometheus.NewRegistry(),
+	}, interrupted{})
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	public.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/interrupted", nil))
+	public.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/fails", nil))
+	for _, want := range []string{"/interrupted 4xx", "/fails 5xx"} {
+		if measured := measuredRoutes(t); !slices.Contains(measured, want) {
+			t.Errorf("%s is not measured; these are: %q", want, measured)
+		}
+	}
+	for _, want := range []string{"route=/interrupted status=499", "route=/fails status=503"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+}
+
+// interrupted is a face whose routes can't do what they are asked for.
+type interrupted struct{}
+
+// Mount implements handlers.Face.
+func (interrupted) Mount(r chi.Router) {
+	fail := func(w http.ResponseWriter, _ *http.Request) {
+		handlers.NewProblem(http.StatusServiceUnavailable, "no answer").Write(w)
+	}
+	r.With(handlers.Measured).Get("/interrupted", fail)
+	r.With(handlers.Measured).Get("/fails", fail)
 }

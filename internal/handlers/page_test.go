@@ -249,8 +249,8 @@ func TestPagesOfScopedTokens(t *testing.T) {
 			t.Errorf("%s: %d", path, page.status)
 		}
 	}
-	if page := v.see("/health"); page.status != 403 {
-		t.Errorf("the health of all: %d", page.status)
+	if page := v.see("/health"); page.status != 403 || strings.Contains(page.body, `href="/health"`) {
+		t.Errorf("the health of all: %d, and the menu leads there", page.status)
 	}
 	for _, path := range []string{
 		"/reservations/default/3333122-433/hold", "/listings/default/2222222-2222",
@@ -263,6 +263,63 @@ func TestPagesOfScopedTokens(t *testing.T) {
 	a.tokens = a.tokens[:2]
 	if page := v.see("/reservations"); page.path != "/sign-in" {
 		t.Error("the token has gone, and the session lasts")
+	}
+}
+
+// A wrong token costs nobody the name that they entered.
+func TestWrongTokenKeepsTheName(t *testing.T) {
+	t.Parallel()
+	page := newApp(t).visitor().signIn("not-a-token")
+	if !strings.Contains(page.body, `name="person" type="text" value="Maria"`) {
+		t.Errorf("%d %s", page.status, page.body)
+	}
+}
+
+// A stay on hold shows the admin's reason once above its history, and offers no action that is refused until the hold
+// is released.
+func TestPagesOfAHeldStay(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	const stay = "/reservations/default/3333122-433"
+	if r := a.call("POST", "/v1"+stay+"/hold", `{"reason":"the police asked"}`); r.status != http.StatusAccepted {
+		t.Fatalf("%d %s", r.status, r.rawBody)
+	}
+	a.sql(`UPDATE mobile_keys SET reason = 'held', message = 'On hold by an admin (the police asked): nothing is changed at Seam until the hold is released.'`)
+	v := a.visitor()
+	v.signIn(adminToken)
+	page := v.see(stay)
+	top, _, _ := strings.Cut(page.body, `id="history"`)
+	if page.status != http.StatusOK || strings.Count(top, "the police asked") != 1 {
+		t.Errorf("%d, the reason %d times", page.status, strings.Count(top, "the police asked"))
+	}
+	for _, action := range []string{"/revoke", "/window", "/reissue", "/hold"} {
+		if page := v.see(stay + action); page.status != http.StatusConflict ||
+			strings.Contains(page.body, `id="reason"`) || !strings.Contains(page.body, "Release it first") {
+			t.Errorf("%s: %d %s", action, page.status, page.body)
+		}
+	}
+	if page := v.see(stay + "/release"); page.status != http.StatusOK || !strings.Contains(page.body, `id="reason"`) {
+		t.Errorf("release: %d %s", page.status, page.body)
+	}
+}
+
+// Messages that are written for programs show the property's time on the page.
+func TestMessagesInPropertyTime(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	const stay = "/reservations/default/3333122-433"
+	a.sql(`UPDATE listings SET time_zone = 'Europe/Madrid'`)
+	a.sql(`UPDATE mobile_keys SET status = 'waiting', reason = 'before_horizon', message = 'The key is created at 2024-10-28T14:00:00.000Z, 3 days before check-in.'`)
+	v := a.visitor()
+	v.signIn(adminToken)
+	page := v.see(stay)
+	if !strings.Contains(page.body, "Mon 28 Oct, 15:00 CET, 3 days before check-in.") && !strings.Contains(page.body,
+		"Mon 28 Oct 2024, 15:00 CET, 3 days before check-in.") {
+		t.Errorf("%d %s", page.status, page.body)
+	}
+	page = v.post(stay+"/window", url.Values{"reason": {"late"}, "ends_at": {"2031-06-01T11:00"}})
+	if !strings.Contains(page.body, "at most seven days; the stay is from Fri 1 Nov 2030, 16:00 CET to ") {
+		t.Errorf("%d %s", page.status, page.body)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -202,12 +203,13 @@ func (q *requestRecord) write(log *slog.Logger, r *http.Request) {
 	if route := chi.RouteContext(r.Context()); route != nil {
 		pattern = route.RoutePattern()
 	}
-	level := requestLevel(pattern, q.answer.Status())
+	status := statusFor(r, q.answer)
+	level := requestLevel(pattern, status)
 	if !log.Enabled(r.Context(), level) {
 		return
 	}
 	attrs := []any{
-		"request_id", q.id, "method", r.Method, "route", pattern, "status", q.answer.Status(),
+		"request_id", q.id, "method", r.Method, "route", pattern, "status", status,
 		"bytes", q.answer.BytesWritten(), "duration_ms", float64(time.Since(q.started).Microseconds()) / 1000,
 	}
 	if q.token != "" {
@@ -230,6 +232,20 @@ func requestLevel(pattern string, status int) slog.Level {
 	return slog.LevelInfo
 }
 
+// statusClientGone is the status of a request whose client hung up before the answer. Nobody receives it: it keeps
+// such requests apart from failures of the service, in the log and in the metrics. nginx uses the same number.
+const statusClientGone = 499
+
+// statusFor returns the status of an answer. Where the client is gone, an answer of class 5xx says only that the
+// handler was interrupted.
+func statusFor(r *http.Request, answer middleware.WrapResponseWriter) int {
+	status := cmp.Or(answer.Status(), http.StatusOK)
+	if status >= http.StatusInternalServerError && errors.Is(r.Context().Err(), context.Canceled) {
+		return statusClientGone
+	}
+	return status
+}
+
 // Measured measures how long the answers of a route take.
 func Measured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -239,7 +255,7 @@ func Measured(next http.Handler) http.Handler {
 				strconv.Itoa(status/100)+"xx").Observe(time.Since(began).Seconds())
 		}()
 		next.ServeHTTP(w, r)
-		status = cmp.Or(w.(middleware.WrapResponseWriter).Status(), http.StatusOK) // the envelope's
+		status = statusFor(r, w.(middleware.WrapResponseWriter)) // the envelope's
 	})
 }
 

@@ -169,6 +169,9 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 	result := "ok"
 	if e := new(Error); errors.As(err, &e) {
 		result = e.Kind.String()
+		if e.Kind == Lost && errors.Is(ctx.Err(), context.Canceled) {
+			result = "abandoned" // by the caller: it says nothing about Seam
+		}
 		if e.Kind == RateLimited {
 			c.limiter.shut(e.RetryAfter)
 		}

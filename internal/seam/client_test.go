@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/seam"
 )
@@ -206,6 +208,30 @@ func TestNoAnswerBeforeTheDeadline(t *testing.T) {
 			t.Errorf("got %v after a deadline of %s and %d calls received, want it lost", err, timeout, calls.Load())
 		}
 		return
+	}
+}
+
+// A call whose caller gave up says nothing about Seam, and the metric tells it from one that got no answer.
+func TestAbandonedCallsAreMeasuredApart(t *testing.T) {
+	t.Parallel()
+	ctx, giveUp := context.WithCancel(t.Context())
+	client := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		giveUp()
+		<-r.Context().Done()
+	})
+	err := client.DeleteACSUser(ctx, "abandoned")
+	if seam.KindOf(err) != seam.Lost {
+		t.Errorf("got %v", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(seam.Collectors()...)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(families); !strings.Contains(got, `value:"abandoned"`) {
+		t.Errorf("not measured apart: %s", got)
 	}
 }
 

@@ -131,7 +131,7 @@ var reasons = []Reason{
 		ReasonHeld, "On hold by an admin (%s): nothing is changed at Seam until the hold is released.",
 		FixAdmin, RetryAdmin,
 	},
-	{ReasonRevokedByAdmin, "An admin revoked the key (%s), and it is removed from Seam: re-issue it to create a new one.", FixAdmin, RetryAdmin},
+	{ReasonRevokedByAdmin, "An admin revoked the key (%s), and it is removed from Seam: issue a new mobile key to restore access.", FixAdmin, RetryAdmin},
 	{
 		ReasonForbidden, "The API key may not do this on the access system: check the key in the Seam console.",
 		FixSeam, RetryMinutes,
@@ -146,7 +146,7 @@ var reasons = []Reason{
 		FixSeam, RetryMinute,
 	},
 	{ReasonNotRemoved, "A key that should have been removed may still open doors (%s): check the user in the Seam console, and remove it in Salto KS. staykey also retries.", FixSalto, RetryMinutes},
-	{ReasonSeamReportsError, "Seam reports %s on the %s: check it in the Seam console, then reconcile the reservation or re-issue the key.", FixSeam, RetryMinute},
+	{ReasonSeamReportsError, "Seam reports %s on the %s: check it in the Seam console, then reconcile the reservation or issue a new mobile key.", FixSeam, RetryMinute},
 	{ReasonUnexpected, "staykey could not finish this reservation because of an unexpected error: check last_error and report it. staykey retries automatically.", FixReport, RetryMinutes},
 }
 

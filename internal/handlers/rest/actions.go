@@ -143,8 +143,9 @@ func (s *API) actionOperations(api huma.API) {
 			return s.act(ctx, in.ReservationPath, a)
 		})
 	s.batchOperations(api)
-	overrides := operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
-		"Get the admins' decisions about a reservation", http.StatusNotFound)
+	overrides := described(operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
+		"Get the admins' decisions about a reservation", http.StatusNotFound),
+		"A hold, a revocation and custom access times, each with who decided it, when and why. Null means that nobody has.")
 	huma.Register(api, overrides, func(ctx context.Context, in *ReservationPath) (*Output[Overrides], error) {
 		v, err := s.Admin.Reservation(ctx, in.ref())
 		if err != nil {

@@ -61,8 +61,9 @@ type DeliveryName struct {
 
 func (s *API) deliveryOperations(api huma.API) {
 	const tag = "Subscriptions"
-	huma.Register(api, operation("list-deliveries", http.MethodGet, "/v1/deliveries", tag,
+	huma.Register(api, described(operation("list-deliveries", http.MethodGet, "/v1/deliveries", tag,
 		"List messages to subscriptions with their attempts, newest first"),
+		"Each message is about one state of one stay, or is a test. Filter by subscription, state and stay. Delivered and dropped messages are kept for STAYKEY_RETAIN_DELIVERIES."),
 		func(ctx context.Context, in *admin.DeliveryQuery) (*Output[List[Delivery]], error) {
 			found, err := s.Admin.Deliveries(ctx, *in)
 			if err != nil {
@@ -70,8 +71,9 @@ func (s *API) deliveryOperations(api huma.API) {
 			}
 			return listOf(found, showDelivery), nil
 		})
-	huma.Register(api, operation("get-delivery", http.MethodGet, "/v1/deliveries/{delivery_id}", tag,
+	huma.Register(api, described(operation("get-delivery", http.MethodGet, "/v1/deliveries/{delivery_id}", tag,
 		"Get one message with its attempts", http.StatusNotFound),
+		"With the body as it was signed, and each attempt with its HTTP status or error."),
 		func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
 			d, err := s.Admin.Delivery(ctx, in.DeliveryID)
 			if err != nil {

@@ -69,7 +69,8 @@ type EventName struct {
 
 func (s *API) eventOperations(api huma.API) {
 	const tag = "Events"
-	huma.Register(api, operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
+	huma.Register(api, described(operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
+		"Everything that PMSs posted with a valid signature, or that was imported, with its result: applied, superseded by a later event, ignored or rejected. Bodies are left out here."),
 		func(ctx context.Context, in *admin.EventQuery) (*Output[List[Event]], error) {
 			found, err := s.Admin.Events(ctx, *in)
 			if err != nil {
@@ -77,8 +78,9 @@ func (s *API) eventOperations(api huma.API) {
 			}
 			return listOf(found, showEvent), nil
 		})
-	huma.Register(api, operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag,
+	huma.Register(api, described(operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag,
 		"Get one event with its raw body", http.StatusNotFound),
+		"The body as received, until the retention policy deletes it. For an event of a PMS's own format, also the changes that its mapping read from it."),
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
 			e, err := s.Admin.Event(ctx, in.EventID)
 			if err != nil {

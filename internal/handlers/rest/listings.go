@@ -75,8 +75,9 @@ type ListingPutInput struct {
 
 func (s *API) listingOperations(api huma.API) {
 	const tag = "Listings"
-	huma.Register(api, operation("list-listings", http.MethodGet, "/v1/listings", tag,
+	huma.Register(api, described(operation("list-listings", http.MethodGet, "/v1/listings", tag,
 		"List listings, newest change first"),
+		"Listings that the PMS sent or a PUT created, with the access groups that their keys open. Deleted listings have deleted: true."),
 		func(ctx context.Context, in *admin.ListingQuery) (*Output[List[Listing]], error) {
 			found, err := s.Admin.Listings(ctx, *in)
 			if err != nil {
@@ -84,8 +85,9 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return listOf(found, showListing), nil
 		})
-	huma.Register(api, operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing",
+	huma.Register(api, described(operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing",
 		http.StatusNotFound),
+		"Null settings are those of the source."),
 		func(ctx context.Context, in *ListingPath) (*Output[Listing], error) {
 			l, err := s.Admin.Listing(ctx, in.ref())
 			if err != nil {

@@ -50,6 +50,7 @@ func (s *API) newAPI(r chi.Router) huma.API {
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
 				Title: "staykey", Version: s.Version, Description: about,
+				Contact: &huma.Contact{Name: "staykey", URL: "https://github.com/staykey/staykey"},
 				License: &huma.License{Name: "MIT", Identifier: "MIT"},
 			},
 			Servers: []*huma.Server{{URL: "/", Description: "The public listener (STAYKEY_LISTEN)."}},
@@ -225,6 +226,7 @@ func document(api huma.API) {
 			operation: huma.Operation{
 				OperationID: "get-healthz", Method: http.MethodGet, Path: "/healthz",
 				Tags: []string{"Health"}, Summary: "Check whether the process is alive", Security: open,
+				Description: "For liveness probes: 200 as long as the process answers, whatever else is wrong.",
 			},
 			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}},
 			words:   map[int]string{http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET."},

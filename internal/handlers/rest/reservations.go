@@ -153,8 +153,9 @@ type PlanOutput struct {
 
 func (s *API) reservationOperations(api huma.API) {
 	const tag = "Reservations"
-	huma.Register(api, operation("list-reservations", http.MethodGet, "/v1/reservations", tag,
+	huma.Register(api, described(operation("list-reservations", http.MethodGet, "/v1/reservations", tag,
 		"List reservations, newest change first"),
+		"Each reservation has its mobile key's status, and why. Filters can be combined. To follow changes, poll with updated_since; to be notified, use a subscription."),
 		func(ctx context.Context, in *ReservationsInput) (*Output[List[Reservation]], error) {
 			found, err := s.Admin.Reservations(ctx, in.ReservationQuery)
 			if err != nil {
@@ -163,8 +164,9 @@ func (s *API) reservationOperations(api huma.API) {
 			out := listOf(found, showReservation)
 			return out, s.expand(ctx, in.Expand, found.Items, out.Body.Items)
 		})
-	huma.Register(api, operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation",
+	huma.Register(api, described(operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation",
 		http.StatusNotFound),
+		"What the PMS sent, the mobile key's status with its reason, and the ids of the objects at Seam."),
 		func(ctx context.Context, in *ReservationInput) (*Output[Reservation], error) {
 			v, err := s.Admin.Reservation(ctx, in.ref())
 			if err != nil {
@@ -174,8 +176,9 @@ func (s *API) reservationOperations(api huma.API) {
 			err = s.expand(ctx, in.Expand, []admin.View{v}, shown)
 			return &Output[Reservation]{shown[0]}, err
 		})
-	huma.Register(api, operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag,
-		"Get a reservation's history, newest first", http.StatusNotFound), s.timeline)
+	huma.Register(api, described(operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag,
+		"Get a reservation's history, newest first", http.StatusNotFound),
+		"Events, every request to Seam with its reason, admins' actions, and changes of the key's status. No guest data."), s.timeline)
 	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag,
 		"Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
 	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
@@ -189,7 +192,9 @@ func (s *API) reservationOperations(api huma.API) {
 		})
 	s.staffNoteOperations(api)
 	s.eraseOperation(api)
-	huma.Register(api, operation("get-summary", http.MethodGet, "/v1/summary", tag, "Get a summary"), s.summary)
+	huma.Register(api, described(operation("get-summary", http.MethodGet, "/v1/summary", tag, "Get a summary"),
+		"Counts, arrivals without a key, waiting events, and the state of provisioning."),
+		s.summary)
 }
 
 // TimelineQuery are the parameters of a timeline.

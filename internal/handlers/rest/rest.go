@@ -99,6 +99,12 @@ func operation(id, method, path, tag, summary string, more ...int) huma.Operatio
 	}
 }
 
+// described is an operation with a paragraph on what its answer has and how to use it.
+func described(o huma.Operation, text string) huma.Operation {
+	o.Description = text
+	return o
+}
+
 // withBody are the errors of an operation that takes a body, besides others: it is no JSON, too large, or of
 // another type.
 func withBody(more ...int) []int {

@@ -60,7 +60,8 @@ func showSource(s admin.SourceState) SourceState {
 
 func (s *API) sourceOperations(api huma.API) {
 	const tag = "Sources"
-	huma.Register(api, operation("list-sources", http.MethodGet, "/v1/sources", tag, "List sources and their status"),
+	huma.Register(api, described(operation("list-sources", http.MethodGet, "/v1/sources", tag, "List sources and their status"),
+		"Each source's webhook address, format, when each of its secrets last matched, and counts of events. Secrets are never shown."),
 		func(ctx context.Context, _ *struct{}) (*Output[List[SourceState]], error) {
 			states, err := s.Admin.Sources(ctx)
 			if err != nil {

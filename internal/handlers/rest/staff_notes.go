@@ -48,8 +48,9 @@ const staffNotesPath = reservationPath + "/staff-notes"
 
 func (s *API) staffNoteOperations(api huma.API) {
 	const tag = "Reservations"
-	list := operation("list-staff-notes", http.MethodGet, staffNotesPath, tag, "List the staff's notes on a stay",
-		http.StatusNotFound)
+	list := described(operation("list-staff-notes", http.MethodGet, staffNotesPath, tag, "List the staff's notes on a stay",
+		http.StatusNotFound),
+		"Notes that people wrote for their colleagues, oldest first. The guest never sees them.")
 	huma.Register(api, list, func(ctx context.Context, in *ReservationPath) (*Output[StaffNotes], error) {
 		notes, err := s.Admin.StayNotes(ctx, in.ref())
 		if err != nil {
@@ -61,8 +62,9 @@ func (s *API) staffNoteOperations(api huma.API) {
 		}
 		return &Output[StaffNotes]{out}, nil
 	})
-	add := operation("add-staff-note", http.MethodPost, staffNotesPath, tag, "Add a note to a stay",
-		withBody(http.StatusForbidden, http.StatusNotFound)...)
+	add := described(operation("add-staff-note", http.MethodPost, staffNotesPath, tag, "Add a note to a stay",
+		withBody(http.StatusForbidden, http.StatusNotFound)...),
+		"For colleagues: the guest never sees it. It is erased with the guest's data.")
 	add.DefaultStatus = http.StatusCreated
 	huma.Register(api, add, func(ctx context.Context, in *StaffNoteInput) (*Output[StaffNote], error) {
 		n, err := s.Admin.AddStayNote(ctx, in.ref(), in.Body.Text, in.Body.Author)
@@ -71,8 +73,9 @@ func (s *API) staffNoteOperations(api huma.API) {
 		}
 		return &Output[StaffNote]{showStaffNote(n)}, nil
 	})
-	remove := operation("delete-staff-note", http.MethodDelete, staffNotesPath+"/{note_id}", tag,
-		"Delete a note of a stay", http.StatusForbidden, http.StatusNotFound)
+	remove := described(operation("delete-staff-note", http.MethodDelete, staffNotesPath+"/{note_id}", tag,
+		"Delete a note of a stay", http.StatusForbidden, http.StatusNotFound),
+		"Anybody who may write may delete it. The audit log keeps who did, and not the text.")
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *StaffNotePath) (*struct{}, error) {
 		if err := s.Admin.DeleteStayNote(ctx, in.ref(), in.NoteID); err != nil {

@@ -54,8 +54,9 @@ type SubscriptionSwitch struct {
 
 func (s *API) subscriptionOperations(api huma.API) {
 	const tag = "Subscriptions"
-	huma.Register(api, operation("list-subscriptions", http.MethodGet, "/v1/subscriptions", tag,
+	huma.Register(api, described(operation("list-subscriptions", http.MethodGet, "/v1/subscriptions", tag,
 		"List subscriptions and their receivers' status"),
+		"Subscriptions of the config file, with how many messages wait, the last success and the last failure."),
 		func(ctx context.Context, _ *struct{}) (*Output[List[Subscription]], error) {
 			list, err := s.Admin.Subscriptions(ctx)
 			if err != nil {
@@ -63,8 +64,9 @@ func (s *API) subscriptionOperations(api huma.API) {
 			}
 			return listOf(admin.Page[admin.Subscription]{Items: list}, showSubscription), nil
 		})
-	huma.Register(api, operation("get-subscription", http.MethodGet, "/v1/subscriptions/{name}", tag,
+	huma.Register(api, described(operation("get-subscription", http.MethodGet, "/v1/subscriptions/{name}", tag,
 		"Get one subscription", http.StatusNotFound),
+		"The host of the receiver, the event types and sources that it gets, and its status. Secrets are never shown."),
 		func(ctx context.Context, in *SubscriptionName) (*Output[Subscription], error) {
 			found, err := s.Admin.Subscription(ctx, in.Name)
 			if err != nil {

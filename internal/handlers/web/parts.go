@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 var pageFuncs = template.FuncMap{
 	"ago":   relative,
 	"exact": exact,
+	"local": localTimes,
 	"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"stamp": pms.FormatInstant,
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
@@ -104,6 +106,20 @@ func exact(at time.Time, zone *time.Location, now time.Time) string {
 		layout = "Mon 2 Jan, 15:04 MST"
 	}
 	return at.In(orUTC(zone)).Format(layout)
+}
+
+// instantText is how messages for programs write an instant.
+var instantText = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
+
+// localTimes is a message with its instants in the zone of the property.
+func localTimes(message string, zone *time.Location, now time.Time) string {
+	return instantText.ReplaceAllStringFunc(message, func(written string) string {
+		at, err := pms.ParseInstant(written)
+		if err != nil {
+			return written
+		}
+		return exact(at, zone, now)
+	})
 }
 
 func orUTC(zone *time.Location) *time.Location {

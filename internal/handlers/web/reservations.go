@@ -64,6 +64,12 @@ type comparison struct {
 	Same   bool
 }
 
+// QuotesAdmin reports whether the key's message only quotes an admin's decision, which the page shows in full anyway.
+func (v reservationView) QuotesAdmin() bool {
+	reason := stay.Text(v.Key.Reason)
+	return reason == stay.ReasonHeld || reason == stay.ReasonRevokedByAdmin
+}
+
 func refOf(r *http.Request) stay.Ref {
 	return stay.Ref{Source: chi.URLParam(r, "source"), ReservationID: chi.URLParam(r, "reservation_id")}
 }
@@ -280,6 +286,11 @@ func (s *Pages) actionPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, p)
 		return
 	}
+	if f.Overrides.Held != nil && f.Kind != admin.Release && f.Kind != renewLink {
+		s.refuse(w, r, handlers.NewProblem(http.StatusConflict,
+			"The reservation is on hold. Release it first, on its page."))
+		return
+	}
 	s.render(w, r, http.StatusOK, "action", page{Title: f.Title, Active: "reservations", Body: f})
 }
 
@@ -343,7 +354,7 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 	done, err := s.act(r.Context(), refOf(r), a)
 	if err != nil {
 		p := s.problemOf(err)
-		again(p.Status, pageText(p))
+		again(p.Status, localTimes(pageText(p), f.Zone, s.Now()))
 		return
 	}
 	next := f.Link()

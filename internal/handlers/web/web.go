@@ -181,16 +181,18 @@ type page struct {
 	Assets  string
 	Person  string
 	Write   bool
-	CSRF    string
-	Now     time.Time
-	Path    string
-	Body    any
+	// AllSources reports whether the token covers every source: some pages are about the whole service.
+	AllSources bool
+	CSRF       string
+	Now        time.Time
+	Path       string
+	Body       any
 }
 
 func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view string, p page) {
 	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
-	p.Person, p.Write = a.Author(""), a.Write
+	p.Person, p.Write, p.AllSources = a.Author(""), a.Write, a.Sources == nil
 	if value := s.sessionCookie(r); value != "" {
 		p.CSRF = s.csrfToken(value)
 	}
@@ -248,6 +250,7 @@ func (s *Pages) csrfToken(session string) string {
 
 type signIn struct {
 	Next    string
+	Person  string // as entered before, when the token was wrong
 	Problem string
 }
 
@@ -263,7 +266,7 @@ func nextPage(next string) string {
 
 func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, handlers.SmallBody)
-	next := nextPage(r.PostFormValue("next"))
+	next, person := nextPage(r.PostFormValue("next")), admin.Person(r.PostFormValue("person"))
 	token, p := s.Auth.Judge(r, strings.TrimSpace(r.PostFormValue("token")))
 	if p != nil {
 		s.noteWrongSignIn(r)
@@ -272,15 +275,15 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "1")
 			words = "Too many wrong tokens. Wait a moment, and check the token."
 		}
-		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, words}})
+		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, person, words}})
 		return
 	}
 	if p := handlers.MayDo(token, http.MethodGet); p != nil {
 		s.render(w, r, p.Status, "sign-in",
-			page{Title: "Sign in", Body: signIn{next, "This token is for a program: use one that may read."}})
+			page{Title: "Sign in", Body: signIn{next, person, "This token is for a program: use one that may read."}})
 		return
 	}
-	a := s.Auth.Arrival(w, r, token, admin.Person(r.PostFormValue("person")), admin.ViaPage)
+	a := s.Auth.Arrival(w, r, token, person, admin.ViaPage)
 	handlers.NoteToken(r.Context(), a.Name)
 	value, err := s.Admin.SignIn(r.Context(), a)
 	if err != nil {

@@ -166,7 +166,7 @@ func (d *Desired) setLimits(s Situation) {
 func (d *Desired) setWaits(s Situation) {
 	if from := d.Starts.Add(-s.Policy.Horizon); s.Policy.Horizon > 0 && s.Now.Before(from) {
 		d.CreateAt = from
-		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, s.Policy.Horizon, pms.FormatInstant(from))
+		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, stay.DescribeDuration(s.Policy.Horizon), pms.FormatInstant(from))
 	} else if s.Policy.NeedEmail && stay.Text(s.Reservation.GuestEmail) == "" {
 		d.WaitsFor = waiting(stay.ReasonNoEmail)
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,9 @@ func TestFirstKeysWait(t *testing.T) {
 		}
 		if c.at > 0 && !held.CreateAt.Equal(noon.Add(c.at)) {
 			t.Errorf("%s: made at %s", name, held.CreateAt)
+		}
+		if m := held.Blocked.Message; c.reason == stay.ReasonBeforeHorizon && !strings.HasSuffix(m, ", 10 days before check-in.") {
+			t.Errorf("%s: %s", name, m)
 		}
 	}
 }
