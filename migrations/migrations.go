@@ -1,6 +1,21 @@
-// Package migrations holds the database schema and migrates a database to it. Migrations are SQL files, except those
-// that SQL can't express: River's own schema (river.go) and the case folding of searches (folded.go, plain.go). Each
-// must work while the previous version of the binary runs.
+// Package migrations holds the database schema, embedded, and migrates a database to it.
+//
+// Migrations are SQL files, except those that SQL can't express: River's own schema (river.go) and the case folding of
+// searches (folded.go, plain.go), whose tables of letters are computed. Numbers only rise; one that was released is
+// never edited.
+//
+// # Rules
+//
+//   - The previous version of the binary works on the new schema: columns are added with defaults, and removed only
+//     when no supported version reads them. That is how replicas are replaced one by one, and how to roll back.
+//   - No statement waits long for a lock ([LockTimeout]), and none holds one on a large table for longer than a
+//     moment: indexes are created CONCURRENTLY, in a migration of their own without a transaction.
+//   - Each has a Down, for tests: they migrate up and down with rows of the previous version in the tables.
+//   - A comment on each table and column that isn't obvious says what it holds.
+//
+// [Up] applies what is missing. Any number of processes may call it at once. One that is blocked by another session's
+// lock tries again until its context ends; an index that an earlier try left invalid is dropped and built again.
+// [Pending], [List] and [Latest] only read.
 package migrations
 
 import (

@@ -1,14 +1,35 @@
 // Package app builds the service from its configuration and runs it.
 //
-// [Run] starts it in this order: the log; both listeners, so that a port in use is reported before anything else
-// happens; they answer "starting" from here on; a Postgres and a simulated Seam for
-// --dev; traces; the database, which is migrated and must be of this start's kind (production or development); then
-// the parts and their workers. service holds the parts, newService connects them, serve runs them until the process
-// is asked to stop, and stop ends them in the reverse order within 20 seconds, whatever hangs.
+// [Run] starts things in this order, so that the cheapest mistake is reported first:
 //
-// What may change while it runs is in service.sources: SIGHUP has the configuration read again, and replaces it as
-// a whole or not at all. What an operator sees of the running service is in readiness.go, metrics.go and
-// diagnose.go.
+//	the log
+//	both listeners       a port in use ends the start at once; from here on they answer "starting"
+//	--dev only           a Postgres and a simulated Seam on this machine
+//	traces
+//	the database         waited for, migrated, and checked to be of this start's kind (production or development)
+//	the parts            newService connects them; every goroutine that works in the background belongs to serve
+//	serving              settle what a changed configuration needs, start the workers, and answer for real
+//
+// serve runs until the process is asked to stop. stop then ends the parts in the reverse order, within 20 seconds
+// whatever hangs: work that is cut off is in the database, and the next start resumes it. Run returns nil after a stop
+// that was asked for, even in the middle of a start, and an error otherwise; the caller turns it into the exit status.
+//
+// # What may change while it runs
+//
+// Only service.sources, the part of the configuration that a reload replaces: sources, admin tokens, subscriptions. A
+// reload (SIGHUP, POST /-/reload, or STAYKEY_WATCH) reads everything again and replaces it as a whole or not at all.
+// Everybody reads it through functions, never from a copy. What follows from a new configuration, such as comparing
+// every key of a source whose policy changed, is done by settle, and repeated until it succeeds.
+//
+// # Where to look
+//
+//	start.go, service.go, serve.go, stop.go       the life of the process
+//	database.go, database_kind.go                 opening Postgres
+//	listener.go, public.go, ops.go                the two listeners
+//	reload.go, watch.go, policies.go, settle.go   a new configuration and its consequences
+//	readiness.go, provisioning.go, metrics.go     what monitors see
+//	diagnose.go                                   the checks of staykey doctor and of the page Health
+//	dev.go, dev_state.go                          --dev
 package app
 
 import (

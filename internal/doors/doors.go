@@ -10,8 +10,15 @@
 // the doors of a stay are at risk. That is one call (a list of its doors); each access group that keys open is asked
 // for once more a day.
 //
-// An answer counts only for what it says. A door, a field or a list that is missing, a failed call and an access system
-// that Seam can't reach change nothing: they neither report a problem nor end one.
+// An answer counts only for what it says. A door, a field or a list that is missing, a failed call and an access
+// system that Seam can't reach change nothing: they neither report a problem nor end one.
+//
+// # Contract
+//
+// [Checker.Run] works until its context ends. Replicas share the work by a lease in the database: one that dies delays
+// it by the lease. All calls to Seam are reads in the background, after those that guests wait for. The result is in
+// the database (store/door_health.go, store/doors.go): REST and the page show it as door_at_risk, internal/notify
+// sends it as mobile_key.at_risk, and the gauge staykey_stays_with_doors_at_risk counts the stays.
 package doors
 
 import (

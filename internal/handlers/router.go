@@ -1,6 +1,28 @@
-// Package handlers is staykey's HTTP: the router, and what its faces share. The faces are packages below it, each
-// with its own narrow view of the rest of the program: webhook takes events, rest answers programs, and web is the
-// page for admins. A face never asks the database: it asks internal/admin.
+// Package handlers is staykey's HTTP: the router of both listeners, and what the faces on the public one share.
+//
+// The faces are packages below it, each with its own narrow view of the rest of the program:
+//
+//	webhook   takes what PMSs and Seam post
+//	rest      answers programs, under /v1
+//	web       is the page for admins
+//	guest     is the page of a guest's link
+//
+// Faces hold no rules of their own. rest and web turn a request into a call of internal/admin and its result into JSON
+// or HTML, so that both always agree.
+//
+// # A request's way
+//
+// Every request passes the envelope: it gets an id (X-Request-Id), security headers, one record in the log, and an
+// answer if its handler panics. Then, by the route of the face: [Measured] for the metrics, a token ([Auth.Bearer]) or
+// a session of the page, [DecodeParams] and [StorableInput], which refuse what can be read in two ways or can't be in
+// the database, and [Limits.OneOfFew], which keeps REST and the page from taking the database away from webhooks.
+// Webhooks have no token: webhook verifies the source's signature.
+//
+// # Errors
+//
+// Every error is a [Problem] (RFC 9457), and a page of it for browsers. [ProblemOf] is the one place that turns errors
+// into problems: refusals of internal/admin keep their words and their code; any other error is logged here, once, and
+// the client learns no more than that the database has trouble. codes.go and docs/errors.md list the codes.
 package handlers
 
 import (

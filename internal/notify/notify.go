@@ -1,16 +1,37 @@
-// Package notify informs subscriptions about what happens to mobile keys.
+// Package notify informs subscriptions about what happens to mobile keys: programs by webhook, people by chat or
+// e-mail.
 //
 // It is level-triggered: a message carries the current state of a stay, not a log of what happened. Changes are
-// numbered and ordered in the database (store/changes.go); a row records what a subscription has been sent about a stay
-// there (store/delivery_claims.go); state.go compares the two and decides what to send next; policy.go decides what
-// follows from an answer; deliver.go runs the deliveries of one subscription; dispatch.go sends.
+// numbered and ordered in the database (store/changes.go); a row records what a subscription has been sent about a
+// stay (store/delivery_claims.go); comparing the two says what to send next.
 //
-//	OrderChanges -> DueSubscriptions -> one runner per subscription: claim (commit) -> send -> record (commit), until nothing is due
+//	order the new changes -> which subscriptions are due -> for each, one runner:
+//	    claim (commit) -> send -> record (commit), until nothing is due
+//
+// # What a receiver may rely on
+//
+//   - The last state of every stay arrives, because the change and the need to send it are one commit.
+//   - At least once: a process that dies between sending and recording sends again. One webhook-id always has one
+//     body.
+//   - Messages about one stay are sent one after another, with a rising sequence; there is no order between stays.
+//   - Bodies hold no guest data, no secrets and no links that open anything.
+//
+// # How receivers share a process
 //
 // A runner exists only while its subscription has something to deliver. It sends up to inFlight messages at once,
-// about different stays: those of one stay go one after another, by the lease of its row. A receiver that fails is
-// sent one at a time, so that a slow or dead one costs one connection and delays nobody else. Any number of
-// processes can do this on one database.
+// about different stays; the lease of a stay's row keeps its own messages in order, across processes too. A receiver
+// that fails is sent one message at a time, so that a slow or dead one costs one connection and delays nobody else.
+// Pools bound the transactions of all runners together, because keys need the same database. Any number of processes
+// can do this on one database.
+//
+//	notify.go          rounds: what is due, and starting runners
+//	deliver.go         a runner: claim, send, record; test messages and pruning
+//	state.go           pure: which message, if any, the state of a stay asks for
+//	policy.go          pure: what follows from an answer: retry when, or disable the subscription
+//	dispatch.go        one HTTP request, signed; address.go keeps it away from private addresses
+//	people.go          messages for chats and mailboxes; digest.go the daily summary
+//	pool.go            permits for transactions
+//	subscription.go    a subscription as configured
 package notify
 
 import (

@@ -1,5 +1,15 @@
-// Package web is the page for admins: HTML from here, one style sheet, and a script that only makes it livelier. It
-// shows what internal/admin answers, and asks it for what forms ask for.
+// Package web is the page for admins: HTML rendered here, one style sheet, and a script that only makes it livelier.
+//
+// It shows what internal/admin answers, and asks it for what forms ask for; it never decides anything itself. One file
+// per page or part of one; templates/ and static/ are embedded. A page is a template within layout.html, rendered from
+// one struct, so that it works without the script; the script (static/page.js) replaces the parts marked data-live
+// when the stream of live.go says that something changed.
+//
+// # Security
+//
+// Sign-in exchanges an admin token for a session: a cookie that no script reads, and whose token must still be
+// configured. Forms carry a token of the session, and requests from other sites are refused. The
+// Content-Security-Policy allows only this origin's files; there is no inline script or style.
 package web
 
 import (

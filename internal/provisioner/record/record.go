@@ -35,6 +35,13 @@
 // counts as made (the longer window) until its result is known. And nothing that may exist at Seam is forgotten:
 // [User.Refused] restores what was before the try, so that a refusal never takes the mark of an earlier, lost
 // create away.
+//
+// How to use it: wrap the row in a [User]; call the method that says what is about to be sent (MarkCreate, ChangeSent,
+// DeleteSent, MarkKey), and commit the row before the request leaves; then call the one that says how it ended
+// (Created, CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows
+// what may exist. [User.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of
+// its own (key.go), and so has its backup code ([Code]). What an answer of Seam shows is read into the row by read.go;
+// several ACS users of one stay are ordered by surplus.go.
 package record
 
 import (

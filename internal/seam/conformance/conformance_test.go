@@ -1,5 +1,3 @@
-// Package conformance says what staykey relies on at Seam, as tests. They run against the simulator always,
-// and against a Seam sandbox workspace when SEAM_SANDBOX_API_KEY is given (docs/development.md).
 package conformance
 
 import (
