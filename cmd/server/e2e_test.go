@@ -479,31 +479,37 @@ func TestGracefulStop(t *testing.T) {
 	}
 }
 
-// TestSecondSignalEndsAtOnce gives a stop something to wait for.
+// TestSecondSignalEndsAtOnce gives a stop something to wait for: a call that Seam doesn't answer. It lasts for as long as
+// the client waits for it; a machine that is slower than that between the two signals only makes the test begin again.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
-	p := launch(t, env)
-	p.post("default", "listing.created", seedListing())
 	begun := begins(sim, seam.PathUserCreate)
-	sim.Inject(simulator.Fault{Kind: simulator.Hang, Path: seam.PathUserCreate})
-	p.post("default", "reservation.created", seedReservation())
-	<-begun
-	_ = p.cmd.Process.Signal(syscall.SIGINT)
-	waitUntil(t, "the stop to begin", func() bool {
-		resp, err := http.Get(p.url + "/readyz")
-		if err != nil {
-			return true
+	sim.Inject(simulator.Fault{Kind: simulator.Hang, Path: seam.PathUserCreate, Count: -1})
+	for try := range 5 {
+		p := launch(t, env)
+		if try == 0 {
+			p.post("default", "listing.created", seedListing())
+			p.post("default", "reservation.created", seedReservation())
 		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == 503
-	})
-	started := time.Now()
-	_ = p.cmd.Process.Signal(syscall.SIGINT)
-	<-p.done
-	if code := p.cmd.ProcessState.ExitCode(); code == 0 {
-		t.Errorf("exit 0 after %s", time.Since(started))
+		<-begun
+		_ = p.cmd.Process.Signal(syscall.SIGINT)
+		waitUntil(t, "the stop to begin", func() bool {
+			resp, err := http.Get(p.url + "/readyz")
+			if err != nil {
+				return true
+			}
+			_ = resp.Body.Close()
+			return resp.StatusCode == 503
+		})
+		_ = p.cmd.Process.Signal(syscall.SIGINT)
+		<-p.done
+		if p.cmd.ProcessState.ExitCode() != 0 {
+			return
+		}
+		t.Log("the stop ended before the second signal did")
 	}
+	t.Error("a second signal doesn't end a stop")
 }
 
 // TestDev is --dev on a machine of which nothing is asked: a Postgres of its own, the simulator, and

@@ -31,9 +31,9 @@ func TestAnsweringIsBounded(t *testing.T) {
 		}
 		return wait
 	}
-	long := func(ctx context.Context) error {
+	long := func(ctx context.Context, statement string) error {
 		return s.InTx(ctx, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '10s'`); err != nil {
+			if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, statement); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, `SELECT pg_sleep(3600)`)
@@ -43,8 +43,17 @@ func TestAnsweringIsBounded(t *testing.T) {
 
 	t.Run("a request's first transaction", func(t *testing.T) {
 		t.Parallel()
-		if got := lockTimeout(store.Answering(t.Context())); got != "4s" {
+		// As if it came when its transaction begins, however long a busy machine takes to open a connection.
+		if got := lockTimeout(store.AnsweringSince(t.Context(), time.Now().Add(time.Hour))); got != "4s" {
 			t.Errorf("it waits for a lock for %s", got)
+		}
+	})
+	t.Run("a request waits from when it comes", func(t *testing.T) {
+		t.Parallel()
+		before := time.Now()
+		until := store.AnsweringUntil(store.Answering(t.Context()))
+		if until.Before(before.Add(store.LockTimeout)) || until.After(time.Now().Add(store.LockTimeout)) {
+			t.Errorf("a request that came at %s waits for locks until %s", before, until)
 		}
 	})
 	t.Run("one of a request that has waited", func(t *testing.T) {
@@ -59,14 +68,14 @@ func TestAnsweringIsBounded(t *testing.T) {
 		if got := lockTimeout(ctx); got != "4s" {
 			t.Errorf("it waits for a lock for %s", got)
 		}
-		err := long(ctx)
+		err := long(ctx, "10s")
 		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "57014" {
 			t.Errorf("it ends with %v, want Postgres's own deadline", err)
 		}
 	})
 	t.Run("a transaction that takes long", func(t *testing.T) {
 		t.Parallel()
-		err := long(store.Answering(t.Context())) // ends before the statement's own deadline
+		err := long(store.Answering(t.Context()), "1h") // ends before the statement's own deadline
 		if pg := new(pgconn.PgError); errors.As(err, &pg) {
 			t.Errorf("Postgres ended its statement: %v", err)
 		}

@@ -17,6 +17,12 @@ func AnsweringSince(ctx context.Context, came time.Time) context.Context {
 	return context.WithValue(ctx, answeringKey{}, came.Add(LockTimeout))
 }
 
+// AnsweringUntil is how long a request of that context may wait for locks.
+func AnsweringUntil(ctx context.Context) time.Time {
+	until, _ := ctx.Value(answeringKey{}).(time.Time)
+	return until
+}
+
 // CalendarQuery is the statement of [Store.StaysOfListings], or, where ids is nil, of [Store.StaysWithoutListing].
 func CalendarQuery(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
 	return calendarQuery(sources, ids, from, until, most)
