@@ -479,8 +479,8 @@ func TestGracefulStop(t *testing.T) {
 	}
 }
 
-// TestSecondSignalEndsAtOnce gives a stop something to wait for: a call that Seam doesn't answer. It lasts for as long as
-// the client waits for it; a machine that is slower than that between the two signals only makes the test begin again.
+// TestSecondSignalEndsAtOnce gives a stop something to wait for: a call that Seam doesn't answer. It lasts for as long
+// as the client waits for it; a machine that is slower than that between the signals only makes the test begin again.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))

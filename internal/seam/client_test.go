@@ -238,11 +238,20 @@ func TestAbandonedCallsAreMeasuredApart(t *testing.T) {
 func TestRetryAfterHoldsEveryCallBack(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		calls.Add(1)
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(429)
+	}))
+	t.Cleanup(server.Close)
+	now := time.Now()
+	c, err := seam.New(seam.Config{
+		Endpoint: server.URL, APIKey: "k", Timeout: patience, Now: func() time.Time { return now },
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
 	for range 3 {
 		_, err := c.ACSUser(context.Background(), "u")
 		e := new(seam.Error)
