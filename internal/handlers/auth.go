@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/fair"
 )
 
-// Auth finds out whose token a request shows.
+// Auth authenticates requests by admin tokens.
 type Auth struct {
 	tokens  func() []admin.Token
 	proxies Proxies
@@ -24,18 +24,18 @@ type Auth struct {
 	guesses *guesses
 }
 
-// NewAuth returns the authentication of admins by tokens, those of the configuration of now.
+// NewAuth returns the authentication by the tokens of the current configuration.
 func NewAuth(tokens func() []admin.Token, proxies Proxies, now func() time.Time) *Auth {
 	return &Auth{tokens: tokens, proxies: proxies, now: now, guesses: newGuesses()}
 }
 
-// WithActor returns a request's context with who makes it, whom the request's log record names too.
+// WithActor adds the actor to a request's context and names it in the request's log record.
 func WithActor(ctx context.Context, a admin.Actor) context.Context {
 	NoteToken(ctx, a.Name)
 	return admin.WithActor(ctx, a)
 }
 
-// Arrival is who a request comes from and how, for the audit log.
+// Arrival returns the actor of a request: its token, person, address and interface, for the audit log.
 func (a *Auth) Arrival(w http.ResponseWriter, r *http.Request, token admin.Token, person, via string) admin.Actor {
 	address := ""
 	if from := a.proxies.Sender(r); from.IsValid() {
@@ -59,7 +59,7 @@ func (a *Auth) TokenOf(hash []byte) (admin.Token, bool) {
 	return found, matched == 1
 }
 
-// Bearer lets requests with an admin token pass, if it may do what the method does.
+// Bearer admits requests whose bearer token allows their method and route.
 func (a *Auth) Bearer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -83,9 +83,8 @@ func (a *Auth) Bearer(next http.Handler) http.Handler {
 	})
 }
 
-// Judge finds the token that a request shows. An address that has shown many wrong ones must wait, and nothing it
-// shows is looked at meanwhile, so that it learns one answer a second at most; but a token that was right from
-// there before stays so.
+// Judge finds the token of a request. An address that sent many wrong tokens must wait, and meanwhile its tokens aren't
+// checked, so that it learns at most one result a second. A token that was right from this address before is exempt.
 func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	if secret == "" {
 		return admin.Token{}, unauthorized(false)
@@ -109,8 +108,8 @@ func (a *Auth) Judge(r *http.Request, secret string) (admin.Token, *Problem) {
 	return admin.Token{}, unauthorized(true)
 }
 
-// MayDo refuses what a token may not do with a method: one for a single purpose may do nothing else, and one that
-// may only read changes nothing.
+// MayDo refuses methods that a token doesn't allow: tokens for a single purpose allow none here, and read-only tokens
+// allow none that changes anything.
 func MayDo(token admin.Token, method string) *Problem {
 	if token.Only != "" {
 		return onlyFor(token)
@@ -121,13 +120,13 @@ func MayDo(token admin.Token, method string) *Problem {
 	return NewProblem(http.StatusForbidden, "this token may only read: use one with scope: write")
 }
 
-// onlyFor refuses what a token for one thing may not do.
+// onlyFor is the refusal of a request that a token for a single purpose doesn't allow.
 func onlyFor(token admin.Token) *Problem {
 	return NewProblem(http.StatusForbidden, "this token has scope: "+token.Only+
 		" and may do nothing else: use one with scope: read or write")
 }
 
-// onlyRoutes are the methods and patterns of the requests that a token for one thing may make.
+// onlyRoutes are the methods and routes that a token for a single purpose allows.
 var onlyRoutes = map[string][]string{
 	admin.OnlyGates: {"PUT /v1/reservations/{source}/{reservation_id}/gates/{name}"},
 	admin.OnlyGuest: {
@@ -137,7 +136,7 @@ var onlyRoutes = map[string][]string{
 	},
 }
 
-// mayDoOnly judges a request with a token that is for one thing.
+// mayDoOnly refuses a route that a token for a single purpose doesn't allow.
 func mayDoOnly(token admin.Token, route string) *Problem {
 	if slices.Contains(onlyRoutes[token.Only], route) {
 		return nil

@@ -18,7 +18,7 @@ const (
 	CodeStarting          = "starting"
 )
 
-// codes are those of statuses, for problems that have no closer one.
+// codes are the codes of statuses, for problems without a more specific one.
 var codes = map[int]string{
 	http.StatusBadRequest:            "malformed_request",
 	http.StatusUnauthorized:          "unauthorized",

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How many wrong tokens an address may show at once, and how often after that.
+// How many wrong tokens an address may send at once, and how often after that.
 const (
 	guessBurst = 30
 	guessEvery = time.Second
 )
 
-// rightMost bounds how many right tokens are remembered with the address that showed them.
+// rightMost limits how many right tokens are remembered with their address.
 const rightMost = 4096
 
-// guesses limits wrong tokens by the client that they come from, in a fixed amount of memory: clients that share a
-// bucket share a limit. It holds hashes only.
+// guesses limits wrong tokens per client, in a fixed amount of memory: clients in the same bucket share a limit. It
+// holds hashes only.
 type guesses struct {
 	seed    maphash.Seed
 	buckets [1024]*rate.Limiter
@@ -29,7 +29,7 @@ type guesses struct {
 	rights map[rightToken]bool
 }
 
-// rightToken is a token that was right, and the client that showed it.
+// rightToken is a token that was right, and the client that sent it.
 type rightToken struct {
 	client netip.Addr
 	hash   [sha256.Size]byte
@@ -47,8 +47,7 @@ func (g *guesses) of(client netip.Addr) *rate.Limiter {
 	return g.buckets[maphash.Comparable(g.seed, client)%uint64(len(g.buckets))]
 }
 
-// wait is how long a client must wait before another of its tokens is looked at; 0 if it need not: then this one
-// counts.
+// wait is how long a client must wait until another of its tokens is checked. If it is 0, the current token counts.
 func (g *guesses) wait(client netip.Addr, now time.Time) time.Duration {
 	if g.of(client).AllowN(now, 1) {
 		return 0
@@ -56,24 +55,24 @@ func (g *guesses) wait(client netip.Addr, now time.Time) time.Duration {
 	return guessEvery
 }
 
-// forget takes back that a client's token was right.
+// forget removes a client's token from the right ones.
 func (g *guesses) forget(client netip.Addr, hash [sha256.Size]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.rights, rightToken{client, hash})
 }
 
-// right remembers that a client has shown a right token.
+// right remembers that a client sent a right token.
 func (g *guesses) right(client netip.Addr, hash [sha256.Size]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.rights) >= rightMost {
-		clear(g.rights) // all are shown again soon
+		clear(g.rights) // each is added again by its next request
 	}
 	g.rights[rightToken{client, hash}] = true
 }
 
-// knows reports whether a client has shown this token before, and it was right.
+// knows reports whether a client sent this token before and it was right.
 func (g *guesses) knows(client netip.Addr, hash [sha256.Size]byte) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -134,7 +134,7 @@ type largeTurn struct {
 	permit *fair.Permit
 
 	mu   sync.Mutex
-	read bool // the body is complete: it is of no use to break off
+	read bool // the body is complete: breaking off would be useless
 	lost bool
 }
 
@@ -164,13 +164,13 @@ func (t *largeTurn) finish() bool {
 	return t.lost
 }
 
-// clientTurns are the REST requests of one client that are answered or wait.
+// clientTurns limits the REST requests of one client that are running or waiting.
 type clientTurns struct {
 	*semaphore.Weighted
 	users int
 }
 
-// OneOfFew has REST requests wait for their turn, and not for long.
+// OneOfFew limits how many requests run at once. Others wait for a turn, for at most restWait.
 func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), restWait)
@@ -189,7 +189,7 @@ func (l *Limits) OneOfFew(next http.Handler) http.Handler {
 	})
 }
 
-// turnsOf are the turns that one client may have; leave forgets them with its last request.
+// turnsOf returns the turns of one client. The last request to call leave removes them.
 func (l *Limits) turnsOf(client netip.Addr) (turns *semaphore.Weighted, leave func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

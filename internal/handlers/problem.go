@@ -48,7 +48,7 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return problemType }
 
-// GetHeaders implements huma.HeadersError: REST answers with the same headers as everything else.
+// GetHeaders implements huma.HeadersError: REST's problems have the same headers as all others.
 func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.challenge != "" {
@@ -60,7 +60,7 @@ func (p *Problem) GetHeaders() http.Header {
 	return h
 }
 
-// NewProblem returns a problem that its status names, with one entry for each wrong field.
+// NewProblem returns a problem whose title and code are those of its status, with one entry per wrong field.
 func NewProblem(status int, detail string, fields ...pms.FieldError) *Problem {
 	return &Problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail,
@@ -79,7 +79,7 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	_ = encoder.Encode(p) // the client may be gone
 }
 
-// Coded gives the problem a closer code than its status.
+// Coded sets a more specific code than that of the status.
 func (p *Problem) Coded(code string) *Problem {
 	p.Code = code
 	return p
@@ -100,7 +100,7 @@ func (p *Problem) After(d time.Duration) *Problem {
 var missingProperty = regexp.MustCompile(`^expected required property (\S+) to be present$`)
 
 func init() {
-	// huma makes its own errors with this, whichever API they belong to.
+	// huma builds its own errors with this function, for every API in the process.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		p := NewProblem(status, message)
 		for _, err := range errs {
@@ -136,13 +136,14 @@ var statusOf = map[admin.Kind]int{
 	admin.Unavailable: http.StatusServiceUnavailable,
 }
 
-// Unfit refuses one field of a request.
+// Unfit is a 422 for one field of a request.
 func Unfit(field, message string) *Problem {
 	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid",
 		pms.FieldError{Field: field, Message: message})
 }
 
-// ProblemOf turns an error into a problem. What is not for the admin to see is logged, and none of it is shown.
+// ProblemOf turns an error into a problem. Errors other than refusals are logged here, and the problem reveals nothing
+// of them.
 func ProblemOf(log *slog.Logger, err error) *Problem {
 	if refusal, is := admin.IsRefusal(err); is {
 		p := NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
@@ -163,10 +164,10 @@ func ProblemOf(log *slog.Logger, err error) *Problem {
 	return NewProblem(http.StatusServiceUnavailable, databaseTrouble[store.CauseOf(err)]).After(databaseRetry)
 }
 
-// databaseRetry is when a request that met trouble of the database may be repeated.
+// databaseRetry is the Retry-After of requests that failed because of the database.
 const databaseRetry = 2 * time.Second
 
-// databaseTrouble says why a request can't be met now, by the store's causes.
+// databaseTrouble has the detail of such a problem, by the store's cause.
 var databaseTrouble = map[string]string{
 	store.CauseUnreachable: "the database does not answer: try again in a moment",
 	store.CauseReadOnly:    "the database is read-only, so nothing was changed: make it writable, or point DATABASE_URL at the primary",

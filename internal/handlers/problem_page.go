@@ -16,10 +16,10 @@ var problemPage string
 
 var problemTemplate = template.Must(template.New("problem").Parse(problemPage))
 
-// pageWriter shows a browser a page where a handler answers with a problem. It holds the problem back until finish.
+// pageWriter replaces a problem by a page, for browsers. It holds the problem back until finish.
 type pageWriter struct {
 	http.ResponseWriter
-	status int // of the problem; 0: the answer is another and has been passed on
+	status int // of the problem; 0: the answer isn't a problem and was passed on
 	body   bytes.Buffer
 }
 
@@ -50,7 +50,7 @@ func (w *pageWriter) Flush() {
 // Unwrap is for http.ResponseController.
 func (w *pageWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// finish writes the page of the problem, if the answer is one.
+// finish writes the page, if the answer is a problem.
 func (w *pageWriter) finish() {
 	var p Problem
 	if w.status == 0 {

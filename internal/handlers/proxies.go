@@ -9,10 +9,10 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// Proxies are the proxies whose X-Forwarded-For is believed, by the configuration of now; none if it is empty.
+// Proxies returns the proxies whose X-Forwarded-For is trusted, from the current configuration. None if it is empty.
 type Proxies func() pms.Addresses
 
-// Sender is the address that a request comes from: the nearest one that no proxy of ours has.
+// Sender is the address of a request's client: the nearest one in the chain that isn't a trusted proxy.
 func (p Proxies) Sender(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

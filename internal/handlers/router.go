@@ -51,7 +51,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Face is a part of the public listener.
+// Face is one of the interfaces that the public listener serves.
 type Face interface {
 	// Mount adds the face's routes.
 	Mount(chi.Router)
@@ -63,13 +63,13 @@ type Config struct {
 	Metrics   prometheus.Gatherer
 	Profiling bool // pprof on the private listener
 	Ready     func(context.Context) Readiness
-	Reload    func(context.Context) *Problem // reads the configuration again; nil: it did
+	Reload    func(context.Context) *Problem // reads the configuration again; nil if that succeeded
 	PublicURL string                         // where PMSs reach the public listener, "" where that is not known
 	Traced    bool                           // events are traced
 }
 
-// WebhookRoute and WebhookRouteBelow are the routes of PMSs' webhooks. They are logged at level debug only, because
-// the inbox has what they took.
+// WebhookRoute and WebhookRouteBelow are the routes of PMSs' webhooks. Accepted ones are logged only at level debug,
+// because they are in the inbox.
 const (
 	WebhookRoute      = "/webhooks/{source}"
 	WebhookRouteBelow = "/webhooks/{source}/*"
@@ -128,7 +128,7 @@ func (s *router) opsRouter() http.Handler {
 	return r
 }
 
-// reload answers once the configuration was read again, or is known to be wrong.
+// reload reads the configuration again, and answers when that has succeeded or failed.
 func (s *router) reload(w http.ResponseWriter, r *http.Request) {
 	if p := s.Reload(r.Context()); p != nil {
 		p.Write(w)
@@ -138,7 +138,7 @@ func (s *router) reload(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"reloaded"}` + "\n")) // the client may be gone
 }
 
-// notAllowed answers a method that a path doesn't have, with those that it has (RFC 9110 section 15.5.6).
+// notAllowed answers 405 with the methods that the path has (RFC 9110 section 15.5.6).
 func notAllowed(routes chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allow []string
@@ -149,7 +149,7 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 			at := chi.NewRouteContext()
 			if routes.Match(at, method, r.URL.EscapedPath()) {
 				if pattern := at.RoutePattern(); pattern == WebhookRoute || pattern == WebhookRouteBelow {
-					allow = []string{http.MethodPost} // what a source takes besides, its own answer says
+					allow = []string{http.MethodPost} // other methods depend on the source, whose own answer lists them
 					break
 				}
 				allow = append(allow, method)
@@ -167,7 +167,7 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 	}
 }
 
-// envelope is around every request: its id, its log record, and an answer if a handler panics.
+// envelope wraps every request: it sets an id, writes the log record, and answers if a handler panics.
 func (s *router) envelope(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := uuid.NewString()
@@ -201,7 +201,7 @@ func (s *router) envelope(next http.Handler) http.Handler {
 	})
 }
 
-// setHeaders sets what every answer has.
+// setHeaders sets the headers that every answer has.
 func (s *router) setHeaders(h http.Header, r *http.Request, id string) {
 	h.Set("X-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -211,7 +211,7 @@ func (s *router) setHeaders(h http.Header, r *http.Request, id string) {
 	}
 }
 
-// requestRecord is what the log has of a request.
+// requestRecord is a request's record in the log.
 type requestRecord struct {
 	id           string
 	started      time.Time
@@ -243,7 +243,7 @@ func (q *requestRecord) write(log *slog.Logger, r *http.Request) {
 	log.Log(r.Context(), level, "request", attrs...)
 }
 
-// requestLevel keeps probes, assets and accepted webhooks, which the inbox has, out of the usual log.
+// requestLevel keeps probes, assets and accepted webhooks (they are in the inbox) out of the normal log.
 func requestLevel(pattern string, status int) slog.Level {
 	switch {
 	case strings.HasPrefix(pattern, "/assets/"), pattern == "/healthz", pattern == "/readyz", pattern == "/metrics":
@@ -254,12 +254,11 @@ func requestLevel(pattern string, status int) slog.Level {
 	return slog.LevelInfo
 }
 
-// statusClientGone is the status of a request whose client hung up before the answer. Nobody receives it: it keeps
-// such requests apart from failures of the service, in the log and in the metrics. nginx uses the same number.
+// statusClientGone is the status of a request whose client hung up before the answer. Nobody receives it: it
+// distinguishes such requests from failures of the service, in the log and in the metrics. nginx uses the same number.
 const statusClientGone = 499
 
-// statusFor returns the status of an answer. Where the client is gone, an answer of class 5xx says only that the
-// handler was interrupted.
+// statusFor returns the status of an answer. If the client is gone, a 5xx means only that the handler was interrupted.
 func statusFor(r *http.Request, answer middleware.WrapResponseWriter) int {
 	status := cmp.Or(answer.Status(), http.StatusOK)
 	if status >= http.StatusInternalServerError && errors.Is(r.Context().Err(), context.Canceled) {
@@ -268,10 +267,10 @@ func statusFor(r *http.Request, answer middleware.WrapResponseWriter) int {
 	return status
 }
 
-// Measured measures how long the answers of a route take.
+// Measured adds a route's requests to the metric of request durations.
 func Measured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, status := time.Now(), http.StatusInternalServerError // should it panic
+		began, status := time.Now(), http.StatusInternalServerError // in case it panics
 		defer func() {
 			requestSeconds.WithLabelValues(chi.RouteContext(r.Context()).RoutePattern(),
 				strconv.Itoa(status/100)+"xx").Observe(time.Since(began).Seconds())
@@ -285,22 +284,21 @@ type traceKey struct{}
 
 type tokenKey struct{}
 
-// NoteToken has the request's log record name the token that it was made with.
+// NoteToken adds the name of the request's token to its log record.
 func NoteToken(ctx context.Context, name string) {
 	if noted, ok := ctx.Value(tokenKey{}).(*string); ok {
 		*noted = name
 	}
 }
 
-// NoteTrace has the request's log record name the trace of the event that it was.
+// NoteTrace adds the id of the event's trace to the request's log record.
 func NoteTrace(ctx context.Context, event uuid.UUID) {
 	if id, ok := ctx.Value(traceKey{}).(*string); ok {
 		*id = hex.EncodeToString(event[:])
 	}
 }
 
-// encodedPath has the router always match the path as it was sent, so that every parameter is encoded and
-// decoded exactly once, whatever characters it holds.
+// encodedPath makes the router match the path as it was sent, so that every parameter is decoded exactly once.
 func encodedPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawPath = r.URL.EscapedPath()
@@ -311,15 +309,14 @@ func encodedPath(next http.Handler) http.Handler {
 	})
 }
 
-// unstorable reports whether no text in the database can be equal to this one.
+// unstorable reports whether the database can't hold this text, so that nothing there equals it.
 func unstorable(s string) bool { return !pms.IsText(s) }
 
-// StorableInput refuses what can't be read in one way only, and what no text in the database can be equal to, in
-// path, query, form and JSON alike.
+// StorableInput refuses ambiguous queries, and text that the database can't hold, in path, query and form.
 func StorableInput(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil { // others would read something else into it
+		if err != nil { // other programs would read it differently
 			Unfit("query", "can't be read: "+err.Error()+"; write %3B for a semicolon, %25 for a percent sign").Write(w)
 			return
 		}
@@ -327,13 +324,13 @@ func StorableInput(next http.Handler) http.Handler {
 			p.Write(w)
 			return
 		}
-		// A PUT makes what it names, and says what is wrong with the name.
+		// A PUT creates what its path names, and reports invalid names itself.
 		if route := chi.RouteContext(r.Context()); route != nil && r.Method != http.MethodPut &&
 			slices.ContainsFunc(route.URLParams.Values, unstorable) {
 			NewProblem(http.StatusNotFound, "not found: ids are UTF-8 text without NUL").Write(w)
 			return
 		}
-		// a form that has been read already; JSON is looked at where it is
+		// a form that was parsed before; JSON is checked where it is read
 		if p := StorableValues("", r.PostForm); p != nil {
 			p.Write(w)
 			return
@@ -342,8 +339,7 @@ func StorableInput(next http.Handler) http.Handler {
 	})
 }
 
-// StorableValues refuses query or form values that no text in the database can be equal to. prefix belongs to the
-// fields' names.
+// StorableValues refuses query or form values that the database can't hold. prefix is put before the fields' names.
 func StorableValues(prefix string, values url.Values) *Problem {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if slices.ContainsFunc(values[name], unstorable) {

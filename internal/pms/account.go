@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Account is an account at a PMS's API: what a preset specifies about the API, and the credentials.
+// Account is an account at a PMS's API: the API as the preset describes it, and the credentials.
 type Account struct {
 	AccountManifest
 	Credentials

@@ -20,18 +20,18 @@ const (
 type Event struct {
 	Type         string
 	OccurredAt   time.Time // by the sender's clock; zero where it could not be read
-	Changes      []Change  // apply these now, whatever else the event holds
+	Changes      []Change  // to apply now, whatever else the event holds
 	Rejected     []Rejection
 	Ignored      bool         // it has no effect here
 	Why          string       // it is ignored; "" if the type alone is the reason
 	Disconnected string       // why the PMS will send nothing more; "" while it does
-	Fetches      []Fetch      // documents without which the rest of the event can't be understood
+	Fetches      []Fetch      // documents that are needed to understand the rest of the event
 	Recheck      string       // why the documents that were fetched may be older than the webhook; "" if not
 	Invalid      []FieldError // why the event as a whole can't be read; one entry per field
 }
 
-// Rejection is one item of an event that can't be read. Ids are set as far as they could be read: they tie the item
-// to its reservation or listing.
+// Rejection is one item of an event that can't be read. Those of its ids that could be read connect it with its
+// reservation or listing.
 type Rejection struct {
 	Where         string // the item's place in the event: "[2].reservation", or "reservation" where it is the only one
 	ReservationID string // as [Reservation.ReservationID]
@@ -56,7 +56,7 @@ func (e Event) RejectedErrors() []FieldError {
 	return all
 }
 
-// NotesOf joins notes into one line, where no list can be shown.
+// NotesOf joins notes into one line, for places that can't show a list.
 func NotesOf(notes []Note) string {
 	parts := make([]string, len(notes))
 	for i, n := range notes {
@@ -65,7 +65,7 @@ func NotesOf(notes []Note) string {
 	return joined(parts)
 }
 
-// Change returns the only change of an event of the canonical format; the zero Change where it has none.
+// Change returns the one change that an event of the canonical format has, or the zero Change.
 func (e Event) Change() Change {
 	if len(e.Changes) == 0 {
 		return Change{}
@@ -80,14 +80,15 @@ type Change struct {
 	Merge       *Merge       `json:"merge,omitempty"`
 	Guest       *Guest       `json:"guest,omitempty"`
 	Notes       []Note       `json:"notes,omitempty"` // fields that were dropped because they could not be read
-	// OccurredAt is when this happened, by the sender's clock; zero: at the time of the event.
+	// OccurredAt is when this happened, by the sender's clock; zero means the time of the event.
 	OccurredAt time.Time `json:"-"`
-	// Undated means that the document has no time of its own: OccurredAt, if any, is its webhook's. A document that is
-	// undated can be older than its webhook without anyone seeing it.
+	// Undated means that the document has no time of its own: OccurredAt, if any, is its webhook's. Nothing shows
+	// whether an undated document is older than its webhook.
 	Undated bool `json:"-"`
 }
 
-// Reservation is a reservation as its PMS reports it. Nil fields of a complete one mean "none", else "unchanged".
+// Reservation is a reservation as its PMS reports it. In a complete reservation nil fields mean "none", otherwise
+// "unchanged".
 type Reservation struct {
 	ReservationID string `json:"reservation_id"`
 	// Confirmed, Cancelled, or "" for a status that neither creates nor removes a key
@@ -99,8 +100,8 @@ type Reservation struct {
 	CheckIn    *Moment `json:"check_in"`
 	CheckOut   *Moment `json:"check_out"`
 
-	// Gates are the states of gates by name: open, closed or unknown. Absent gates are unchanged, in a complete
-	// reservation, too.
+	// Gates are the states of gates by name: open, closed or unknown. Absent gates are unchanged, even in a complete
+	// reservation.
 	Gates map[string]string `json:"gates,omitempty"`
 
 	// Fields that only formats other than the canonical one set.
@@ -108,23 +109,23 @@ type Reservation struct {
 	Partial bool `json:"-"` // nil fields are unchanged
 	NoRoom  bool `json:"-"` // no room is assigned: ListingID nil says so
 
-	// BookingID is the PMS's id of the booking, and Unit its id of the room within the booking ("" where the PMS
-	// has none). One booking is a reservation per unit. ReservationID is BookingID_Unit, or BookingID without a
-	// unit: a proposal, which intake replaces by the id that the unit already has. A reservation of a further guest
-	// has the id of its unit's reservation with Companion after it.
+	// BookingID is the PMS's id of the booking, and Unit its id of the room within the booking ("" where the PMS has
+	// none). One booking is a reservation per unit. ReservationID is BookingID_Unit, or BookingID without a unit: a
+	// proposal, which intake replaces if the unit already has another id. The id of a further guest's reservation is
+	// that of the unit's reservation, followed by Companion.
 	BookingID string `json:"booking_id,omitempty"`
 	Unit      string `json:"unit,omitempty"`
 	// "_guest-…" for the reservation of a further guest; "" for the first one's
 	Companion string `json:"companion,omitempty"`
-	// reservations of the booking that this event doesn't name exist no more
+	// the booking has no reservations other than those that this event names
 	Rest bool `json:"-"`
 
-	// CheckedIn: the PMS reports that the stay has begun, at CheckedInAt, or at some time before this event where
-	// that is zero. Access starts then, and never later than the planned check-in.
+	// CheckedIn means that the stay has begun: at CheckedInAt or, if that is zero, at some time before this event.
+	// Access starts then, and never later than the planned check-in.
 	CheckedIn   bool      `json:"checked_in,omitempty"`
 	CheckedInAt time.Time `json:"checked_in_at,omitzero"`
 
-	// Segments are the rooms of a stay that moves while it lasts, in the order of time; empty where there is only
+	// Segments are the rooms of a stay whose guest changes rooms, earliest first. Empty for a stay in one room,
 	// ListingID.
 	Segments []Segment `json:"segments,omitempty"`
 
@@ -142,11 +143,11 @@ type Segment struct {
 	Until     *Moment `json:"until,omitempty"`
 }
 
-// Whole reports whether what is not specified is none.
+// Whole reports whether absent fields mean "none".
 func (r Reservation) Whole() bool { return r.Status == Confirmed && !r.Partial }
 
-// ArrivesWithin reports whether a confirmed stay begins so soon, or has begun and lasts. A local time counts as
-// one of UTC: times of day are recognised well enough.
+// ArrivesWithin reports whether a confirmed stay has begun and isn't over, or begins that soon. Local times are treated
+// as UTC, which is close enough here.
 func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	if r.Status != Confirmed || r.CheckIn == nil || r.CheckOut == nil {
 		return false
@@ -159,13 +160,13 @@ func (r Reservation) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	return err == nil && out.After(now)
 }
 
-// ArrivesWithin reports whether any of the event's stays begins so soon, or has begun and lasts.
+// ArrivesWithin reports whether any of the event's stays has begun and isn't over, or begins that soon.
 func (e Event) ArrivesWithin(now time.Time, soon time.Duration) bool {
 	return slices.ContainsFunc(e.Changes,
 		func(c Change) bool { return c.Reservation != nil && c.Reservation.ArrivesWithin(now, soon) })
 }
 
-// Listing is a listing as its PMS says it. Nil fields of a whole one mean "none", else "not specified".
+// Listing is a listing as its PMS reports it. In a complete listing nil fields mean "none", otherwise "unchanged".
 type Listing struct {
 	ListingID      string   `json:"listing_id"`
 	Deleted        bool     `json:"deleted"`
@@ -184,7 +185,7 @@ type Merge struct {
 	Into string `json:"into"`
 }
 
-// Guest is what a PMS says of a guest, whichever reservations are theirs. Nil fields are unchanged.
+// Guest is a change of a guest's data, in all of the guest's reservations. Nil fields are unchanged.
 type Guest struct {
 	GuestID string  `json:"guest_id"`
 	Email   *string `json:"guest_email,omitempty"`
@@ -192,26 +193,26 @@ type Guest struct {
 	Phone   *string `json:"guest_phone,omitempty"`
 }
 
-// Fetch names documents of the PMS that say what an event means.
+// Fetch names documents that must be read from the PMS to understand an event.
 type Fetch struct {
 	Kind string            `json:"kind"`
 	IDs  []string          `json:"ids"`
-	With map[string]string `json:"with,omitempty"` // what else its address needs
+	With map[string]string `json:"with,omitempty"` // other values that its address needs
 	// AsOf is how new a document must be; zero for any.
 	AsOf time.Time `json:"as_of,omitzero"`
 	// ReservationIDs are the reservations that the documents are about, by the PMS's ids of their bookings.
 	ReservationIDs []string `json:"reservation_ids,omitempty"`
-	// Optional documents are done without where the PMS doesn't have them: the program then sees an empty list.
+	// Optional documents may be missing at the PMS: the program then gets an empty list.
 	Optional bool `json:"optional,omitempty"`
 }
 
-// FieldError says what is wrong with one field and what would be right.
+// FieldError says what is wrong with one field, and what is expected.
 type FieldError struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
 }
 
-// Reasons joins field errors to one line, for where there is no list.
+// Reasons joins field errors into one line, for places that can't show a list.
 func Reasons(errs []FieldError) string {
 	parts := make([]string, len(errs))
 	for i, e := range errs {
@@ -223,7 +224,7 @@ func Reasons(errs []FieldError) string {
 // longestReason bounds a line of reasons, in bytes: an event can have thousands of items.
 const longestReason = 1500
 
-// joined joins sentences, as many as a line has room for.
+// joined joins as many sentences as fit into one line.
 func joined(parts []string) string {
 	length := 0
 	for i, part := range parts {
@@ -241,8 +242,8 @@ var relayDomains = []string{
 	"m.expediapartnercentral.com", "messages.homeaway.com", "no-email-supplied.co",
 }
 
-// GuestAddress returns the e-mail address that identifies a guest, in lower case, or "" where the given one
-// identifies nobody: none at all, or a relay address of a booking channel.
+// GuestAddress returns the e-mail address that identifies a guest, in lower case, or "" if the given text is no address
+// or a booking channel's relay address, which identifies nobody.
 func GuestAddress(email string) string {
 	email = strings.ToLower(strings.TrimSpace(email))
 	_, domain, ok := strings.Cut(email, "@")

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// FetchSettings are how a source's documents are asked for: what its format says, and the credentials of its account.
+// FetchSettings say how to fetch a source's documents: the format's part, and the account's credentials.
 type FetchSettings struct {
 	FetchManifest
 	Credentials
 }
 
-// Account is the account that the documents are asked for with.
+// Account is the account whose credentials fetch the documents.
 func (s FetchSettings) Account() Account { return Account{s.AccountManifest, s.Credentials} }
 
 var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
 
-// check finds what a manifest's author has got wrong.
+// check finds mistakes of the manifest's author.
 func (m FetchManifest) check() error {
 	if err := m.AccountManifest.check("fetch."); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (m FetchManifest) check() error {
 	return nil
 }
 
-// CheckFetchURL reports whether a PMS may be asked there: over TLS, but for this machine itself.
+// CheckFetchURL checks the URL of a PMS's API: it must use TLS, except on this machine.
 func CheckFetchURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -53,8 +53,8 @@ func CheckFetchURL(text string) error {
 	return errors.New("must begin with https://")
 }
 
-// Address returns where a document is: the configured URL and the document's path, into which ids go escaped, so
-// that no id leads anywhere else.
+// Address returns a document's URL: the configured URL and the document's path with the ids filled in. Ids are escaped,
+// so that none can lead to another path or host.
 func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	d, known := m.Documents[f.Kind]
 	if !known {
@@ -77,7 +77,7 @@ func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	})
 }
 
-// fillAddress joins an API's URL and a path, into which values go escaped in the places of their names in braces.
+// fillAddress joins an API's URL and a path, and replaces names in braces by their values, escaped.
 func fillAddress(base, path string, valueOf func(name string) (string, error)) (string, error) {
 	var wrong error
 	value := func(name string) string {
@@ -92,7 +92,7 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 		return placeholder.ReplaceAllStringFunc(text,
 			func(match string) string { return escape(value(strings.Trim(match, "{}"))) })
 	}
-	segment := func(value string) string { // one of dots alone would lead to another place
+	segment := func(value string) string { // dots alone would lead to another path
 		if value != "" && strings.Trim(value, ".") == "" {
 			wrong = fmt.Errorf("%q is no part of an address", value)
 		}
@@ -117,12 +117,12 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 // errNoValue says that an event doesn't have what an address needs.
 var errNoValue = errors.New("the event doesn't say it")
 
-// Batched reports whether one request asks for all ids of a kind.
+// Batched reports whether one request can ask for several ids.
 func (d Document) Batched() bool {
 	return strings.Contains(d.Path, "{ids}") || d.Method == "POST"
 }
 
-// Filled is the body of a POST, with the ids in their place.
+// Filled is the body of a POST with the ids filled in.
 func (d Document) Filled(ids []string) any { return fillIDs(d.Body, ids) }
 
 func fillIDs(v any, ids []string) any {

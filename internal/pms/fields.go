@@ -17,13 +17,13 @@ import (
 	"golang.org/x/text/language"
 )
 
-// item is what is wrong with one output: errors reject it, notes say what was dropped of it.
+// item collects what is wrong with one output: errors reject it, notes say which fields were dropped.
 type item struct {
 	errs  *[]FieldError
 	notes *[]Note
 }
 
-// fields are the fields of one object that a program has made.
+// fields are the fields of one object in a program's output.
 type fields struct {
 	prefix string
 	values map[string]any
@@ -43,7 +43,7 @@ func (f fields) fail(name, message string) {
 	*f.errs = append(*f.errs, FieldError{f.path(name), f.because(name, message)})
 }
 
-// drop notes a field that is done without.
+// drop notes that a field was ignored.
 func (f fields) drop(name, problem string) {
 	*f.notes = append(*f.notes, Note{f.path(name), f.because(name, problem)})
 }
@@ -56,7 +56,7 @@ func (f fields) because(name, problem string) string {
 	return problem
 }
 
-// overlooked notes those of the fields that the program failed to compute, and whose readers take them for absent.
+// overlooked notes fields that the program failed to compute and that would otherwise look absent.
 func (f fields) overlooked(names ...string) {
 	for _, name := range names {
 		if name == failedKey { // a part of the object itself
@@ -108,7 +108,7 @@ func readID(v any) (string, error) {
 	return s, CheckID(s)
 }
 
-// id reads an id without which the item means nothing, or that it may leave out; "" where it is not specified.
+// id reads an id; "" if it is absent, which is an error if it is required.
 func (f fields) id(name string, required bool) string {
 	s, err := readID(f.values[name])
 	switch {
@@ -131,7 +131,7 @@ func (f fields) room(name string) *string {
 	return orNone(s)
 }
 
-// dropID reads an id that can be done without.
+// dropID reads an optional id. An invalid one is dropped.
 func (f fields) dropID(name string) *string {
 	s, err := readID(f.values[name])
 	if err != nil {
@@ -148,7 +148,7 @@ func orNone(s string) *string {
 	return &s
 }
 
-// mostIDs bounds a list of ids: so many are asked for in one request at most.
+// mostIDs is how many ids one request may ask for.
 const mostIDs = 1000
 
 func (f fields) ids(name string) []string {
@@ -176,7 +176,7 @@ func (f fields) ids(name string) []string {
 	return ids
 }
 
-// text reads a text for people. What a PMS puts in there can't be corrected by it or us: it is cut to what can be kept.
+// text reads a text for people. Neither the PMS nor staykey can correct it, so it is cut to what can be stored.
 func (f fields) text(name string) *string {
 	s, ok := asText(f.values[name])
 	if !ok {
@@ -226,7 +226,7 @@ func (f fields) contact(name string) string {
 	return printable(s, maxText)
 }
 
-// email reads a guest's address. One that is none is dropped; of several the first counts.
+// email reads a guest's address. An invalid one is dropped; of several the first counts.
 func (f fields) email() *string {
 	const name = "guest_email"
 	s := strings.TrimPrefix(f.contact(name), "mailto:")
@@ -284,7 +284,7 @@ func (f fields) phone() *string {
 	return orNone(s)
 }
 
-// language reads a BCP 47 tag, also with the underscore that programs write (de_AT).
+// language reads a BCP 47 tag, with hyphens or underscores (de_AT).
 func (f fields) language(name string) *string {
 	s := f.text(name)
 	if s == nil {
@@ -299,7 +299,7 @@ func (f fields) language(name string) *string {
 	return &text
 }
 
-// clock reads a listing's hour, as HH:MM.
+// clock reads a listing's check-in or check-out time, as HH:MM.
 func (f fields) clock(name string) *string {
 	v := f.values[name]
 	if s, isText := v.(string); v == nil || (isText && strings.TrimSpace(s) == "") {
@@ -318,7 +318,7 @@ func (f fields) clock(name string) *string {
 	return &clock
 }
 
-// version is when the PMS made the change; zero where it doesn't say, or can't be read: then the time of receipt
+// version is when the PMS made the change; zero if that is absent or can't be read, and then the time of receipt
 // counts.
 func (f fields) version() time.Time { return f.instant("version") }
 

@@ -33,25 +33,25 @@ type Format struct {
 	tolerant   *gojq.Code // of the program too, see tolerant.go
 }
 
-// Manifest is what a program says of itself, as the constant object of its module directive.
+// Manifest is what a program declares about itself, in the constant object of its module directive.
 type Manifest struct {
 	// About says where the facts come from, for people.
 	About string `json:"about"`
 	// Accepts are the kinds of body: json, form, and query for a GET or POST that has none. Default json.
 	Accepts []string `json:"accepts"`
-	// ID is the path of the sender's id of an event, by which one that is repeated is known; none: nothing is.
+	// ID is the path of the sender's event id, by which repeated events are recognized. Without one, none are.
 	ID string `json:"id"`
 	// Type is the path of an event's type, or several, joined by dots.
 	Type []string `json:"type"`
 	// Redact are paths that are redacted before anything is stored.
 	Redact []string `json:"redact"`
-	// Verify is how the PMS signs, for sources that say only the secrets.
+	// Verify is how the PMS signs, for sources that configure only the secrets.
 	Verify *VerifySettings `json:"verify"`
-	// Fetch says where documents are that its webhooks only name.
+	// Fetch describes the documents that the PMS's webhooks only refer to.
 	Fetch *FetchManifest `json:"fetch"`
 }
 
-// FetchManifest says where a PMS's documents are, and how to ask for them.
+// FetchManifest describes a PMS's documents and how to fetch them.
 type FetchManifest struct {
 	AccountManifest
 	Documents map[string]Document `json:"documents"`
@@ -62,23 +62,23 @@ type Document struct {
 	Method string `json:"method"` // GET or POST
 	Path   string `json:"path"`   // {id} is replaced by the id, {ids} by all, comma-separated
 	Body   any    `json:"body"`   // of a POST; "{ids}" is replaced by the list of ids
-	// Modified is the path of the document's own time of change, to tell one that is older than its webhook. Only
-	// for a PMS whose documents and webhooks take both times from one clock.
+	// Modified is the path of the document's own modification time, which shows whether it is older than its webhook.
+	// Only for PMSs that take both times from one clock.
 	Modified string `json:"modified"`
-	// OK is the path of a value that is true in every good answer, for a PMS that answers 200 to what it refuses.
-	// An answer where it is false, null or absent is a refusal.
+	// OK is the path of a value that is true in every successful answer, for PMSs that refuse with status 200. An
+	// answer in which it is false, null or absent is a refusal.
 	OK string `json:"ok"`
 	// Message is the path of the PMS's words in a refusal; "" looks in the usual places.
 	Message string `json:"message"`
-	// Require is the path of what every good answer has: where it is absent, null or empty, the answer isn't usable
-	// yet.
+	// Require is the path of a value that every complete answer has. If it is absent, null or empty, the answer isn't
+	// usable yet.
 	Require string `json:"require"`
 }
 
 //go:embed formats/*.jq
 var embedded embed.FS
 
-// prelude are the functions that every program may use.
+// preludeFile has the functions that every program may use.
 const preludeFile = "formats/prelude.jq"
 
 var prelude = sync.OnceValues(func() (*gojq.Query, error) {
@@ -89,7 +89,7 @@ var prelude = sync.OnceValues(func() (*gojq.Query, error) {
 	return gojq.Parse(string(text))
 })
 
-// Presets are the names of the built-in formats, sorted. The canonical one is not among them: it is no program.
+// Presets are the names of the built-in formats, sorted. The canonical format is not a program and not listed.
 func Presets() []string {
 	files, _ := fs.Glob(embedded, "formats/*.jq") // the pattern is well-formed
 	var names []string
@@ -118,7 +118,7 @@ func LoadFormat(name string) (*Format, error) {
 	return ParseFormat(name, string(text))
 }
 
-// ParseFormat compiles a program. The error says where it is wrong, as far as jq tells.
+// ParseFormat compiles a program. The error names the place, if jq reports it.
 func ParseFormat(name, program string) (*Format, error) {
 	f := &Format{Name: name, program: program}
 	var err error
@@ -130,8 +130,8 @@ func ParseFormat(name, program string) (*Format, error) {
 	return f, err
 }
 
-// compile compiles a program with the prelude, and has manifest read the constant object of its module directive,
-// if it has one.
+// compile compiles a program with the prelude, and passes the constant object of its module directive, if any, to
+// manifest.
 func compile(name, program string, manifest func(meta any) error) (*gojq.Code, error) {
 	query, err := gojq.Parse(program)
 	if err != nil {
@@ -186,14 +186,14 @@ func (f *Format) readManifest(meta any) error {
 	return nil
 }
 
-// TakesJSON, TakesForms and TakesQueries tell what bodies a format reads.
+// TakesJSON, TakesForms and TakesQueries report which bodies a format accepts.
 func (m Manifest) TakesJSON() bool    { return len(m.Accepts) == 0 || slices.Contains(m.Accepts, "json") }
 func (m Manifest) TakesForms() bool   { return slices.Contains(m.Accepts, "form") }
 func (m Manifest) TakesQueries() bool { return slices.Contains(m.Accepts, "query") }
 
 var undefined = regexp.MustCompile(`(?:function|variable) not defined: \$?([A-Za-z_0-9:]+)`)
 
-// locate finds where in a program an error of jq's is: file, line and column.
+// locate returns the file, line and column of a jq error.
 func locate(name, program string, err error) string {
 	at := -1
 	if parse := new(gojq.ParseError); errors.As(err, &parse) {
@@ -216,8 +216,7 @@ func lineAndColumn(text string, at int) string {
 		len([]rune(before[strings.LastIndexByte(before, '\n')+1:]))+1)
 }
 
-// Where finds the place in the program, "line:column", that makes the field that an error is about; "" if it is
-// unknown.
+// Where returns the place in the program ("line:column") that computes the field named in an error; "" if unknown.
 func (f *Format) Where(field string) string {
 	key := field[strings.LastIndexByte(field, '.')+1:]
 	key, _, _ = strings.Cut(key, "[")
@@ -232,7 +231,7 @@ func (f *Format) Where(field string) string {
 	return lineAndColumn(f.program, found[2])
 }
 
-// Request is what was posted besides the body, as far as it is kept: nothing that authenticates it.
+// Request is what is stored of a request besides its body. It holds nothing that authenticates the request.
 type Request struct {
 	Kind string `json:"kind,omitempty"` // of the body: "" for JSON, form or query
 	// "staykey" where the source's own doesn't count, as for imports
@@ -242,8 +241,8 @@ type Request struct {
 	Path    string            `json:"path,omitempty"` // after the source's name
 }
 
-// Read is a request without the headers that the format's program doesn't name: a gateway's keys and whatever else
-// travels with a webhook is of no use to anybody.
+// Read returns the request with only the headers that the format's program names. Others, such as a gateway's keys, are
+// of no use.
 func (f *Format) Read(r Request) Request {
 	program := strings.ToLower(f.program)
 	for name := range r.Headers {
@@ -262,14 +261,14 @@ type Mapping struct {
 	Body    []byte
 	Request Request
 	Fetched map[string]any // documents by kind, as far as they were fetched; nil at first
-	Guests  bool           // each guest that the PMS names gets a reservation
+	Guests  bool           // every named guest gets a reservation
 
-	// Statuses are the source's, which tell what takes a key away; nil for [DefaultStatuses].
+	// Statuses are those of the source: which ones take a key away. Nil means [DefaultStatuses].
 	Statuses Statuses
-	// ReceivedAt is when it was posted: a stay of the canonical format that ends before it starts is right only if
-	// it has begun by then. The zero time is the beginning of all times.
+	// ReceivedAt is when it was posted. In the canonical format, a stay that ends before it starts is valid only if it
+	// has begun by then. The zero time is before every stay.
 	ReceivedAt time.Time
-	// Patience multiplies how long the program may run, for a mapping that ended in [ErrTooLong] before; 0 is 1.
+	// Patience multiplies how long the program may run, after an earlier try ended with [ErrTooLong]; 0 means 1.
 	Patience int
 	// Within is the processor time that the program may use, times the patience; 0 for the format's.
 	Within time.Duration
@@ -305,7 +304,7 @@ func (f *Format) Map(ctx context.Context, m Mapping) (Event, error) {
 	return e, nil
 }
 
-// body decodes what was posted. Numbers stay unchanged written: ids may be longer than a float64 can tell.
+// body decodes what was posted. Numbers keep their spelling: ids may have more digits than a float64 can hold.
 func (m Mapping) body() (any, error) {
 	switch m.Request.Kind {
 	case "query":
@@ -317,7 +316,7 @@ func (m Mapping) body() (any, error) {
 		}
 		return texts(First(values)), nil
 	}
-	// A text in another encoding, most often a guest's name, must not cost the event: what is no UTF-8 becomes U+FFFD.
+	// A text in another encoding, most often a guest's name, must not cost the event: invalid UTF-8 becomes U+FFFD.
 	text := withoutMark(m.Body)
 	if !utf8.Valid(text) {
 		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
@@ -331,7 +330,7 @@ func (m Mapping) body() (any, error) {
 // ErrNotForm says that a body is no URL-encoded form.
 var ErrNotForm = errors.New("the body is not a URL-encoded form")
 
-// DecodeJSON decodes a JSON value as programs take it, with exact numbers.
+// DecodeJSON decodes a JSON value for programs, with exact numbers.
 func DecodeJSON(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

@@ -19,7 +19,7 @@ type Gate struct {
 	Revoke bool   // a key is taken away when the gate closes again, as long as the stay has not begun
 }
 
-// gateStates are the values of a gate, see package stay, which this one doesn't import.
+// gateStates are the states of a gate. They are those of package stay, which this package doesn't import.
 var gateStates = []string{"open", "closed", "unknown"}
 
 // maxGates is how many gates one event can be about.
@@ -34,7 +34,7 @@ var (
 		maxGates)
 )
 
-// CheckGateName reports whether a text can name a gate. The error is for people.
+// CheckGateName checks that a text can name a gate. The error is for people.
 func CheckGateName(name string) error {
 	if !gateName.MatchString(name) {
 		return errGateName
@@ -73,7 +73,7 @@ func (o object) gates() map[string]string {
 	return found
 }
 
-// gates reads the states of gates of another format. What can't be read leaves its gate as it is.
+// gates reads the states of gates of another format. An unreadable state leaves its gate unchanged.
 func (f fields) gates() map[string]string {
 	states, ok := f.values["gates"].(map[string]any)
 	if !ok || len(states) > maxGates {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Glance is what is known of something posted before it is mapped.
+// Glance is what is known about a webhook before it is mapped.
 type Glance struct {
 	ID   string // the sender's id of the event; "" where it has none
 	Type string // the sender's type of it; "" where it doesn't say
-	Body []byte // as it may be stored: what the format names is redacted
+	Body []byte // as it may be stored: the paths that the format names are redacted
 }
 
-// Glance reads no more than accepting needs. The error is [ErrNotJSON] or [ErrNotForm].
+// Glance reads only what accepting a webhook needs. The error is [ErrNotJSON] or [ErrNotForm].
 func (f *Format) Glance(body []byte, r Request) (Glance, error) {
 	g := Glance{Body: body}
 	v, err := Mapping{Body: body, Request: r}.body()
@@ -60,7 +60,7 @@ func (f *Format) typeOf(body any, r Request) string {
 	return ""
 }
 
-// textAt is the text or number at a dotted path; a list is looked into by its first item.
+// textAt is the text or number at a dotted path. Of a list the first item is used.
 func textAt(v any, at string) string {
 	switch v := Lookup(v, at).(type) {
 	case string:
@@ -98,7 +98,7 @@ func encodeForm(v any) []byte {
 	return []byte(values.Encode())
 }
 
-// redacted replaces what must not be kept.
+// redacted replaces values that must not be stored.
 const redacted = "[redacted]"
 
 func blacken(v any, at []string) bool {

@@ -1,6 +1,6 @@
 package pms
 
-// GuestPage is what an operator puts on the pages after its guests' links. Empty fields are left out.
+// GuestPage is what an operator shows on the pages of guests' links. Empty fields are left out.
 type GuestPage struct {
 	Name      string            // the operator's, above the page
 	Logo      string            // a data: URL

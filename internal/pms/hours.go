@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// This file reads dates and hours as PMSs, and the people who type into them, write them. The canonical format is
-// strict and uses none of it.
+// This file reads dates and hours as PMSs and their users write them. The canonical format is strict and uses none of
+// it.
 
 // edge is which end of a stay a time is about: of a range of hours, a check-in means the start and a check-out the end.
 type edge int
@@ -38,11 +38,11 @@ var (
 	}
 )
 
-// furthestHour is how far from the beginning of its day an hour can be: there are PMSs that say 34:00 for ten
-// o'clock on the next day, and -10:00 for two in the afternoon of the day before.
+// furthestHour is how far an hour can be from the beginning of its day: some PMSs send 34:00 for 10:00 on the next day,
+// and -10:00 for 14:00 on the day before.
 const furthestHour = 72 * time.Hour
 
-// readHour reads an hour: the time since the beginning of its day. A number is hours, so that 15.5 is half past three.
+// readHour reads an hour: the time since the beginning of its day. Numbers are hours: 15.5 is 15:30.
 func readHour(v any, of edge) (time.Duration, bool) {
 	text, ok := asText(v)
 	if !ok {
@@ -66,7 +66,7 @@ func readHour(v any, of edge) (time.Duration, bool) {
 	return d, ok
 }
 
-// readClock reads the commonest form, "15:00", without the cost of the others.
+// readClock reads the most common form, "15:00", quickly.
 func readClock(text string) (d time.Duration, ok bool) {
 	if len(text) != len("15:00") || text[2] != ':' {
 		return 0, false
@@ -99,7 +99,7 @@ func readRange(from, until string, of edge) (time.Duration, bool) {
 	return first, true
 }
 
-// readOneHour reads one hour, and which half of the day it says: "a", "p" or "".
+// readOneHour reads one hour and its half of the day: "a", "p" or "".
 func readOneHour(text string) (d time.Duration, half string, ok bool) {
 	if d, named := namedHours[text]; named {
 		return d, "", true
@@ -140,7 +140,7 @@ func readOneHour(text string) (d time.Duration, half string, ok bool) {
 var dateAndTime = regexp.MustCompile(
 	`^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:[.,]([0-9]+))? ?(Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$`)
 
-// readTime reads a date or a date with a time, with or without an offset, in the spellings that ISO 8601 and SQL allow.
+// readTime reads a date or a date with a time, with or without an offset, in the formats of ISO 8601 and SQL.
 func readTime(s string) (Moment, error) {
 	if m, err := ParseMoment(s); err == nil {
 		return m, nil
@@ -184,9 +184,9 @@ func isZeroDate(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), 
 //
 //	{"date", "time", "time_zone", "official"}
 //
-// of which date or official is required. An hour or a zone that can't be read is dropped: the listing's, else the
-// source's, counts. official is the PMS's own instant: a planned hour makes access begin earlier or end later, and
-// never the other way.
+// of which date or official is required. An hour or a zone that can't be read is dropped, and the default of the
+// listing or the source counts. official is the PMS's own instant: a planned hour can make access begin earlier or end
+// later, never the other way round.
 func (f fields) moment(name string, of edge) *Moment {
 	v := f.values[name]
 	_, unknown := failure(v)

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// Mentions finds one e-mail address in what a PMS has sent, however it is written there: JSON with escapes, a form,
-// a query, or text that quotes it. It compares whole addresses, in any case: ann@example.com is not in
-// joann@example.com, nor in ann@example.com.au.
+// Mentions finds one e-mail address in anything that a PMS has sent, in any encoding: JSON with escapes, a form, a
+// query, or text that quotes it. It compares whole addresses, in any case: ann@example.com is not in joann@example.com,
+// nor in ann@example.com.au.
 type Mentions struct{ address string }
 
 // MentionsOf looks for an address; ok is false if it is not one whole address.
@@ -29,11 +29,11 @@ func MentionsOf(address string) (m Mentions, ok bool) {
 // Address is the address in lower case.
 func (m Mentions) Address() string { return m.address }
 
-// nestedReadings bounds how often a text inside a text is read again.
+// nestedReadings limits how deep texts within texts are decoded.
 const nestedReadings = 3
 
-// In reports whether a body, a document or a kept request holds the address. What is JSON is read as JSON, also
-// where a name comes twice; all else as a form, and as text.
+// In reports whether a body, a document or a kept request holds the address. JSON is read as JSON, including repeated
+// names; anything else as a form and as text.
 func (m Mentions) In(content []byte) bool {
 	if len(content) == 0 {
 		return false
@@ -45,7 +45,7 @@ func (m Mentions) In(content []byte) bool {
 	return m.inText(strings.ToValidUTF8(string(content), "�"), nestedReadings)
 }
 
-// inJSON looks at every string and name, of which a decoder into values would lose the ones that come twice.
+// inJSON checks every string and name. It reads tokens, because decoding into values would lose repeated names.
 func (m Mentions) inJSON(content []byte, depth int) bool {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	for {
@@ -73,7 +73,7 @@ func (m Mentions) inText(s string, depth int) bool {
 	return m.quoted(s)
 }
 
-// is reports whether the text is the address, with or without a name before it.
+// is reports whether the text is the address, with or without a display name.
 func (m Mentions) is(s string) bool {
 	if strings.ToLower(s) == m.address {
 		return true
@@ -82,7 +82,7 @@ func (m Mentions) is(s string) bool {
 	return err == nil && strings.ToLower(parsed.Address) == m.address
 }
 
-// inside reads a text as what programs put into texts: JSON, a form or the query of a link, percent signs, HTML.
+// inside decodes a text as what programs embed in texts: JSON, a form or the query of a link, percent-encoding, HTML.
 func (m Mentions) inside(s string, depth int) bool {
 	if (strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")) && json.Valid([]byte(s)) && m.inJSON([]byte(s), depth) {
 		return true
@@ -102,8 +102,7 @@ func (m Mentions) inside(s string, depth int) bool {
 	return false
 }
 
-// splitForm splits a text into a form, or the query of a link, and what is before it. query is "" for a text
-// without either.
+// splitForm splits a text into a form or a link's query, and the part before it. query is "" for a text without either.
 func splitForm(s string) (path, query string) {
 	path, query, isLink := strings.Cut(s, "?")
 	if !isLink {
@@ -127,8 +126,7 @@ func (m Mentions) inForm(s string, depth int) bool {
 	return false
 }
 
-// quoted reports whether a longer text quotes the address, with neither more of a local part before it nor more of
-// a domain after it.
+// quoted reports whether a longer text quotes the address, and neither its local part nor its domain continues there.
 func (m Mentions) quoted(s string) bool {
 	s = strings.ToLower(s)
 	for from := 0; ; {

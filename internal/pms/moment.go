@@ -10,7 +10,7 @@ import (
 	_ "time/tzdata" // the image has no zone database
 )
 
-// Clock times of a stay where neither listing nor source names one.
+// Check-in and check-out times if neither the listing nor the source sets them.
 const (
 	DefaultCheckInTime  = "15:00"
 	DefaultCheckOutTime = "11:00"
@@ -44,8 +44,8 @@ func ParseMoment(s string) (Moment, error) {
 	return Moment{}, errMoment
 }
 
-// ParseStoredMoment reads what [Moment.String] wrote: besides what [ParseMoment] takes, a local time with the name
-// of its zone after it in brackets, as RFC 9557 writes it.
+// ParseStoredMoment reads what [Moment.String] wrote: what [ParseMoment] accepts, and local times followed by the name
+// of their zone in brackets (RFC 9557).
 func ParseStoredMoment(s string) (Moment, error) {
 	local, zone, ok := strings.Cut(s, "[")
 	if !ok {
@@ -58,7 +58,7 @@ func ParseStoredMoment(s string) (Moment, error) {
 	return m.in(strings.TrimSuffix(zone, "]"))
 }
 
-// in gives a local time its own zone.
+// in sets the zone of a local time.
 func (m Moment) in(zone string) (Moment, error) {
 	if _, err := ParseTimeZone(zone); err != nil {
 		return Moment{}, err
@@ -67,7 +67,7 @@ func (m Moment) in(zone string) (Moment, error) {
 	return m, nil
 }
 
-// at gives a date its time of day: the time since the beginning of the day, which may reach into other days.
+// at sets the time of day of a date, as the time since the beginning of the day. It may be in another day.
 func (m Moment) at(d time.Duration) Moment {
 	m.local, m.dayOnly = m.local.Add(d), false
 	m.text = m.local.Format("2006-01-02T15:04")
@@ -76,7 +76,7 @@ func (m Moment) at(d time.Duration) Moment {
 
 // ParseInstant reads an RFC 3339 date-time, cut to milliseconds, in UTC.
 func ParseInstant(s string) (time.Time, error) {
-	// time.Parse takes a comma before the fraction and an hour of one digit; RFC 3339 has neither.
+	// time.Parse accepts a comma before the fraction and one-digit hours; RFC 3339 doesn't.
 	if len(s) < 20 || (s[10] != 'T' && s[10] != 't') || s[13] != ':' || (len(s) > 20 && s[19] == ',') {
 		return time.Time{}, errors.New("must be an RFC 3339 date-time with a zone")
 	}
@@ -110,9 +110,9 @@ func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.text) }
 // IsLocal reports whether the moment is a local one.
 func (m Moment) IsLocal() bool { return m.instant.IsZero() }
 
-// Resolve completes the moment: clock ("15:04") where only a date was specified, zone where no zone was. A nil
-// zone gives [ErrNoTimeZone] for a local moment. A wall clock time that a change of clocks skips is read with
-// the offset before the change, one that it repeats is the first of the two (RFC 5545 section 3.3.5).
+// Resolve completes the moment with clock ("15:04") if it has no time, and with zone if it has no zone. It returns
+// [ErrNoTimeZone] if zone is needed and nil. A local time that a clock change skips is read with the offset before the
+// change; of one that it repeats, the first counts (RFC 5545 section 3.3.5).
 func (m Moment) Resolve(zone *time.Location, clock string) (time.Time, error) {
 	if !m.IsLocal() {
 		return m.instant, nil
@@ -136,13 +136,13 @@ func (m Moment) Resolve(zone *time.Location, clock string) (time.Time, error) {
 	return wallToInstant(wall, zone), nil
 }
 
-// wallToInstant does on its own what time.Date leaves open: which offset counts around a change of clocks.
+// wallToInstant converts a local time. Unlike time.Date, it defines which offset counts around a clock change.
 func wallToInstant(wall time.Time, zone *time.Location) time.Time {
 	offsetAt := func(t time.Time) time.Duration {
 		_, seconds := t.In(zone).Zone()
 		return time.Duration(seconds) * time.Second
 	}
-	// No zone is further than a day from UTC, and no two changes are within these two days.
+	// Every zone is within a day of UTC, and these two days hold at most one clock change.
 	before := wall.Add(-offsetAt(wall.Add(-24 * time.Hour)))
 	after := wall.Add(-offsetAt(wall.Add(24 * time.Hour)))
 	sameWall := func(t time.Time) bool { return t.Add(offsetAt(t)).Equal(wall) }
@@ -156,8 +156,7 @@ func wallToInstant(wall time.Time, zone *time.Location) time.Time {
 	}
 }
 
-// zones holds the zones that were read: reading one takes longer than everything else that an event needs. They are
-// no more than the database has.
+// zones caches loaded zones: loading one takes longer than the rest of an event. It can't outgrow the zone database.
 var zones sync.Map // of *time.Location by name
 
 // ParseTimeZone reads the name of an IANA time zone.

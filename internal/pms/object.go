@@ -15,10 +15,10 @@ import (
 
 // This file reads the objects of the canonical format, field by field, so that every wrong field can be reported.
 
-// object is one JSON object while its fields are read. Each field gets at most one error.
+// object reads the fields of one JSON object. Each field gets at most one error.
 type object struct {
 	prefix string
-	is     bool // false: it was no object
+	is     bool // false: not an object
 	fields []field
 	errs   *[]FieldError
 }
@@ -28,7 +28,7 @@ type field struct {
 	value jsontext.Value // of the body itself
 }
 
-// field returns the value of a field; of one that comes twice the last.
+// field returns the value of a field; of a repeated one, the last.
 func (o object) field(name string) (value jsontext.Value, said bool) {
 	for i := len(o.fields) - 1; i >= 0; i-- {
 		if o.fields[i].name == name {
@@ -38,7 +38,7 @@ func (o object) field(name string) (value jsontext.Value, said bool) {
 	return nil, false
 }
 
-// readBody reads the object that a body is. The error is [ErrNotJSON].
+// readBody reads a body, which must be an object. The error is [ErrNotJSON].
 func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
 	text := withoutMark(body)
 	d := lenient(text)
@@ -50,15 +50,14 @@ func readBody(body []byte, known []string, errs *[]FieldError) (object, error) {
 	if ok {
 		return o, nil
 	}
-	if err := CheckJSON(body); err != nil { // it says what is wrong, and where
+	if err := CheckJSON(body); err != nil { // its error says what is wrong, and where
 		return object{}, err
 	}
 	*errs = append(*errs, FieldError{"body", "must be a JSON object"})
 	return object{}, nil
 }
 
-// readObject reads the object that a value is, which has been read before, so that it is JSON. The result says if
-// it is none.
+// readObject reads a value that is known to be valid JSON. The result reports whether it is an object.
 func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldError) object {
 	d := lenient(v)
 	o, ok := readFields(d, v, prefix, known, errs)
@@ -68,8 +67,8 @@ func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldEr
 	return o
 }
 
-// readFields splits an object into its fields; false if it is none, or no JSON. A known name that is spelt in another
-// case or comes twice is an error: which of them was meant is not ours to guess.
+// readFields splits an object into its fields; false if the value is not an object or not JSON. A known name that is
+// repeated, or spelled in another case, is an error: which value was meant can't be guessed.
 func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, errs *[]FieldError) (object, bool) {
 	if d.PeekKind() != '{' {
 		return object{}, false
@@ -110,7 +109,8 @@ func (o object) fail(name, message string) {
 	}
 }
 
-// text returns a string field, trimmed; false where it means none. most of 0 is no bound but that of a sane text.
+// text returns a string field, trimmed; false if it has no value. most limits its length in characters; 0 means the
+// general limit of texts.
 func (o object) text(name string, required bool, most int) (string, bool) {
 	v, said := o.field(name)
 	if !said || v.Kind() == 'n' {
@@ -140,7 +140,7 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 	return s, true
 }
 
-// unquoted is the text of a JSON string that was read before, with lone surrogates as U+FFFD.
+// unquoted is the text of a valid JSON string. Lone surrogates become U+FFFD.
 func unquoted(v jsontext.Value) string {
 	text, _ := jsontext.AppendUnquote(nil, v) // the only error is about such surrogates
 	return string(text)

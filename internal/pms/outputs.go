@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// A program's outputs become changes here. Three rules decide what happens to something that can't be read:
+// This file turns a program's outputs into changes. Three rules decide what happens to a value that can't be read:
 //
 //   - What takes a key away needs an id and nothing else: every other field that can't be read is dropped with a note.
 //   - What gives a key needs its id, its room and its dates. Everything else (hours, zones, names, addresses, phone
 //     numbers, versions) is dropped with a note, and the default of the listing or the source counts.
 //   - An output that still can't be read is rejected on its own. The others are applied.
 
-// reading collects what the outputs of a program say.
+// reading collects the results of a program's outputs.
 type reading struct {
 	guests   bool     // each named guest gets a reservation
-	statuses Statuses // of the source: which classes take a key away
+	statuses Statuses // of the source
 	fetched  bool     // the program had documents to read
 
 	changes      []Change
@@ -30,7 +30,7 @@ type reading struct {
 	outputs      int
 }
 
-// into writes the result: an event without changes, fetches or rejected items is ignored.
+// into stores the result in an event. One without changes, fetches or rejected items is ignored.
 func (r *reading) into(e *Event) {
 	r.nameSingleRooms()
 	r.keepUnread()
@@ -49,7 +49,7 @@ func (r *reading) into(e *Event) {
 	}
 }
 
-// nameSingleRooms proposes the booking's own id for its reservation where an event names one room of it alone.
+// nameSingleRooms proposes the booking's own id as the reservation's id if the event names only one of its rooms.
 func (r *reading) nameSingleRooms() {
 	units := map[string]string{} // by booking; "" for several
 	count := func(booking, unit string) {
@@ -78,8 +78,8 @@ func (r *reading) nameSingleRooms() {
 	}
 }
 
-// keepUnread keeps a booking's other reservations where one of its items, or one of a booking that is not known, could
-// not be read and doesn't say which room it is about: the event no longer tells what exists no more.
+// keepUnread keeps a booking's other reservations if an item that could not be read might be one of them: an item of
+// this booking or of an unknown one, without a readable room. Then the event doesn't prove that they are gone.
 func (r *reading) keepUnread() {
 	for _, lost := range r.rejected {
 		for i := range r.changes {
@@ -115,7 +115,7 @@ func (r *reading) output(where string, v any) {
 	r.changes, r.rejected = r.changes[:before], append(r.rejected, lost)
 }
 
-// about names what a rejected item is about, as far as its changes could be read.
+// about sets the ids of a rejected item from those of its changes that could be read.
 func (lost *Rejection) about(changes []Change) {
 	for _, c := range changes {
 		switch s := c.Reservation; {
@@ -132,7 +132,7 @@ func (lost *Rejection) about(changes []Change) {
 	}
 }
 
-// read reads an object with one field, which says what it is.
+// read reads an object with one field, whose name is the kind of the output.
 func (r *reading) read(where string, v any, it item) {
 	if why, is := failure(v); is {
 		*it.errs = append(*it.errs, FieldError{where + "output", why})
@@ -179,7 +179,7 @@ func (r *reading) read(where string, v any, it item) {
 	}
 }
 
-// remark reads an output that changes nothing; false if it is another kind of output.
+// remark reads an output that changes nothing; false for outputs of other kinds.
 func (r *reading) remark(kind string, value any, f fields) bool {
 	switch kind {
 	case "ignore", "disconnected", "recheck":
@@ -204,9 +204,8 @@ func (r *reading) remark(kind string, value any, f fields) bool {
 	return true
 }
 
-// Classes of a PMS's statuses. A source's configuration says which hold a key and which revoke it. "block" is a
-// part of the calendar that nobody may book; it and "other", a status that the format doesn't know, never make a
-// key.
+// Classes of a PMS's statuses. A source's configuration says which ones hold a key and which revoke it. "block" is a
+// blocked period in the calendar, "other" a status that the format doesn't know; neither ever creates a key.
 var StatusClasses = []string{
 	"inquiry", "pending", "confirmed", "cancelled", "checked_in", "checked_out",
 	"no_show", "block", "other",
@@ -243,7 +242,7 @@ func (r *reading) reservation(f fields) {
 	r.companions(f, c)
 }
 
-// statusClass reads the status, which every reservation must have: a program's author writes it, not the PMS.
+// statusClass reads the status class. It is required, because the program sets it, not the PMS.
 func (f fields) statusClass() string {
 	status, ok := f.values["status"].(string)
 	switch {
@@ -257,14 +256,14 @@ func (f fields) statusClass() string {
 	return "other"
 }
 
-// identity reads which reservation it is about.
+// identity reads the ids of the reservation.
 func (f fields) identity(s *Reservation) {
 	s.BookingID = f.id("reservation_id", true)
 	s.ReservationID = s.BookingID
-	s.Rest = f.values["unit"] == nil // what names no unit is about the whole booking
+	s.Rest = f.values["unit"] == nil // without a unit it is about the whole booking
 	if rest, said := f.values["rest"].(bool); said {
 		s.Rest = rest
-	} else if f.values["rest"] != nil { // what it is, can't be read
+	} else if f.values["rest"] != nil { // its value can't be read
 		s.Rest = false
 	}
 	if s.Unit = f.id("unit", false); s.Unit != "" {
@@ -275,7 +274,7 @@ func (f fields) identity(s *Reservation) {
 	}
 }
 
-// stay reads when and in which rooms a stay is.
+// stay reads the dates and rooms of a stay.
 func (f fields) stay(s *Reservation) {
 	s.CheckIn, s.CheckOut = f.moment("check_in", startOfStay), f.moment("check_out", endOfStay)
 	if endsBeforeItStarts(s.CheckIn, s.CheckOut) {
@@ -291,7 +290,7 @@ func (f fields) stay(s *Reservation) {
 	f.segments(s)
 }
 
-// segments reads the rooms of a stay that moves while it lasts. One segment alone is the stay.
+// segments reads the rooms of a stay whose guest changes rooms. A single segment is the stay itself.
 func (f fields) segments(s *Reservation) {
 	list, ok := f.values["segments"].([]any)
 	if !ok {
@@ -308,7 +307,7 @@ func (f fields) segments(s *Reservation) {
 		}
 		g.only("listing_id", "from", "until")
 		end := g
-		end.lenient = true // the next segment says when this one ends
+		end.lenient = true // the next segment's start is this one's end
 		s.Segments = append(s.Segments, Segment{
 			ListingID: g.room("listing_id"), From: g.moment("from", startOfStay),
 			Until: end.moment("until", endOfStay),
@@ -324,10 +323,11 @@ func (f fields) segments(s *Reservation) {
 	}
 }
 
-// most guests of one reservation.
+// maxGuests is how many guests a reservation can have.
 const maxGuests = 100
 
-// companions are the guests after the first: each has a reservation of the same room and time, where that is wanted.
+// companions adds the guests after the first, if the source wants them: each gets a reservation of the same room and
+// time.
 func (r *reading) companions(f fields, main Change) {
 	v, said := f.values["guests"]
 	if !said || v == nil {
@@ -375,7 +375,7 @@ func (r *reading) companion(g fields, v any, i int, c Change) {
 	r.changes = append(r.changes, c)
 }
 
-// keepCompanions keeps the guests whom a stay has so far, because the event's list of guests could not be read.
+// keepCompanions keeps the known guests of a stay if the event's list of guests could not be read.
 func (r *reading) keepCompanions() {
 	for i := len(r.changes) - 1; i >= 0; i-- {
 		if s := r.changes[i].Reservation; s != nil && s.Companion == "" {
@@ -418,8 +418,8 @@ func (r *reading) merge(f fields) {
 	r.changes = append(r.changes, Change{Merge: &m, OccurredAt: f.version()})
 }
 
-// reservationIDs are the reservations that a document is about. What can't be read of them is not missed: the document
-// has its own.
+// reservationIDs are the reservations that a document is about. Unreadable ones don't matter: the document has its own
+// ids.
 func (f fields) reservationIDs() (ids []string) {
 	list, _ := f.values["reservation_ids"].([]any)
 	for _, v := range append(list[:len(list):len(list)], f.values["reservation_id"]) {

@@ -6,14 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// Invisible reports whether a character has no place in a text that people read in a terminal, a log or a page: control
-// characters, which terminals obey, and Unicode's direction marks, with which a text can show as another one
-// (CVE-2021-42574).
+// Invisible reports whether a character must not appear in texts for people: control characters, which terminals
+// execute, and Unicode's direction marks, which can make a text look like another one (CVE-2021-42574).
 func Invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// Plain is a text without invisible characters: line breaks and tabs become spaces, the others go.
+// Plain is a text without invisible characters: line breaks and tabs become spaces, the others are removed.
 func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

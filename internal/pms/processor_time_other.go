@@ -4,5 +4,6 @@ package pms
 
 import "time"
 
-// processorTime is the time that has passed: only Linux, where staykey is operated, tells a thread's processor time.
+// processorTime is the elapsed time: only Linux, on which staykey runs in production, reports the processor time of a
+// thread.
 func processorTime() time.Duration { return time.Since(started) }

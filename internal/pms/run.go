@@ -12,40 +12,39 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// Bounds of one run of a program. They are far from what a mapping needs, and keep a mistaken one from stopping the
-// rest.
+// Limits of one run of a program. They are far above what a mapping needs, and keep a faulty one from stopping the
+// others.
 //
-// What a program may cost is counted in jq's own steps, which depend on the program and its input alone: a machine
-// that is busy or slow never makes an event invalid. One step can take long in itself (a regular expression over a
-// megabyte), so processor time is bounded as well: not the clock on the wall, since a program that waits for its
-// turn has done nothing wrong. An event whose program used too much of it is mapped again later, with a higher
-// bound.
+// The cost of a program is counted in jq's own steps, which depend only on the program and its input: a busy or slow
+// machine never makes an event invalid. A single step can take long (a regular expression over a megabyte), so
+// processor time is limited too. It is not elapsed time, because waiting for a processor is not the program's fault. An
+// event whose program used too much of it is mapped again later, with a higher bound.
 const (
-	// mostSteps is what any program may take; a mapping takes a few hundred for a reservation.
+	// mostSteps is how many steps any program may take; a mapping takes a few hundred for a reservation.
 	mostSteps = 1_000_000
-	// stepsPerByte is what it may take besides, for each byte of what was posted and fetched.
+	// stepsPerByte is how many more it may take for each byte of the body and of fetched documents.
 	stepsPerByte = 8
 	// longestRun is the processor time that a program may use, times the patience of its mapping.
 	longestRun = 2 * time.Second
 	// maxMapped bounds all outputs together, in bytes: a thousand reservations are about one megabyte.
 	maxMapped = 8 << 20
-	// mappers is how many programs run at a time: they use processors and memory, and nobody waits for them.
+	// mappers is how many programs run at a time. They use processors and memory, and no client waits for them.
 	mappers = 4
 )
 
-// ErrTooLong says that a mapping was stopped because it had used too much processor time. That may be due to the
-// machine: it is worth trying again, with more patience.
+// ErrTooLong says that a mapping was stopped because it had used too much processor time. The cause may be the machine,
+// so the mapping is tried again with more patience.
 var ErrTooLong = errors.New("was stopped because it took too long")
 
-// errTooMuch means that a program takes more steps than any mapping needs: trying again has the same result.
+// errTooMuch means that a program took more steps than any mapping needs. Trying again would have the same result.
 var errTooMuch = errors.New("was stopped because it does not end")
 
-// errFailed says that a program ended with an error of jq's.
+// errFailed means that a program ended with a jq error.
 var errFailed = errors.New("failed")
 
 var (
 	busy    = make(chan struct{}, mappers)
-	started = time.Now() // replaces a thread's processor time where that isn't available
+	started = time.Now() // used where a thread's processor time isn't available
 )
 
 // run runs the program and returns its outputs.
@@ -53,8 +52,8 @@ func (f *Format) run(ctx context.Context, m Mapping, input any) ([]any, error) {
 	return f.runForm(ctx, f.code, m, input)
 }
 
-// runForm runs a form of the program. The error is errFailed where jq reported one: then the outputs are those before
-// it, and its mark.
+// runForm runs a form of the program. The error is errFailed if jq reported one; the outputs are then those before the
+// error, followed by its mark.
 func (f *Format) runForm(ctx context.Context, code *gojq.Code, m Mapping, input any) (outputs []any, err error) {
 	select {
 	case busy <- struct{}{}:
@@ -94,8 +93,8 @@ func (f *Format) runForm(ctx context.Context, code *gojq.Code, m Mapping, input 
 	}
 }
 
-// budget is a context that ends when a program has used up what it may. jq asks it before each of its steps whether
-// it has ended, which is how they are counted.
+// budget is a context that ends when a program has used up its limits. jq checks it before each step, and that is how
+// steps are counted.
 type budget struct {
 	context.Context
 	steps int
@@ -103,7 +102,7 @@ type budget struct {
 	spent error         // why it has ended
 }
 
-// lookEvery is after how many steps the processor time is read.
+// lookEvery is how many steps pass between readings of the processor time.
 const lookEvery = 4096
 
 var ended = func() <-chan struct{} {
@@ -134,7 +133,7 @@ func (b *budget) Done() <-chan struct{} {
 	return nil
 }
 
-// Err tells why the budget's context has ended.
+// Err returns why the budget's context has ended.
 func (b *budget) Err() error {
 	if b.spent != nil {
 		return b.spent
@@ -148,7 +147,7 @@ var (
 	quoted = regexp.MustCompile(`(?s)".*"`)
 )
 
-// withoutValues is a program's error without the values that jq quotes in it.
+// withoutValues returns a program's error without the values that jq quotes in it.
 func withoutValues(err error) error {
 	var own interface{ Value() any }
 	if errors.As(err, &own) { // the program's author wrote it
@@ -161,17 +160,17 @@ func withoutValues(err error) error {
 	return errors.New(printable(unquotedValues(err.Error()), maxText))
 }
 
-// noText replaces what a program's author gave to error(), where it is no text.
+// noText replaces a value passed to error() that is not a text.
 const noText = "error(), with a value that is no text"
 
-// unquotedValues is an error's message without the values that jq quotes in it.
+// unquotedValues returns an error's message without the values that jq quotes in it.
 func unquotedValues(text string) string {
 	return quoted.ReplaceAllString(typed.ReplaceAllString(text, "$1"), `"…"`)
 }
 
 var _ interface{ Value() any } = gojq.ValueError(nil)
 
-// sizeOf is about how many bytes a value takes.
+// sizeOf estimates how many bytes a value takes.
 func sizeOf(v any) int {
 	n := 16
 	switch v := v.(type) {

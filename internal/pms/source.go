@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Source is one PMS account: who signs its webhooks, how they are worded, and what its reservations and listings
-// default to.
+// Source is one PMS account: how its webhooks are verified and mapped, and the defaults of its reservations and
+// listings.
 type Source struct {
 	Name     string
 	Verifier Verifier
-	Secrets  []string // as configured, to display, and to detect one that two sources share
+	Secrets  []string // as configured, to display them and to detect secrets that sources share
 	Insecure bool     // no verification at all, explicitly configured
 	From     Addresses
 	Format   *Format // nil: the canonical one
 	Fetch    *FetchSettings
 	Statuses Statuses
-	Guests   bool // each guest that the PMS names gets a key
+	Guests   bool // every named guest gets a key
 	Limit    RateLimit
 	Policy   Policy
 
@@ -30,11 +30,11 @@ type Source struct {
 	WriteBack  *WriteBackSettings // nil: nothing is written to the PMS
 }
 
-// Statuses say which classes of a PMS's statuses hold a key ([Confirmed]) and which revoke it ([Cancelled]). The others
-// make no key and take none away.
+// Statuses say which classes of a PMS's statuses hold a key ([Confirmed]) and which revoke it ([Cancelled]). Other
+// classes neither create a key nor take one away.
 type Statuses map[string]string
 
-// DefaultStatuses hold for a source that says nothing.
+// DefaultStatuses apply to sources that configure none.
 func DefaultStatuses() Statuses {
 	return Statuses{
 		"confirmed": Confirmed, "checked_in": Confirmed, "cancelled": Cancelled, "no_show": Cancelled,
@@ -50,7 +50,7 @@ func (s Source) Verify(d Delivery, now time.Time) (Proof, error) {
 	return s.Verifier.Verify(d, now)
 }
 
-// Carries names where the secret itself travels with a delivery.
+// Carries names where in a delivery the secret itself is sent, if it is.
 func (s Source) Carries() Carrier {
 	if s.Verifier == nil {
 		return Carrier{}
@@ -74,10 +74,10 @@ func (s Source) VerifyMethod() string {
 	return s.Verifier.Method()
 }
 
-// Canonical reports whether something posted is worded as our own format has it.
+// Canonical reports whether a request is in the canonical format.
 func (s Source) Canonical(r Request) bool { return s.Format == nil || r.Format == CanonicalFormat }
 
-// Map runs the source's format over what was posted, or the canonical one where that is how it is worded.
+// Map runs the source's format over what was posted, or the canonical one if the request is in that.
 func (s Source) Map(ctx context.Context, m Mapping) (Event, error) {
 	if s.Canonical(m.Request) {
 		return ParseStaykeyAt(m.Body, m.ReceivedAt)
@@ -95,33 +95,33 @@ func (s Source) Map(ctx context.Context, m Mapping) (Event, error) {
 // CanonicalFormat is the name of our own format.
 const CanonicalFormat = "staykey"
 
-// RateLimit is how many authentic webhooks of a source a replica takes. The zero RateLimit is none.
+// RateLimit limits the authentic webhooks that a replica accepts from a source. The zero value is no limit.
 type RateLimit struct {
 	PerSecond float64
 	Burst     int // at once, after a pause
 }
 
-// Policy is what a source says about its listings and stays.
+// Policy is how a source's configuration treats its listings and stays.
 type Policy struct {
 	ACSSystemID  string        // for listings that name none; "" takes it from their access groups
 	TimeZone     string        // IANA; "" is none
 	CheckInTime  string        // HH:MM
 	CheckOutTime string        // HH:MM
-	GraceBefore  time.Duration // access starts so much before check-in
-	GraceAfter   time.Duration // and ends so much after check-out
-	KeepAfter    time.Duration // the ACS user is removed so long after access ends
+	GraceBefore  time.Duration // how much earlier than check-in access starts
+	GraceAfter   time.Duration // how much later than check-out it ends
+	KeepAfter    time.Duration // how long after that the ACS user is removed
 	Drift        Drift         `json:",omitempty"` // what happens to a key that somebody changed at Seam
-	Horizon      time.Duration `json:",omitempty"` // keys are made so long before access starts; 0: at once
+	Horizon      time.Duration `json:",omitempty"` // how long before access starts keys are created; 0: at once
 	NeedEmail    bool          `json:",omitempty"` // no key for a guest whose e-mail address isn't known
-	// OwnIdentity gives each stay a user identity of its own, also where the guest's address has one: what is
-	// handed out for one stay then never shows another one's key.
+	// OwnIdentity gives each stay a user identity of its own, even if the guest's address has one, so that what is
+	// handed out for one stay never shows the key of another.
 	OwnIdentity bool `json:",omitempty"`
 	// BackupCode gives each ACS user a PIN besides its mobile key.
 	BackupCode bool `json:",omitempty"`
-	// AccessSystems and AccessGroups are what the source may open, by their ids; empty is no limit of this kind.
+	// AccessSystems and AccessGroups limit what the source may open, by id; empty means no such limit.
 	AccessSystems []string `json:",omitempty"`
 	AccessGroups  []string `json:",omitempty"`
-	// OwnGroups keeps the source from opening what another source used first. It holds where there are several
+	// OwnGroups keeps the source from opening groups that another source used first. It is set if there are several
 	// sources, for those without the two lists.
 	OwnGroups bool `json:",omitempty"`
 	// Gates must all be open before a key is created or handed out.
@@ -130,7 +130,7 @@ type Policy struct {
 	Listings map[string]ListingPolicy `json:",omitempty"`
 }
 
-// ListingPolicy is what is configured for one listing. It wins over what the PMS says.
+// ListingPolicy is the configuration of one listing. It overrides the PMS.
 type ListingPolicy struct {
 	TimeZone     string         `json:",omitempty"`
 	CheckInTime  string         `json:",omitempty"`
@@ -139,7 +139,7 @@ type ListingPolicy struct {
 	GraceAfter   *time.Duration `json:",omitempty"`
 }
 
-// Grace is how much earlier and later than the stay access to a listing lasts.
+// Grace is how much earlier than the stay access to a listing begins, and how much later it ends.
 func (p Policy) Grace(listingID string) (before, after time.Duration) {
 	before, after = p.GraceBefore, p.GraceAfter
 	l := p.Listings[listingID]
@@ -164,38 +164,38 @@ func (p Policy) MayOpen(group, system, owner string) bool {
 	return !p.OwnGroups || owner == ""
 }
 
-// Drift is a policy for keys that somebody changed at Seam, otherwise than by deleting or suspending the user.
+// Drift is a policy for keys that somebody changed at Seam in any way except deleting or suspending the user.
 type Drift string
 
 // Policies for drift. The default is DriftRepair.
 const (
-	DriftRepair Drift = "repair" // it is made as it should be
-	DriftReport Drift = "report" // it stays unchanged, under attention, until an admin or a later event wants it fixed
+	DriftRepair Drift = "repair" // the change is undone
+	DriftReport Drift = "report" // the change stays, with status attention, until an admin's reconcile or a later event
 )
 
 // Valid reports whether it is one of them.
 func (d Drift) Valid() bool { return d == DriftRepair || d == DriftReport }
 
-// DefaultPolicy holds for a source that says nothing.
+// DefaultPolicy applies to sources that configure nothing.
 func DefaultPolicy() Policy {
 	return Policy{CheckInTime: DefaultCheckInTime, CheckOutTime: DefaultCheckOutTime, KeepAfter: 24 * time.Hour}
 }
 
-// Fingerprint changes whenever what stays should be does.
+// Fingerprint changes whenever a change of the policy can change what keys should be.
 func (p Policy) Fingerprint() string {
-	p.Drift = ""                  // it says when to fix, not what should be
+	p.Drift = ""                  // it decides when to repair, not what should be
 	encoded, _ := json.Marshal(p) // strings and integers only: it can't fail
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:8])
 }
 
-// Completion is what a stay's local times are completed from.
+// Completion has what a stay's local times are completed with.
 type Completion struct {
 	Zone                      *time.Location // nil: not known
 	CheckInTime, CheckOutTime string
 }
 
-// Complete joins a listing's own settings, "" for none, with what is configured.
+// Complete merges a listing's own settings ("" for none) with the configuration.
 func (p Policy) Complete(listingID, timeZone, checkInTime, checkOutTime string) Completion {
 	l := p.Listings[listingID]
 	c := Completion{
@@ -203,7 +203,7 @@ func (p Policy) Complete(listingID, timeZone, checkInTime, checkOutTime string) 
 		CheckOutTime: cmp.Or(l.CheckOutTime, checkOutTime, p.CheckOutTime, DefaultCheckOutTime),
 	}
 	if name := cmp.Or(l.TimeZone, timeZone, p.TimeZone); name != "" {
-		c.Zone, _ = ParseTimeZone(name) // checked when it came; one that has gone from the database is none
+		c.Zone, _ = ParseTimeZone(name) // checked when it arrived; one that has left the zone database counts as none
 	}
 	return c
 }

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// Tolerance is how far a webhook's timestamp may be from our clock, either way
-// (standardwebhooks.com, "Verifying webhook authenticity").
+// Tolerance is how much a webhook's timestamp may differ from our clock, in either direction (standardwebhooks.com,
+// "Verifying webhook authenticity").
 const Tolerance = 5 * time.Minute
 
-// ErrWebhookID says that an id is none by contract section 3.
+// ErrWebhookID says that a webhook-id doesn't have the required form.
 var ErrWebhookID = errors.New("webhook-id must be 1 to 200 visible ASCII characters")
 
-// unsigned words [ErrUnauthentic] for who signs by this specification.
+// unsigned is [ErrUnauthentic] with a message for senders that sign by this specification.
 type unsigned struct{}
 
 func (unsigned) Error() string {
@@ -73,10 +73,10 @@ func (s Secret) mac(id, timestamp string, body []byte) []byte {
 // StandardWebhooks verifies by the Standard Webhooks specification, in its own or Svix's spelling of the headers.
 type StandardWebhooks struct{ Secrets []Secret }
 
-// Carries nothing: a signature proves the secret.
+// Carries implements [Verifier]: nothing, because a signature proves the secret without sending it.
 func (StandardWebhooks) Carries() Carrier { return Carrier{} }
 
-// Method is standard-webhooks.
+// Method implements [Verifier].
 func (StandardWebhooks) Method() string { return "standard-webhooks" }
 
 // Prove signs with the first secret.
@@ -86,8 +86,8 @@ func (w StandardWebhooks) Prove(d *Delivery, id string, now time.Time) {
 	d.Header.Set("webhook-signature", w.Secrets[0].Sign(id, now, d.Body))
 }
 
-// Verify checks the three headers over the raw body, in either spelling: a gateway on the way may add its own in
-// the other.
+// Verify checks the three headers over the raw body, in either spelling: a gateway may add headers of its own in the
+// other one.
 func (w StandardWebhooks) Verify(d Delivery, now time.Time) (Proof, error) {
 	proof, err := w.verifyAs("webhook", d, now)
 	if errors.Is(err, ErrUnauthentic) && d.Header.Get("svix-id") != "" {
@@ -103,7 +103,7 @@ func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Pr
 		return Proof{}, errUnsigned
 	}
 	given := strings.Fields(signatures)
-	if len(given) > 32 { // each costs a comparison a secret
+	if len(given) > 32 { // each costs one comparison per secret
 		given = given[:32]
 	}
 	proof, matched := Proof{ID: id}, 0
@@ -112,7 +112,7 @@ func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Pr
 		for _, signature := range given {
 			encoded, ok := strings.CutPrefix(signature, "v1,")
 			if !ok {
-				continue // a scheme that we don't know
+				continue // an unknown scheme
 			}
 			if got, err := base64.StdEncoding.DecodeString(encoded); err == nil {
 				same := subtle.ConstantTimeCompare(got, want)
@@ -131,7 +131,7 @@ func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Pr
 	return proof, CheckWebhookID(id)
 }
 
-// CheckWebhookID returns [ErrWebhookID] unless the id has the form that contract section 3 asks for.
+// CheckWebhookID returns [ErrWebhookID] unless the id has the required form: 1 to 200 visible ASCII characters.
 func CheckWebhookID(id string) error {
 	if id == "" || len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
 		return ErrWebhookID

@@ -25,17 +25,17 @@ const (
 	maxIDs   = 100
 )
 
-// withoutMark is a text without the byte order mark that some senders write (RFC 8259 section 8.1).
+// withoutMark removes the byte order mark that some senders write (RFC 8259 section 8.1).
 func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
 
-// lenient reads names that come twice, and lone surrogates as U+FFFD. That bytes are UTF-8 is checked next to it.
+// lenient accepts repeated names, and reads lone surrogates as U+FFFD. Callers check that the bytes are UTF-8.
 func lenient(text []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true),
 		jsontext.AllowInvalidUTF8(true))
 }
 
-// CheckJSON reports whether body is one RFC 8259 value in UTF-8; the error says where it is not. A byte order mark
-// before it and lone surrogates in it are taken.
+// CheckJSON reports whether body is one RFC 8259 value in UTF-8; the error says where it is not. A leading byte order
+// mark and lone surrogates are accepted.
 func CheckJSON(body []byte) error {
 	body = withoutMark(body)
 	if !utf8.Valid(body) {
@@ -137,8 +137,8 @@ func (e *Event) readListing(data jsontext.Value) {
 	}
 }
 
-// forgive turns what is wrong with an event that takes something away into notes of its change: all but the id of
-// what it is about and the envelope.
+// forgive turns the errors of an event that takes something away into notes of its change, except those of the envelope
+// and of the id of its subject.
 func (e *Event) forgive(id string, needsTimestamp bool) {
 	var wrong []FieldError
 	for _, f := range e.Invalid {
@@ -153,8 +153,8 @@ func (e *Event) forgive(id string, needsTimestamp bool) {
 
 func (f FieldError) note() Note { return Note{f.Field, f.Message} }
 
-// timestampIsNone reports whether an envelope has no timestamp. One that is there and can't be read doesn't keep a
-// cancel from being applied: then the time of receipt counts.
+// timestampIsNone reports whether an envelope has no timestamp. An unreadable one doesn't prevent a cancellation from
+// being applied: the time of receipt counts instead.
 func timestampIsNone(envelope object) bool {
 	v, said := envelope.field("timestamp")
 	return !said || v.Kind() == 'n' || (v.Kind() == '"' && strings.TrimSpace(unquoted(v)) == "")
@@ -184,7 +184,7 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 		if s != Confirmed && s != Cancelled {
 			o.fail("status", `must be "confirmed" or "cancelled"`)
 		}
-		if s == Confirmed || r.Status == Confirmed { // what is no status doesn't keep a cancel from being one
+		if s == Confirmed || r.Status == Confirmed { // an invalid status doesn't prevent a cancellation
 			r.Status = s
 		}
 	}
@@ -202,7 +202,8 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 	return r
 }
 
-// readStay reads when a stay is. One that ends at or before its start is right only if it has begun: then it is over.
+// readStay reads the dates of a stay. One that ends at or before its start is valid only if it has begun; then it is
+// over.
 func (o object) readStay(r *Reservation, whole bool, received time.Time) {
 	r.CheckIn = o.moment("check_in", whole)
 	r.CheckOut = o.moment("check_out", whole)
@@ -232,10 +233,10 @@ func (o object) readGuest(r *Reservation) {
 	}
 }
 
-// furthestZone is how far ahead of UTC a clock on a wall can be.
+// furthestZone is how far ahead of UTC a time zone can be.
 const furthestZone = 14 * time.Hour
 
-// mayHaveBegun reports whether the moment has passed, in any time zone where it is a local one.
+// mayHaveBegun reports whether the moment has passed; for a local one, whether it has in some time zone.
 func (m Moment) mayHaveBegun(now time.Time) bool {
 	if m.IsLocal() {
 		return !m.local.Add(-furthestZone).After(now)
@@ -243,7 +244,7 @@ func (m Moment) mayHaveBegun(now time.Time) bool {
 	return !m.instant.After(now)
 }
 
-// endsBeforeItStarts is true only where no time zone or time of day could make it otherwise.
+// endsBeforeItStarts reports whether a stay ends before it starts whatever the missing time zone or times of day are.
 func endsBeforeItStarts(in, out *Moment) bool {
 	switch {
 	case in == nil || out == nil || in.IsLocal() != out.IsLocal():
@@ -274,7 +275,7 @@ func readListing(v jsontext.Value, eventType string, errs *[]FieldError) *Listin
 	return l
 }
 
-// ListingPatch is what an admin's PUT says of a listing: absent fields stay unchanged, null means none.
+// ListingPatch is an admin's PUT of a listing: absent fields stay unchanged, null means none.
 type ListingPatch struct {
 	Given   map[string]bool // by field name
 	Listing Listing         // AccessGroupIDs is nil where groups were set to null
@@ -306,8 +307,7 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 	return patch, errs, nil
 }
 
-// listingReadOnly are the fields of a listing that a PUT may carry, because a GET gave them, and that it doesn't
-// change.
+// listingReadOnly are the fields that a PUT may contain, because a GET returns them, and that it doesn't change.
 var listingReadOnly = []string{
 	"listing_id", "source", "deleted", "created_at", "updated_at",
 	"seam_access_group_ids_set_by", "door_at_risk",
@@ -334,7 +334,7 @@ func (o object) listingDetails(l *Listing) {
 // CheckID reports whether s can be the id of a reservation or listing: 1 to 200 characters, no control
 // characters. The error is for people.
 func CheckID(s string) error {
-	if strings.ContainsRune(s, utf8.RuneError) { // two ids that were cut in different ways would be one
+	if strings.ContainsRune(s, utf8.RuneError) { // two damaged ids could become equal
 		return errors.New("holds a character that could not be read")
 	}
 	return checkText(s, maxID)

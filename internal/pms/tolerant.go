@@ -10,9 +10,9 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// An error ends a jq program: the other items of a list are lost with the one that has it, and a reservation is lost
-// with a phone number. So a program that has failed runs once more in a tolerant form, in which an error is caught
-// where it happens and leaves a mark ([failure]) in place of the value:
+// An error ends a jq program: one bad item would cost all other items of a list, and a bad phone number the whole
+// reservation. So a program that failed runs again in a tolerant form, which catches an error where it happens and
+// leaves a mark ([failure]) in place of the value:
 //
 //   - A | B: B runs for each output of A on its own.
 //   - A, B: each on its own.
@@ -103,7 +103,7 @@ func signature(name string, args int) string { return fmt.Sprintf("%s/%d", name,
 // twinOf is the name of the tolerant form of a function.
 func twinOf(name string) string { return "_tolerant_" + name }
 
-// query makes a query tolerant whose outputs are the program's, or values of fields in them.
+// query makes tolerant a query whose outputs are the program's outputs or values of their fields.
 func (t tolerance) query(q *gojq.Query, known twins) error {
 	known, err := t.define(q, known)
 	if err != nil {
@@ -113,7 +113,7 @@ func (t tolerance) query(q *gojq.Query, known twins) error {
 		return t.term(q.Term, known)
 	}
 	switch q.Op {
-	case gojq.OpPipe: // associates to the right: what is on the left feeds all the rest
+	case gojq.OpPipe: // associates to the right: the left side feeds all the rest
 		if err := t.query(q.Right, known); err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (t tolerance) query(q *gojq.Query, known twins) error {
 	return nil
 }
 
-// makesObject reports whether a query plainly makes an object, or adds one to another.
+// makesObject reports whether a query is an object construction, or adds one to another.
 func makesObject(q *gojq.Query) bool {
 	switch {
 	case q.Term != nil && len(q.Term.SuffixList) > 0:
@@ -218,7 +218,7 @@ func (t tolerance) each(list []**gojq.Query, known twins) error {
 	return nil
 }
 
-// caught is a query whose first error is its last output, as a mark.
+// caught wraps a query so that its first error becomes its last output, as a mark.
 func (t tolerance) caught(q *gojq.Query) *gojq.Query {
 	return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeTry, Try: &gojq.Try{Body: q, Catch: t.handler}}}
 }

@@ -23,38 +23,37 @@ import (
 type Delivery struct {
 	Header http.Header
 	Query  url.Values
-	Path   string // after the source's name, decoded, without its first slash
+	Path   string // after the source's name, decoded, without the leading slash
 	Body   []byte
 }
 
-// Proof is what an authentic delivery has shown.
+// Proof is what verification learned about an authentic delivery.
 type Proof struct {
 	ID     string // the sender's id of the event where its signature covers one; "" where it doesn't
-	Secret int    // which of the secrets matched, counted from 1; 0 where none is needed
+	Secret int    // which secret matched, counted from 1; 0 if none is needed
 }
 
-// Verifier reports whether a delivery is authentic. It tries every secret in constant time, so that nothing can be
-// learnt from how long it takes. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one whose id has
-// another form.
+// Verifier reports whether a delivery is authentic. It tries every secret in constant time, so that timing reveals
+// nothing. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one with a malformed id.
 type Verifier interface {
 	Verify(d Delivery, now time.Time) (Proof, error)
-	// Carries names where the secret itself travels, which is never stored or shown.
+	// Carries names the place where the secret itself is sent. It is never stored or shown.
 	Carries() Carrier
-	// Method is the name of the method, as a configuration has it.
+	// Method is the method's name in the configuration.
 	Method() string
-	// Prove makes a delivery authentic by the first secret, under an id if the method has one: for test events of
-	// our own.
+	// Prove makes a delivery authentic with the first secret, and sets its id if the method has one. It is for
+	// staykey's test events.
 	Prove(d *Delivery, id string, now time.Time)
 }
 
-// Carrier is where a secret travels. Its zero value is nowhere: a signature proves it.
+// Carrier is the place in a delivery where a secret is sent. The zero value means nowhere: a signature proves it.
 type Carrier struct {
 	Header string
 	Query  string
 	Path   bool // the first part of the path after the source's name
 }
 
-// VerifySettings say how a source's webhooks are verified, as a configuration or a format does.
+// VerifySettings say how a source's webhooks are verified. They come from the configuration or from a format.
 type VerifySettings struct {
 	Method    string `json:"method"`
 	Header    string `json:"header"`
@@ -64,7 +63,7 @@ type VerifySettings struct {
 	Parameter string `json:"parameter"`
 }
 
-// methods are how each method's verifier is made, and the settings that it has.
+// methods has each method's settings and the function that builds its verifier.
 var methods = map[string]struct {
 	settings []string
 	make     func(*verifierProblems, VerifySettings, []string) Verifier
@@ -88,7 +87,7 @@ func (p *verifierProblems) addSecret(i int, format string, args ...any) {
 	p.add(fmt.Sprintf("secrets[%d]", i), format, args...)
 }
 
-// atLeast wants secrets that can't be guessed.
+// atLeast requires secrets of a length that can't be guessed.
 func (p *verifierProblems) atLeast(length int, secrets []string) {
 	for i, secret := range secrets {
 		if len(secret) < length {
@@ -97,8 +96,8 @@ func (p *verifierProblems) atLeast(length int, secrets []string) {
 	}
 }
 
-// NewVerifier makes the verifier that the settings describe. A problem names the setting at fault, "secrets[i]" for
-// a secret.
+// NewVerifier builds the verifier that the settings describe. Each problem names its setting, "secrets[i]" for a
+// secret.
 func NewVerifier(s VerifySettings, secrets []string) (Verifier, []FieldError) {
 	var problems verifierProblems
 	method, known := methods[s.Method]
@@ -155,7 +154,7 @@ func newSigned(problems *verifierProblems, s VerifySettings, secrets []string) V
 	}
 	switch s.Encoding {
 	case "", "hex":
-		h.decode, h.encode = hex.DecodeString, hex.EncodeToString // it reads upper case too
+		h.decode, h.encode = hex.DecodeString, hex.EncodeToString // it accepts upper case, too
 	case "base64":
 		h.decode, h.encode = decodeBase64, base64.StdEncoding.EncodeToString
 	default:
@@ -235,7 +234,7 @@ func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
 	return proof, nil
 }
 
-// Carries names the signature's header: with the body next to it, a kept signature could be sent again forever.
+// Carries names the signature's header: a stored signature and body could be replayed forever.
 func (s signed) Carries() Carrier { return Carrier{Header: s.header} }
 
 func (s signed) Method() string { return "hmac" }
@@ -250,7 +249,7 @@ func decodeBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 }
 
-// carried is a secret that travels with the delivery.
+// carried is a secret that is sent with the delivery.
 type carried struct {
 	method  string
 	carrier Carrier
@@ -273,7 +272,8 @@ func inHeader(method, name, prefix string, secrets []string) carried {
 	}
 }
 
-// inURL looks in a parameter of the query, or, if none is named, in the first part of the path after the source's name.
+// inURL reads the secret from a query parameter or, if none is named, from the path's first segment after the source's
+// name.
 func inURL(parameter string, secrets []string) carried {
 	if parameter != "" {
 		return carried{
@@ -298,7 +298,7 @@ func inURL(parameter string, secrets []string) carried {
 const methodURLToken = "url-token" // #nosec G101 -- a name
 
 func (c carried) Verify(d Delivery, _ time.Time) (Proof, error) {
-	given := sha256.Sum256([]byte(c.find(d))) // of one length, whatever is given
+	given := sha256.Sum256([]byte(c.find(d))) // the same length for any input
 	proof, matched := Proof{}, 0
 	for i, secret := range c.secrets {
 		want := sha256.Sum256([]byte(secret))
@@ -321,7 +321,7 @@ func (c carried) Prove(d *Delivery, _ string, _ time.Time) { c.put(d, c.secrets[
 // Anybody accepts every delivery: verification was explicitly turned off in the configuration.
 type Anybody struct{}
 
-// Verify believes the sender's webhook-id.
+// Verify accepts any delivery, and the sender's webhook-id.
 func (Anybody) Verify(d Delivery, _ time.Time) (Proof, error) {
 	id := d.Header.Get("webhook-id")
 	if id == "" {
@@ -330,17 +330,17 @@ func (Anybody) Verify(d Delivery, _ time.Time) (Proof, error) {
 	return Proof{ID: id}, CheckWebhookID(id)
 }
 
-// Carries nothing.
+// Carries implements [Verifier]: nothing.
 func (Anybody) Carries() Carrier { return Carrier{} }
 
-// Method is none.
+// Method implements [Verifier].
 func (Anybody) Method() string { return "none" }
 
-// Prove says the id.
+// Prove implements [Verifier]: it sets the id.
 func (Anybody) Prove(d *Delivery, id string, _ time.Time) { d.Header.Set("webhook-id", id) }
 
-// Kept is what of a delivery's surroundings is stored for the format to read: nothing that authenticates it,
-// wherever a proxy repeats it, and nothing that only concerns the way here.
+// Kept returns the parts of a delivery besides its body that are stored for the format: nothing that authenticates it,
+// even where a proxy repeats it, and nothing that only concerns its transport.
 func Kept(d Delivery, c Carrier) Request {
 	secrets := c.carriedBy(d)
 	r := Request{Query: First(d.Query), Path: d.Path}
@@ -381,7 +381,7 @@ func keepable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }
 
-// carriedBy are the secrets that a delivery carries, in each spelling that an address or a header can repeat them in.
+// carriedBy returns the secrets in a delivery, in every spelling in which a URL or a header can repeat them.
 func (c Carrier) carriedBy(d Delivery) []string {
 	secret := ""
 	switch {
@@ -408,7 +408,7 @@ func holdsAny(text string, secrets []string) bool {
 // maxKept bounds the headers that are kept of a delivery, in bytes.
 const maxKept = 8 << 10
 
-// neverKept tells which headers authenticate a delivery, repeat its address, or concern its way here.
+// neverKept reports whether a header authenticates a delivery, repeats its URL, or concerns its transport.
 func neverKept(name string) bool {
 	for _, part := range []string{
 		"signature", "forwarded", "original-ur", "rewrite-url", "request-uri", "token",
@@ -426,15 +426,15 @@ func neverKept(name string) bool {
 	return false
 }
 
-// Addresses are who may deliver, besides having to prove it. An empty list is anybody.
+// Addresses are the networks that may deliver, in addition to verification. An empty list allows all.
 type Addresses []netip.Prefix
 
-// Allow reports whether an address is among them.
+// Allow reports whether an address may deliver.
 func (a Addresses) Allow(from netip.Addr) bool {
 	from = from.Unmap()
 	return len(a) == 0 || slices.ContainsFunc(a, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
-// ErrUnauthentic says that a delivery is not shown to be the source's. It never says which secret was tried.
+// ErrUnauthentic says that a delivery was not proven to be the source's. It never says which secret was tried.
 var ErrUnauthentic = errors.New(
 	"the webhook is not shown to come from this source: its signature or secret is missing, wrong or, where it is signed with a time, more than 5 minutes old")

@@ -38,13 +38,14 @@ type WriteBack struct {
 type WriteBackManifest struct {
 	// About says where the facts come from, for people.
 	About string `json:"about"`
-	// Quality is how sure they are: documented, derived (from public code or mirrors of the documentation) or
+	// Quality is how certain the facts are: documented, derived (from public code or mirrors of the documentation) or
 	// unconfirmed (sources disagree).
 	Quality string          `json:"quality"`
 	Account AccountManifest `json:"account"`
 	// Field is the default field; "": the configuration must name one.
 	Field string `json:"field"`
-	// Fields are those that can be written, by name. A name that ends in * stands for all that begin so.
+	// Fields are those that can be written, by name. A name that ends in * matches every name that begins with the
+	// rest.
 	Fields map[string]FieldRules `json:"fields"`
 	// With are settings that the configuration must give, such as the property's id.
 	With []string `json:"with"`
@@ -58,22 +59,22 @@ type WriteBackManifest struct {
 	Calls    map[string]Call `json:"calls"`
 }
 
-// FieldRules are what is special about a field.
+// FieldRules describe a field's limits.
 type FieldRules struct {
-	// Shared fields hold people's words as well: staykey's text stands between markers.
+	// Shared fields hold people's words as well: staykey's text is between markers.
 	Shared bool `json:"shared"`
-	// Longest is how many characters it holds; 0: not known.
+	// Longest is the maximum length in characters; 0: unknown.
 	Longest int `json:"longest"`
-	// Number fields are named by a number, in the place of the *.
+	// Number fields are named by a number, in place of the *.
 	Number bool `json:"number"`
 	// OneLine fields hold no line breaks.
 	OneLine bool `json:"one_line"`
 }
 
-// Call is a request that a preset makes.
+// Call is a request that a preset can make.
 type Call struct {
 	Method string `json:"method"` // default GET
-	Path   string `json:"path"`   // {id}, {field}, {custom}, {key} and the names in with are replaced
+	Path   string `json:"path"`   // {id}, {field}, {custom}, {key} and names of with are replaced
 	Form   bool   `json:"form"`   // the body is a URL-encoded form instead of JSON
 }
 
@@ -220,13 +221,13 @@ func (s *WriteBackSettings) Write(ctx context.Context, step WriteBackStep) (*Pla
 	return planned, err
 }
 
-// Erase plans the call that clears the field; nil if there is nothing to clear.
+// Erase plans the call that clears the field; nil if it holds nothing of staykey's.
 func (s *WriteBackSettings) Erase(ctx context.Context, step WriteBackStep) (*PlannedCall, error) {
 	return s.plan(ctx, "clear", step)
 }
 
-// Find reads an answer: found is what it shows of the field, nil if it shows nothing; refused says that the PMS
-// didn't do what it was asked.
+// Find reads an answer: found is what it shows of the field, nil if nothing; refused means that the PMS rejected the
+// request.
 func (s *WriteBackSettings) Find(ctx context.Context, step WriteBackStep) (found map[string]any,
 	refused bool, err error,
 ) {
@@ -278,7 +279,7 @@ func (s *WriteBackSettings) plan(ctx context.Context, do string, step WriteBackS
 	return p, err
 }
 
-// values are what goes into an address, by the names of its places.
+// values are the values for the placeholders of an address, by name.
 func (s *WriteBackSettings) values(step WriteBackStep) map[string]string {
 	values := maps.Clone(s.With)
 	if values == nil {
@@ -329,7 +330,7 @@ func (s *WriteBackSettings) run(ctx context.Context, do string, step WriteBackSt
 	return out, nil
 }
 
-// TextProgram is a jq program over a reservation, as REST shows it, that makes the text to write.
+// TextProgram is a jq program over a reservation, as REST shows it, that computes the text to write.
 type TextProgram struct {
 	Program string
 	format  *Format
@@ -347,10 +348,10 @@ func ParseText(program string) (*TextProgram, error) {
 	return t, nil
 }
 
-// maxWritten is how long a text may be, in bytes: a field, not a document.
+// maxWritten is the maximum length of a text, in bytes.
 const maxWritten = 4000
 
-// Of returns the text for a reservation; "" is nothing to write.
+// Of returns the text for a reservation; "" means nothing to write.
 func (t *TextProgram) Of(ctx context.Context, reservation any) (string, error) {
 	outputs, err := t.format.run(ctx, Mapping{}, reservation)
 	if err != nil || len(outputs) == 0 || outputs[0] == nil {

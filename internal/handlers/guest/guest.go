@@ -37,7 +37,7 @@ type Links interface {
 // Config is what the page needs of the rest of the program.
 type Config struct {
 	Links  Links
-	Limits *handlers.Limits // its own, so that a flood of guests takes no turns of REST
+	Limits *handlers.Limits // its own, so that a flood of guests doesn't use up REST's turns
 	Log    *slog.Logger
 	Now    func() time.Time
 }
@@ -55,8 +55,8 @@ func (h *Page) Mount(r chi.Router) {
 	r.Post(Route, h.open)
 }
 
-// bodyFirst has a request's body arrive before the request takes a turn. Nothing is done with it, but net/http waits
-// for an unread body before it writes a larger answer: a client that announces a body and doesn't send it would hold a
+// bodyFirst reads a request's body before the request takes a turn. The body isn't used, but net/http waits for an
+// unread body before it writes a larger answer, so that a client that announces a body and doesn't send it would hold a
 // turn.
 func bodyFirst(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +168,7 @@ func stateOf(p guest.Page) State {
 	return s
 }
 
-// refusal is an error as it is answered.
+// refusal is how an error is answered.
 type refusal struct {
 	status int
 	kind   kind
@@ -216,8 +216,7 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 	}
 }
 
-// notReadyDetail names the key's status and reason as REST has them, then the reason as the page has it, and the
-// gates that are closed.
+// notReadyDetail names the key's status and reason as in REST, the reason as on the page, and the closed gates.
 func notReadyDetail(no *guest.NotReadyError) string {
 	status := no.Page.Status
 	if reason := no.Reason(); reason != status {
@@ -246,7 +245,7 @@ func (h *Page) refuse(w http.ResponseWriter, r *http.Request, page guest.Page, e
 	h.render(w, r, no.status, view{Page: page, Kind: no.kind, After: no.after})
 }
 
-// wantsJSON reports whether a program asks. A browser always accepts HTML.
+// wantsJSON reports whether the client is a program. A browser always accepts HTML.
 func wantsJSON(r *http.Request) bool {
 	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
@@ -269,7 +268,7 @@ func instantOrNull(t *time.Time) *string {
 	return &s
 }
 
-// setHeaders keeps the page and its address to the guest.
+// setHeaders keeps the page and its address out of caches, referrers and search engines.
 func setHeaders(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")

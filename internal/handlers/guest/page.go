@@ -15,7 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/guest"
 )
 
-// kind is what the page is about.
+// kind is what the page shows.
 type kind int
 
 // The kinds.
@@ -35,7 +35,7 @@ const (
 	kindNoCode
 )
 
-// kindOf is what is shown of a stay that the link is good for.
+// kindOf is what the page of a valid link shows.
 func kindOf(p guest.Page) kind {
 	switch p.Why {
 	case guest.Ready:
@@ -74,7 +74,7 @@ var pageCSS string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
-// shown is the view in the guest's words.
+// shown is the view as text in the guest's language.
 type shown struct {
 	Lang    string
 	Words   *words
@@ -105,7 +105,7 @@ func (h *Page) render(w http.ResponseWriter, r *http.Request, status int, v view
 	lang, in := languageOf(r, v.Page.Language)
 	s := in.show(v, h.Now())
 	s.Lang, s.Words = lang, in
-	s.Style = template.CSS(pageCSS + brand(v.Page.Operator.Color)) // #nosec G203 -- our own, and a colour that the configuration has checked
+	s.Style = template.CSS(pageCSS + brand(v.Page.Operator.Color)) // #nosec G203 -- our own CSS, and a color that the configuration has checked
 	sum := sha256.Sum256([]byte(s.Style))
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, s); err != nil {
@@ -127,7 +127,7 @@ func (in *words) show(v view, now time.Time) shown {
 	p := v.Page
 	s := shown{
 		Property: p.Property, Operator: p.Operator.Name, Address: p.Address, Contact: p.Operator.Contact,
-		Logo: template.URL(p.Operator.Logo), // #nosec G203 -- a data: URL that the configuration has made
+		Logo: template.URL(p.Operator.Logo), // #nosec G203 -- a data: URL that the configuration built
 	}
 	if p.CheckIn != nil {
 		s.Zone = in.sprintf(in.LocalTime, zoneName(p.CheckIn.Location()))
@@ -147,7 +147,7 @@ func (in *words) show(v view, now time.Time) shown {
 	return s
 }
 
-// say fills in the page's subject.
+// say fills in the text of the page's main part.
 func (in *words) say(s *shown, v view, now time.Time) {
 	p := v.Page
 	switch v.Kind {
@@ -185,7 +185,7 @@ func (in *words) say(s *shown, v view, now time.Time) {
 	}
 }
 
-// opens says from when, or until when, the key opens doors.
+// opens is the text that says from when, or until when, the key opens doors.
 func (in *words) opens(p guest.Page, now time.Time) string {
 	switch {
 	case p.OpensFrom != nil && now.Before(*p.OpensFrom):
@@ -204,7 +204,7 @@ func locationOf(p guest.Page) *time.Location {
 	return time.UTC
 }
 
-// zoneName is a zone as people know it: Madrid of Europe/Madrid.
+// zoneName is the city of a zone: Madrid for Europe/Madrid.
 func zoneName(l *time.Location) string {
 	name := l.String()
 	return strings.ReplaceAll(name[strings.LastIndexByte(name, '/')+1:], "_", " ")
@@ -218,7 +218,7 @@ func safeURL(url string) template.URL {
 	return template.URL(url) // #nosec G203 -- escaped as an attribute all the same
 }
 
-// brand sets the colour of buttons, with the text on it that can be read better.
+// brand sets the color of buttons, and black or white text on them, whichever has more contrast.
 func brand(color string) string {
 	if len(color) != 7 {
 		return ""
@@ -228,14 +228,14 @@ func brand(color string) string {
 		return ""
 	}
 	text := "#ffffff"
-	// where white and black are equally well read (WCAG 2.2)
+	// above this, black has more contrast than white (WCAG 2.2)
 	if luminance(float64(n>>16&0xff), float64(n>>8&0xff), float64(n&0xff)) > 0.179 {
 		text = "#000000"
 	}
 	return ":root{--brand:" + color + ";--on-brand:" + text + "}"
 }
 
-// luminance is the relative luminance of a colour (WCAG 2.2).
+// luminance is the relative luminance of a color (WCAG 2.2).
 func luminance(r, g, b float64) float64 {
 	linear := func(c float64) float64 {
 		if c /= 255; c <= 0.04045 {

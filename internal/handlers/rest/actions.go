@@ -10,7 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// ActionReason is why an action is taken, and by whom: every action that changes something asks for it.
+// ActionReason says why and by whom an action is taken. Every action that changes something requires it.
 type ActionReason struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"lost phone, reported at the desk" doc:"Shown in the timeline. Don't include guest data: it is kept as long as the timeline."`
 	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
@@ -159,7 +159,7 @@ func (s *API) actionOperations(api huma.API) {
 	})
 }
 
-// act does an action, and answers with the reservation after it.
+// act runs an action and answers with the resulting reservation.
 func (s *API) act(ctx context.Context, n ReservationPath, a admin.Action) (*Output[Reservation], error) {
 	v, err := s.Admin.Act(ctx, n.ref(), a)
 	if err != nil {

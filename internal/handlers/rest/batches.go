@@ -41,7 +41,7 @@ type UndoBody struct {
 	Author string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
 
-// BatchReport is what an action did, or undid, to each reservation.
+// BatchReport is the result of an action, or of its undo, for each reservation.
 type BatchReport struct {
 	UndoID    string        `json:"undo_id" format:"uuid"`
 	UndoUntil *string       `json:"undo_until" format:"date-time" doc:"Until when POST /v1/undo/{undo_id} undoes it. Null: there is nothing to undo, as for reconcile and reissue."`

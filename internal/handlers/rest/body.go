@@ -17,8 +17,8 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 )
 
-// formats are what bodies are read from and written in: JSON, in which no name may come twice. Which of the values
-// was meant is not ours to guess; others, such as a proxy that looks at requests, may take the other one.
+// formats are the formats of bodies: only JSON, without repeated names. Which of two values was meant can't be guessed,
+// and a proxy that inspects requests may use the other one.
 func formats() map[string]huma.Format {
 	plain := huma.DefaultJSONFormat
 	f := huma.Format{Marshal: plain.Marshal, Unmarshal: func(data []byte, v any) error {
@@ -30,7 +30,7 @@ func formats() map[string]huma.Format {
 	return map[string]huma.Format{"application/json": f, "json": f}
 }
 
-// namesOnce reports whether a name comes twice in an object; what is no JSON is for others to refuse.
+// namesOnce refuses objects with repeated names. Invalid JSON is refused elsewhere.
 func namesOnce(data []byte) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for {
@@ -48,14 +48,13 @@ func namesOnce(data []byte) error {
 	}
 }
 
-// judgeTheirOwn are routes that say of each part of their body what is wrong with it.
+// judgeTheirOwn are routes that validate each part of their body on its own.
 var judgeTheirOwn = map[string]bool{
 	"PUT " + listingPath: true, "PUT /v1/listings": true, "POST /v1/sources/{source}/import": true,
 }
 
-// storableBody refuses a body that isn't sent as JSON, and text that Postgres can't store, which would be changed
-// silently, or fail later. As with webhooks, the bytes decide, and no charset parameter: JSON is UTF-8 (RFC 8259
-// section 8.1).
+// storableBody refuses a body that isn't declared as JSON, and text that Postgres can't store, which would be changed
+// silently or fail later. As for webhooks, a charset parameter is ignored: JSON is UTF-8 (RFC 8259 section 8.1).
 func storableBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if media := r.Header.Get("Content-Type"); r.ContentLength != 0 && media != "" {
@@ -64,7 +63,7 @@ func storableBody(next http.Handler) http.Handler {
 					"the Content-Type must be application/json").Write(w)
 				return
 			}
-			r.Header.Set("Content-Type", "application/json") // huma compares it letter by letter
+			r.Header.Set("Content-Type", "application/json") // huma compares it exactly
 		}
 		if r.ContentLength == 0 || judgeTheirOwn[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()] {
 			next.ServeHTTP(w, r)
@@ -84,7 +83,7 @@ func storableBody(next http.Handler) http.Handler {
 	})
 }
 
-// saysJSON reports whether a Content-Type is that of JSON.
+// saysJSON reports whether a Content-Type declares JSON.
 func saysJSON(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
@@ -109,8 +108,8 @@ func (*noBodyDeadline) SetReadDeadline(time.Time) error { return nil }
 // Unwrap is for [http.ResponseController].
 func (w *noBodyDeadline) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// readBody reads a body up to just above the limit, and leaves all of it to be read again. If it doesn't come, the
-// request is answered.
+// readBody reads a body up to just above the limit, and leaves all of it to be read again. If it doesn't arrive,
+// readBody answers the request.
 func readBody(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, handlers.MaxBody+1))
 	if err != nil {
@@ -130,7 +129,7 @@ func unstorable(data []byte) (field, wrong string) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for {
 		token, err := d.ReadToken()
-		if err != nil { // its end, or what is no JSON, which others refuse
+		if err != nil { // the end, or invalid JSON, which is refused elsewhere
 			return "", ""
 		}
 		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {

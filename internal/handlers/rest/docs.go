@@ -35,7 +35,7 @@ type docSection struct {
 	Operations []docOperation
 }
 
-// renderDocs writes the OpenAPI document as one page that loads nothing from anywhere.
+// renderDocs renders the OpenAPI document as one page that loads only its style sheet.
 func renderDocs(api *huma.OpenAPI) []byte {
 	var sections []docSection
 	for _, tag := range api.Tags {

@@ -11,7 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// Expand is the parameter that asks for what is only named otherwise.
+// Expand is the parameter that includes objects that are otherwise only referred to by id.
 type Expand struct {
 	Expand string `query:"expand" enum:"listing" doc:"listing: adds each reservation's listing."`
 }
@@ -28,7 +28,7 @@ type ReservationInput struct {
 	Expand
 }
 
-// Expansion is a listing that was asked for, null while it is unknown. It is absent where nobody asked.
+// Expansion is an included listing: null while it is unknown, absent unless it was requested.
 type Expansion struct {
 	Asked   bool
 	Listing *Listing
@@ -51,7 +51,7 @@ func (Expansion) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[Listing](), true, ""), {Type: "null"}}}
 }
 
-// expand adds what was asked for to reservations.
+// expand adds the requested objects to reservations.
 func (s *API) expand(ctx context.Context, what Expand, views []admin.View, shown []Reservation) error {
 	if what.Expand != "listing" {
 		return nil

@@ -40,7 +40,7 @@ func showGates(gates []stay.Gate) []Gate {
 	return shown
 }
 
-// GateSetting is what is specified about a gate.
+// GateSetting is the new state of a gate.
 type GateSetting struct {
 	State    *string `json:"state" enum:"open,closed,unknown" nullable:"true" doc:"null takes back a person's decision: then the latest state from the PMS or a program counts again. Only a person can do this, so author is required."`
 	Evidence string  `json:"evidence,omitempty" maxLength:"500" example:"card terminal, receipt 4711" doc:"How you know. It is removed with the guest's data."`

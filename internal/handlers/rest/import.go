@@ -30,7 +30,7 @@ type ImportedEvent struct {
 	Errors  []pms.FieldError `json:"errors" nullable:"false"`
 }
 
-// ImportReport says the result of each event, in their order.
+// ImportReport has the result of each event, in the order of the request.
 type ImportReport struct {
 	DryRun bool            `json:"dry_run"`
 	Items  []ImportedEvent `json:"items" nullable:"false"`

@@ -124,7 +124,7 @@ type ListingsPut struct {
 	Items []map[string]json.RawMessage `json:"items"`
 }
 
-// mostListings is how many one request may put.
+// mostListings is how many listings one request may put.
 const mostListings = 500
 
 // ListingItems documents [ListingsPut].

@@ -14,27 +14,27 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// This file is the header Idempotency-Key: the same key answers the same for a day, and does nothing again.
-// internal/admin claims the key and keeps the answer. What is kept holds no guest's data, no link and no session:
-// those are taken out, and filled in again from what is true when the answer is repeated. A request that was
-// refused is not kept, because it changed nothing.
+// This file is the header Idempotency-Key: for a day, a repeated request with the same key gets the same answer and
+// does nothing. internal/admin claims the key and stores the answer, without guest data, links and sessions: those are
+// removed, and filled in from the current state when the answer is repeated. Refused requests are not stored, because
+// they changed nothing.
 
 const idempotencyKey = "Idempotency-Key"
 
-// replayedHeader tells that an answer is an earlier one.
+// replayedHeader marks an answer as a repeated one.
 const replayedHeader = "Idempotent-Replayed"
 
-// keeping is how the answers of an operation are kept, where it isn't as they are.
+// keeping is how the answers of an operation are stored, if not unchanged.
 type keeping struct {
-	// clean takes out what must not be kept, and fill puts it back.
+	// clean removes what must not be stored, and fill adds it again.
 	clean func([]byte) ([]byte, error)
 	fill  func(context.Context, *http.Request, []byte) ([]byte, error)
-	// present answers from what is true now, where the change was made and its answer lost; nil: the operation can
-	// be repeated.
+	// present builds the answer from the current state, for a change whose answer was lost. Nil: the operation can be
+	// repeated.
 	present func(context.Context, *http.Request) (admin.Answer, error)
 }
 
-// keepings are those of routes.
+// keepings returns how answers are stored, by route.
 func (s *API) keepings() map[string]keeping {
 	reservation := keeping{
 		clean: cleaned(cleanReservation),
@@ -113,13 +113,13 @@ func (s *API) keepings() map[string]keeping {
 	return routes
 }
 
-// Routes whose answers must not be kept: they are secrets. Repeating them does no harm.
+// Routes whose answers are secrets and must not be stored. Repeating these requests is harmless.
 const (
 	appSessionRoute = "POST " + reservationPath + "/app-session"
 	backupCodeRoute = "POST " + reservationPath + "/backup-code"
 )
 
-// once has a request with an Idempotency-Key done once.
+// once runs a request with an Idempotency-Key only once.
 func (s *API) once(next http.Handler) http.Handler {
 	keepings := s.keepings()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -149,7 +149,7 @@ func (s *API) once(next http.Handler) http.Handler {
 	})
 }
 
-// onceWith claims the request's key, and does the request or repeats its answer.
+// onceWith claims the request's key, and runs the request or repeats its answer.
 func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler, how keeping,
 	request admin.OnceRequest,
 ) {
@@ -200,7 +200,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 	write(w, done)
 }
 
-// worthKeeping is an answer as it is kept; nil where the request changed nothing.
+// worthKeeping is the answer to store; nil if the request changed nothing.
 func (k keeping) worthKeeping(a admin.Answer) (*admin.Answer, error) {
 	var dry struct {
 		DryRun bool `json:"dry_run"`
@@ -238,7 +238,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// record has a request answered, and returns the answer instead of sending it.
+// record runs a request and returns its answer instead of sending it.
 func record(w http.ResponseWriter, r *http.Request, next http.Handler) admin.Answer {
 	rec := &recorder{ResponseWriter: w}
 	next.ServeHTTP(rec, r)
@@ -269,7 +269,7 @@ func answer(status int, v any, err error) (admin.Answer, error) {
 	return admin.Answer{Status: status, MediaType: "application/json", Body: body}, err
 }
 
-// cleaned changes a body that is a T.
+// cleaned decodes a body as a T, changes it and encodes it again.
 func cleaned[T any](clean func(*T)) func([]byte) ([]byte, error) {
 	return func(body []byte) ([]byte, error) {
 		var v T
@@ -306,7 +306,7 @@ func unless(refused bool, err error) error {
 	return err
 }
 
-// cleanReservation takes out what is the guest's.
+// cleanReservation removes the guest's data.
 func cleanReservation(r *Reservation) {
 	r.GuestEmail, r.GuestName, r.GuestPhone, r.GuestLink = nil, nil, nil, nil
 	for i := range r.Gates {
@@ -314,7 +314,7 @@ func cleanReservation(r *Reservation) {
 	}
 }
 
-// fillReservation puts the guest's present data back.
+// fillReservation adds the guest's current data.
 func fillReservation(r *Reservation, now Reservation) {
 	r.GuestEmail, r.GuestName, r.GuestPhone, r.GuestLink = now.GuestEmail, now.GuestName, now.GuestPhone, now.GuestLink
 	gates := make([]*Gate, len(r.Gates))
@@ -324,7 +324,7 @@ func fillReservation(r *Reservation, now Reservation) {
 	fillEvidence(gates, now.Gates)
 }
 
-// fillEvidence puts the evidence back that gates have had since.
+// fillEvidence adds the current evidence of gates.
 func fillEvidence(gates []*Gate, now []Gate) {
 	for _, g := range gates {
 		for _, n := range now {

@@ -20,7 +20,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// OpenAPI returns the OpenAPI 3.1 document of everything that the public listener answers to programs.
+// OpenAPI returns the OpenAPI 3.1 document of the public listener's interface for programs.
 func OpenAPI(version string) ([]byte, error) {
 	s := New(Config{Version: version})
 	return json.MarshalIndent(s.newAPI(chi.NewRouter()).OpenAPI(), "", "  ")
@@ -99,7 +99,7 @@ type documented struct {
 	words     map[int]string
 }
 
-// What guests' links answer to requests that they don't expect from guests.
+// Answers of guests' links to unexpected requests.
 const (
 	bodyLate     = "The request's body did not arrive in time. A link needs none."
 	bodyUnwanted = "The request's body is too large. A link needs none."
@@ -272,7 +272,7 @@ func document(api huma.API) {
 		}
 		api.OpenAPI().AddOperation(&o)
 	}
-	// huma takes the raw body's schema; what it must hold is another. And it documents one status.
+	// huma documents raw bodies without a schema, and one status for each operation.
 	put := api.OpenAPI().Paths[listingPath].Put
 	put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
 	several := api.OpenAPI().Paths["/v1/listings"].Put
@@ -298,7 +298,7 @@ func document(api huma.API) {
 	}
 }
 
-// allowNull says of the fields that are pointers that they may be null, where huma doesn't.
+// allowNull marks pointer fields as nullable where huma doesn't.
 func allowNull(schema *huma.Schema, of reflect.Type) {
 	for of != nil && of.Kind() == reflect.Pointer {
 		of = of.Elem()

@@ -49,7 +49,7 @@ func showNotes(encoded []byte) []Note {
 	return notes
 }
 
-// MobileKey is how a reservation's key stands.
+// MobileKey is the state of a reservation's key.
 type MobileKey struct {
 	Status          string    `json:"status"`
 	Reason          *string   `json:"reason" doc:"For machines. New reasons may be added; docs/runbook.md has a section for each." example:"listing_unknown"`

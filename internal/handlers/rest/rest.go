@@ -76,7 +76,7 @@ func (s *API) Mount(r chi.Router) {
 	})
 }
 
-// oneOfEach refuses a query parameter that is given twice: only one of its values would count.
+// oneOfEach refuses repeated query parameters: only one of their values would count.
 func oneOfEach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var twice []pms.FieldError
@@ -112,8 +112,7 @@ func described(o huma.Operation, text string) huma.Operation {
 	return o
 }
 
-// withBody are the errors of an operation that takes a body, besides others: it is no JSON, too large, or of
-// another type.
+// withBody adds the errors of operations with a body: invalid JSON, too large, wrong media type.
 func withBody(more ...int) []int {
 	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		more...)
@@ -138,7 +137,7 @@ func (n ReservationPath) ref() stay.Ref {
 	return stay.Ref{Source: n.Source, ReservationID: n.ReservationID}
 }
 
-// listOf is the answer that shows a part of a list.
+// listOf is the answer with one page of a list.
 func listOf[R, T any](p admin.Page[R], show func(R) T) *Output[List[T]] {
 	list := List[T]{Items: make([]T, len(p.Items)), NextCursor: stay.OrNil(p.Next)}
 	for i, row := range p.Items {

@@ -85,7 +85,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 	})
 }
 
-// keptStaffNote is how the answer to a new note is kept: without its text, which may be about the guest.
+// keptStaffNote stores the answer to a new note without its text, which may be about the guest.
 func (s *API) keptStaffNote() keeping {
 	find := func(ctx context.Context, r *http.Request, is func(admin.StayNote) bool) (StaffNote, error) {
 		notes, err := s.Admin.StayNotes(ctx, refOf(r))

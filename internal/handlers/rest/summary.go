@@ -6,7 +6,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// Summary is how everything stands.
+// Summary is the state of the whole service.
 type Summary struct {
 	Reservations       map[string]int     `json:"reservations" doc:"By status. May be some seconds old if counting takes long."`
 	MobileKeys         map[string]int     `json:"mobile_keys" doc:"By key status. May be some seconds old."`

@@ -5,7 +5,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// WriteBack is how the reservation's field at its PMS fares.
+// WriteBack is the state of the reservation's field at its PMS.
 type WriteBack struct {
 	Status    string  `json:"status" enum:"pending,written,failed,cleared" doc:"pending: to be written once the key is issued, or to be cleared. failed: is retried. It never changes the status of the key."`
 	Reason    *string `json:"reason" enum:"no_answer,rate_limited,account_refused,not_found,refused,pms_failing,not_kept,unreadable,too_long,program_failed" doc:"Why it failed, for machines. docs/write-back.md explains each."`

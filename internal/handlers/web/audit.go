@@ -17,7 +17,7 @@ type auditView struct {
 
 type auditRow struct{ admin.AuditEntry }
 
-// Link is the page of what the entry is about, "" where there is none.
+// Link is the page of the entry's subject, "" if there is none.
 func (r auditRow) Link() string {
 	if r.Subject == nil || r.Source == nil {
 		return ""
@@ -33,7 +33,7 @@ func (r auditRow) Link() string {
 	return escapedPath([]string{"reservations", *r.Source, *r.Subject})
 }
 
-// Changes are what changed, a line each.
+// Changes lists the changes, one per line.
 func (r auditRow) Changes() []string {
 	return changeLines(r.Before, r.After)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// changeLines are the differences between what was and what is, a line each, for people.
+// changeLines are the differences between before and after, one per line, for people.
 func changeLines(before, after map[string]any) []string {
 	fields := map[string]bool{}
 	for _, m := range []map[string]any{before, after} {

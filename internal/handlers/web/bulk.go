@@ -17,14 +17,14 @@ import (
 
 // bulkForm acts on the reservations that are selected in the list.
 type bulkForm struct {
-	Back    string   // the list, as it is shown
+	Back    string   // the address of the list as shown
 	Picked  []string // as [stayRow.Value]
 	Action  string
 	Reason  string
 	Problem string
 }
 
-// Choices are the actions that make sense for several reservations at once, as the form's select has them.
+// Choices are the actions that can be applied to several reservations, in the order of the form's select.
 func (bulkForm) Choices() []bulkChoice {
 	return []bulkChoice{
 		{string(admin.Reconcile), "Check and repair"},
@@ -45,7 +45,7 @@ func bulkAction(choice, reason string) (admin.BulkAction, bool) {
 	kind, minutes := choice, 0
 	if i := strings.IndexAny(choice, "+-"); i > 0 {
 		kind = choice[:i]
-		minutes, _ = strconv.Atoi(choice[i:]) // one that is no number changes nothing, and is refused for that
+		minutes, _ = strconv.Atoi(choice[i:]) // an invalid number becomes 0, which changes nothing and is refused
 	}
 	a := admin.BulkAction{Action: admin.Action{Kind: admin.ActionKind(kind), Reason: reason}}
 	if move := time.Duration(minutes) * time.Minute; move < 0 {
@@ -64,14 +64,14 @@ func bulkAction(choice, reason string) (admin.BulkAction, bool) {
 // Value names the reservation in a form.
 func (r stayRow) Value() string { return strings.TrimPrefix(r.Link(), "/reservations/") }
 
-// actOnManyPage does an action to the reservations that are selected.
+// actOnManyPage applies an action to the selected reservations.
 func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
 	form := bulkForm{
 		Picked: r.PostForm["stay"], Action: r.PostFormValue("action"),
 		Reason: strings.TrimSpace(r.PostFormValue("reason")),
 	}
 	back, err := url.Parse(nextPage(r.PostFormValue("back")))
-	named, ok := listingsOf(form.Picked) // two escaped segments, as those of listings
+	named, ok := listingsOf(form.Picked) // two escaped segments, like those of listings
 	action, known := bulkAction(form.Action, form.Reason)
 	if err != nil || !ok || !known {
 		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
@@ -101,7 +101,7 @@ func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, withDone(back, done.ID), http.StatusSeeOther)
 }
 
-// withDone is the address of a page that tells what was done.
+// withDone is the address of a page that reports what was done.
 func withDone(back *url.URL, id string) string {
 	q := back.Query()
 	q.Set("done", id)
@@ -122,27 +122,27 @@ func (s *Pages) undoPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, withDone(back, undone.ID), http.StatusSeeOther)
 }
 
-// doneNote tells what was done, and offers to undo it.
+// doneNote reports what was done, and offers to undo it.
 type doneNote struct {
 	Text    string
 	Left    []leftAlone
 	Undo    string // the address that undoes it; "" where nothing can be undone
 	Back    string
-	Seconds int // for which Undo works
+	Seconds int // for which Undo is offered
 }
 
-// leftAlone is a reservation to which nothing was done.
+// leftAlone is a reservation that was skipped, and why.
 type leftAlone struct{ ID, Link, Why string }
 
-// doneTexts say what was done to how many reservations.
+// doneTexts are the reports, with the number of reservations.
 var doneTexts = map[admin.ActionKind]string{
 	admin.Reconcile: "%s: compared with Seam now.", admin.Hold: "%s put on hold.", admin.Release: "%s released.",
 	admin.Revoke: "%s: key revoked.", admin.Reissue: "%s: new mobile key requested.",
 	admin.Window: "%s: access times changed.",
 }
 
-// doneNote reads what an address says was done; nil for nothing, or what is no longer known. back is the address
-// without it.
+// doneNote reads the id of a finished action from an address. It returns nil if there is none or it is no longer known.
+// back is the address without it.
 func (s *Pages) doneNote(r *http.Request, back string) (*doneNote, error) {
 	id := r.URL.Query().Get("done")
 	if id == "" {

@@ -23,7 +23,7 @@ type calendarView struct {
 	TwoWeeks       string // addresses of the two lengths
 	OneMonth       string
 	First, More    string // addresses of further listings
-	Empty          bool   // there is no listing at all
+	Empty          bool   // no listing exists
 }
 
 // calendarRow is a listing of the calendar.
@@ -83,7 +83,7 @@ func (v *calendarView) links(q url.Values) {
 	v.First, v.More = pageLinks("/calendar", q, v.Calendar.Next)
 }
 
-// calendarLink is the address of the calendar that q asks for with another value, from its first listing.
+// calendarLink is the address of the calendar with one parameter changed, from its first listing.
 func calendarLink(q url.Values, name, value string) string {
 	next := url.Values{}
 	for _, kept := range []string{"from", "span", "source", "q"} {
@@ -93,7 +93,7 @@ func calendarLink(q url.Values, name, value string) string {
 	return nextLink("/calendar", next, "")
 }
 
-// daysTitle names the days of a calendar.
+// daysTitle is the title of a calendar's period.
 func daysTitle(c admin.Calendar) string {
 	first, last := c.Days[0], c.Days[len(c.Days)-1]
 	switch {
@@ -110,7 +110,7 @@ func daysTitle(c admin.Calendar) string {
 // calendarDay is a column of the calendar.
 type calendarDay struct {
 	time.Time
-	Half    int // where it begins, in half days
+	Half    int // its left edge, in half days
 	Today   bool
 	Weekend bool
 }
@@ -135,16 +135,16 @@ func (b calendarBar) Link() string {
 	return escapedPath([]string{"reservations", b.Source, b.ReservationID})
 }
 
-// Guest is who stays, as far as it is known.
+// Guest is the guest's name, or else what is known of the guest.
 func (b calendarBar) Guest() string { return guestOf(b.GuestName, b.GuestEmail) }
 
-// When is from when until when the stay lasts.
+// When is the text of check-in and check-out.
 func (b calendarBar) When() string {
 	const layout = "Mon 2 Jan 15:04"
 	return b.CheckIn.In(b.Zone).Format(layout) + " – " + b.CheckOut.In(b.Zone).Format(layout)
 }
 
-// Problem is what is wrong with the key, in the words of a front desk; "" where nothing is.
+// Problem is what is wrong with the key, in the words of a front desk; "" if nothing is.
 func (b calendarBar) Problem() string {
 	if b.Reason == "" || (b.Status != stay.KeyAttention && b.Status != stay.KeyWaiting) {
 		return ""

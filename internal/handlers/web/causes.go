@@ -10,8 +10,8 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// What keeps guests from their keys, in the words of a front desk, and the button that fixes it. The words of REST
-// are in package stay: they name settings and ids, for those who know them.
+// What keeps guests from their keys, in the words of a front desk, and the button that fixes it. REST's messages are in
+// package stay: they name settings and ids, for people who know those.
 
 // fix is what a button does about a cause.
 type fix int
@@ -22,14 +22,14 @@ const (
 	fixCheck                 // compares the stay with Seam again, and repairs it
 	fixHold                  // asks to release the hold
 	fixRenew                 // asks to create a new key
-	fixReport                // nothing that the desk can do
+	fixReport                // the desk can't do anything
 )
 
-// causeWords are a cause in hotel words.
+// causeWords describe a cause in hotel words.
 type causeWords struct {
 	Listings string // what is wrong with listings, after "3 listings "; "" where it isn't about listings
 	Problem  string // what is wrong with one stay
-	Do       string // what to do, where the button doesn't say it
+	Do       string // what to do, if the button doesn't say it
 	Button   string
 	Fix      fix
 }
@@ -145,7 +145,7 @@ var causes = map[string]causeWords{
 		"", "staykey couldn't finish the key.",
 		"It tries again on its own. The stay's page has the error.", "Try again", fixCheck,
 	},
-	// Keys without a reason, by their status.
+	// Keys without a reason, by status.
 	stay.KeyProvisioning: {
 		"", "The key takes longer than usual.", "The stay's page has the last error.",
 		"Try again", fixCheck,
@@ -185,7 +185,7 @@ func (p problemRow) Over(now time.Time) bool {
 // OpensListing reports whether the button leads to the listing.
 func (p problemRow) OpensListing() bool { return p.Fix == fixDoors && p.ListingLink() != "" }
 
-// Post is where the button posts to; "" where it is a link.
+// Post is the address that the button posts to; "" if it is a link.
 func (p problemRow) Post() string {
 	if p.Fix == fixCheck {
 		return p.Link() + "/" + string(admin.Reconcile)
@@ -193,7 +193,7 @@ func (p problemRow) Post() string {
 	return ""
 }
 
-// Href is where the button leads.
+// Href is the address of the button.
 func (p problemRow) Href() string {
 	switch {
 	case p.OpensListing():
@@ -206,7 +206,7 @@ func (p problemRow) Href() string {
 	return p.Link()
 }
 
-// causeGroup is a cause with those whom it concerns.
+// causeGroup is a cause and the stays that have it.
 type causeGroup struct {
 	admin.Cause
 	causeWords
@@ -214,7 +214,7 @@ type causeGroup struct {
 	All  string // the address of the whole list; "" where Rows are all of it
 }
 
-// Many is the page on which the cause is fixed for all listings at once; "" where one button does.
+// Many is the page that fixes the cause for all listings at once; "" if one button is enough.
 func (g causeGroup) Many() string {
 	if len(g.Cause.Listings) < 2 || g.Fix != fixDoors {
 		return ""
@@ -225,7 +225,7 @@ func (g causeGroup) Many() string {
 	return "/doors"
 }
 
-// Title says how many are concerned, and by what.
+// Title says how many stays have the cause.
 func (g causeGroup) Title() string {
 	guests := plural(g.Guests, "guest")
 	if g.causeWords.Listings == "" || len(g.Cause.Listings) == 0 {

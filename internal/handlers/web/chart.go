@@ -2,7 +2,7 @@ package web
 
 import "github.com/staykey/staykey/internal/admin"
 
-// chart is what happened in each of 24 hours.
+// chart shows the events of each of 24 hours.
 type chart struct {
 	Hours  []chartHour
 	Events int // of the day
@@ -12,7 +12,7 @@ type chart struct {
 
 type chartHour struct {
 	admin.Hour
-	X            int // of its left edge, in the chart's units
+	X            int // left edge, in the chart's units
 	EventsHeight int
 	WrongHeight  int
 	KeysHeight   int
@@ -40,7 +40,7 @@ func newChart(hours []admin.Hour) chart {
 	return c
 }
 
-// barHeight shows the smallest number as something.
+// barHeight is the height of a bar. The smallest number is still visible.
 func barHeight(n, most int) int {
 	if n == 0 {
 		return 0

@@ -15,15 +15,15 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// This file is the page of one source: how to connect its PMS, and what has come of it.
+// This file is the page of one source: how to connect its PMS, and whether its events arrive.
 
 // connectView is the page of one source.
 type connectView struct {
 	sourceRow
-	Address string        // to enter in the PMS; the secret's place is a word in capitals
-	Known   bool          // Address is where PMSs reach the service; else where this browser does
+	Address string        // to enter in the PMS; a word in capitals stands for the secret
+	Known   bool          // Address is that at which PMSs reach the service, not only this browser
 	Steps   template.HTML // in the PMS; "" where its format is somebody's own
-	Events  []eventRow    // the newest of the PMS
+	Events  []eventRow    // the newest events of the PMS
 	Tested  *admin.SourceTest
 }
 
@@ -34,7 +34,7 @@ func (s *Pages) sourcePage(w http.ResponseWriter, r *http.Request) {
 	s.showSource(w, r, nil)
 }
 
-// testedSourcePage is where a browser comes back to after the answer to a test is reloaded.
+// testedSourcePage handles a reload of the page that shows the result of a test.
 func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
 	state, err := s.Admin.Source(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Pages) showSource(w http.ResponseWriter, r *http.Request, tested *admin
 	s.render(w, r, http.StatusOK, "source", page{Title: "Connect " + state.Name, Active: "sources", Body: v})
 }
 
-// tokenOf is what follows the path of a webhook's address where the secret is part of it.
+// tokenOf is the part of a webhook's address that holds the secret, if it has one.
 func tokenOf(place admin.TokenPlace) string {
 	switch {
 	case place.Path:
@@ -94,18 +94,18 @@ func tokenOf(place admin.TokenPlace) string {
 }
 
 var (
-	// firstStep and firstNote are where the steps of a document begin and end.
+	// firstStep and firstNote find where the steps in a document begin and end.
 	firstStep = regexp.MustCompile(`(?m)^1\. `)
 	firstNote = regexp.MustCompile(`(?m)^- `)
-	// docLink is a link to another document, which the page doesn't have.
+	// docLink is a link to another document, which the page can't show.
 	docLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\.md[^)]*\)`)
 )
 
-// stepsOf are the steps that connect a PMS: those of its document, with this installation's addresses and names.
+// stepsOf returns the steps of a PMS's document, with this installation's addresses and names filled in.
 func stepsOf(state admin.SourceState, base string) (template.HTML, error) {
 	text, err := sources.Files.ReadFile(state.Format + ".md")
 	if err != nil {
-		return "", nil // ours, or somebody's own
+		return "", nil // the canonical format, or the operator's own
 	}
 	steps := string(text)
 	if at := firstStep.FindStringIndex(steps); at != nil {
@@ -130,7 +130,7 @@ func stepsOf(state admin.SourceState, base string) (template.HTML, error) {
 // Canonical reports whether the source takes our own format.
 func (v connectView) Canonical() bool { return v.Format == pms.CanonicalFormat }
 
-// Where says where in the PMS the secret goes.
+// Where says where the secret is entered in the PMS.
 func (v connectView) Where() string {
 	switch v.Verify {
 	case "standard-webhooks":

@@ -19,7 +19,7 @@ type doorGrid struct {
 	Sources  []string
 	Rows     []doorRow
 	Systems  []systemGroups // the doors to choose from
-	Asked    bool           // Seam was asked for them
+	Asked    bool           // Seam has answered
 	Next     string
 	First    string
 	Export   string
@@ -52,7 +52,7 @@ func (s *Pages) doorsPage(w http.ResponseWriter, r *http.Request) {
 	s.showDoors(w, r, http.StatusOK, r.URL.Query(), func(*doorGrid) {})
 }
 
-// showDoors shows the page for a query, extended by say.
+// showDoors shows the page for a query; say adds a message or what was chosen.
 func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
 	query := admin.DoorQuery{
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
@@ -85,7 +85,7 @@ func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q 
 	s.render(w, r, status, "doors", page{Title: "Doors", Active: "listings", Body: g})
 }
 
-// changeDoorsPage applies what was chosen to the listings that are selected.
+// changeDoorsPage applies the chosen doors to the selected listings.
 func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
 	groups := r.PostForm["group"]
 	refs, ok := listingsOf(r.PostForm["listing"])
@@ -119,7 +119,7 @@ func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
 	s.showDoors(w, r, http.StatusOK, back.Query(), func(g *doorGrid) { g.Changed = &changed })
 }
 
-// listingsOf reads the listings that a form names; ok is false where one can't be read.
+// listingsOf reads the listings named in a form; ok is false if one can't be read.
 func listingsOf(values []string) (refs []stay.ListingRef, ok bool) {
 	for _, v := range values {
 		source, id, two := strings.Cut(v, "/")
@@ -142,7 +142,7 @@ func (s *Pages) exportDoorsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.Admin.ExportDoors(r.Context(), query, w); err != nil {
 		s.Log.Warn("export of doors ended early", "error", err)
-		panic(http.ErrAbortHandler) // so that nobody takes a part for the whole
+		panic(http.ErrAbortHandler) // so that a truncated file isn't taken for a complete one
 	}
 }
 
@@ -152,7 +152,7 @@ func sheetHeaders(w http.ResponseWriter, name string) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
-// doorTable is the page that shows what a table of doors changes, before and after it does.
+// doorTable is the page that shows the changes of an uploaded table of doors, before and after they are made.
 type doorTable struct {
 	Text    string
 	Lines   []doorTableLine
@@ -167,7 +167,7 @@ type doorTableLine struct {
 	From, To []groupRow
 }
 
-// readDoorsPage shows what a table would change, and, where that has been seen, changes it.
+// readDoorsPage shows what an uploaded table would change or, once that was confirmed, makes the changes.
 func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
 	text := r.PostFormValue("table")
 	if file, _, err := r.FormFile("file"); err == nil {

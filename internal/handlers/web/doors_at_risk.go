@@ -6,7 +6,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// riskRow is a door that may not open, and some of the stays whose guests have it.
+// riskRow is a door that may not open, and some of the stays that need it.
 type riskRow struct {
 	stay.DoorProblem
 	Guests int

@@ -45,10 +45,10 @@ type eventList struct {
 	admin.EventQuery
 	Sources     []string
 	Statuses    []string
-	Rejected    []eventRow // first, where the list is not narrowed
+	Rejected    []eventRow // shown first, unless the list is filtered
 	Rows        []eventRow
 	Next, First string
-	Replay      string // the address that asks before all of these are applied again
+	Replay      string // the page that asks before all of these are replayed
 	Empty       bool
 	Views       viewBar
 }
@@ -96,7 +96,7 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "events", page{Title: "Events", Active: "events", Body: l})
 }
 
-// replayable reports whether a replay, which takes one value of each filter, can take the query.
+// replayable reports whether a replay can use the query: it takes only one value per filter.
 func replayable(q admin.EventQuery) bool {
 	return len(q.Source) <= 1 && len(q.Status) <= 1 && len(q.Type) <= 1 && !slices.Equal(q.Status,
 		[]string{stay.EventAccepted})
@@ -113,7 +113,7 @@ func eventRows(events []admin.Event) []eventRow {
 // eventView is the page of one event.
 type eventView struct {
 	eventRow
-	Raw     string // the body, indented where it is JSON
+	Raw     string // the body, indented if it is JSON
 	Pruned  bool   // the body has been removed
 	Changes []string
 }
@@ -151,12 +151,12 @@ func indented(body []byte) string {
 	return strings.ToValidUTF8(string(body), "�")
 }
 
-// replayView asks before events are applied again, and shows what that would change.
+// replayView asks before events are replayed, and shows what that would change.
 type replayView struct {
 	admin.Replayed
 	DryRun bool
 	Rows   []eventRow
-	Query  string // the filter, as the form sends it back
+	Query  string // the filter, for the form's hidden field
 	Back   string
 	Next   string // the address that continues with older events; "" for none
 	Done   bool

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// setGatePage records what somebody decides about a gate on the reservation's page.
+// setGatePage records a person's decision about a gate.
 func (s *Pages) setGatePage(w http.ResponseWriter, r *http.Request) {
 	ref, state := refOf(r), r.PostFormValue("state")
 	if state != "" && !slices.Contains(stay.GateStates(), state) {

@@ -25,7 +25,7 @@ type historyItem struct {
 
 type detail struct{ Name, Value string }
 
-// callText says what a call to Seam did, and what it was meant to do.
+// callText describes a call to Seam: what it did, and what it was meant to do if it failed.
 type callText struct{ done, meant string }
 
 // callTexts describe the calls to Seam that change something. All other calls are shown as checks.

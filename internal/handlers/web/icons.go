@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// icons are those of Lucide (ISC; static/icons/LICENSE) that pages use, by name, to be put into their HTML. They have
-// the color and the size of the text around them, and are hidden from screen readers: a text says what they mean.
+// icons are the Lucide icons (ISC; static/icons/LICENSE) that pages use, by name, as HTML. They have the color and size
+// of the surrounding text and are hidden from screen readers: a text next to them says what they mean.
 var icons = readIcons()
 
 func readIcons() map[string]template.HTML {

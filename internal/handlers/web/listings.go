@@ -32,7 +32,7 @@ func (l listingRow) Title() string {
 	return l.ListingID
 }
 
-// Stays is the list of its stays.
+// Stays is the address of the list of its stays.
 func (l listingRow) Stays() string {
 	return nextLink("/reservations", url.Values{"listing_id": {l.ListingID}, "source": {l.Source}}, "")
 }
@@ -44,7 +44,7 @@ type listingList struct {
 	Deleted string // "true", "false" or "" for both
 	Sources []string
 	Rows    []listingRow
-	Asked   bool // Seam was asked for access groups
+	Asked   bool // Seam has answered with its access groups
 	Next    string
 	First   string
 	Empty   bool
@@ -82,13 +82,13 @@ func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 // listingView is the page of one listing, and its form.
 type listingView struct {
 	listingRow
-	Known    bool // it is in the database; else a reservation names it, and saving makes it
+	Known    bool // it exists; otherwise a reservation names it, and saving creates it
 	Systems  []systemGroups
 	Asked    bool
 	ByAdmin  bool
 	Problem  string
 	Saved    bool
-	Zone     string // that applies, with what is configured
+	Zone     string // that applies, with the defaults
 	In, Out  string
 	SetHere  bool // of the form
 	Orphaned bool // its source is no longer in the configuration
@@ -135,7 +135,7 @@ func (s *Pages) listingView(r *http.Request) (listingView, error) {
 	return v, nil
 }
 
-// pickFrom lists what can be picked: what Seam has, and what is chosen although Seam does not have it.
+// pickFrom lists the groups to pick from: those at Seam, and chosen ones that Seam doesn't know.
 func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 	var systems []systemGroups
 	add := func(id, name string, g groupRow) {
@@ -201,8 +201,7 @@ func wrongFields(refusal *admin.Error) string {
 	return pms.Reasons(fields)
 }
 
-// changed reads from a form what somebody changed of the listing, as the body of a PUT, and the access groups that are
-// chosen then.
+// changed reads the changes from a form, as the body of a PUT, and the access groups that are chosen.
 func (v *listingView) changed(r *http.Request) (fields map[string]any, chosen []string) {
 	fields, chosen = map[string]any{}, v.Groups()
 	if v.SetHere = r.PostFormValue("groups_by") == "admin"; v.SetHere {
@@ -230,7 +229,7 @@ func (v *listingView) changed(r *http.Request) (fields map[string]any, chosen []
 	return fields, chosen
 }
 
-// texts are the fields of the form that are texts, by their names.
+// texts are the text fields of the form, by name.
 func (v *listingView) texts() map[string]**string {
 	return map[string]**string{
 		"name": &v.Name, "time_zone": &v.TimeZone, "check_in_time": &v.CheckInTime, "check_out_time": &v.CheckOutTime,
@@ -238,7 +237,7 @@ func (v *listingView) texts() map[string]**string {
 	}
 }
 
-// typed shows a form again as it was filled in.
+// typed keeps what was entered, to show the form again.
 func (v *listingView) typed(r *http.Request, systems []systemGroups) {
 	v.Systems = systems
 	for name, field := range v.texts() {

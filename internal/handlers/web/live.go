@@ -12,21 +12,21 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 )
 
-// Live pages hear of changes by server-sent events and fetch themselves again. One look at the database a second is
-// enough for all that are open, and none is taken while there are none. A page hears only of the sources that its
-// token sees, and its stream ends with its session: at once where somebody signs out of this replica or the token
-// goes from the configuration, within beatEvery where that happens elsewhere.
+// Live pages are notified of changes by server-sent events, and then fetch themselves again. One query a second serves
+// all open pages; without open pages there is none. A page is notified only about sources that its token covers. Its
+// stream ends with its session: at once after a sign-out at this replica or the removal of the token from its
+// configuration, otherwise within beatEvery.
 
 const (
 	lookEvery      = time.Second
 	beatEvery      = 20 * time.Second
-	liveFor        = 10 * time.Minute // a browser connects again on its own
+	liveFor        = 10 * time.Minute // browsers reconnect on their own
 	maxLive        = 200
 	maxLiveSession = 20
 	writeWithin    = 5 * time.Second
 )
 
-// watch tells pages that something has changed.
+// watch notifies open pages of changes.
 type watch struct {
 	mu        sync.Mutex
 	listeners map[*listener]bool
@@ -37,14 +37,14 @@ type watch struct {
 type listener struct {
 	of      admin.Actor
 	valid   func() bool   // the session's token is still in the configuration
-	changed chan struct{} // something that the actor sees has changed
+	changed chan struct{} // receives when something that the actor sees has changed
 	ended   chan struct{} // closed when the session has ended
 }
 
 type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
 
-// join adds a page, which is notified of changes until leave; nil if there are too many already, or too many of
-// this session.
+// join adds a page, which is notified of changes until leave. It returns nil if there are too many pages, in total or
+// of this session.
 func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listener, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -107,17 +107,17 @@ func (w *watch) announce(sources []string) {
 		}
 		select {
 		case l.changed <- struct{}{}:
-		default: // it has not heard of the last change yet
+		default: // it has yet to receive the last change
 		}
 	}
 }
 
-// endInvalid ends the pages whose token has gone.
+// endInvalid ends the streams of pages whose token was removed.
 func (w *watch) endInvalid() {
 	w.endWhere(func(l *listener) bool { return !l.valid() })
 }
 
-// end ends the pages of a session.
+// end ends the streams of a session's pages.
 func (w *watch) end(session string) {
 	w.endWhere(func(l *listener) bool { return l.of.Session == session })
 }
@@ -133,8 +133,8 @@ func (w *watch) endWhere(which func(*listener) bool) {
 	}
 }
 
-// updates is GET /updates: it says "changed" whenever a page may look another way. What has changed is for the page
-// to fetch, with its own rights.
+// updates is GET /updates: it sends "changed" whenever a page may look different. The page then fetches itself, with
+// its own rights.
 func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
 	l, leave := s.watch.join(of, func() bool { _, ok := s.Auth.TokenOf(of.Hash[:]); return ok }, s.Admin.ChangedSince)
@@ -170,7 +170,7 @@ func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-beat.C:
 			if _, err := s.Admin.Session(r.Context(), s.sessionCookie(r)); err != nil {
-				return // it has ended, or nobody can tell: the browser asks again
+				return // it has ended, or that is unknown: the browser reconnects
 			}
 			said = say(": still here\n\n")
 		case <-l.changed:

@@ -62,7 +62,7 @@ var pageFuncs = template.FuncMap{
 	},
 }
 
-// keyWords are the statuses of keys in the words of a front desk.
+// keyWords name the statuses of keys in the words of a front desk.
 var keyWords = map[string]string{
 	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "In the making", stay.KeyIssued: "Ready",
 	stay.KeyActive: "In use", stay.KeyAttention: "Needs you",
@@ -79,7 +79,7 @@ func clock(at *time.Time, zone *time.Location, layout string) string {
 	return at.In(orUTC(zone)).Format(layout)
 }
 
-// dayOf formats a day and the time, with the year where it is not this one.
+// dayOf formats a day and time, with the year unless it is the current one.
 func dayOf(at *time.Time, zone *time.Location, now time.Time) string {
 	if at != nil && at.In(orUTC(zone)).Year() != now.In(orUTC(zone)).Year() {
 		return clock(at, zone, "Mon 2 Jan 2006, 15:04")
@@ -87,8 +87,8 @@ func dayOf(at *time.Time, zone *time.Location, now time.Time) string {
 	return clock(at, zone, "Mon 2 Jan, 15:04")
 }
 
-// telephone is the address that calls a number. It keeps what can be dialled and nothing else, so that no other
-// kind of address comes of it.
+// telephone is the tel: address of a number. It keeps only characters that can be dialed, so that the result can't be
+// another kind of address.
 func telephone(number string) template.URL {
 	dial := strings.Map(func(r rune) rune {
 		if r == '+' || (r >= '0' && r <= '9') {
@@ -137,7 +137,7 @@ func escapedPath(parts []string) string {
 	return b.String()
 }
 
-// relative formats the distance of a time from now in the most readable unit.
+// relative formats how far a time is from now, in the most readable unit.
 func relative(at, now time.Time) string {
 	d := at.Sub(now)
 	past := d < 0
@@ -164,7 +164,7 @@ func relative(at, now time.Time) string {
 // stayRow is a reservation as pages show it.
 type stayRow struct{ admin.Stay }
 
-// Guest is who stays, as far as it is known.
+// Guest is the guest's name, or else what is known of the guest.
 func (r stayRow) Guest() string { return guestOf(r.Reservation.GuestName, r.Reservation.GuestEmail) }
 
 func guestOf(name, email *string) string {
@@ -177,7 +177,7 @@ func guestOf(name, email *string) string {
 	return "no guest name"
 }
 
-// Cause is what is wrong with the key, in the words of a front desk; nil where nothing is.
+// Cause is what is wrong with the key, in the words of a front desk; nil if nothing is.
 func (r stayRow) Cause() *problemRow {
 	reason := stay.Text(r.Key.Reason)
 	if reason == "" {
@@ -191,7 +191,7 @@ func (r stayRow) Link() string {
 	return escapedPath([]string{"reservations", r.Reservation.Source, r.Reservation.ReservationID})
 }
 
-// ListingLink is the page of its listing, "" where it has none.
+// ListingLink is the page of its listing, "" if it has none.
 func (r stayRow) ListingLink() string {
 	if r.Reservation.ListingID == nil {
 		return ""
@@ -199,7 +199,7 @@ func (r stayRow) ListingLink() string {
 	return escapedPath([]string{"listings", r.Reservation.Source, *r.Reservation.ListingID})
 }
 
-// stayRows adds what pages show of the reservations' listings.
+// stayRows adds the listings' data that pages show.
 func (s *Pages) stayRows(ctx context.Context, views []admin.View) ([]stayRow, error) {
 	stays, err := s.Admin.Stays(ctx, views)
 	return rowsOf(stays), err
@@ -234,7 +234,7 @@ func groupRowOf(groups admin.AccessGroups, id string) groupRow {
 	return groupRow{ID: id, Name: cmp.Or(known.Name, id), System: known.SystemName, Missing: groups.Asked && !ok}
 }
 
-// pageText is what a page says of a problem: the first wrong field, where there is one.
+// pageText is the text of a problem on a page: the first wrong field, if there is one.
 func pageText(p *handlers.Problem) string {
 	if len(p.Errors) == 0 {
 		return p.Detail
@@ -243,7 +243,7 @@ func pageText(p *handlers.Problem) string {
 	return strings.ToUpper(field[:1]) + field[1:] + " " + p.Errors[0].Message + "."
 }
 
-// paging reads which part of a list a page shows.
+// paging reads the position in a list from a query.
 func paging(q url.Values) admin.Paging {
 	return admin.Paging{Limit: pageRows, Cursor: q.Get("cursor")}
 }

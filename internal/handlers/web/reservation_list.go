@@ -18,12 +18,12 @@ type reservationList struct {
 	Chips    []chip // of key statuses
 	When     string // [allDates], or "" for stays that are not over
 	Rows     []stayRow
-	Total    string // how many there are on all pages
+	Total    string // number of reservations on all pages
 	Next     string // the address of the next page; "" for none
 	First    string // the address of the first page; "" where this is it
-	Export   string // the address of the table
+	Export   string // address of the CSV file
 	Filtered bool
-	Empty    bool // there is no reservation at all
+	Empty    bool // no reservation exists
 	Views    viewBar
 	Bulk     bulkForm
 	Done     *doneNote
@@ -40,14 +40,14 @@ var arrivals = map[string][2]string{
 	"today": {"today", "today+1"}, "tomorrow": {"today+1", "today+2"}, "week": {"today", "today+7"},
 }
 
-// allDates has the list begin with the first stay there was, instead of with those that are not over.
+// allDates lists all stays, not only those that are not over.
 const allDates = "all"
 
-// totalCounted bounds how far the reservations on all pages are counted.
+// totalCounted is how far the reservations on all pages are counted.
 const totalCounted = 1000
 
-// reservationQuery reads the filters of the list. Where nothing else is asked for, it lists what is not over yet,
-// by check-in; a search looks everywhere, and shows the newest change first.
+// reservationQuery reads the filters of the list. Without filters it lists stays that are not over, by check-in; a
+// search covers all stays, newest change first.
 func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
 	query := admin.ReservationQuery{
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")),
@@ -67,7 +67,7 @@ func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
 	}
 	if q.Get("when") != allDates &&
 		query.Query+query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo+query.UpdatedSince == "" {
-		// today of those whose day is the last to begin
+		// today, in the time zone where the day begins last
 		query.CheckOutFrom = s.Now().UTC().Add(-12 * time.Hour).Format(time.DateOnly)
 	}
 	return query
@@ -79,7 +79,7 @@ func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 	s.showReservations(w, r, http.StatusOK, q, bulkForm{})
 }
 
-// showReservations shows the list for a query, with what somebody was about to do to it.
+// showReservations shows the list for a query, with the state of the form for bulk actions.
 func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status int, q url.Values, bulk bulkForm) {
 	query := s.reservationQuery(q)
 	found, err := s.Admin.Reservations(r.Context(), query)
@@ -109,7 +109,7 @@ func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status 
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	// what the form shows, and not what is meant by nothing or by a relative day
+	// as entered, not the defaults or the dates that relative days stand for
 	l.CheckInFrom, l.CheckInTo, l.CheckOutFrom = q.Get("check_in_from"), q.Get("check_in_to"), q.Get("check_out_from")
 	l.First, l.Next = pageLinks("/reservations", q, found.Next)
 	s.render(w, r, status, "reservations", page{
@@ -118,7 +118,7 @@ func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status 
 	})
 }
 
-// total says how many reservations a query has on all its pages.
+// total describes how many reservations match a query, on all pages.
 func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
 	n, err := s.Admin.CountReservations(r.Context(), query, totalCounted+1)
 	if n > totalCounted {
@@ -127,7 +127,7 @@ func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, er
 	return plural(n, "reservation"), err
 }
 
-// hasNone reports whether there is no reservation at all.
+// hasNone reports whether no reservation exists.
 func (s *Pages) hasNone(r *http.Request) (bool, error) {
 	n, err := s.Admin.CountReservations(r.Context(), admin.ReservationQuery{}, 1)
 	return n == 0, err
@@ -152,7 +152,7 @@ func statusChips(q url.Values, on []string) []chip {
 	return chips
 }
 
-// exportReservationsPage is the list as a table, all pages of it.
+// exportReservationsPage is the whole list as CSV.
 func (s *Pages) exportReservationsPage(w http.ResponseWriter, r *http.Request) {
 	export, err := s.Admin.ExportReservations(r.Context(), s.reservationQuery(r.URL.Query()))
 	if err != nil {
@@ -162,11 +162,11 @@ func (s *Pages) exportReservationsPage(w http.ResponseWriter, r *http.Request) {
 	sheetHeaders(w, "reservations.csv")
 	if err := export.Write(r.Context(), w); err != nil {
 		s.Log.Warn("export of reservations ended early", "error", err)
-		panic(http.ErrAbortHandler) // so that nobody takes a part for the whole
+		panic(http.ErrAbortHandler) // so that a truncated file isn't taken for a complete one
 	}
 }
 
-// searchResults is the page of a search in everything.
+// searchResults is the page of a search in reservations, listings and events.
 type searchResults struct {
 	Query        string
 	Stays        []stayRow

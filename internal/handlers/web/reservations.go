@@ -22,7 +22,7 @@ var keyStatuses = stay.KeyStatuses()
 
 const pageRows = 50
 
-// nextLink is a page's address with another cursor, "" for none.
+// nextLink is the address of the page at a cursor; "" if there is none.
 func nextLink(path string, q url.Values, cursor string) string {
 	next := url.Values{}
 	for name, values := range q {
@@ -195,7 +195,7 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// actionChoice is an action that makes sense for a reservation as it is.
+// actionChoice is an action that can be offered for a reservation.
 type actionChoice struct {
 	Kind   admin.ActionKind
 	Title  string
@@ -231,7 +231,7 @@ func isOver(v admin.View, now time.Time) bool {
 	return v.Reservation.CheckOut != nil && !v.Reservation.CheckOut.After(now)
 }
 
-// canChange reports whether anything may still change at Seam for a stay, and so be held.
+// canChange reports whether anything may still change at Seam for a stay, which makes a hold useful.
 func canChange(v admin.View, now time.Time) bool {
 	removed := v.Reservation.Status != "confirmed" && v.Key.Status == stay.KeyRevoked
 	return !isOver(v, now) && !removed
@@ -265,7 +265,7 @@ type actionForm struct {
 	stayRow
 	actionChoice
 	Overrides   admin.Overrides
-	StartsAt    string // as a form's field has it, in the property's zone
+	StartsAt    string // as in a form's field, in the property's zone
 	EndsAt      string
 	Reason      string
 	Problem     string
@@ -366,7 +366,7 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
-// act has an action done, and returns by which id it can be undone; "" where it can't.
+// act runs an action, and returns the id with which it can be undone; "" if it can't.
 func (s *Pages) act(ctx context.Context, ref stay.Ref, a admin.Action) (string, error) {
 	if a.Kind == renewLink {
 		_, err := s.Admin.RenewLink(ctx, ref, "", a.Reason)

@@ -16,10 +16,10 @@ type setupStep struct {
 	Test  string // a source to send a test event to; "" for none
 }
 
-// setupLink leads to where a step is done.
+// setupLink is a link to the page on which a step is done.
 type setupLink struct{ Title, Href string }
 
-// setupSteps are what leads from nothing to the first key.
+// setupSteps are the steps from a new installation to the first key.
 func (s *Pages) setupSteps(r *http.Request) ([]setupStep, error) {
 	set, err := s.Admin.Setup(r.Context())
 	if err != nil {

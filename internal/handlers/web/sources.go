@@ -25,7 +25,7 @@ func sourceRowOf(state admin.SourceState) sourceRow {
 // Link is the page of the source.
 func (s sourceRow) Link() string { return escapedPath([]string{"sources", s.Name}) }
 
-// Silence says for how long a PMS has posted nothing, where that is unusual.
+// Silence says for how long a PMS has posted nothing, if that is unusual.
 func (s sourceRow) Silence() string {
 	if !s.Quiet.Long {
 		return ""

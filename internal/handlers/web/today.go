@@ -13,7 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// today is the first page: a day of the properties, and how the service does.
+// today is the first page: one day at the properties, and the state of the service.
 type today struct {
 	admin.Day
 	Troubles  []trouble
@@ -30,14 +30,14 @@ type today struct {
 	Reason    string        // of the problems that are shown; "" for all
 	Problems  []causeGroup
 	Rows      []stayRow    // of the part
-	Stuck     []problemRow // of the part, where it is that of the problems
+	Stuck     []problemRow // of the part with problems
 	FirstRow  string       // addresses of pages
 	NextRow   string
-	Doors     []riskRow // that may not open for guests who are in house or arrive within a day; on today's overview
+	Doors     []riskRow // that may not open for guests in house or arriving within a day; shown on today's overview
 	Attention int       // keys that need attention, whenever their stay is
 	Checked   bool      // a stay is being compared with Seam, because somebody pressed the button
 	Chart     chart
-	Empty     bool        // there is no reservation at all
+	Empty     bool        // no reservation exists
 	Setup     []setupStep // what is left to do until the first key; none once it is there
 	Sweep     *stay.Sweep
 }
@@ -53,7 +53,7 @@ type dayTab struct {
 	Bad    bool
 }
 
-// trouble is something that is wrong with all, not with a reservation.
+// trouble is a problem of the whole service, not of one reservation.
 type trouble struct{ What, Do string }
 
 func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
@@ -116,16 +116,16 @@ func (s *Pages) today(r *http.Request) (today, error) {
 	return t, nil
 }
 
-// Back is where a button's form leads back to.
+// Back is the page to which a button's form returns.
 func (t today) Back() string {
 	return dayLink(url.Values{"date": {t.Date}, "source": {t.Source}}, "part", string(t.Part), "reason",
 		t.Reason, "checked", "1")
 }
 
-// SetupDone says how far setting up is.
+// SetupDone says how many setup steps are done.
 func (t today) SetupDone() string { return setupDone(t.Setup) }
 
-// ReasonTitle says what the cause is whose stays are shown.
+// ReasonTitle names the cause whose stays are shown.
 func (t today) ReasonTitle() string {
 	for _, g := range t.Problems {
 		if g.Reason == t.Reason {
@@ -135,7 +135,7 @@ func (t today) ReasonTitle() string {
 	return strings.TrimSuffix(wordsOf(t.Reason).Problem, ".")
 }
 
-// links fills in the day's title, and where its tabs and arrows lead.
+// links fills in the day's title and the addresses of its tabs and arrows.
 func (t *today) links(q url.Values) {
 	t.Title, t.Print = dayTitle(t.Day), dayLink(q)
 	t.Print = "/arrivals" + strings.TrimPrefix(t.Print, "/")
@@ -165,7 +165,7 @@ func (t *today) links(q url.Values) {
 	tab(admin.DayDepartures, "Departures", "", false)
 }
 
-// dayTitle names a day, with the year where it is not this one.
+// dayTitle names a day, with the year unless it is the current one.
 func dayTitle(d admin.Day) string {
 	title := d.First.Format("Monday 2 January")
 	if !d.First.Equal(d.Last) {
@@ -177,7 +177,7 @@ func dayTitle(d admin.Day) string {
 	return title
 }
 
-// dayLink is the address of a list of a day: that of q with other values, from its first page.
+// dayLink is the address of a day's list with other parameters, from its first page.
 func dayLink(q url.Values, pairs ...string) string {
 	next := url.Values{"date": {q.Get("date")}, "source": {q.Get("source")}}
 	for i := 0; i+1 < len(pairs); i += 2 {

@@ -10,13 +10,13 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// This file is saved views: the filters of a list under a name, for everybody who signs in. What was searched for is
-// no part of a view, because it may be a guest's name.
+// This file is saved views: the filters of a list under a name, for everybody who signs in. Search terms are not part
+// of a view, because they may be a guest's name.
 
 // viewLists are the lists that have saved views.
 var viewLists = []string{"reservations", "listings", "events"}
 
-// viewBar shows the saved views of a list, and saves the present one.
+// viewBar shows the saved views of a list, and can save the current one.
 type viewBar struct {
 	List  string
 	Saved []savedView
@@ -29,7 +29,7 @@ type savedView struct {
 	On         bool
 }
 
-// viewQuery are the filters of a list that a view keeps, in one order.
+// viewQuery are the filters that a view stores, in a fixed order.
 func viewQuery(q url.Values) string {
 	kept := url.Values{}
 	for name, values := range q {
@@ -75,7 +75,7 @@ func seesAll(a admin.Actor, sources []string) bool {
 	return !slices.ContainsFunc(sources, func(source string) bool { return !a.Sees(source) })
 }
 
-// viewList is the list of a request about views; "" for one that has none.
+// viewList is the list in a request's path; "" if that list has no views.
 func viewList(r *http.Request) string {
 	list := chi.URLParam(r, "list")
 	if !slices.Contains(viewLists, list) {

@@ -56,7 +56,8 @@ func parseViews() map[string]*template.Template {
 	return parsed
 }
 
-// assets are what pages load, by name, and assetTag changes with them, so that browsers may keep them forever.
+// assets are the files that pages load, by name. assetTag changes with their content, so that browsers can cache them
+// forever.
 var assets, assetTag = readAssets("style.css", "page.js", "icon.svg")
 
 func readAssets(names ...string) (map[string][]byte, string) {
@@ -159,7 +160,7 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Get("/audit", s.auditPage)
 }
 
-// pageHeaders are on every answer of the page.
+// pageHeaders sets the headers of every answer of the page.
 func (s *Pages) pageHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -170,7 +171,7 @@ func (s *Pages) pageHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// sameOrigin refuses what another site has a browser post here. Forms carry a token besides.
+// sameOrigin refuses requests that another site makes a browser post. Forms also carry a token.
 func sameOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,7 +183,7 @@ func sameOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// page is what the layout shows, and what is inside.
+// page is the data of the layout and of the view inside it.
 type page struct {
 	Title   string
 	Active  string // the entry of the navigation
@@ -243,7 +244,7 @@ func (s *Pages) sessionCookie(r *http.Request) string {
 	return c.Value
 }
 
-// secure reports whether the page is reached by TLS, here or at a proxy of ours.
+// secure reports whether browsers reach the page by TLS, here or at a trusted proxy.
 func (s *Pages) secure(r *http.Request) bool {
 	if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
 		return true
@@ -251,7 +252,7 @@ func (s *Pages) secure(r *http.Request) bool {
 	return len(s.Proxies()) > 0 && r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-// csrfToken is what a session's forms carry: nobody else can make it, and it gives nothing away of the cookie.
+// csrfToken is the token in a session's forms: nobody else can make it, and it reveals nothing about the cookie.
 func (s *Pages) csrfToken(session string) string {
 	mac := hmac.New(sha256.New, s.FormKey)
 	mac.Write([]byte("csrf\x00" + session))
@@ -264,7 +265,7 @@ type signIn struct {
 	Problem string
 }
 
-// nextPage is where to go after signing in: on this site, whatever the query says.
+// nextPage is the page to show after sign-in. It is always on this site, whatever the query says.
 func nextPage(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
@@ -304,13 +305,12 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
-// noteWrongSignIn records an attempt to sign in with a wrong token: it changes nothing, so that it is in the log
-// and the metrics.
+// noteWrongSignIn logs an attempt to sign in with a wrong token. It changes nothing, so it is not in the audit log.
 func (s *Pages) noteWrongSignIn(r *http.Request) {
 	s.Log.Warn("sign-in refused: wrong token", "address", s.Proxies.Sender(r).String())
 }
 
-// cookie holds the session's id, which is worth nothing anywhere else.
+// cookie is the session's cookie. Its value is useless anywhere else.
 func (s *Pages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	// #nosec G124 -- Secure where the page is reached by TLS: without it, on a machine of one's own, there would be no session
 	return &http.Cookie{
@@ -329,8 +329,8 @@ func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
-// signedIn lets requests with a session pass whose token is still in the configuration, and of those that change
-// something only the ones that a page of ours has sent.
+// signedIn admits requests with a session whose token is still configured. Requests that change something must also
+// carry the session's form token.
 func (s *Pages) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookie := s.sessionCookie(r)
@@ -365,7 +365,7 @@ func (s *Pages) signedIn(next http.Handler) http.Handler {
 }
 
 func (s *Pages) askToSignIn(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/updates" || r.Header.Get("Staykey-Live") != "" { // a script asks: it can't sign in
+	if r.URL.Path == "/updates" || r.Header.Get("Staykey-Live") != "" { // asked by a script, which can't sign in
 		handlers.NewProblem(http.StatusUnauthorized, "the session has ended: sign in again").Write(w)
 		return
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What a webhook's body is: its encoding, its media type, and how a format reads it. The bytes decide wherever they
-// can; headers that a PMS's HTTP library sets on its own never cost an event.
+// This file decides how to read a webhook's body: its encoding, its media type, and the format's view of it. The bytes
+// count more than the headers, which a PMS's HTTP library may set on its own.
 
 // plainBody undoes a webhook's Content-Encoding, after its signature over the bytes as they were sent has been
 // verified.
@@ -30,7 +30,7 @@ func plainBody(w http.ResponseWriter, r *http.Request, body []byte) ([]byte, *ha
 	return nil, handlers.NewProblem(http.StatusUnsupportedMediaType, "the Content-Encoding must be gzip, or none")
 }
 
-// gunzip decompresses what is at most as large as a webhook may be.
+// gunzip decompresses a body, up to the maximum size of a webhook.
 func gunzip(body []byte) ([]byte, *handlers.Problem) {
 	reader, err := gzip.NewReader(bytes.NewReader(body))
 	var plain []byte
@@ -55,7 +55,7 @@ func mediaType(h http.Header) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
-// requireJSON refuses a body of the canonical format that is declared as something else.
+// requireJSON refuses bodies of the canonical format that aren't declared as JSON.
 func requireJSON(h http.Header) *handlers.Problem {
 	if mediaType(h) != "application/json" {
 		return handlers.NewProblem(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
@@ -63,8 +63,8 @@ func requireJSON(h http.Header) *handlers.Problem {
 	return nil
 }
 
-// fromForm is the JSON that a form carries in one of its fields, as in payload={...}, for a format that reads JSON;
-// any other body as it is. Of a format that reads forms too, the field must be the only one.
+// fromForm extracts the JSON in a form's field, as in payload={...}, for formats that read JSON. Other bodies are
+// returned unchanged. For formats that read forms too, the field must be the only one.
 func fromForm(h http.Header, f *pms.Format, body []byte) []byte {
 	if mediaType(h) != "application/x-www-form-urlencoded" || !f.TakesJSON() || looksJSON(body) {
 		return body

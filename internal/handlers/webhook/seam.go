@@ -15,7 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// seamEvent is the part of an event of Seam's that we use.
+// seamEvent is the part of a Seam event that is used.
 type seamEvent struct {
 	Type          string `json:"event_type"`
 	ACSSystemID   string `json:"acs_system_id"`
@@ -31,8 +31,7 @@ type seamEvent struct {
 	} `json:"acs_system_errors"`
 }
 
-// plain leaves of an event only codes and ids that can be stored, compared and shown. What names something in other
-// words is unknown here, and text may be about a guest.
+// plain keeps only codes and ids of an event. Other text may be about a guest, and nothing here would match it.
 func (e *seamEvent) plain() {
 	for _, text := range []*string{
 		&e.ACSSystemID, &e.ACSUserID, &e.CredentialID, &e.AccessGroupID, &e.EntranceID, &e.Method, &e.Reason,
@@ -44,8 +43,8 @@ func (e *seamEvent) plain() {
 	}
 }
 
-// seamWebhook is POST /seam/webhooks: something changed at Seam's side, and the reservations that it is about
-// are looked at. What our own calls did is recorded already, or marked as deleted, and costs nothing.
+// seamWebhook is POST /seam/webhooks: something changed at Seam, and the reservations concerned are compared. Events
+// caused by staykey's own calls are already recorded, and cost nothing.
 func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
 	secrets := s.SeamSecrets()
 	if len(secrets) == 0 {
@@ -76,13 +75,13 @@ func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// eventName is what a re-sent event has in common with its first delivery.
+// eventName identifies an event: a repeated delivery has the same one.
 func eventName(id string, body []byte) string {
 	sum := sha256.Sum256(body)
 	return store.Storable(id) + " " + hex.EncodeToString(sum[:8])
 }
 
-// takeSeamEvent acts first and remembers then: an event that comes twice at once is harmless, a lost one not.
+// takeSeamEvent acts on an event before it records it: handling an event twice is harmless, losing one is not.
 func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) error {
 	if taken, err := s.Store.SeamEventTaken(ctx, id); taken || err != nil {
 		return err
@@ -104,7 +103,7 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	default:
 		return nil
 	}
-	if concerned > 0 { // also where some of the keys are locked: Seam repeats the event for those
+	if concerned > 0 { // even if some keys were locked: Seam repeats the event for those
 		s.SeamChanged()
 	}
 	if err != nil {
@@ -115,8 +114,8 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	return s.Store.TakeSeamEvent(ctx, id, now)
 }
 
-// takeDoorEvent records that a guest opened a door, or was refused. Doors of others, and openings without an ACS user,
-// are nobody's.
+// takeDoorEvent records that a guest opened a door, or was refused. Openings by other people, or without an ACS user,
+// are ignored.
 func (s *Receiver) takeDoorEvent(ctx context.Context, id string, e seamEvent, now time.Time) error {
 	if e.ACSUserID == "" {
 		return nil
@@ -132,7 +131,7 @@ func (s *Receiver) takeDoorEvent(ctx context.Context, id string, e seamEvent, no
 	return s.Store.TakeSeamEvent(ctx, id, now)
 }
 
-// occurred is when an event happened: not later than it was received.
+// occurred is when an event happened, but not later than now.
 func (e seamEvent) occurred(now time.Time) time.Time {
 	at, err := time.Parse(time.RFC3339Nano, e.OccurredAt)
 	if err != nil || at.After(now) {
@@ -141,7 +140,7 @@ func (e seamEvent) occurred(now time.Time) time.Time {
 	return at.UTC()
 }
 
-// plainWord is a code or an id of Seam's, fit to be stored and shown; "" for anything else.
+// plainWord returns a code or id of Seam's that can be stored and shown; "" for anything else.
 func plainWord(text string) string {
 	if len(text) > 100 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '@' }) {
 		return ""
@@ -164,7 +163,7 @@ func (s *Receiver) systemEvent(ctx context.Context, e seamEvent, now time.Time) 
 	if at, err := time.Parse(time.RFC3339Nano, e.OccurredAt); err == nil {
 		occurred = &at
 	}
-	// Queued even if it is no news: an earlier try may have broken off between the two.
+	// Queued even if the state is not new: an earlier try may have failed between the two steps.
 	if _, err := s.Store.SystemSeen(ctx, e.ACSSystemID, problem, occurred, now); err != nil {
 		return 0, err
 	}

@@ -25,16 +25,16 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A test event must be authentic like any other, and means nothing. It proves by its mark, which nobody else can make,
-// that this installation has sent it: then it is counted apart from what the PMS posts, so that testing a source
-// doesn't make it look alive, or its secret used. The header with any other value means nothing.
+// A test event is verified like any other and has no effect. Its mark, which nobody else can make, proves that this
+// installation sent it. It is then counted separately from the PMS's events, so that a test doesn't make a silent
+// source look alive, or its secret used. Other values of the header are ignored.
 const testHeader = "Staykey-Test"
 
 // markWithin is for how long a mark is valid.
 const markWithin = 5 * time.Minute
 
 // testMark is the value of the header for a test event of an installation: the time, and a proof of it. It doesn't
-// depend on the body, so that a proxy that changes bodies is found by the source's own verifier.
+// depend on the body, so that the source's own verifier detects a proxy that changes bodies.
 func testMark(key []byte, at time.Time) string {
 	seconds := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, key)
@@ -54,10 +54,11 @@ func (s *Receiver) isTest(header http.Header) bool {
 
 type ownKey struct{}
 
-// isOwn reports whether a webhook has come from this process, and so from no address.
+// isOwn reports whether a webhook was sent within this process, and so has no address.
 func isOwn(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
 
-// takeTest verifies and stores a test event, as if the PMS had posted it. The rate limit of the source is left alone.
+// takeTest verifies and stores a test event, as if the PMS had posted it. It doesn't count towards the source's rate
+// limit.
 func (s *Receiver) takeTest(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery) {
 	proof, err := source.Verify(d, s.Now())
 	if err != nil {
@@ -83,9 +84,9 @@ const testWithin = 10 * time.Second
 type Tester struct {
 	Now func() time.Time
 	Key []byte // of the installation, as in [Config.TestKey]
-	// where PMSs reach the public listener; "" where that is not known: then an event doesn't leave the process
+	// where PMSs reach the public listener; "" if unknown, and then events don't leave the process
 	PublicURL string
-	// Public answers what doesn't leave the process.
+	// Public handles events that don't leave the process.
 	Public http.Handler
 }
 
@@ -129,11 +130,11 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 	return judgeTest(result, answer), nil
 }
 
-// postTest posts over the network where it is known how the service is reached, and to our own handler where it is not.
+// postTest posts over the network, or to Public if PublicURL is unknown.
 func (t *Tester) postTest(req *http.Request) (*memoryAnswer, error) {
 	answer := &memoryAnswer{header: http.Header{}}
 	if t.PublicURL == "" {
-		// a request of its own, not a part of this one
+		// routed as a request of its own
 		ctx := context.WithValue(req.Context(), chi.RouteCtxKey, (*chi.Context)(nil))
 		t.Public.ServeHTTP(answer, req.WithContext(context.WithValue(ctx, ownKey{}, true)))
 		return answer, nil
@@ -154,7 +155,7 @@ func judgeTest(result admin.SourceTest, answer *memoryAnswer) admin.SourceTest {
 		EventID string `json:"event_id"`
 		Detail  string `json:"detail"`
 	}
-	_ = json.Unmarshal(answer.body.Bytes(), &said) // whatever is in between may answer in its own words
+	_ = json.Unmarshal(answer.body.Bytes(), &said) // a proxy may answer in another format
 	result.Status = answer.status
 	switch {
 	case answer.status == http.StatusAccepted && said.EventID != "":

@@ -42,9 +42,9 @@ type Config struct {
 	Sources     func() map[string]pms.Source // of the configuration
 	Inbox       Inbox
 	Store       *store.Store
-	Activity    *store.Activity     // counts what happens to webhooks
-	SeamSecrets func() []pms.Secret // of Seam's events; none: they are refused
-	SeamChanged func()              // reservations were made due by an event of Seam's
+	Activity    *store.Activity     // counts the results of webhooks
+	SeamSecrets func() []pms.Secret // of Seam's events; without any, they are refused
+	SeamChanged func()              // called when an event of Seam's made reservations due
 	Limits      *handlers.Limits
 	Proxies     handlers.Proxies
 	Log         *slog.Logger
@@ -62,7 +62,7 @@ func New(c Config) *Receiver { return &Receiver{c} }
 // Mount implements [handlers.Face].
 func (s *Receiver) Mount(r chi.Router) {
 	for _, route := range []string{handlers.WebhookRoute, handlers.WebhookRouteBelow} {
-		// which methods there are depends on the source
+		// the source decides which methods are allowed
 		r.With(handlers.DecodeParams).HandleFunc(route, s.measuredWebhook)
 	}
 	r.Post("/seam/webhooks", s.seamWebhook)
@@ -101,7 +101,8 @@ var webhookResults = map[int]string{
 	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
 }
 
-// measuredWebhook measures the webhooks of sources that exist; the names of others are anybody's to choose.
+// measuredWebhook measures the webhooks of configured sources. Others are not labeled: anybody could choose their
+// names.
 func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	s.webhook(w, r)
@@ -111,14 +112,14 @@ func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
 	}
 	took := time.Since(began)
 	if s.isTest(r.Header) {
-		return // what PMSs post is measured
+		return // only events of PMSs are measured
 	}
 	result := webhookResult(answer.Status(), took, r.Context().Err() != nil)
 	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(took.Seconds())
 }
 
-// impatience is how soon a sender must hang up for that to be its own doing. One that has waited longer got no
-// answer in a reasonable time: that is an outage, however it ends.
+// impatience is how soon a sender must hang up for that to count as its own decision. One that waited longer got no
+// answer in reasonable time, which is an outage.
 const impatience = time.Second
 
 // webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was
@@ -134,7 +135,7 @@ func webhookResult(status int, took time.Duration, gone bool) string {
 	return result
 }
 
-// webhook is POST /webhooks/{source}: contract section 3, from top to bottom.
+// webhook is POST /webhooks/{source}. docs/webhooks.md lists its answers; the order of the checks decides which one counts.
 func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 	source, p := s.addressed(r)
 	if p != nil {
@@ -175,7 +176,7 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 	s.acceptProven(w, r, source, delivery, proof)
 }
 
-// addressed is the source that a request's path names.
+// addressed returns the source in a request's path.
 func (s *Receiver) addressed(r *http.Request) (pms.Source, *handlers.Problem) {
 	source, ok := s.source(chi.URLParam(r, "source"))
 	if !ok {
@@ -189,7 +190,7 @@ func (s *Receiver) addressed(r *http.Request) (pms.Source, *handlers.Problem) {
 	return source, nil
 }
 
-// prove checks who sent a delivery, then whether the source is within its rate limit: a stranger must not use it up.
+// prove verifies a delivery, then checks the source's rate limit, so that strangers can't use it up.
 func (s *Receiver) prove(source pms.Source, delivery pms.Delivery) (pms.Proof, *handlers.Problem) {
 	proof, err := source.Verify(delivery, s.Now())
 	switch {
@@ -209,7 +210,7 @@ func (s *Receiver) prove(source pms.Source, delivery pms.Delivery) (pms.Proof, *
 	return proof, nil
 }
 
-// acceptProven accepts a delivery whose sender is known.
+// acceptProven accepts a verified delivery.
 func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source pms.Source, delivery pms.Delivery,
 	proof pms.Proof,
 ) {
@@ -229,7 +230,7 @@ func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source p
 	s.accept(w, r, s.newEvent(source.Name, proof.ID, delivery.Body, parsed), parsed.Invalid)
 }
 
-// accept keeps an event, and answers with the result.
+// accept stores an event and answers with the result.
 func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Event, invalid []pms.FieldError) {
 	began := s.Now()
 	accepted, err := s.Inbox.Accept(r.Context(), event)
@@ -238,7 +239,7 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 			attribute.String("staykey.event.type", event.Type))
 		handlers.NoteTrace(r.Context(), accepted.EventID)
 	}
-	// what waits is counted when it is applied
+	// waiting events are counted when they are applied
 	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted {
 		s.Activity.Add(event.Source, event.Status, event.ReceivedAt)
 	}
@@ -261,8 +262,8 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 	}
 }
 
-// acceptForeign keeps what a PMS posts in its own words. What it means is found out when it is applied: a PMS can't fix
-// what we don't understand, and would switch the webhook off.
+// acceptForeign stores a webhook in a PMS's own format. It is mapped when it is applied: a PMS can't fix what staykey
+// doesn't understand, and might disable the webhook after errors.
 func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery,
 	proof pms.Proof,
 ) {
@@ -296,8 +297,8 @@ func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source 
 	s.accept(w, r, event, nil)
 }
 
-// takesMethod answers a request by a method that the webhooks of its source don't use. HEAD asks whether a GET
-// would be answered, and must change nothing.
+// takesMethod answers requests with methods that the source's webhooks don't use. HEAD is answered like GET and changes
+// nothing.
 func (s *Receiver) takesMethod(w http.ResponseWriter, r *http.Request, source pms.Source) bool {
 	queries := source.Format != nil && source.Format.TakesQueries()
 	switch {
@@ -330,8 +331,8 @@ func (s *Receiver) unavailable(w http.ResponseWriter, err error) {
 	handlers.NewProblem(http.StatusServiceUnavailable, detail).After(2 * time.Second).Write(w)
 }
 
-// refuseUnreadable answers a body that can't be read at all, unless its id says that it has been here before: the
-// id decides, whatever the body.
+// refuseUnreadable refuses a body that can't be read, unless its id is that of an earlier event: then it is a
+// duplicate, whatever the body.
 func (s *Receiver) refuseUnreadable(w http.ResponseWriter, r *http.Request, source, key string, cause error) {
 	if key != "" {
 		id, err := s.Store.EventIDByKey(r.Context(), source, key)
@@ -352,7 +353,7 @@ const urgentWithin = 24 * time.Hour
 
 // newEvent is the row of a parsed webhook.
 func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) store.Event {
-	id, err := uuid.NewV7() // sorted by time: kinder to the index than a random one
+	id, err := uuid.NewV7() // sorted by time, which costs the index less than a random id
 	if err != nil {
 		id = uuid.New()
 	}
@@ -385,17 +386,17 @@ func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) s
 	return e
 }
 
-// What is mapped when it is accepted, to know whether it is urgent: no more than the sender notices. What takes
-// longer isn't.
+// Limits of mapping a webhook at acceptance, which only decides whether it is urgent. The sender must not notice it; a
+// mapping that takes longer counts as not urgent.
 const (
 	glanceBytes  = 64 << 10
-	glanceWithin = 20 * time.Millisecond // of the processor's time, so that a busy machine knows what is urgent
-	// glanceWait is how long to wait for other programs to end.
+	glanceWithin = 20 * time.Millisecond // of processor time, so that it also works on a busy machine
+	// glanceWait is how long to wait for other programs to finish.
 	glanceWait = time.Second
 )
 
-// arrivesSoon reports whether something that a PMS posts in its own words is about a guest who arrives soon, as far
-// as a short look shows. What it means is found out again when it is applied.
+// arrivesSoon reports whether a webhook in a PMS's own format is about a guest who arrives soon, as far as a quick
+// mapping shows. It is mapped again when it is applied.
 func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
 	if len(m.Body) > glanceBytes {
 		return false
