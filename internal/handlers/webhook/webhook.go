@@ -135,7 +135,8 @@ func webhookResult(status int, took time.Duration, gone bool) string {
 	return result
 }
 
-// webhook is POST /webhooks/{source}. docs/webhooks.md lists its answers; the order of the checks decides which one counts.
+// webhook is POST /webhooks/{source}. docs/webhooks.md lists its answers; the order of the checks decides which one
+// counts.
 func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 	source, p := s.addressed(r)
 	if p != nil {
