@@ -80,3 +80,22 @@ func TestImageHasNoShell(t *testing.T) {
 		t.Error("the binary isn't static")
 	}
 }
+
+// The recipe for Patroni is the cluster that the drills fail over.
+func TestPatroniRecipeIsThatOfTheDrills(t *testing.T) {
+	t.Parallel()
+	_, recipe, _ := strings.Cut(readAll(t, "../../docs/operations.md"), "\n### Patroni\n")
+	recipe, _, _ = strings.Cut(recipe, "\n## ")
+	drill := readAll(t, "drills_patroni_linux_test.go")
+	_, dcs, _ := strings.Cut(drill, "  dcs:\n")
+	dcs, _, _ = strings.Cut(dcs, "  users:")
+	lines := strings.Split(strings.TrimSpace(dcs), "\n")
+	if len(lines) < 6 {
+		t.Fatalf("the drills' settings are not where they were: %q", dcs)
+	}
+	for _, line := range append(lines, "target_session_attrs=read-write") {
+		if !strings.Contains(recipe, strings.TrimSpace(line)) || !strings.Contains(drill, strings.TrimSpace(line)) {
+			t.Errorf("docs/operations.md and the drills don't both have %q", line)
+		}
+	}
+}

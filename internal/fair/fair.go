@@ -1,7 +1,7 @@
-// Package fair shares a ceiling among clients, so that none of them can take what the others need. There is no
-// limit for a client on its own: who is alone may take everything, such as a proxy in front. But once the ceiling
-// is reached, a newcomer takes the permit of the client that holds the most. With n clients, each can always have
-// about an nth of the permits, whatever the others do.
+// Package fair shares a ceiling among clients, so that none of them can take what the others need. A single client has
+// no limit of its own: one that is alone, such as a proxy in front, may take everything. But once the ceiling is
+// reached, a new client gets a permit of the client that holds the most. With n clients, each can always have about an
+// nth of the permits, whatever the others do.
 package fair
 
 import (
@@ -26,10 +26,10 @@ func Client(address netip.Addr) netip.Addr {
 // Ceiling is a number of permits. It is safe for concurrent use.
 type Ceiling struct {
 	most    int
-	trusted func(netip.Addr) bool // such a client's permits are only taken where there is nobody else's
+	trusted func(netip.Addr) bool // permits of such a client are taken only if no others are left
 
 	mu      sync.Mutex
-	turn    uint64 // rises with each change, to tell what is older
+	turn    uint64 // rises with each change, to compare ages
 	held    int
 	clients map[netip.Addr]*holder
 	freed   chan struct{} // closed whenever a permit becomes free
@@ -60,8 +60,8 @@ type Permit struct {
 	gone    bool
 }
 
-// holder is one client's permits. They are kept in the order of their age, so that nothing is searched for while a
-// flood of newcomers waits: a decision depends on the number of clients, not of the permits they hold.
+// holder is one client's permits. They are sorted by age, so that a flood of new clients needs no searches: the cost of
+// a decision depends on the number of clients, not of permits.
 type holder struct {
 	idle, busy list.List // of *Permit, the oldest first
 	groups     map[string]int
@@ -107,9 +107,9 @@ func (h *holder) oldest() *Permit {
 	return first(&h.busy)
 }
 
-// Take takes a permit for a client; group divides a client's own permits, such as by source. If the ceiling is
-// reached, somebody else loses a permit: evict is called for it once, must not block, and must not call back. false:
-// nobody holds more than this client would.
+// Take takes a permit for a client; group divides a client's own permits, such as by source. If the ceiling is reached,
+// another client loses a permit: its evict is called once, and must not block or call back. False means that no client
+// holds more than this one would.
 func (c *Ceiling) Take(client netip.Addr, group string, evict func()) (*Permit, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,15 +172,16 @@ func (c *Ceiling) victim(client netip.Addr, group string) *Permit {
 	if heaviest.permits() > mine+1 {
 		return heaviest.oldest()
 	}
-	// Nobody has more than a fair share. Idle connections can be closed anyway: a client that needs one opens another.
+	// No client has more than its fair share. Idle connections can be closed all the same: a client that needs one
+	// opens another.
 	if idle := c.oldestIdle(client, heaviest.permits() > 0); idle != nil {
 		return idle
 	}
 	return c.clients[client].ownVictim(group)
 }
 
-// oldestIdle is the idle permit that was taken first, of the client and of those with more permits; nil for none.
-// spareTrusted leaves out those of trusted clients.
+// oldestIdle is the idle permit that was taken first, among those of the client and of clients with more permits; nil
+// for none. spareTrusted leaves out those of trusted clients.
 func (c *Ceiling) oldestIdle(client netip.Addr, spareTrusted bool) (idle *Permit) {
 	mine := c.clients[client].permits()
 	for other, h := range c.clients {
@@ -254,8 +255,8 @@ func (p *Permit) SetIdle(idle bool) {
 	h.add(p)
 }
 
-// Release gives the permit back. It may be called again, and of a permit that was lost. Once it returns, evict is not
-// called any more.
+// Release gives the permit back. It may be called repeatedly, and for a lost permit. After it has returned, evict is
+// not called.
 func (p *Permit) Release() {
 	c := p.ceiling
 	c.mu.Lock()
@@ -265,7 +266,7 @@ func (p *Permit) Release() {
 	}
 }
 
-// Lost reports whether somebody else has got the permit.
+// Lost reports whether the permit was given to another client.
 func (p *Permit) Lost() bool {
 	p.ceiling.mu.Lock()
 	defer p.ceiling.mu.Unlock()

@@ -60,7 +60,7 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 	return documents, nil
 }
 
-// one makes one request.
+// one sends one request.
 func (c client) one(ctx context.Context, want pms.Fetch, d pms.Document, ids []string) (document any,
 	status int, err error,
 ) {
@@ -83,7 +83,7 @@ func (c client) one(ctx context.Context, want pms.Fetch, d pms.Document, ids []s
 	return document, answer.Status, err
 }
 
-// read takes the document out of an answer, or says why it is none.
+// read extracts the document from an answer, or says why it can't.
 func (c client) read(a pmsapi.Answer, d pms.Document) (any, error) {
 	switch {
 	case a.Status != http.StatusOK:

@@ -15,8 +15,8 @@ import (
 // urgentWithin is how near a check-in must be for its event to overtake a backlog.
 const urgentWithin = 24 * time.Hour
 
-// collect asks for what the format wants for an event, and for what that leads to. Each request is noted in the
-// event's tries.
+// collect fetches the documents that the format needs for an event, and further ones that those refer to. Each request
+// is recorded in the event's tries.
 func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.EventFetch) (map[string]any, error) {
 	m, err := intake.MappingOf(store.Event{Body: e.Body, Request: e.Request})
 	if err != nil {
@@ -43,7 +43,7 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 				return nil, err
 			}
 			if now[want.Kind] == nil {
-				now[want.Kind] = []any{} // an empty list and not null: it was asked for
+				now[want.Kind] = []any{} // an empty list, not null: it was requested
 			}
 			now[want.Kind] = append(now[want.Kind], documents...)
 		}
@@ -55,8 +55,8 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 	return nil, fmt.Errorf("the format %s wants more than %d documents one after another", source.Format.Name, rounds)
 }
 
-// documents asks for one kind of documents. Optional ones that the PMS doesn't have, or doesn't give for a while,
-// are done without.
+// documents fetches one kind of documents. Optional ones that the PMS doesn't have, or hasn't delivered for a while,
+// are left out.
 func (f *Fetcher) documents(ctx context.Context, source pms.Source, c client, e *store.EventFetch,
 	want pms.Fetch,
 ) ([]any, error) {
@@ -90,7 +90,7 @@ func count(source string, t store.Try) {
 	requests.WithLabelValues(source, answer).Inc()
 }
 
-// mapError words that a program failed. One that had no time is run again.
+// mapError describes the failure of a program. One that ran out of time is run again.
 func mapError(err error) error {
 	if errors.Is(err, pms.ErrTooLong) {
 		return &pmsapi.Error{Cause: pmsapi.Failing, Message: err.Error()}
@@ -98,8 +98,8 @@ func mapError(err error) error {
 	return err
 }
 
-// checkMeaning reports whether a format that was given documents has found anything in them. A program that
-// ignores them says why. The PMS may not have got round to it.
+// checkMeaning reports whether a format found anything in its documents. A program that ignores documents says why.
+// Otherwise the PMS may not have updated them yet.
 func checkMeaning(e pms.Event, documents map[string]any) error {
 	if len(documents) == 0 || len(e.Invalid) != 1 || e.Invalid[0].Field != "fetched" {
 		return nil
@@ -107,7 +107,7 @@ func checkMeaning(e pms.Event, documents map[string]any) error {
 	return &pmsapi.Error{Cause: pmsapi.Failing, Message: "the PMS's documents say nothing of what the webhook is about"}
 }
 
-// isStale reports whether a document is from before what it was asked for; what can't be known is not.
+// isStale reports whether a document is known to be older than the change that it was fetched for.
 func isStale(d pms.Document, want pms.Fetch, documents []any) bool {
 	if d.Modified == "" || want.AsOf.IsZero() {
 		return false

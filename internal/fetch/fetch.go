@@ -1,4 +1,4 @@
-// Package fetch asks PMSs for the documents that their webhooks only name, and keeps asking until it has them.
+// Package fetch reads documents from PMSs to which their webhooks only refer, and retries until it has them.
 package fetch
 
 import (
@@ -23,13 +23,13 @@ import (
 )
 
 const (
-	// share is how many events of one source are fetched for at a time: a PMS that hangs takes no more than its own.
+	// share is how many events of one source are worked on at a time: a PMS that hangs blocks only its own share.
 	share = 2
-	// rounds is how often one document may lead to the next.
+	// rounds is how many times documents may refer to further documents.
 	rounds = 4
 	// tolerance is how much older than its webhook a document may be: the two times are taken in different places.
 	tolerance = 30 * time.Second
-	// longestWait is how long a job that failed for a reason of ours waits at most.
+	// longestWait is the longest wait of a job that failed because of staykey's own database.
 	longestWait = 15 * time.Minute
 )
 
@@ -43,9 +43,9 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 
 // Fetcher fetches the documents that events wait for. It implements [intake.Fetches].
 //
-// Each event that waits is a row of event_fetches and a job (package jobs), which runs when it is due and knows
-// nothing else. Each source has a queue with workers of its own, and the client of its account, which holds all of
-// its jobs back while the PMS can't be asked and decides when to ask again (package pmsapi).
+// Each event that waits is a row of event_fetches and a job (package jobs), which only says when to run. Each source
+// has a queue with its own workers, and the client of its account, which holds back all of the source's jobs while the
+// PMS can't be called and decides when to retry (package pmsapi).
 type Fetcher struct {
 	store    *store.Store
 	log      *slog.Logger
@@ -56,7 +56,7 @@ type Fetcher struct {
 	jobs     *jobs.Client
 }
 
-// job is what River keeps of an event to fetch for.
+// job is River's part of a waiting event.
 type job struct {
 	EventID uuid.UUID `json:"event_id" river:"unique"`
 	Source  string    `json:"source,omitempty"` // "" in jobs of versions before sources had queues
@@ -83,7 +83,7 @@ func New(
 	return f
 }
 
-// TakeUp begins to fetch for those of the sources that say how, and has fetched what waits of theirs.
+// TakeUp starts workers for the sources that configure fetching, and enqueues their waiting events.
 func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 	const page = 500
 	for _, name := range sources {
@@ -113,7 +113,7 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 	return nil
 }
 
-// Enqueue has documents fetched for events, once the transaction is committed.
+// Enqueue adds jobs to fetch the documents of events. They run once the transaction is committed.
 func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) error {
 	list := make([]jobs.Job, len(events))
 	for i, e := range events {
@@ -129,8 +129,8 @@ func jobOf(e store.Event) jobs.Job {
 	return jobs.Job{Queue: queueOf(e.Source), Args: job{EventID: e.EventID, Source: e.Source}}
 }
 
-// EnqueueAt has documents fetched for an event again, at a time. There may be another job for the event, whose run
-// is ending just now: of two that meet, the one that comes later has nothing to do.
+// EnqueueAt adds a job for an event that runs at a given time. Another job for the event may just be ending: if two of
+// them overlap, the later one has nothing to do.
 func (f *Fetcher) EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error {
 	if err := f.jobs.InsertAt(ctx, tx, jobOf(event), at); err != nil {
 		return fmt.Errorf("have documents of event %s fetched again: %w", event.EventID, err)
@@ -143,12 +143,12 @@ type worker struct {
 	fetcher *Fetcher
 }
 
-// Work fetches for one event.
+// Work fetches the documents of one event.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	return w.fetcher.work(ctx, j.Args.EventID)
 }
 
-// NextRetry says when a job that failed for a reason of ours runs again.
+// NextRetry says when a job that failed because of staykey's own database runs again.
 func (w *worker) NextRetry(j *river.Job[job]) time.Time {
 	return time.Now().Add(pmsapi.Scatter(pmsapi.Backoff(w.fetcher.first, len(j.Errors), longestWait)))
 }
@@ -156,14 +156,14 @@ func (w *worker) NextRetry(j *river.Job[job]) time.Time {
 func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 	e, err := f.store.EventToFetch(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil // it is there, or the event is gone
+		return nil // already fetched, or the event is gone
 	}
 	if err != nil {
 		return err
 	}
 	source := f.source(e.Source)
 	if source.Fetch == nil || source.Format == nil {
-		return f.store.HoldFetch(ctx, id, store.ReasonNeedsFetch) // taken up when the source says how
+		return f.store.HoldFetch(ctx, id, store.ReasonNeedsFetch) // enqueued when the source configures fetching
 	}
 	documents, err := f.collect(ctx, source, &e)
 	var encoded []byte
@@ -183,7 +183,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 	return f.failed(ctx, e, err)
 }
 
-// failed decides whether to ask again, and notes why the documents are not there yet.
+// failed decides whether to retry, and records why the documents are still missing.
 func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) error {
 	if held := new(pmsapi.PausedError); errors.As(reason, &held) {
 		if err := f.store.HoldFetch(ctx, e.EventID, "waits for the PMS's documents: "+held.Why); err != nil {

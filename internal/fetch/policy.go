@@ -6,13 +6,13 @@ import (
 	"github.com/staykey/staykey/internal/pmsapi"
 )
 
-// How long an optional document is waited for, and how often it is asked for.
+// How long, and how many times, an optional document is requested.
 const (
 	withoutAfter = 10 * time.Minute
 	withoutTries = 4
 )
 
-// doWithout reports whether an optional document is given up.
+// doWithout reports whether to continue without an optional document.
 func doWithout(a pmsapi.Attempt) bool {
 	return a.Cause == pmsapi.Unknown || a.Since >= withoutAfter || a.Number >= withoutTries
 }

@@ -1,11 +1,11 @@
 // Package jobs has the service's one client of River, which runs work that must be repeated until it succeeds.
 //
 // A package that has such work registers a worker for its kind of job ([Register]), inserts jobs in the transaction
-// that makes them necessary ([Client.Insert]), and names the queues that this process works ([Client.Work]). The
-// first queue starts the client; [Client.Stop] ends it. A job is run when it is due, by one process at a time, and
-// again until it succeeds; what it needs to know belongs in a table of its own, the job only names it.
+// that makes them necessary ([Client.Insert]), and names the queues that this process works ([Client.Work]). The first
+// queue starts the client; [Client.Stop] ends it. A job is run when it is due, by one process at a time, and again
+// until it succeeds; its data belongs in a table of its own, which the job only refers to.
 //
-// Work that follows from a row's present state (mobile keys, deliveries, write-backs) needs no job: there the row is
+// Work that follows from a row's current state (mobile keys, deliveries, write-backs) needs no job: the row itself is
 // the queue.
 package jobs
 
@@ -28,8 +28,8 @@ import (
 const (
 	// within bounds one run of a job: a thousand documents of a PMS at the slowest pace take eight minutes.
 	within = 30 * time.Minute
-	// maxFailures is how often a job may fail for a reason of ours, such as Postgres being away. What another system
-	// does is no failure of the job: it sleeps.
+	// maxFailures is how often a job may fail for internal reasons, such as Postgres being down. Trouble of another
+	// system is not a failure of the job: it sleeps.
 	maxFailures = 200
 	// insertTopic is the channel on which River's workers are notified of new jobs, with the payload {"queue": ...}.
 	insertTopic = "river_insert"
@@ -80,7 +80,7 @@ func New(pool *pgxpool.Pool, log *slog.Logger, o Options) (*Client, error) {
 	return c, nil
 }
 
-// quiet passes on only those of River's records that somebody should know.
+// quiet passes on only River's log records that concern an operator.
 type quiet struct{ slog.Handler }
 
 func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
@@ -90,8 +90,8 @@ func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
 // Register makes w run the jobs of its kind. It must be called before the first [Client.Work] and the first insert.
 func Register[T river.JobArgs](c *Client, w river.Worker[T]) { river.AddWorker(c.workers, w) }
 
-// Work begins to run the jobs of a queue, up to the given number at a time, unless it has begun. The context is for
-// the start only.
+// Work starts running the jobs of a queue, up to the given number at a time, unless it is running them already. The
+// context applies only to the start.
 func (c *Client) Work(ctx context.Context, queue string, workers int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,19 +128,19 @@ func (c *Client) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Job is one piece of work. The fields of Args tagged `river:"unique"` tell it from others of its kind.
+// Job is one piece of work. The fields of Args tagged `river:"unique"` distinguish it from others of its kind.
 type Job struct {
 	Queue string
 	Args  river.JobArgs
 }
 
-// unfinished are the states of a job for which there needs to be no other one.
+// unfinished are the states in which a job makes another equal one unnecessary.
 var unfinished = []rivertype.JobState{
 	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning,
 	rivertype.JobStateScheduled,
 }
 
-// Insert adds jobs that are due once tx is committed. One that equals an unfinished job adds nothing.
+// Insert adds jobs that are due once tx is committed. Jobs that equal an unfinished one are not added.
 func (c *Client) Insert(ctx context.Context, tx pgx.Tx, list []Job) error {
 	if len(list) == 0 {
 		return nil
@@ -157,8 +157,8 @@ func (c *Client) Insert(ctx context.Context, tx pgx.Tx, list []Job) error {
 	return c.announce(ctx, tx, list)
 }
 
-// announce tells the workers of the jobs' queues, once tx is committed. River does so too, but only for the first job
-// of a queue within a cooldown that begins before its commit: a job soon after it would wait for the next poll.
+// announce notifies the workers of the jobs' queues when tx is committed. River also does, but only for a queue's first
+// job within a cooldown that begins before its commit: a job soon after that would wait for the next poll.
 func (c *Client) announce(ctx context.Context, tx pgx.Tx, list []Job) error {
 	var payloads []string
 	for _, j := range list {
@@ -174,8 +174,8 @@ func (c *Client) announce(ctx context.Context, tx pgx.Tx, list []Job) error {
 	return nil
 }
 
-// InsertAt adds a job that is due at a time, even if there is an unfinished one like it, whose run may just be ending.
-// Of two that meet, the later one must find nothing to do.
+// InsertAt adds a job that is due at the given time, even if an equal one is unfinished, because that may just be
+// ending. If two overlap, the later one must find nothing to do.
 func (c *Client) InsertAt(ctx context.Context, tx pgx.Tx, j Job, at time.Time) error {
 	if _, err := c.river.InsertTx(ctx, tx, j.Args, &river.InsertOpts{Queue: j.Queue, ScheduledAt: at}); err != nil {
 		return fmt.Errorf("insert a job for %s: %w", at.UTC().Format(time.RFC3339), err)

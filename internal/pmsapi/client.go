@@ -1,5 +1,5 @@
-// Package pmsapi calls the APIs of PMSs: at the pace of an account, with its credentials, and not while the PMS
-// asks to be left alone.
+// Package pmsapi calls the APIs of PMSs: at an account's pace, with its credentials, and never while the PMS has asked
+// for a pause.
 //
 // A [Client] stands for one account. All callers use the account's one client, from [Clients], so that the pace,
 // the access token and a pause count for all calls together: those that fetch documents and those that write back.
@@ -34,17 +34,16 @@ const (
 	AnswerWithin = 20 * time.Second
 	// MaxAnswer is the largest answer that is read, in bytes.
 	MaxAnswer = 4 << 20
-	// perSecond is the pace where neither the preset nor the configuration specifies one: PMSs are slow, and count
-	// requests.
+	// perSecond is the default pace: PMSs are slow, and count requests.
 	perSecond = 2
 	// waitAtMost is how long a request waits for its turn before its caller does something else.
 	waitAtMost = 30 * time.Second
 )
 
-// Error is why a call failed. Its text may quote the PMS, but holds no credentials and no e-mail address.
+// Error describes a failed call. Its text may quote the PMS, but never credentials or e-mail addresses.
 type Error struct {
 	Status     int           // of HTTP; 0 where there was no answer
-	RetryAfter time.Duration // as the PMS asked for
+	RetryAfter time.Duration // requested by the PMS
 	Message    string
 	Cause      Cause
 }
@@ -66,10 +65,10 @@ type Request struct {
 	// JSON is the body, nil for none. Where the account authenticates in the body, it must be a map[string]any or nil.
 	JSON any
 	Form url.Values // the body instead of JSON; nil for none
-	// Message is the path of the PMS's words in a refusal; "" looks in the usual places.
+	// Message is the path of the PMS's message in a refusal; "" tries the usual places.
 	Message string
-	// BeforeSending is called right before the request leaves, after all waiting. An error keeps it from leaving,
-	// and is what [Client.Do] returns. nil: nothing.
+	// BeforeSending, if not nil, is called right before the request leaves, after all waiting. If it returns an error,
+	// nothing is sent and [Client.Do] returns the error.
 	BeforeSending func() error
 }
 
@@ -95,7 +94,7 @@ type Client struct {
 	tokens  *tokens // nil but for oauth2
 }
 
-// errRedirected says that a PMS wants us elsewhere: the addresses that are asked are those of the configuration.
+// errRedirected says that a PMS answered with a redirect. Only configured addresses are called.
 var errRedirected = errors.New("it was redirected, which is not followed: correct the url in the configuration")
 
 // New makes a client. first is the first wait after a failure, which doubles.
@@ -124,17 +123,16 @@ func New(a pms.Account, first time.Duration) *Client {
 	return c
 }
 
-// windowLimiter lets at most l.Requests through in any l.Seconds: half of them at once, the rest spread over the
-// window.
+// windowLimiter allows at most l.Requests in any l.Seconds: half of them at once, the rest spread over the window.
 func windowLimiter(l pms.Limit) *rate.Limiter {
 	burst := max(l.Requests/2, 1)
 	spread := max(float64(l.Requests-burst), 0.5) // a limit of one request per window: one every two windows
 	return rate.NewLimiter(rate.Limit(spread/float64(l.Seconds)), burst)
 }
 
-// Do makes one call, through the account's gate, which learns from how it ends. read takes what the caller wants
-// out of the answer, or says in an [Error] why it is none; nil takes every success. Do returns read's error, an
-// [Error] of its own, a [PausedError] if nothing was sent, or the context's.
+// Do makes one call through the account's gate, which also records the result. read extracts what the caller needs from
+// the answer, or returns an [Error] that says what is wrong with it; nil accepts every success. Do returns read's
+// error, an [Error] of its own, a [PausedError] if nothing was sent, or the context's.
 func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (answer Answer, err error) {
 	if c.permits != nil {
 		select {
@@ -172,7 +170,7 @@ func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (an
 	return answer, err
 }
 
-// Refused words an answer whose status is no success.
+// Refused describes an unsuccessful answer.
 func (c *Client) Refused(a Answer, message string) *Error {
 	return &Error{
 		Status: a.Status, RetryAfter: RetryAfter(a.Header), Cause: CauseOf(a.Status),
@@ -183,7 +181,7 @@ func (c *Client) Refused(a Answer, message string) *Error {
 // unsentError is why a request did not leave.
 type unsentError struct{ error }
 
-// ask makes one request. One that is refused for its token is made again at once, with a new token.
+// ask makes one request. If the token is refused, it is repeated at once with a new one.
 func (c *Client) ask(ctx context.Context, r Request) (Answer, error) {
 	for again := false; ; again = true {
 		req, token, err := c.request(ctx, r)
@@ -246,7 +244,7 @@ func (c *Client) send(ctx context.Context, req *http.Request, before func() erro
 	return Answer{resp.StatusCode, resp.Status, resp.Header, text}, nil
 }
 
-// request makes a request, and returns the token in it, "" where the authentication has none that expires.
+// request sends a request, and returns the token in it; "" if the authentication has no expiring token.
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, string, error) {
 	method := r.Method
 	if method == "" {
@@ -319,7 +317,7 @@ func (c *Client) body(method string, r Request) ([]byte, string, error) {
 	return encoded, "application/json", nil
 }
 
-// withoutAddress is an error of a request without its URL, which may hold more than a log should.
+// withoutAddress is a request's error without its URL, which may hold secrets.
 func withoutAddress(err error) string {
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
 		return wrapped.Err.Error()
@@ -327,7 +325,7 @@ func withoutAddress(err error) string {
 	return err.Error()
 }
 
-// RetryAfter reads how long a server asks to be left alone; 0 where it doesn't.
+// RetryAfter reads the pause that a server asks for; 0 if none.
 func RetryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds > 0 && seconds < 86400 {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// gate holds back the requests of one account: while its PMS asks to be left alone, and while it doesn't answer.
-// After a failure one request goes through as a probe; the others follow once it has been answered.
+// gate holds back the requests of one account while its PMS asks for a pause or doesn't answer. After a failure one
+// request goes through as a probe; the others follow once it has been answered.
 //
 //	open --failure--> closed until T --T passes, one enters--> probing --answered--> open
 //	                     ^                                        |
@@ -19,8 +19,7 @@ type gate struct {
 	probing  bool // one request finds out whether the PMS is back
 }
 
-// enter lets a request through, or says how long it has to wait. The request ends with exactly one of pass, shut
-// and leave.
+// enter admits a request, or returns how long it must wait. The request ends with exactly one of pass, shut and leave.
 func (g *gate) enter(now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -43,15 +42,15 @@ func (g *gate) pass() {
 	g.failures, g.probing, g.why = 0, false, ""
 }
 
-// leave ends a request that says nothing about the PMS: it was cut off.
+// leave ends a request that was cut off, which says nothing about the PMS.
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.probing = false
 }
 
-// shut holds the account back for as long as the PMS asks for, or else the longer the more often it has failed. A
-// request that was under way when the gate was shut already doesn't count again.
+// shut holds the account back for as long as the PMS asks for, or else for longer with each failure. A request that was
+// already under way when the gate was shut doesn't count again.
 func (g *gate) shut(now time.Time, first, retryAfter time.Duration, why string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()

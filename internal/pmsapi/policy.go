@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// When a PMS is asked again is decided here and nowhere else, by a pure function; others only wait as long as it says.
+// This file alone decides when a PMS is called again. The decision is a pure function; callers only wait as long as it
+// says.
 
 const (
-	// giveUpAfter is how long a PMS is asked that doesn't answer, refuses the account, or fails: what is broken is
-	// repaired by a person, who may have a weekend off.
+	// giveUpAfter is how long to retry if a PMS doesn't answer, refuses the account, or fails: a person must repair it,
+	// possibly after a weekend.
 	giveUpAfter = 48 * time.Hour
-	// unknownAfter is how long it is asked for a document that it says it doesn't have: a document may be there a
-	// little later than its webhook, and a gateway answers 404 while a new version is rolled out.
+	// unknownAfter is how long to retry if the PMS says that a document doesn't exist: it may appear a little later
+	// than its webhook, and gateways answer 404 during a rollout.
 	unknownAfter = time.Hour
-	// UnknownAtLeast is how often it is asked for such a document, however long ago the first time was.
+	// UnknownAtLeast is how many times such a document is requested, however long ago the first time was.
 	UnknownAtLeast    = 6
 	longestWait       = 15 * time.Minute // of one event
 	longestHold       = 5 * time.Minute  // of an account that doesn't answer: guests may be on their way
@@ -29,13 +30,13 @@ const (
 	Silent  Cause = iota + 1 // no answer
 	Busy                     // too many requests, or asked to come back later
 	Account                  // the credentials were refused
-	Failing                  // an answer that is none: a server's error, a refusal inside a 200, something missing
+	Failing                  // an unusable answer: a server's error, a refusal inside a 200, something missing
 	Unknown                  // the PMS says that it has no such document
 	Early                    // the document is older than its webhook
-	Broken                   // asking again changes nothing: the program's mistake, or the event's
+	Broken                   // retrying is useless: the program or the event is wrong
 )
 
-// CauseOf tells what an HTTP status that is no success says.
+// CauseOf returns the cause that an unsuccessful HTTP status stands for.
 func CauseOf(status int) Cause {
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -54,7 +55,7 @@ type Attempt struct {
 	Cause      Cause
 	Number     int           // of attempts so far, this one included
 	Since      time.Duration // the first one
-	RetryAfter time.Duration // as the PMS asks for; 0: it doesn't
+	RetryAfter time.Duration // requested by the PMS; 0: not
 }
 
 // Decision is what follows from a failed attempt.
@@ -75,7 +76,7 @@ func Decide(a Attempt, first time.Duration) Decision {
 	case Broken:
 		d.GiveUp = true
 	case Unknown:
-		// Three times as long each time: six tries within a minute would all meet the same deployment.
+		// Three times as long each time: six tries within a minute would all fall into the same deployment.
 		d.Wait = max(d.Wait, min(first*time.Duration(pow3(min(a.Number-1, 12))), longestWait))
 		d.GiveUp = a.Since >= unknownAfter && a.Number >= UnknownAtLeast
 	case Early:
@@ -104,12 +105,12 @@ func pow3(n int) int64 {
 	return p
 }
 
-// Scatter spreads what would otherwise happen at once: a wait of half to all of it.
+// Scatter randomizes a wait to between half and all of it, so that not everything happens at once.
 func Scatter(wait time.Duration) time.Duration {
 	return wait/2 + rand.N(wait/2+1) // #nosec G404 -- not a secret
 }
 
-// After is a wait that ends after the gate opens, spread so that the calls of an account don't all come at once.
+// After is a wait that ends after the gate opens, randomized so that the account's calls don't all come at once.
 func After(wait time.Duration) time.Duration {
 	return wait + rand.N(min(wait, time.Minute)+time.Second) // #nosec G404 -- not a secret
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// tokenTrusted is how long a token that the PMS has never accepted is used all the same: some PMSs hand out five a
-// day, so that a refused account must not use them up.
+// tokenTrusted is how long a token is used although the PMS has never accepted it: some PMSs issue five a day, and a
+// refused account must not use those up.
 const tokenTrusted = time.Hour
 
 // tokens keeps the access token of an account until it expires or the PMS refuses it.
@@ -38,9 +38,8 @@ func newTokens(s pms.Account, client *http.Client) *tokens {
 	}
 }
 
-// get returns the token, asking for one where there is none that is valid. turn waits for the source's pace, and
-// quote words what the server answered. What is wrong is about the account, whatever the status, and never about a
-// document.
+// get returns the token, and requests one if none is valid. turn waits for the account's pace, and quote describes the
+// server's answer. Errors are about the account, whatever the status, never about a document.
 func (t *tokens) get(ctx context.Context, turn func(context.Context) error,
 	quote func([]byte, string) string,
 ) (*oauth2.Token, error) {
@@ -60,7 +59,7 @@ func (t *tokens) get(ctx context.Context, turn func(context.Context) error,
 	return token, nil
 }
 
-// worked notes that the PMS has accepted a token.
+// worked records that the PMS has accepted a token.
 func (t *tokens) worked(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

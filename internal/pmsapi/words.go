@@ -8,10 +8,10 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// longestQuote bounds what is quoted of a PMS.
+// longestQuote limits how much of a PMS's message is quoted.
 const longestQuote = 200
 
-// messagePaths are where APIs put why they refuse, the most telling first.
+// messagePaths are where APIs put the reason of a refusal, the most specific first.
 var messagePaths = []string{
 	"message", "error_description", "error.message", "errors.message", "errors.detail", "error.description", "detail",
 	"Message", "Details",
@@ -20,9 +20,8 @@ var messagePaths = []string{
 
 var anAddress = regexp.MustCompile(`[^\s"'<>:,;()]+@[^\s"'<>:,;()]+`)
 
-// Quote is the PMS's own words in an answer, with a colon before them; "" where there are none. message is the path
-// of them, "" for the usual places. Credentials and e-mail addresses are redacted: a reason is kept for longer than
-// a body.
+// Quote is the PMS's own message in an answer, after a colon; "" if there is none. message is its path; "" tries the
+// usual places. Credentials and e-mail addresses are redacted: a reason is kept for longer than a body.
 func (c *Client) Quote(text []byte, message string) string {
 	if len(text) > MaxAnswer {
 		return ""
@@ -59,7 +58,7 @@ func messageAt(v any, path string) string {
 	return words
 }
 
-// Redact takes the account's credentials and e-mail addresses out of a text, and shortens it.
+// Redact removes the account's credentials and e-mail addresses from a text, and shortens it.
 func (c *Client) Redact(words string) string {
 	s := c.account
 	secrets := []string{s.Token, s.Username, s.Password, s.ClientID, s.ClientSecret}
