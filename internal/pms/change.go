@@ -1,5 +1,27 @@
-// Package pms understands property management systems: sources, the verification of their webhooks, and their formats,
-// which all produce a [Change]. It uses neither the database nor Seam.
+// Package pms understands property management systems: who may post for a source, and what a webhook means. It uses
+// neither the database nor Seam.
+//
+// # From a webhook to changes
+//
+//	Delivery ─▶ Source.Verify ─▶ Proof            is it authentic?        verify.go, standard_webhooks.go
+//	body     ─▶ Source.Map    ─▶ Event            what does it mean?      format.go, run.go, outputs.go
+//	                             Changes          to apply now            change.go
+//	                             Fetches          documents to read first (package fetch)
+//	                             Rejected         items that can't be read
+//
+// A format is a jq program (formats/*.jq) that turns a PMS's body into objects of a fixed form. Its module directive,
+// the [Manifest], declares how the PMS signs and where its documents are. The canonical format, staykey's own, is read
+// by Go (staykey.go, object.go) and is strict: it reports every wrong field. All other formats are tolerant, because a
+// PMS can't fix what staykey doesn't understand: outputs.go has the rules for values that can't be read, tolerant.go
+// lets one bad item not cost the others, and run.go limits what a program may cost.
+//
+// # Other parts
+//
+//	source.go           a source's configuration: its policy for stays and listings
+//	moment.go, hours.go local dates and times, completed by the listing's zone and hours
+//	mentions.go         finds a guest's address in anything that a PMS sent
+//	account.go, fetch.go how to call a PMS's API; package pmsapi does
+//	write_back.go       presets that write into a PMS's fields; package writeback runs them
 package pms
 
 import (

@@ -1,5 +1,10 @@
-// Package retention forgets what is no longer needed: raw bodies and guests' data, events, timelines and at last the
-// reservations of stays that are over. Ages count from check-out.
+// Package retention deletes what is no longer needed: raw bodies and guests' data, events, timelines and finally the
+// reservations of stays that are over. Ages ([Ages], the settings STAYKEY_RETAIN_*) count from check-out; what belongs
+// to no stay counts from when it was received.
+//
+// One replica at a time deletes, in small batches that rest between them, so that it never competes with webhooks.
+// Nothing is deleted that a stay which isn't over needs, or that may still exist at Seam. A crash loses nothing: the
+// next turn finds the same rows.
 package retention
 
 import (

@@ -1,5 +1,17 @@
-// Package simulator is a Seam workspace with Salto KS sites, as far as a reservation needs one: documented
-// behaviour, a switch for each thing that Seam's documents leave open, and faults on request.
+// Package simulator is a Seam workspace with Salto KS sites, as far as a reservation needs one: documented behavior, a
+// switch for everything that Seam's documents leave open, and faults on request.
+//
+// A [Simulator] is an http.Handler. Requests are checked against Seam's OpenAPI (schema.go), and answers have all of
+// its fields (views.go, answers.go). [Options] are the switches: what happens to an identity's second ACS user, how
+// far reads lag, how long Salto takes, which fields an answer omits. [Simulator.Inject] makes calls fail (faults.go):
+// before or after their effect, late, silently, or with an unusable answer. [Simulator.Change],
+// [Simulator.EditIdentity] and others act as somebody else in the Seam console or in Salto's app. [Simulator.State],
+// [Simulator.Records] and [Simulator.Peaks] show what exists, what was called and the worst moment so far, without
+// lag.
+//
+// --dev runs one, and serves it on loopback with a control interface under /_simulator/ (control.go);
+// docs/development.md has examples. The tests of internal/seam/conformance say what staykey relies on, here and at the
+// real Seam.
 package simulator
 
 import (
