@@ -47,6 +47,7 @@ type crashRig struct {
 	pgKills int
 	faults  atomic.Int64
 	disturb func(path string, after bool) bool
+	codes   bool                                 // the source has backup codes
 	answers func(status int, took time.Duration) // if set, called for each answer to a webhook; status 0 is none
 	result  chaos.Result
 }
@@ -105,6 +106,14 @@ func layRig(t *testing.T, dsn string, extra ...string) *crashRig {
 	}
 	r.env = append(env, "STAYKEY_SWEEP_INTERVAL=3s", "STAYKEY_RETRY_BASE=200ms")
 	r.env = append(r.env, extra...)
+	return r
+}
+
+// newCodedRig is a rig whose source has backup codes.
+func newCodedRig(t *testing.T, dsn string, replicas int) *crashRig {
+	t.Helper()
+	r := newCrashRig(t, dsn, replicas, withGuestLinks(t, nil, "    backup_code: true")...)
+	r.codes = true
 	return r
 }
 
@@ -273,7 +282,8 @@ func (r *crashRig) finish(rig string) {
 		r.t.Errorf("%d acknowledged events are lost", lost)
 	}
 	peaks := r.sim.Peaks()
-	if peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.UsersWithNoSchedule > 0 {
+	if peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 || peaks.CodesOfOneUser > 1 ||
+		peaks.UsersWithNoSchedule > 0 {
 		result.Duplicates++
 		r.t.Errorf("the worst moment: %+v", peaks)
 	}
@@ -322,7 +332,8 @@ func (r *crashRig) await(id string, want crashStay, deadline time.Time) string {
 		if !want.cancelled {
 			right = len(users) == 1 && len(state.MobileKeys(users[0].ID)) == 1 &&
 				users[0].Schedule.EndsAt.Format("2006-01-02T15:04:05.000Z") == want.out &&
-				slices.Equal(slices.Sorted(slices.Values(users[0].GroupIDs)), crashGroups[want.listing])
+				slices.Equal(slices.Sorted(slices.Values(users[0].GroupIDs)), crashGroups[want.listing]) &&
+				r.hasRightCode(id, state, users[0].ID)
 		}
 		if right && key != nil && key["status"] == status {
 			return ""
@@ -332,6 +343,18 @@ func (r *crashRig) await(id string, want crashStay, deadline time.Time) string {
 		}
 		<-tick.C
 	}
+}
+
+// hasRightCode reports whether an ACS user has one backup code, of which REST knows that it is ready, or none if the
+// source has none.
+func (r *crashRig) hasRightCode(id string, state *simulator.State, userID string) bool {
+	codes := state.Codes(userID)
+	if !r.codes {
+		return len(codes) == 0
+	}
+	_, body := r.any().rest("GET", "/v1/reservations/default/"+id)
+	shown, _ := body["backup_code"].(map[string]any)
+	return len(codes) == 1 && shown["acs_credential_id"] == codes[0].ID && shown["status"] == "ready"
 }
 
 // until waits for something under load.
@@ -344,14 +367,19 @@ func (r *crashRig) busy(events int64) {
 }
 
 // TestKilledAtRandom kills replicas at random calls to Seam, before or after their effect, in turn, under load.
-// STAYKEY_CRASH_KILLS makes it longer.
+// With two replicas the stays have backup codes. STAYKEY_CRASH_KILLS makes it longer.
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	kills := chaos.Size("STAYKEY_CRASH_KILLS", 5)
 	for _, replicas := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
 			t.Parallel()
-			r := newCrashRig(t, storetest.DSN(t), replicas)
+			var r *crashRig
+			if dsn := storetest.DSN(t); replicas == 2 {
+				r = newCodedRig(t, dsn, replicas)
+			} else {
+				r = newCrashRig(t, dsn, replicas)
+			}
 			r.load(3, 5)
 			for n := range kills {
 				r.busy(5)
@@ -381,10 +409,10 @@ func TestKilledAtRandom(t *testing.T) {
 }
 
 // TestKilledAtMarkedPoints has the program, built with marks, kill itself at so many of them, drawn again each time,
-// under load. STAYKEY_CRASH_POINTS makes it longer.
+// under load of stays with backup codes. STAYKEY_CRASH_POINTS makes it longer.
 func TestKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
-	r := newCrashRig(t, storetest.DSN(t), 1)
+	r := newCodedRig(t, storetest.DSN(t), 1)
 	r.load(3, 5)
 	// An event passes them; those of the guest's side are passed when a guest comes.
 	points := slices.DeleteFunc(slices.Clone(point.All), func(n point.Name) bool {

@@ -89,7 +89,7 @@ func (a *attempt) backupCode(ctx context.Context, d plan.Desired) outcome {
 		a.codes[u.ID] = w.code
 	}
 	if a.keyComesFirst(d) {
-		return outcome{}
+		return w.remember(ctx)
 	}
 	w.replaces = d.Replace != "" && w.code.CredentialID != nil &&
 		(w.code.KeyID == d.Replace || w.code.KeyID != stay.Text(u.CredentialID))

@@ -70,6 +70,61 @@ func TestACodeThatWasNotFoundIsNotForgotten(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
+// An admin has a stay repaired whose code somebody has deleted, or changed. The attempt lists the credentials for the
+// sake of the key, which comes first, and doesn't forget what it saw of the code.
+func TestARepairOfTheKeyRepairsTheCode(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, simulator.Options{})
+	stays := r.issue(2)
+	for i, s := range stays {
+		code := r.untilCode(s)
+		r.rest(s)
+		r.advance(10 * time.Second) // what is missing after the grace counts as deleted
+		r.sim.Change(func(st *simulator.State) {
+			if delete(st.Credentials, code.ID); i > 0 {
+				code.Code = "777444"
+				st.Credentials[code.ID] = code
+			}
+		})
+		reconcile(r, &s)
+		r.untilLater(s, "with the code that Seam has", func(v store.View) bool {
+			list := r.codesAtSeam(s)
+			return v.Key.Status == store.KeyIssued && len(list) == 1 && list[0].Code == r.digits(v.BackupCodeOf)
+		})
+	}
+}
+
+// A stay moves to another access system, the create there is lost, and it moves back. While the result of that create
+// is looked for, the key, its code and everything that shows them are those of the ACS user that exists.
+func TestALostCreateElsewhereHidesNothing(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, simulator.Options{})
+	r.listing("default", "V", "verde-1")
+	s := r.stay("R1")
+	r.book(s)
+	code := r.untilCode(s)
+	r.rest(s)
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserCreate, Count: -1})
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the lost create", func() bool { return r.called(seam.PathUserCreate) > 1 })
+	r.sim.Heal()
+	s.listing = "L"
+	r.book(s)
+	v := r.untilThat(s, "issued again", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+	users, err := r.store.ACSUsers(context.Background(), []store.Ref{s.ref()})
+	if err != nil || len(users[s.ref()]) != 2 {
+		t.Fatalf("rows of ACS users: %+v, %v", users, err)
+	}
+	if v.User == nil || v.User.ACSUserID == nil || *v.User.ACSUserID != code.UserID || v.BackupCodeOf == nil {
+		t.Errorf("the key is %s, its ACS user %+v, its code %+v", v.Key.Status, v.User, v.BackupCodeOf)
+	}
+	guest, err := r.store.GuestState(context.Background(), s.ref())
+	if err != nil || guest.CredentialID == nil || guest.CodeID == nil {
+		t.Errorf("the guest may have %+v, %v", guest, err)
+	}
+}
+
 // A call about the code that is never answered holds nothing back: the key is issued while it waits.
 func TestACodeDoesNotDelayTheKey(t *testing.T) {
 	t.Parallel()

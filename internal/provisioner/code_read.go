@@ -2,10 +2,12 @@ package provisioner
 
 import (
 	"context"
+	"slices"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // What Seam shows of a backup code. Its digits come late, and may change.
@@ -32,6 +34,29 @@ func (w *codeWork) compare(ctx context.Context, listed []seam.Credential) (more 
 		}
 	}
 	return w.read(ctx)
+}
+
+// remember makes a code due that has to wait for its key, if a list that was read for the key's sake shows another
+// code, or none: the attempt that follows doesn't read that list again.
+func (w *codeWork) remember(ctx context.Context) outcome {
+	listed, isListed := w.listedCodes[w.user.ID]
+	if !isListed || w.code.Phase() != record.CodeMade || w.isShownBy(listed) {
+		return outcome{}
+	}
+	return w.due(ctx, w.now())
+}
+
+// isShownBy reports whether a list shows the code as it is recorded. Digits that it leaves out prove nothing.
+func (w *codeWork) isShownBy(listed []seam.Credential) bool {
+	i := slices.IndexFunc(listed, func(l seam.Credential) bool {
+		return l.ACSCredentialID == *w.code.CredentialID
+	})
+	if i < 0 {
+		return false
+	}
+	digits, readable := w.sealer.Open(w.code.Sealed, *w.code.CredentialID)
+	return (listed[i].Code == "" || readable && digits == listed[i].Code) &&
+		stay.Text(listed[i].Problem()) == stay.Text(w.code.Problem)
 }
 
 // learn records what Seam shows of the code, and when to look again.

@@ -54,13 +54,18 @@ func (r *rig) untilLater(s stay, what string, reached func(store.View) bool) sto
 		if v.Key.ObservedGeneration == v.Key.Generation && reached(v) {
 			return true
 		}
-		now := r.now()
-		if at := v.Key.NextReconcileAt; at != nil && at.After(now) && at.Before(now.Add(8*time.Hour)) {
-			r.advance(at.Sub(now))
-		}
+		r.skipTo(v)
 		return false
 	})
 	return v
+}
+
+// skipTo moves the clocks on to when a key is due, if that is within hours.
+func (r *rig) skipTo(v store.View) {
+	now := r.now()
+	if at := v.Key.NextReconcileAt; at != nil && at.After(now) && at.Before(now.Add(8*time.Hour)) {
+		r.advance(at.Sub(now))
+	}
 }
 
 // untilCode waits for a stay's code to be known and issued, and returns it as Seam has it.

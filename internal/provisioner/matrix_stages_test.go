@@ -40,6 +40,7 @@ func booked(r *rig, s *stay) { r.book(*s) }
 func issued(r *rig, s *stay) {
 	r.book(*s)
 	r.until(*s, store.KeyIssued)
+	r.mustHaveRightCode(*s)
 }
 
 // ownListing gives the stay a listing of its own, so that its groups can change for it alone.
@@ -172,6 +173,7 @@ func admitted(source string) func(*rig, *stay) {
 		heldBack(source)(r, s)
 		openGates(r, s)
 		r.until(*s, store.KeyIssued)
+		r.mustHaveRightCode(*s)
 	}
 }
 
@@ -235,7 +237,7 @@ func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
 }
 
 func init() {
-	stages = append(stages, gatedStages...)
+	stages = append(append(stages, gatedStages...), codedStages...)
 	for _, what := range []struct {
 		name   string
 		change func(*simulator.State, simulator.User)

@@ -102,7 +102,7 @@ func newLane(t testing.TB) *lane {
 	l := &lane{rig: newLossyRig(t, options, simulator.Options{})}
 	l.policy = policyWithGates
 	l.sim.Configure(func(o *simulator.Options) { o.Watch = l.see })
-	for _, source := range append(gatedSources(), "default") {
+	for _, source := range append(gatedSources(), "default", "coded") {
 		l.listing(source, "L", groupsL...)
 		l.listing(source, "M", groupsM...)
 		l.listing(source, "V", groupsV...)
@@ -197,6 +197,10 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 		o.wrong = append(o.wrong, err.Error())
 	}
 	o.took = time.Since(started)
+	if wrong := l.untilRightCode(s); wrong != "" {
+		l.tell(s)
+		o.wrong = append(o.wrong, "the backup code: "+wrong)
+	}
 	o.fired = l.sim.Heal()
 	var want []held
 	if st.groups != nil {
@@ -225,7 +229,8 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	if strings.HasSuffix(st.name, "second key") {
 		keys = 2 // at first
 	}
-	if p := l.sim.Peaks(); p.UsersOfOneStay > 1 || p.KeysOfOneUser > keys || p.UsersWithNoSchedule > 0 {
+	if p := l.sim.Peaks(); p.UsersOfOneStay > 1 || p.KeysOfOneUser > keys || p.CodesOfOneUser > 1 ||
+		p.UsersWithNoSchedule > 0 {
 		o.wrong = append(o.wrong, fmt.Sprintf("the worst moment: %+v", p))
 		o.sentinel = true
 	}

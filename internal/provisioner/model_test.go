@@ -229,6 +229,10 @@ func (s history) check(t truth, views map[string]store.View) error {
 		if diff := cmp.Diff(want, got); diff != "" {
 			return fmt.Errorf("Seam holds for %s (-want +got):\n%s", id, diff)
 		}
+		x := stay{source: s.source, id: s.prefix + id}
+		if wrong := s.untilRightCode(x); wrong != "" {
+			return fmt.Errorf("the backup code of %s: %s", id, wrong)
+		}
 		if r := v.Reservation; last.kind == "reservation.updated" {
 			if x := s.stay(last); r.Status != pms.Confirmed || str(r.ListingID) != x.listing ||
 				str(r.GuestEmail) != x.email || !r.CheckOut.Equal(x.out) {
@@ -260,10 +264,10 @@ func checkSome(t *testing.T, n int, property func(*rapid.T)) {
 }
 
 // TestModel plays random histories, duplicated, reordered and delayed, with faults, and compares the results with a
-// model that ignores the order of arrival.
+// model that ignores the order of arrival. Half of the histories have backup codes.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	playModel(t, "default")
+	playModel(t, "default", "coded")
 }
 
 // TestModelWithGates is [TestModel] for sources with gates, of which each event says the state.
@@ -318,7 +322,7 @@ func playModel(t *testing.T, sources ...string) {
 			err = s.check(want, views)
 		}
 		if p := r.sim.Peaks(); err == nil && (p.UsersOfOneStay > 1 || p.KeysOfOneUser > 1 ||
-			p.UsersWithNoSchedule > 0) {
+			p.CodesOfOneUser > 1 || p.UsersWithNoSchedule > 0) {
 			err = fmt.Errorf("the worst moment: %+v", p)
 		}
 		if err != nil {

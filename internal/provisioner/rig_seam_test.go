@@ -66,6 +66,7 @@ func (r *rig) mustBeSound() {
 	want := simulator.Peaks{
 		UsersOfOneStay: min(1, r.sim.Peaks().UsersOfOneStay),
 		KeysOfOneUser:  min(1, r.sim.Peaks().KeysOfOneUser),
+		CodesOfOneUser: min(1, r.sim.Peaks().CodesOfOneUser),
 	}
 	if diff := cmp.Diff(want, r.sim.Peaks()); diff != "" {
 		r.t.Errorf("the worst moment (-want +got):\n%s", diff)

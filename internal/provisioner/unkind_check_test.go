@@ -18,11 +18,12 @@ import (
 
 // meddle changes a stay's objects at Seam, as another person would.
 func (w *unkind) meddle(s *unkindStay) {
-	what := one(w, "delete user", "deleted externally", "delete key", "second key", "suspend", "unlink", "leave group",
-		"pending", "system error", "warning", "key error")
+	what := one(w, "delete user", "deleted externally", "delete key", "second key", "delete code", "second code",
+		"other digits", "suspend", "unlink", "leave group", "pending", "system error", "warning", "key error")
 	w.tell("%s: somebody else: %s", s.id, what)
 	w.mu.Lock()
 	s.keysByOthers = s.keysByOthers || what == "second key"
+	s.codesByOthers = s.codesByOthers || what == "second code"
 	s.groupsByOthers = s.groupsByOthers || what == "leave group"
 	w.mu.Unlock()
 	w.sim.Change(func(st *simulator.State) {
@@ -64,6 +65,8 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 				MultiPhone: true, CreatedAt: w.now(),
 			}
 		}
+	case "delete code", "second code", "other digits":
+		w.meddleWithCode(st, u, what)
 	case "suspend":
 		u.Suspended = true
 	case "unlink":
@@ -174,6 +177,7 @@ func (w *unkind) seeUser(state *simulator.State, s *unkindStay, u simulator.User
 	if len(state.MobileKeys(u.ID)) > 1 && !s.keysByOthers {
 		w.violation(s, "%s has a second mobile key", s.id)
 	}
+	w.seeCodes(state, s, u)
 	for _, g := range u.GroupIDs {
 		if !s.groups[g] {
 			w.violation(s, "%s opens a door that was never wanted: %s", s.id, g)
@@ -248,7 +252,7 @@ func (w *unkind) check() {
 			reconcile(w.rig, &s.stay)
 		}
 	}
-	w.settle("after a reconcile", w.wrong)
+	w.settle("after a reconcile", w.wrongToo)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.stays {
@@ -256,6 +260,7 @@ func (w *unkind) check() {
 		// nothing is made for a new guest, nor in place of what somebody deleted
 		later := s.listing == "" || s.cancelled || holding
 		s.keysByOthers, s.groupsByOthers, s.guestChanged = s.keysByOthers && later, false, s.guestChanged && later
+		s.codesByOthers = s.codesByOthers && !s.cancelled // unlike a second key, one that somebody made by hand stays
 	}
 }
 

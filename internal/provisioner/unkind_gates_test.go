@@ -33,9 +33,13 @@ var unkindGates = map[string][]pms.Gate{
 // gatedSources are the sources with gates.
 func gatedSources() []string { return []string{"gated", "strict"} }
 
+// codedSources are the sources with backup codes: with and without gates.
+var codedSources = []string{"coded", "strict"}
+
 // policyWithGates is the policy of the worlds' and the matrix' sources.
 func policyWithGates(source string) pms.Policy {
 	p := pms.DefaultPolicy()
+	p.BackupCode = slices.Contains(codedSources, source)
 	if gates := unkindGates[source]; gates != nil {
 		p.Gates, p.OwnIdentity = gates, true
 	}

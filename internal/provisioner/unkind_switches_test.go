@@ -81,6 +81,8 @@ var unkindSwitches = []struct {
 	{"slow answers", func(w *unkind, o *simulator.Options) {
 		o.Hook = w.slowly(one(w, unkindPaths...), w.random.IntN(3), time.Duration(w.random.Int64N(int64(callTimeout))))
 	}},
+	{"late codes", func(w *unkind, o *simulator.Options) { o.CodeDelay = one(w, 0, 0, 10*time.Minute, 2*time.Hour) }},
+	{"no codes", func(w *unkind, o *simulator.Options) { o.RefuseCodes = w.chance(30) }},
 	{"unknown groups", func(w *unkind, o *simulator.Options) { o.IgnoreUnknownGroups = w.chance(50) }},
 }
 

@@ -72,12 +72,14 @@ type unkindStay struct {
 	windows           map[[2]int64]bool
 	emails            map[string]bool
 	keysByOthers      bool // somebody else created a key
+	codesByOthers     bool // somebody else created a code
 	groupsByOthers    bool // somebody else closed a door: only a reconcile or a change looks at the groups of one stay
 	gatesModel        gatesOfStay
 }
 
-// unkindSources are the sources of the stays. Those that have gates have an identity for each stay.
-var unkindSources = []string{"default", "other", "gated", "strict"}
+// unkindSources are the sources of the stays. Those that have gates have an identity for each stay, and those of
+// [codedSources] have backup codes.
+var unkindSources = []string{"default", "coded", "gated", "strict"}
 
 // What is late and what lags is together less than the grace, which is what the service relies on.
 const (

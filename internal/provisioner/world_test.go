@@ -53,9 +53,10 @@ func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *wor
 		SecondUser:         second,
 		CaseSensitiveEmail: random.IntN(2) == 0,
 	}), random: random, groups: map[string][]string{}}
+	w.policy = policyWithGates
 	for i := range 12 {
 		s := w.rig.stay(fmt.Sprintf("S%d", i))
-		s.source = []string{"default", "other"}[i%2]
+		s.source = []string{"default", "coded"}[i%2]
 		w.stays = append(w.stays, &modelStay{stay: s})
 	}
 	waitFor(t, "the access groups to be known", func() bool { return w.sim.Calls() >= 2 })
@@ -78,7 +79,7 @@ func (w *world) setListing(id string) {
 	all := possible[id]
 	groups := all[:1+w.random.IntN(len(all))]
 	w.groups[id] = groups
-	for _, source := range []string{"default", "other"} {
+	for _, source := range []string{"default", "coded"} {
 		w.listing(source, id, groups...)
 	}
 }
@@ -144,6 +145,7 @@ func (w *world) check(s *modelStay) {
 	if s.cancelled {
 		w.until(s.stay, store.KeyRevoked)
 		w.mustHold(s.id)
+		w.mustHaveRightCode(s.stay)
 		return
 	}
 	if s.listing == "" {
@@ -170,4 +172,5 @@ func (w *world) check(s *modelStay) {
 		w.tell(s.stay)
 		w.t.Errorf("Seam holds for %s (-want +got):\n%s", s.id, diff)
 	}
+	w.mustHaveRightCode(s.stay)
 }

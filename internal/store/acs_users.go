@@ -85,15 +85,25 @@ const userColumns = `id, source, reservation_id, acs_system_id, user_identity_ke
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
 	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus`
 
-// Current returns the ACS user that serves a reservation: the newest that is not being deleted.
-func Current(users []ACSUser) *ACSUser {
+// Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
+// deleted. A key that is issued is that of one that exists: a newer row may only be kept to look for what a lost create
+// has made. users are sorted, oldest first.
+func Current(users []ACSUser, keyStatus string) (current *ACSUser) {
+	issued := keyStatus == KeyIssued || keyStatus == KeyActive
 	for i := len(users) - 1; i >= 0; i-- {
-		if users[i].DeletedAt == nil {
-			return &users[i]
+		switch u := &users[i]; {
+		case u.DeletedAt != nil:
+		case u.ACSUserID != nil || !issued:
+			return u
+		case current == nil:
+			current = u
 		}
 	}
-	return nil
+	return current
 }
+
+// currentFirst orders rows u of acs_users that are not being deleted as [Current] does, for the mobile key k.
+const currentFirst = `u.acs_user_id IS NULL AND k.status IN ('` + KeyIssued + `', '` + KeyActive + `'), u.id DESC`
 
 // ACSUsers returns the rows of each reservation, oldest first.
 func (s *Store) ACSUsers(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, error) {
@@ -382,11 +392,13 @@ func DeleteUserIdentity(ctx context.Context, tx pgx.Tx, key string) error {
 
 // CredentialOf returns the mobile key of the ACS user that serves a reservation, nil if there is none.
 func CredentialOf(ctx context.Context, tx pgx.Tx, ref Ref) (*string, error) {
-	rows, _ := tx.Query(ctx, `SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2
-		ORDER BY id`, ref.Source, ref.ReservationID)
-	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
-	if u := Current(users); u != nil {
-		return u.CredentialID, err
+	rows, _ := tx.Query(ctx, `SELECT u.acs_credential_id FROM acs_users u
+		JOIN mobile_keys k ON k.source = u.source AND k.reservation_id = u.reservation_id
+		WHERE u.source = $1 AND u.reservation_id = $2 AND u.deleted_at IS NULL
+		ORDER BY `+currentFirst+` LIMIT 1`, ref.Source, ref.ReservationID)
+	found, err := pgx.CollectRows(rows, pgx.RowTo[*string])
+	if err != nil || len(found) == 0 {
+		return nil, wrap(err, "mobile key of %s/%s", ref.Source, ref.ReservationID)
 	}
-	return nil, wrap(err, "mobile key of %s/%s", ref.Source, ref.ReservationID)
+	return found[0], nil
 }

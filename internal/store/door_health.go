@@ -52,12 +52,12 @@ const staysWithDoors = `
 			AND check_out > @now),
 	s AS (
 		SELECT r.*, u.acs_system_id, u.acs_access_group_ids FROM r
-		CROSS JOIN LATERAL (SELECT * FROM (
-			SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
-				AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u
-			WHERE u.acs_user_id IS NOT NULL AND u.removed_at IS NULL OFFSET 0) u
 		CROSS JOIN LATERAL (
 			SELECT status FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
+		CROSS JOIN LATERAL (SELECT * FROM (
+			SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
+				AND u.deleted_at IS NULL ORDER BY ` + currentFirst + ` LIMIT 1) u
+			WHERE u.acs_user_id IS NOT NULL AND u.removed_at IS NULL OFFSET 0) u
 		WHERE k.status NOT IN ('revoking', 'revoked', 'expired'))`
 
 // DoorsInUse returns which access groups the keys of stays from now until then open, and for which listings. soon is

@@ -68,7 +68,7 @@ const guestState = `
 	LEFT JOIN listings l ON l.known AND l.source = r.source AND l.listing_id = r.listing_id
 	LEFT JOIN LATERAL (
 		SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
-			AND u.deleted_at IS NULL ORDER BY u.id DESC LIMIT 1) u ON true
+			AND u.deleted_at IS NULL ORDER BY ` + currentFirst + ` LIMIT 1) u ON true
 	LEFT JOIN user_identities i ON i.user_identity_key = u.user_identity_key
 	LEFT JOIN backup_codes c ON c.user_row = u.id AND c.acs_user_id = u.acs_user_id AND c.deleting_at IS NULL
 		AND c.missing_at IS NULL AND u.removed_at IS NULL AND u.suspended_at IS NULL

@@ -344,7 +344,7 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 		if row, has := written[ref]; has {
 			views[i].WriteBackOf = &row
 		}
-		views[i].User = Current(users[ref])
+		views[i].User = Current(users[ref], views[i].Key.Status)
 		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, words[ref])
 	}
 	if err := s.addBackupCodes(ctx, views); err != nil {

@@ -100,13 +100,14 @@ func (x *index) follow(st *State) Peaks {
 		if is, ok := x.users[id]; ok && !is.gone {
 			now.UsersOfOneStay = max(now.UsersOfOneStay, x.stays[is.key])
 		}
-		keys := 0
+		of := map[string]int{}
 		for c := range x.ofUser[id] {
-			if c := st.Credentials[c]; c.AccessMethod == "mobile_key" && c.ParentID == "" {
-				keys++
+			if c := st.Credentials[c]; c.ParentID == "" {
+				of[c.AccessMethod]++
 			}
 		}
-		now.KeysOfOneUser = max(now.KeysOfOneUser, keys)
+		now.KeysOfOneUser = max(now.KeysOfOneUser, of["mobile_key"])
+		now.CodesOfOneUser = max(now.CodesOfOneUser, of["code"])
 	}
 	now.UsersWithNoSchedule = x.unbound
 	clear(x.touched.users)

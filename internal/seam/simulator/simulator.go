@@ -38,6 +38,7 @@ type Record struct {
 type Peaks struct {
 	UsersOfOneStay      int `json:"users_of_one_stay"` // ACS users of one full name, system and identity
 	KeysOfOneUser       int `json:"keys_of_one_user"`
+	CodesOfOneUser      int `json:"codes_of_one_user"`
 	UsersWithNoSchedule int `json:"users_with_no_schedule"`
 }
 
@@ -188,6 +189,7 @@ func (s *Simulator) changed() {
 func (p *Peaks) raise(now Peaks) {
 	p.UsersOfOneStay = max(p.UsersOfOneStay, now.UsersOfOneStay)
 	p.KeysOfOneUser = max(p.KeysOfOneUser, now.KeysOfOneUser)
+	p.CodesOfOneUser = max(p.CodesOfOneUser, now.CodesOfOneUser)
 	p.UsersWithNoSchedule = max(p.UsersWithNoSchedule, now.UsersWithNoSchedule)
 }
 
