@@ -32,12 +32,12 @@ var allowed = map[string][]string{
 		"internal/guest", "internal/handlers", "internal/handlers/guest", "internal/handlers/rest",
 		"internal/handlers/web", "internal/handlers/webhook", "internal/intake", "internal/jobs", "internal/localpg",
 		"internal/logs", "internal/notify", "internal/pms", "internal/pmsapi", "internal/provisioner",
-		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/stay",
+		"internal/retention", "internal/seam", "internal/seam/simulator", "internal/sso", "internal/stay",
 		"internal/store", "internal/tracing", "internal/writeback", "migrations",
 	},
 	"internal/config": {
 		"internal/admin", "internal/notify", "internal/pms", "internal/retention", "internal/seam",
-		"internal/stay",
+		"internal/sso", "internal/stay",
 	},
 	"internal/doors": {
 		"internal/pms", "internal/seam", "internal/stay", "internal/store",
@@ -59,7 +59,8 @@ var allowed = map[string][]string{
 		"internal/stay",
 	},
 	"internal/handlers/web": {
-		"docs/sources", "internal/admin", "internal/handlers", "internal/pms", "internal/stay",
+		"docs/sources", "internal/admin", "internal/fair", "internal/handlers", "internal/pms", "internal/sso",
+		"internal/stay",
 	},
 	"internal/handlers/webhook": {
 		"internal/admin", "internal/handlers", "internal/intake", "internal/pms", "internal/point",

@@ -27,6 +27,17 @@ type Token struct {
 	Write   bool     // it may change things
 	Only    string   // the one thing that it may do, [OnlyGates] or [OnlyGuest]; "" for a token that may read
 	Sources []string // it sees only these; nil for all
+	// Subject identifies a person whom the identity provider has signed in, at that provider; "" for real tokens.
+	// Such a person has no token: this is what the person may do now.
+	Subject string
+}
+
+// LogName is what log records call the one who has the token. E-mail addresses would be removed from them.
+func (t Token) LogName() string {
+	if t.Subject != "" {
+		return "sso:" + t.Subject
+	}
+	return t.Name
 }
 
 // OnlyGates is the scope of a token that may set gates and nothing else.
@@ -39,7 +50,7 @@ const OnlyGuest = "guest"
 // Actor is who makes a request.
 type Actor struct {
 	Token
-	Person string // who claims to be using the token; "" for nobody
+	Person string // who claims to be using the token, or the name from the identity provider; "" for nobody
 	// Of somebody signed in to the page: which session, in no form that is worth anything elsewhere, and how long
 	// it lasts.
 	Session string
@@ -57,9 +68,10 @@ func (a Actor) Sees(source string) bool {
 	return a.Sources == nil || slices.Contains(a.Sources, source)
 }
 
-// Author is what the timeline calls the actor. person is who the request says is using the token; "" for nobody.
+// Author is what the timeline calls the actor. person is who the request says is using the token; "" for nobody. It
+// doesn't count if the identity provider says who it is.
 func (a Actor) Author(person string) string {
-	if person == "" {
+	if person == "" || a.Subject != "" {
 		person = a.Person
 	}
 	if person == "" || person == a.Name {

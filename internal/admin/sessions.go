@@ -20,9 +20,18 @@ const longestPerson = 100
 // Session is somebody signed in to the page.
 type Session struct {
 	Hash      []byte // of the cookie
-	TokenHash []byte // of the token that signed in
+	TokenHash []byte // of the token that signed in; with a Subject, the identity provider's ID
 	Person    string
 	ExpiresAt time.Time
+	Provided
+}
+
+// Provided is what an identity provider says about somebody besides the name; the zero value for those who have
+// signed in with a token.
+type Provided struct {
+	Subject string   // identifies the person at the provider
+	Login   string   // readable and unique
+	Groups  []string // that a role named at the sign-in
 }
 
 // ErrNoSession says that a cookie belongs to no session, or to one that has ended.
@@ -44,13 +53,26 @@ func Person(name string) string {
 
 // SignIn begins a session of an actor, and returns the value of its cookie, of which only a hash is kept.
 func (s *Service) SignIn(ctx context.Context, a Actor) (cookie string, err error) {
+	return s.begin(ctx, a, a.Hash[:], Provided{})
+}
+
+// SignInProvided is [Service.SignIn] of an actor whom an identity provider has signed in. provider is the provider's
+// ID: the session ends when another provider is configured.
+func (s *Service) SignInProvided(ctx context.Context, a Actor, provider []byte, by Provided) (string, error) {
+	return s.begin(ctx, a, provider, by)
+}
+
+func (s *Service) begin(ctx context.Context, a Actor, tokenHash []byte, by Provided) (cookie string, err error) {
 	cookie, now := rand.Text()+rand.Text(), s.now().UTC()
 	session := store.Session{
-		SessionHash: hashOf(cookie), TokenHash: a.Hash[:], Person: a.Person, CreatedAt: now,
-		ExpiresAt: now.Add(SessionLife),
+		SessionHash: hashOf(cookie), TokenHash: tokenHash, Person: a.Person, CreatedAt: now,
+		ExpiresAt: now.Add(SessionLife), Subject: by.Subject, Login: by.Login, Groups: by.Groups,
 	}
 	entry := a.Audit(auditSignIn, "")
 	entry.At = now
+	if by.Subject != "" {
+		entry.After = map[string]any{"subject": by.Subject, "groups": strings.Join(by.Groups, ", ")}
+	}
 	return cookie, s.store.SaveSession(ctx, session, entry)
 }
 
@@ -63,7 +85,10 @@ func (s *Service) Session(ctx context.Context, cookie string) (Session, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return Session{}, ErrNoSession
 	}
-	return Session{found.SessionHash, found.TokenHash, found.Person, found.ExpiresAt}, err
+	return Session{
+		Hash: found.SessionHash, TokenHash: found.TokenHash, Person: found.Person, ExpiresAt: found.ExpiresAt,
+		Provided: Provided{Subject: found.Subject, Login: found.Login, Groups: found.Groups},
+	}, err
 }
 
 // SignOut ends the session of a cookie.

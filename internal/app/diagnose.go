@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/sso"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/migrations"
@@ -59,6 +61,7 @@ func (s *service) diagnose(ctx context.Context) []admin.Finding {
 	d.subscriptions(ctx)
 	d.writeBack(ctx)
 	d.intake(ctx)
+	d.signIn(ctx)
 	return d.findings
 }
 
@@ -281,5 +284,26 @@ func (d *diagnosis) intake(ctx context.Context) {
 			"%d events wait to be applied, the oldest since %s", n, pms.FormatInstant(*oldest))
 	default:
 		d.found("intake", admin.LevelOK, "inbox", "", "%d events wait to be applied", n)
+	}
+}
+
+// signIn asks the identity provider for what a sign-in needs.
+func (d *diagnosis) signIn(ctx context.Context) {
+	settings := d.service.sources.Load().SignIn
+	if settings == nil {
+		return
+	}
+	err := d.service.signIns.Check(ctx, *settings)
+	switch {
+	case errors.Is(err, sso.ErrUnreachable):
+		d.found("sign_in", admin.LevelError, settings.Issuer,
+			"check sign_in.issuer, and that this machine can reach it; people can sign in with tokens meanwhile",
+			"%v", err)
+	case err != nil:
+		d.found("sign_in", admin.LevelError, settings.Issuer, "correct the identity provider's configuration",
+			"%v", err)
+	default:
+		d.found("sign_in", admin.LevelOK, settings.Issuer, "", "the identity provider answers; groups with a role: %d",
+			len(settings.Roles))
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/retention"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/sso"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/writeback"
 )
@@ -50,6 +51,7 @@ type service struct {
 	fetcher      *fetch.Fetcher
 	accounts     pmsapi.Clients // of PMSs, for all callers of their APIs
 	activity     *store.Activity
+	signIns      *sso.Client // of people with the identity provider
 	sources      *atomic.Pointer[config.Set]
 	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
 	reloads      reloads
@@ -83,6 +85,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	log := start.log
 	s := &service{
 		build: build, config: c, log: log, store: db, activity: store.NewActivity(), sources: set, listener: listener,
+		signIns: sso.New(time.Now),
 	}
 	s.sources.Store(&c.Set)
 	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
@@ -170,6 +173,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
 			FormKey:   []byte(kept.cursorKey),
+			SSO:       &web.SSO{Client: s.signIns, Settings: func() *sso.Settings { return s.sources.Load().SignIn }},
 			PublicURL: c.PublicURL, Done: ctx.Done(), Version: build.Version,
 		}),
 	)

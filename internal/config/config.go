@@ -36,7 +36,7 @@ type Settings struct {
 	OpsListen      string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
 	WebhookSecret  string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
 	AdminToken     string `kong:"-"` // STAYKEY_ADMIN_TOKEN
-	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
+	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links and sign_in."`
 	Config         string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	Watch          string `env:"STAYKEY_WATCH" placeholder:"DURATION" help:"How often to look whether the config file, a file of a secret or the certificate has changed, and to reload then, as on SIGHUP; default 0s: never."`
 	RetryBase      string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
@@ -285,6 +285,7 @@ func (c Config) Files() []string {
 	for _, name := range ofFiles {
 		files = append(files, c.getenv(name+"_FILE"))
 	}
+	files = append(files, c.secretFiles...)
 	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
 }
 

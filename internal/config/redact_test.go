@@ -34,6 +34,11 @@ subscriptions:
     from: a@hotel.example
     to: [b@hotel.example]
     smtp: {host: smtp.hotel.example, username: u, password: smtp-pass}
+sign_in:
+  issuer: https://login.hotel.example
+  client_id: staykey
+  client_secret: provider-secret
+  roles: [{group: front-desk}]
 `
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -41,6 +46,7 @@ subscriptions:
 	s := good()
 	s.Config, s.WebhookSecret, s.AdminToken = file, "", testToken
 	s.DatabaseURL, s.SeamAPIKey = "postgres://u:data%40base@localhost/db", "seam_key_x"
+	s.PublicURL = "https://keys.hotel.example"
 	s.SeamSecret = "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u"
 	c, err := s.Load(func(string) string { return "" })
 	if err != nil {
@@ -52,6 +58,7 @@ subscriptions:
 		"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "basic-pass", "short6", "fetch-secret",
 		"https://app.example.com/hooks/secret-path",
 		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldY", "https://chat.example.com/services/T1/secret-hook", "smtp-pass",
+		"provider-secret",
 		"data@base", "data%40base", "seam_key_x",
 		"MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u", testToken,
 	} {

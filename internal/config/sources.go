@@ -12,6 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/sso"
 )
 
 // sourceSet is what the configuration says of sources. It can be replaced while the service runs.
@@ -24,6 +25,8 @@ type Set struct {
 	AdminSecrets   []admin.Token // of STAYKEY_ADMIN_TOKEN
 	SeamSecrets    []pms.Secret  // of SEAM_WEBHOOK_SECRET
 	Subscriptions  []notify.Subscription
+	SignIn         *sso.Settings // people sign in to the page with this provider, besides tokens; nil for none
+	secretFiles    []string      // that variables of the file were read from
 }
 
 // of finds a source, also one that has gone from the configuration while its stays are still here.
@@ -75,7 +78,9 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 	known := func(source string) bool { return set.Names(source) || (source == "default" && secret != "") }
 	set.Tokens = file.loadTokens(known)
 	set.Subscriptions = file.loadSubscriptions(known)
+	set.SignIn = file.loadSignIn(known)
 	file.done()
+	set.secretFiles = file.files
 	return set
 }
 

@@ -23,6 +23,7 @@ type yamlFile struct {
 	getenv   func(string) string
 	problems *Problems
 	anchors  anchors
+	files    []string // of secrets that were read
 }
 
 // anchors are the values that the file gives a name (&name), which aliases (*name) stand for.
@@ -196,7 +197,31 @@ func (m mapping) done() {
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// scalar is a value as text, ${NAME} replaced by the environment's value, whose lack is a problem.
+// variable returns the environment's value of a name, or what the file says that NAME_FILE names; "" for a problem,
+// which has been reported.
+func (y *yamlFile) variable(at ast.Node, field, name string) string {
+	if value := y.getenv(name); value != "" {
+		return value
+	}
+	file := y.getenv(name + "_FILE")
+	if file == "" {
+		y.fail(at, field, "the environment variable %s is not set", name)
+		return ""
+	}
+	content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
+	if err != nil {
+		y.fail(at, field, "%s_FILE: %v: it must name a readable file", name, err)
+		return ""
+	}
+	y.files = append(y.files, file)
+	value := strings.TrimSpace(string(content))
+	if value == "" {
+		y.fail(at, field, "%s_FILE: %s is empty: it must hold the value of %s", name, file, name)
+	}
+	return value
+}
+
+// scalar is a value as text, each ${NAME} replaced by the value of the variable.
 func (y *yamlFile) scalar(n ast.Node, field string) string {
 	text := ""
 	switch n := y.bare(n).(type) {
@@ -211,12 +236,7 @@ func (y *yamlFile) scalar(n ast.Node, field string) string {
 		return ""
 	}
 	return variable.ReplaceAllStringFunc(text, func(match string) string {
-		name := variable.FindStringSubmatch(match)[1]
-		value := y.getenv(name)
-		if value == "" {
-			y.fail(n, field, "the environment variable %s is not set", name)
-		}
-		return value
+		return y.variable(n, field, variable.FindStringSubmatch(match)[1])
 	})
 }
 

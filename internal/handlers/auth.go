@@ -31,7 +31,7 @@ func NewAuth(tokens func() []admin.Token, proxies Proxies, now func() time.Time)
 
 // WithActor adds the actor to a request's context and names it in the request's log record.
 func WithActor(ctx context.Context, a admin.Actor) context.Context {
-	NoteToken(ctx, a.Name)
+	NoteToken(ctx, a.LogName())
 	return admin.WithActor(ctx, a)
 }
 
@@ -147,6 +147,12 @@ func mayDoOnly(token admin.Token, route string) *Problem {
 var wrongTokens = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_wrong_tokens_total",
 	Help: "Requests with a wrong token, or one that was not_looked_at because the address had sent too many wrong tokens.",
+}, []string{"result"})
+
+// SignIns counts sign-ins to the page with the identity provider.
+var SignIns = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "staykey_provider_sign_ins_total",
+	Help: "Sign-ins to the page with the identity provider: signed_in, no_role, refused or expired, or the provider was unreachable, or its answer untrusted.",
 }, []string{"result"})
 
 // unauthorized answers a request without a valid token.

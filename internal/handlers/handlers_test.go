@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/sso"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
@@ -61,9 +63,10 @@ type app struct {
 	// subscriptions are those of the configuration, and testSubscription sends a test message.
 	subscriptions    []admin.SubscriptionSettings
 	testSubscription func(context.Context, string) (store.Delivery, store.AttemptResult, error)
-	woken            int   // how often deliveries were wanted at once
-	linked           bool  // stays have links
-	sessionErr       error // why there is no app session
+	woken            int                          // how often deliveries were wanted at once
+	linked           bool                         // stays have links
+	sessionErr       error                        // why there is no app session
+	signIns          atomic.Pointer[sso.Settings] // of the configuration; nil: people sign in with tokens only
 }
 
 func token(name, secret string, write bool, sources ...string) admin.Token {
@@ -122,6 +125,8 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	limits := handlers.NewLimits(proxies.Sender)
 	auth := handlers.NewAuth(func() []admin.Token { a.tokenMu.Lock(); defer a.tokenMu.Unlock(); return a.tokens },
 		proxies, time.Now)
+	server := httptest.NewUnstartedServer(nil)
+	a.url = "http://" + server.Listener.Addr().String()
 	public, _ := handlers.New(
 		handlers.Config{
 			Log: log, Metrics: prometheus.NewRegistry(),
@@ -136,14 +141,15 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log}),
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			FormKey: cursorKey,
+			FormKey: cursorKey, PublicURL: a.url,
+			SSO: &web.SSO{Client: sso.New(time.Now), Settings: a.signIns.Load},
 		}),
 	)
 	tester.Public = public
 	a.routes = public.(chi.Routes)
-	server := httptest.NewServer(public)
+	server.Config.Handler = public
+	server.Start()
 	t.Cleanup(func() { server.Close(); _ = acceptor.Close(context.Background()) })
-	a.url = server.URL
 	return a
 }
 

@@ -85,7 +85,7 @@ var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{largeEvicted, wrongTokens, requestSeconds}
+	return []prometheus.Collector{largeEvicted, wrongTokens, SignIns, requestSeconds}
 }
 
 // New returns the handlers of the public listener, with the faces, and of the private one.

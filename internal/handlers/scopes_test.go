@@ -18,7 +18,8 @@ import (
 // publicRoutes answer without a token or a session.
 var publicRoutes = []string{
 	"/webhooks/{source}", "/webhooks/{source}/*", "/seam/webhooks", "/healthz", "/readyz", "/openapi.json", "/docs",
-	"/docs.css", "/event.schema.json", "/sign-in", "/assets/{tag}/{name}", "/k/{id}",
+	"/docs.css", "/event.schema.json", "/sign-in", "/sign-in/provider", "/sign-in/callback",
+	"/assets/{tag}/{name}", "/k/{id}",
 }
 
 const foreignMark = "FOREIGN"

@@ -11,8 +11,11 @@ import (
 // their hashes.
 type Session struct {
 	SessionHash []byte    // SHA-256 of the cookie
-	TokenHash   []byte    // SHA-256 of the token that signed in: the session ends with it
+	TokenHash   []byte    // SHA-256 of the token that signed in, or the identity provider's ID; it ends the session
 	Person      string    // the name for timelines and the audit log; "" for none
+	Subject     string    // of somebody who signed in with the identity provider: the person's id there; "" for a token
+	Login       string    // with Subject: the readable id
+	Groups      []string  // with Subject: the groups that gave the person a role
 	CreatedAt   time.Time // when it began
 	ExpiresAt   time.Time // when it ends
 }
@@ -23,9 +26,14 @@ func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, n.CreatedAt); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO sessions (session_hash, token_hash, person, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5)`,
-			n.SessionHash, n.TokenHash, n.Person, n.CreatedAt, n.ExpiresAt)
+		_, err := tx.Exec(ctx, `
+			INSERT INTO sessions (session_hash, token_hash, person, created_at, expires_at, subject, login, groups)
+			VALUES (@hash, @token, @person, @created, @expires, @subject, @login, @groups)`,
+			pgx.StrictNamedArgs{
+				"hash": n.SessionHash, "token": n.TokenHash, "person": n.Person, "created": n.CreatedAt,
+				"expires": n.ExpiresAt, "subject": n.Subject, "login": n.Login,
+				"groups": append([]string{}, n.Groups...),
+			})
 		if err != nil {
 			return err
 		}
@@ -37,8 +45,8 @@ func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
 // Session returns a session that has not expired, or [ErrNotFound].
 func (s *Store) Session(ctx context.Context, sessionHash []byte, now time.Time) (Session, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT session_hash, token_hash, person, created_at, expires_at FROM sessions WHERE session_hash = $1
-			AND expires_at > $2`, sessionHash, now)
+		SELECT session_hash, token_hash, person, created_at, expires_at, subject, login, groups
+		FROM sessions WHERE session_hash = $1 AND expires_at > $2`, sessionHash, now)
 	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Session])
 	return found, wrap(err, "read a session")
 }

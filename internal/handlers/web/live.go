@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -133,11 +134,26 @@ func (w *watch) endWhere(which func(*listener) bool) {
 	}
 }
 
+// stillHas reports whether the person of a session may see what they saw when the stream began.
+func (s *Pages) stillHas(session admin.Session, of admin.Actor) bool {
+	token, ok := s.tokenOf(session)
+	return ok && slices.Equal(token.Sources, of.Sources) && (token.Sources == nil) == (of.Sources == nil)
+}
+
 // updates is GET /updates: it sends "changed" whenever a page may look different. The page then fetches itself, with
 // its own rights.
 func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
-	l, leave := s.watch.join(of, func() bool { _, ok := s.Auth.TokenOf(of.Hash[:]); return ok }, s.Admin.ChangedSince)
+	session, err := s.Admin.Session(r.Context(), s.sessionCookie(r))
+	switch {
+	case errors.Is(err, admin.ErrNoSession):
+		s.askToSignIn(w, r)
+		return
+	case err != nil:
+		s.problemOf(err).Write(w)
+		return
+	}
+	l, leave := s.watch.join(of, func() bool { return s.stillHas(session, of) }, s.Admin.ChangedSince)
 	if l == nil {
 		handlers.NewProblem(http.StatusServiceUnavailable,
 			"too many pages are open: reload this one to see changes").After(beatEvery).Write(w)

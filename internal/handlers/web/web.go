@@ -30,7 +30,9 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/fair"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/sso"
 )
 
 //go:embed templates static
@@ -85,18 +87,26 @@ type Config struct {
 	Now       func() time.Time
 	FormKey   []byte          // of the installation: tokens of forms are made with it
 	PublicURL string          // where browsers reach the public listener; "" where that is not known
+	SSO       *SSO            // nil where people only sign in with tokens
 	Done      <-chan struct{} // closed when the service is to stop: streams to pages end then
 	Version   string
+}
+
+// SSO is how people sign in with an identity provider.
+type SSO struct {
+	Client   *sso.Client
+	Settings func() *sso.Settings // of the configuration of now; nil for none
 }
 
 // Pages is the page for admins.
 type Pages struct {
 	Config
-	watch watch
+	watch   watch
+	signIns *fair.Ceiling // of those that ask the identity provider
 }
 
 // New returns the page.
-func New(c Config) *Pages { return &Pages{Config: c} }
+func New(c Config) *Pages { return &Pages{Config: c, signIns: fair.New(maxSignIns, nil)} }
 
 func (s *Pages) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
 
@@ -113,10 +123,11 @@ func (s *Pages) Mount(r chi.Router) {
 	})
 	plain := r.With(s.pageHeaders, sameOrigin)
 	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
-		s.render(w, r, http.StatusOK, "sign-in",
-			page{Title: "Sign in", Body: signIn{Next: nextPage(r.FormValue("next"))}})
+		s.askForToken(w, r, http.StatusOK, nextPage(r.FormValue("next")), "")
 	})
 	plain.With(handlers.Measured).Post("/sign-in", s.signIn)
+	plain.With(handlers.Measured).Get(providerPath, s.beginSSO)
+	plain.With(handlers.Measured).Get(callbackPath, s.finishSSO)
 	plain.With(s.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.updates)
 	signedIn := plain.With(handlers.Measured, s.signedIn, handlers.DecodeParams, handlers.StorableInput,
 		s.Limits.OneOfFew)
@@ -260,9 +271,11 @@ func (s *Pages) csrfToken(session string) string {
 }
 
 type signIn struct {
-	Next    string
-	Person  string // as entered before, when the token was wrong
-	Problem string
+	Next         string
+	Person       string // as entered before, when the token was wrong
+	Problem      string
+	Provider     string // the label of the identity provider's button; "" for none
+	ProviderPath string
 }
 
 // nextPage is the page to show after sign-in. It is always on this site, whatever the query says.
@@ -286,16 +299,15 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "1")
 			words = "Too many wrong tokens. Wait a moment, and check the token."
 		}
-		s.render(w, r, p.Status, "sign-in", page{Title: "Sign in", Body: signIn{next, person, words}})
+		s.askForToken(w, r, p.Status, next, words)
 		return
 	}
 	if p := handlers.MayDo(token, http.MethodGet); p != nil {
-		s.render(w, r, p.Status, "sign-in",
-			page{Title: "Sign in", Body: signIn{next, person, "This token is for a program: use one that may read."}})
+		s.askForToken(w, r, p.Status, next, "This token is for a program: use one that may read.")
 		return
 	}
 	a := s.Auth.Arrival(w, r, token, person, admin.ViaPage)
-	handlers.NoteToken(r.Context(), a.Name)
+	handlers.NoteToken(r.Context(), a.LogName())
 	value, err := s.Admin.SignIn(r.Context(), a)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -339,7 +351,7 @@ func (s *Pages) signedIn(next http.Handler) http.Handler {
 			s.refuse(w, r, s.problemOf(err))
 			return
 		}
-		token, ok := s.Auth.TokenOf(session.TokenHash)
+		token, ok := s.tokenOf(session)
 		if err != nil || !ok || token.Only != "" {
 			s.askToSignIn(w, r)
 			return

@@ -59,6 +59,45 @@ func init() {
 			pkg: "./internal/pms", tests: "^TestMentionsAreExact$",
 		},
 		{
+			name: "sign-in: state", what: "any browser finishes a sign-in that another one began",
+			edits: []edit{{
+				"internal/sso/client.go", "	if !same(flow.State, a.State) || !flow.Until.After(c.now()) {\n",
+				"	if !flow.Until.After(c.now()) {\n",
+			}},
+			pkg: "./internal/sso", tests: "^TestAnswersOfOtherSignIns$",
+		},
+		{
+			name: "sign-in: nonce", what: "an ID token of another sign-in is accepted",
+			edits: []edit{{
+				"internal/sso/client.go", "	case !same(verified.Nonce, flow.Nonce):\n", "	case false:\n",
+			}},
+			pkg: "./internal/sso", tests: "^TestAnswersThatArentTrusted$",
+		},
+		{
+			name: "sign-in: role", what: "everybody whom the identity provider knows may sign in",
+			edits: []edit{{
+				"internal/handlers/web/sso.go", "		Subject: session.Subject,\n	}, ok\n",
+				"		Subject: session.Subject,\n	}, ok || true\n",
+			}},
+			pkg: "./internal/handlers", tests: "^TestSignInsThatFail$",
+		},
+		{
+			name: "sign-in: provider", what: "a session outlives the identity provider's entry",
+			edits: []edit{{
+				"internal/handlers/web/sso.go",
+				"	if subtle.ConstantTimeCompare(session.TokenHash, id[:]) != 1 {\n",
+				"	if subtle.ConstantTimeCompare(session.TokenHash, id[:]) > 1 {\n",
+			}},
+			pkg: "./internal/handlers", tests: "^TestProviderSessionsEndWithTheConfiguration$",
+		},
+		{
+			name: "sign-in: name", what: "people choose the name that is recorded with what they do",
+			edits: []edit{{
+				"internal/admin/actor.go", "	if person == \"\" || a.Subject != \"\" {\n", "	if person == \"\" {\n",
+			}},
+			pkg: "./internal/handlers", tests: "^TestSignInWithTheProvider$",
+		},
+		{
 			name: "fair shares", what: "the first client keeps every connection",
 			edits: []edit{{
 				"internal/fair/fair.go", "	if heaviest.permits() > mine+1 {\n",
