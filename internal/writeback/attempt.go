@@ -22,24 +22,24 @@ import (
 type attempt struct {
 	*runner
 	lease   store.WriteBackLease
-	set     *pms.WriteBackSettings // of the place that is written to
+	set     *pms.WriteBackSettings // of the field that is written
 	rules   pms.FieldRules
 	row     store.WriteBackRow // as it was loaded
 	refs    []store.Ref
-	seen    string               // what the decision depends on, as it was loaded
+	seen    string               // what the decision was based on
 	api     *pmsapi.Client       // of the account
-	stays   map[store.Ref]bool   // those that exist, for the timeline
+	stays   map[store.Ref]bool   // stays that exist, for the timeline
 	texts   map[store.Ref]string // of the stays
-	calls   int                  // that may have changed something
-	refused bool                 // the last of them changed nothing
+	calls   int                  // calls that may have changed something
+	refused bool                 // the last call changed nothing
 	target  target               // where the text is
 	write   decision             // what to do
 }
 
-// errChanged ends an attempt whose decision no longer holds: the booking is due again.
+// errChanged ends an attempt whose decision is outdated: the booking is due again.
 var errChanged = errors.New("the stay changed meanwhile")
 
-// attempt makes one attempt. An error is the database's.
+// attempt makes one attempt. It returns only errors of the database.
 func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *pms.WriteBackSettings,
 	row store.WriteBackRow,
 ) error {
@@ -72,7 +72,7 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	case f == nil:
 		return a.done(ctx)
 	case ctx.Err() != nil:
-		return nil // what is marked is compared again
+		return nil // the marked row is compared again
 	case errors.Is(f.err, errChanged):
 		return a.again(ctx)
 	case errors.Is(f.err, store.ErrLeaseLost):
@@ -104,7 +104,7 @@ func (a *attempt) load(ctx context.Context) (stays map[store.Ref]store.GuestStat
 	return stays, err
 }
 
-// render makes the texts of the stays that may belong in the field.
+// render computes the texts of the stays that may belong in the field.
 func (a *attempt) render(ctx context.Context, stays map[store.Ref]store.GuestState) *failure {
 	var refs []store.Ref
 	for ref, s := range stays {
@@ -131,7 +131,7 @@ func (a *attempt) render(ctx context.Context, stays map[store.Ref]store.GuestSta
 	return nil
 }
 
-// TextOf is what a source writes for a reservation as REST shows it; "" for nothing.
+// TextOf is the text that a source writes for a reservation, given as in REST; "" for none.
 func TextOf(ctx context.Context, set *pms.WriteBackSettings, reservation any) (string, error) {
 	if reservation == nil {
 		return "", nil
@@ -143,7 +143,7 @@ func TextOf(ctx context.Context, set *pms.WriteBackSettings, reservation any) (s
 	return link, nil
 }
 
-// useOldTarget makes the attempt one that clears the field where the text was written before the settings changed.
+// useOldTarget makes the attempt clear the field that was written before the settings changed.
 func (a *attempt) useOldTarget() {
 	at, _ := readTarget(a.row.Target)
 	old := *a.set
@@ -152,7 +152,7 @@ func (a *attempt) useOldTarget() {
 	a.rules, _ = old.Preset.Rules(old.Field)
 }
 
-// carryOut makes the calls; nil if the field is as it should be.
+// carryOut makes the calls; nil if the field is up to date.
 func (a *attempt) carryOut(ctx context.Context) *failure {
 	routes := a.set.Preset.Routes
 	if len(routes) == 0 {
@@ -174,7 +174,7 @@ func (a *attempt) carryOut(ctx context.Context) *failure {
 	return f
 }
 
-// byRoute reads the field if need be, and makes the call that changes it.
+// byRoute reads the field if necessary, and makes the call that changes it.
 func (a *attempt) byRoute(ctx context.Context, route string) *failure {
 	step := pms.WriteBackStep{ID: a.row.BookingID, Route: route}
 	if a.mustRead() {
@@ -213,8 +213,7 @@ func (a *attempt) mustRead() bool {
 	return p.ReadFirst || a.rules.Shared || a.row.Unsure || a.write.look || a.write.kind != write
 }
 
-// mayIgnore reports whether a field that can't be read is changed all the same: then reading it was only meant to
-// save a call.
+// mayIgnore reports whether to change a field that can't be read: the read was then only meant to save a call.
 func (a *attempt) mayIgnore(f *failure) bool {
 	return !a.set.Preset.ReadFirst && !a.rules.Shared && f.isAboutReading()
 }
@@ -237,8 +236,7 @@ func (a *attempt) wanted(found map[string]any) (string, *failure) {
 	return text, nil
 }
 
-// isPeoples reports whether a field that must be cleared holds another text than staykey's: somebody has written
-// over it.
+// isPeoples reports whether a field to be cleared holds a text that isn't staykey's, because somebody overwrote it.
 func (a *attempt) isPeoples(found map[string]any) bool {
 	text := foundText(found)
 	return !a.rules.Shared && text != "" && !a.row.Unsure && !slices.Equal(a.hashOf(text), a.row.Written) &&
@@ -254,7 +252,7 @@ func (a *attempt) plan(ctx context.Context, step pms.WriteBackStep, wanted strin
 	return a.set.Write(ctx, step)
 }
 
-// change makes a call that changes the field, and finds out whether it did.
+// change makes a call that changes the field, and verifies the result.
 func (a *attempt) change(ctx context.Context, step pms.WriteBackStep, call pms.PlannedCall, wanted string) *failure {
 	var shown map[string]any
 	refused := false
@@ -288,8 +286,8 @@ func (a *attempt) change(ctx context.Context, step pms.WriteBackStep, call pms.P
 	return a.judgeShown(shown, refused, wanted)
 }
 
-// judgeShown compares what the field shows after a change with what it should hold. shown is nil if neither the answer
-// nor a read shows the field.
+// judgeShown compares the field's content after a change with the desired text. shown is nil if neither the answer nor
+// a read shows the field.
 func (a *attempt) judgeShown(shown map[string]any, refused bool, wanted string) *failure {
 	switch {
 	case shown == nil && refused:
@@ -334,7 +332,7 @@ func (a *attempt) read(ctx context.Context, step *pms.WriteBackStep) *failure {
 	return f
 }
 
-// guard keeps a call from leaving whose deadline is after the lease's end.
+// guard prevents a call whose deadline is after the end of the lease.
 func (a *attempt) guard() error {
 	if !a.mayCall(a.lease) {
 		return store.ErrLeaseLost
@@ -369,7 +367,7 @@ func (a *attempt) call(ctx context.Context, call pms.PlannedCall, before func() 
 	return failureOf(err)
 }
 
-// refusal words a refusal inside an answer of success.
+// refusal describes a refusal inside a successful answer.
 func (a *attempt) refusal(answer pmsapi.Answer) *failure {
 	return &failure{
 		reason: ReasonRefused, cause: pmsapi.Failing, status: answer.Status,
@@ -389,7 +387,7 @@ func count(source, call string, status int, err error) {
 	requests.WithLabelValues(source, call, answer).Inc()
 }
 
-// decoded is an answer's JSON; nil if it is none.
+// decoded is an answer's JSON; nil if it isn't JSON.
 func decoded(answer pmsapi.Answer) any {
 	if answer.Status == http.StatusNoContent || len(answer.Text) > pmsapi.MaxAnswer {
 		return nil
@@ -406,7 +404,7 @@ func foundText(found map[string]any) string {
 	return text
 }
 
-// normal is a text without what PMSs change on their own: line breaks and the space around it.
+// normal removes the differences that PMSs make on their own: line breaks and surrounding space.
 func normal(text string) string {
 	return strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
 }

@@ -17,12 +17,12 @@ import (
 
 // This file decides what a field should hold, and whether that needs a call. It is pure.
 
-// readiness is what a stay means for its field.
+// readiness is whether a stay's text belongs in the field.
 type readiness int
 
 const (
-	gone      readiness = iota // no key, or none that the guest may have: its text does not belong in the field
-	unsettled                  // how it ends is not known: what is in the field stays, and nothing is added
+	gone      readiness = iota // no key, or none that the guest may have: the text doesn't belong in the field
+	unsettled                  // undecided: the field's content stays, and nothing is added
 	ready                      // the key is issued and may be handed out
 )
 
@@ -70,14 +70,14 @@ func (p target) same(other target) bool {
 	return p.To == other.To && p.Field == other.Field && maps.Equal(p.With, other.With)
 }
 
-// kind is what a decision asks for.
+// kind is the kind of a decision.
 type kind int
 
 const (
-	nothing kind = iota // the field is as it should be, as far as is known
+	nothing kind = iota // the field is up to date, as far as is known
 	write
 	erase
-	eraseOld // the field is cleared where it was written before the settings changed
+	eraseOld // clear the field that was written before the settings changed
 )
 
 // decision is what to do about one booking's field.
@@ -85,15 +85,15 @@ type decision struct {
 	kind  kind
 	text  string
 	parts []string // the reservations whose texts are in it
-	look  bool     // the field is looked at even if it seems to be right
-	keep  bool     // nothing is known to be right or wrong: the row is unchanged
+	look  bool     // read the field even if it seems up to date
+	keep  bool     // undecided: the row stays unchanged
 }
 
-// lateLooks are how long after a call without an answer the field is looked at once more: such a call may take
-// effect late.
+// lateLooks are the times after a call without an answer at which the field is read again: such a call may take effect
+// late.
 var lateLooks = []time.Duration{time.Minute, 10 * time.Minute}
 
-// nextLook is when a row's field is looked at again because of a lost call; nil for never.
+// nextLook is when a row's field is read again because of a lost call; nil for never.
 func nextLook(row store.WriteBackRow) *time.Time {
 	if row.LostAt == nil || int(row.Looks) >= len(lateLooks) {
 		return nil
@@ -102,8 +102,8 @@ func nextLook(row store.WriteBackRow) *time.Time {
 	return &at
 }
 
-// decide compares what a booking's field should hold with what is known of it. texts are those of the stays that
-// are not gone.
+// decide compares the desired text of a booking's field with what is known about the field. texts are those of the
+// stays that are not gone.
 func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
 	texts map[store.Ref]string, hash func(string) []byte, now time.Time,
 ) decision {
@@ -119,7 +119,7 @@ func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.
 	d.look = look
 	switch {
 	case !settled && len(stays) > 0 && !row.Unsure && !look:
-		return decision{keep: true} // only stays whose end is not known: what is there stays
+		return decision{keep: true} // only undecided stays: the content stays
 	case d.text != "":
 		if d.text = fit(set, d.text); !has || row.Unsure || look || !bytes.Equal(row.Written, hash(d.text)) {
 			d.kind = write
@@ -133,8 +133,7 @@ func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.
 	return d
 }
 
-// mayHold reports whether a text of ours may be in the field, or in another field of the same PMS that was configured
-// before.
+// mayHold reports whether staykey's text may be in the field, or in a previously configured field of the same PMS.
 func mayHold(set *pms.WriteBackSettings, row store.WriteBackRow) (here, elsewhere bool) {
 	if row.Written == nil && !row.Unsure {
 		return false, false
@@ -143,11 +142,11 @@ func mayHold(set *pms.WriteBackSettings, row store.WriteBackRow) (here, elsewher
 	if !known || at.same(targetOf(set)) {
 		return true, false
 	}
-	// What is at another PMS can't be erased: its account is not known any more.
+	// A text at another PMS can't be erased: its account is no longer configured.
 	return false, at.To == set.Preset.Name
 }
 
-// desiredText joins the texts of a booking's stays. settled is false if of none of them it is known how it ends.
+// desiredText joins the texts of a booking's stays. settled is false if all of them are undecided.
 func desiredText(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
 	texts map[store.Ref]string,
 ) (d decision, settled bool) {
@@ -177,7 +176,7 @@ func joined(all, text string) string {
 	return all + "\n" + text
 }
 
-// fit makes a text fit its field as far as line breaks go.
+// fit replaces line breaks if the field can't hold them.
 func fit(set *pms.WriteBackSettings, text string) string {
 	if rules, _ := set.Preset.Rules(set.Field); rules.OneLine {
 		return strings.Join(strings.Fields(text), " ")
@@ -185,14 +184,14 @@ func fit(set *pms.WriteBackSettings, text string) string {
 	return text
 }
 
-// hashOf is the keyed hash of a text, so that the database doesn't hold it.
+// hashOf is the keyed hash of a text. The database holds only that, not the text.
 func (s *Service) hashOf(text string) []byte {
 	h := hmac.New(sha256.New, s.HashKey)
 	_, _ = h.Write([]byte("staykey write-back " + text))
 	return h.Sum(nil)
 }
 
-// stateOf is what a decision depends on of each stay: a change of it ends the decision.
+// stateOf is the part of each stay that a decision depends on. If it changes, the decision is outdated.
 func stateOf(stays map[store.Ref]store.GuestState) string {
 	var b strings.Builder
 	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {

@@ -2,14 +2,13 @@ package writeback
 
 import "strings"
 
-// A field that people write into as well holds staykey's text between two markers, and everything else stays as
-// people wrote it.
+// In a field that people also use, staykey's text is between two markers, and the rest of the field is never changed.
 const (
 	beginMark = "[staykey]"
 	endMark   = "[/staykey]"
 )
 
-// splice returns a field's text with staykey's part replaced where it is, or added at the end; "" takes it out.
+// splice returns a field's text with staykey's part replaced, or appended if there is none; "" removes it.
 func splice(field, text string) string {
 	before, after, found := cutPart(field)
 	part := beginMark + " " + text + " " + endMark
@@ -26,7 +25,7 @@ func splice(field, text string) string {
 	return withoutParts(field)
 }
 
-// withoutParts takes every part out, with the line break before it: a lost answer may leave two.
+// withoutParts removes every part with the preceding line break: a lost answer may have left two.
 func withoutParts(field string) string {
 	for {
 		before, after, found := cutPart(field)

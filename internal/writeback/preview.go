@@ -24,8 +24,8 @@ type PreviewCall struct {
 	Form   string          `json:"form,omitempty"`
 }
 
-// PreviewOf plans the calls for a booking whose field is as found: what the preset's find answers for a field that
-// was read, nil for one that is unknown, which is an empty one where the preset reads first.
+// PreviewOf plans the calls for a booking. found is the preset's view of the field's current content; nil means
+// unknown, or empty if the preset reads first.
 func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reservation any,
 	found map[string]any,
 ) (Preview, error) {

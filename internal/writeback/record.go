@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file writes down what an attempt did, before and after its calls.
+// This file records what an attempt does, before and after its calls.
 
 // Reasons why a field could not be written or cleared, for programs.
 const (
@@ -26,7 +26,7 @@ const (
 	ReasonNotFound   = "not_found"   // the PMS doesn't know the booking, or the field
 	ReasonRefused    = "refused"     // the PMS answered that it won't
 	ReasonFailing    = "pms_failing" // a server's error
-	ReasonNotKept    = "not_kept"    // accepted, and the field shows something else
+	ReasonNotKept    = "not_kept"    // accepted, but the field shows something else
 	ReasonUnreadable = "unreadable"
 	ReasonTooLong    = "too_long"
 	ReasonProgram    = "program_failed"
@@ -41,18 +41,18 @@ func Reasons() []string {
 	}
 }
 
-// failure is why a field is not as it should be.
+// failure is why a field could not be brought up to date.
 type failure struct {
 	reason   string
 	err      error
 	cause    pmsapi.Cause
 	status   int
 	retry    time.Duration // as the PMS asks
-	database bool          // not the PMS failed, but ours
+	database bool          // staykey's own database failed, not the PMS
 }
 
-// isAboutReading reports whether the PMS answered that this field can't be read so, which is no sign of a wrong
-// account, or of a failing write.
+// isAboutReading reports whether the PMS refused to read this field, which says nothing about the account or about
+// writes.
 func (f *failure) isAboutReading() bool {
 	switch f.status {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -84,8 +84,8 @@ func failureOf(err error) *failure {
 	return f
 }
 
-// mark runs right before a call leaves that changes the field. It commits that the field may hold something else
-// from now on, while the stays' keys are locked and as they were when the decision was made.
+// mark runs right before a call that changes the field. While the stays' keys are locked, it checks that they are as
+// they were at the decision, and commits that the field's content is unsure from now on.
 func (a *attempt) mark() error {
 	if err := a.guard(); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (a *attempt) mark() error {
 	return err
 }
 
-// commitWithin bounds the writing of what was done. It doesn't end with the attempt.
+// commitWithin limits how long recording a result may take. Recording continues if the attempt is cancelled.
 const commitWithin = 10 * time.Second
 
 func encodeTarget(p target) json.RawMessage {
@@ -173,14 +173,14 @@ func (a *attempt) settle(ctx context.Context) error {
 	}, nil)
 }
 
-// done records that the field is as it should be.
+// done records that the field is up to date.
 func (a *attempt) done(ctx context.Context) error {
 	summary := "write-back: " + a.set.Field + " cleared at " + a.set.Preset.Name
 	if a.write.kind == write {
 		summary = "write-back: " + a.set.Field + " written at " + a.set.Preset.Name
 	}
 	call, err := a.set.Read(ctx, pms.WriteBackStep{ID: a.row.BookingID, Route: a.target.Route})
-	reads := err == nil && call != nil // a field that can't be read is written once more after a lost call, not twice
+	reads := err == nil && call != nil // after a lost call, a field that can't be read is written once more, not twice
 	err = a.save(ctx, func(row *store.WriteBackRow) *time.Time {
 		succeeded(row)
 		row.Unsure, row.Parts = false, a.write.parts
@@ -206,13 +206,13 @@ func (a *attempt) done(ctx context.Context) error {
 	return err
 }
 
-// again has the booking looked at again at once.
+// again makes the booking due at once.
 func (a *attempt) again(ctx context.Context) error {
 	return a.save(ctx, func(*store.WriteBackRow) *time.Time { return soon(a.Now()) }, nil)
 }
 
-// tryAgainAfter is how long a booking rests for which the retry policy gives up: a person must correct something,
-// and a change of the stay or a person's request tries at once.
+// tryAgainAfter is the pause after the retry policy has given up: a person must correct something. A change of the
+// stay, or a person's request, retries at once.
 const tryAgainAfter = 6 * time.Hour
 
 // failed records a failure, and when to try again.

@@ -30,9 +30,9 @@ type runner struct {
 
 	mu          sync.Mutex
 	lease       *store.WriteBackLease
-	until       time.Time // when the lease ends, by this process's clock, and rather too early
+	until       time.Time // when the lease ends by this process's clock, with a margin
 	fingerprint string    // of the settings that the lease was taken with
-	paused      time.Time // no call leaves before: the account is held back
+	paused      time.Time // no call before this time: the account is held back
 	stopRenewal func()
 }
 
@@ -76,8 +76,8 @@ func (r *runner) round(ctx context.Context) (int, error) {
 	return len(due), r.lost(all.Wait())
 }
 
-// takeUp makes the rows due whose stays changed. It stops after some pages, so that arrivals needn't wait for the
-// whole of a large backlog.
+// takeUp makes rows due whose stays have changed. It stops after some pages, so that arrivals don't wait for a whole
+// backlog.
 func (r *runner) takeUp(ctx context.Context, lease store.WriteBackLease) error {
 	if _, err := r.store.OrderChanges(ctx, takeUpAtOnce*pagesAtOnce); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (r *runner) takeUp(ctx context.Context, lease store.WriteBackLease) error {
 	return nil
 }
 
-// hold takes the lease, or keeps it; nil while another replica has it.
+// hold takes or keeps the lease; nil while another replica has it.
 func (r *runner) hold(ctx context.Context, set *pms.WriteBackSettings) (*store.WriteBackLease, error) {
 	fingerprint := fingerprintOf(set)
 	r.mu.Lock()
@@ -157,7 +157,7 @@ func (r *runner) release(ctx context.Context) {
 	}
 }
 
-// lost forgets a lease that another replica has by now.
+// lost drops a lease that another replica has taken.
 func (r *runner) lost(err error) error {
 	if errors.Is(err, store.ErrLeaseLost) {
 		r.mu.Lock()
@@ -180,7 +180,7 @@ func (r *runner) isPaused() bool {
 	return r.Now().Before(r.paused)
 }
 
-// pause keeps calls of the source back for a while.
+// pause holds back the source's calls for a while.
 func (r *runner) pause(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,7 +189,7 @@ func (r *runner) pause(d time.Duration) {
 	}
 }
 
-// fingerprintOf changes whenever what is written or where does. It holds no secret.
+// fingerprintOf changes whenever the text or its destination can change. It holds no secret.
 func fingerprintOf(set *pms.WriteBackSettings) string {
 	text := ""
 	if set.Text != nil {

@@ -1,9 +1,9 @@
-// Package writeback writes guests' links, or other texts, into fields of PMSs, where the operators' own templates
-// find them, and clears them when the key goes.
+// Package writeback writes guests' links, or other texts, into fields of PMSs, where operators' own message templates
+// can use them, and clears them when the key is removed.
 //
 // It is level-triggered: what a field should hold follows from the present state of its booking's stays (decide.go,
-// pure) and is compared with what is known of the field (a row of write_backs). Changes of stays are taken up in
-// the order of package notify's, so a crash loses none and a burst of changes costs one write.
+// pure) and is compared with what is known of the field (a row of write_backs). Changes of stays are read in the order
+// that package notify established, so a crash loses none, and a burst of changes costs one write.
 //
 //	OrderChanges ─▶ take up ─▶ due rows ─▶ attempt: load, decide ─▶ read ─▶ mark (commit) ─▶ write ─▶ read back ─▶ record (commit)
 //
@@ -41,7 +41,7 @@ const (
 
 // Options of a service. Zero durations take the defaults.
 type Options struct {
-	// Sources are those of the configuration, as it is now, also retired ones: their fields are still cleared.
+	// Sources are those of the current configuration, including retired ones, whose fields are still cleared.
 	Sources func() map[string]pms.Source
 	// Accounts are the clients of PMSs' accounts, shared with other callers.
 	Accounts *pmsapi.Clients
@@ -86,7 +86,7 @@ var requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 // Collectors returns the package's metrics.
 func Collectors() []prometheus.Collector { return []prometheus.Collector{requests} }
 
-// New returns a service; [Service.Run] has it work.
+// New returns a service; [Service.Run] starts it.
 func New(db *store.Store, log *slog.Logger, o Options) *Service {
 	set := func(d *time.Duration, value time.Duration) {
 		if *d <= 0 {
@@ -106,7 +106,7 @@ func New(db *store.Store, log *slog.Logger, o Options) *Service {
 	return &Service{Options: o, store: db, log: log, wake: make(chan struct{}, 1), running: map[string]*runner{}}
 }
 
-// Wake has changes looked for soon. It never blocks.
+// Wake makes the service look for changes soon. It never blocks.
 func (s *Service) Wake() {
 	select {
 	case s.wake <- struct{}{}:
@@ -140,7 +140,7 @@ func (s *Service) reach(name point.Name) {
 	}
 }
 
-// Run writes until ctx ends. Attempts under way then have a grace to end; what is cut off is compared again later.
+// Run writes until ctx ends. Running attempts then get a grace period; those that are cut off are compared again later.
 func (s *Service) Run(ctx context.Context, grace time.Duration) {
 	working, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
@@ -174,7 +174,7 @@ func (s *Service) Run(ctx context.Context, grace time.Duration) {
 	}
 }
 
-// nudge has every runner look for changes.
+// nudge makes every runner look for changes.
 func (s *Service) nudge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Service) nudge() {
 	}
 }
 
-// runSource writes for one source until ctx ends or the source writes back no more.
+// runSource writes for one source until ctx ends or the source no longer writes back.
 func (s *Service) runSource(ctx, working context.Context, name string) {
 	r := s.runner(name)
 	defer r.release(context.WithoutCancel(ctx))
@@ -211,8 +211,7 @@ func (s *Service) runSource(ctx, working context.Context, name string) {
 	}
 }
 
-// Round looks at a source once: takes up changes and brings every booking that is due up to date. It returns how
-// many were due.
+// Round works on a source once: it reads changes and brings every due booking up to date. It returns how many were due.
 func (s *Service) Round(ctx context.Context, name string) (int, error) {
 	return s.runner(name).round(ctx)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// shape is what Seam's OpenAPI document says of a kind of object in answers.
+// shape is Seam's OpenAPI schema of a kind of object in answers.
 type shape struct {
 	Required  []string `json:"required"`
 	Optional  []string `json:"optional"`
@@ -36,7 +36,7 @@ var answers = func() map[string]shape {
 // OptionalFields returns the fields that Seam's OpenAPI doesn't require of a kind of object, such as "acs_user".
 func OptionalFields(object string) []string { return slices.Clone(answers[object].Optional) }
 
-// alterEach applies change to each object of an answer, with the name of its kind.
+// alterEach calls change for each object of an answer, with the name of its kind.
 func alterEach(body map[string]any, change func(kind string, object map[string]any)) {
 	for key, value := range body {
 		switch value := value.(type) {
@@ -63,7 +63,7 @@ func singular(key string) string {
 	return strings.TrimSuffix(key, "s")
 }
 
-// ragged leaves fields out of an answer, or makes them null, as the options say.
+// ragged omits fields of an answer, or makes them null, as the options say.
 func (s *Simulator) ragged(body map[string]any) {
 	o := &s.options
 	if len(o.Omit) == 0 && len(o.Null) == 0 && !o.Unknown {
@@ -100,8 +100,8 @@ func fieldsNamed(kind string, names []string) []string {
 	return fields
 }
 
-// unfamiliar adds fields and enum values that no document has. What a call is about stays: the access method of a
-// credential.
+// unfamiliar adds undocumented fields and enum values. It keeps the value that a call depends on: a credential's access
+// method.
 func unfamiliar(kind string, object map[string]any) {
 	object["a_field_that_no_document_has"] = map[string]any{"a": []any{1, nil, "x"}}
 	for _, name := range answers[kind].Enums {

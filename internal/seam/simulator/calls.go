@@ -90,7 +90,7 @@ func notFound(noun string) answer {
 
 func invalid(message string) answer { return refuse(http.StatusBadRequest, "invalid_input", message) }
 
-// stamp writes times as Seam's answers have been seen to: with microseconds.
+// stamp writes times as observed in Seam's answers, with microseconds.
 func stamp(t time.Time) any {
 	if t.IsZero() {
 		return nil

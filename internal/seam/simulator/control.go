@@ -71,7 +71,7 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	accept("", nil).write(w)
 }
 
-// decode reads a body strictly: a switch that is spelt wrongly must not pass for one that is set.
+// decode reads a body strictly: a misspelled switch must not look as if it were set.
 func decode(r *http.Request, into any) error {
 	decoder := json.NewDecoder(io.LimitReader(r.Body, 1<<20))
 	decoder.DisallowUnknownFields()

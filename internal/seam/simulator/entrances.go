@@ -43,9 +43,9 @@ func (s *Simulator) EditEntrance(id string, edit func(*Entrance)) {
 	})
 }
 
-// TryDoor is a guest at a door, and returns the event that Seam posts about it: an opening, where the ACS user's
-// schedule and groups let it in, else a refusal with its reason. It isn't documented whether Salto KS reports openings
-// by Bluetooth; this does.
+// TryDoor simulates a guest at a door, and returns the event that Seam posts: an opening if the ACS user's schedule and
+// groups allow it, otherwise a refusal with its reason. Whether Salto KS reports openings by Bluetooth is undocumented;
+// the simulator does.
 func (s *Simulator) TryDoor(userID, entranceID string) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func optional(shown map[string]any, name string, value *bool) {
 	}
 }
 
-// entrances lists those that are wanted, by their ids.
+// entrances lists the wanted entrances by id.
 func (s *Simulator) entrances(st *State, wanted func(Entrance) bool) []any {
 	ids := make([]string, 0, len(st.Entrances))
 	for id, e := range st.Entrances {

@@ -45,8 +45,8 @@ const (
 	NullObject   FaultKind = "null_object"   // it is null
 	EmptyObject  FaultKind = "empty_object"  // it has no fields, or no items
 	NoOptional   FaultKind = "no_optional"   // without the fields that Seam's OpenAPI doesn't require
-	NullOptional FaultKind = "null_optional" // these are null
-	Unfamiliar   FaultKind = "unfamiliar"    // with fields and values that no document has
+	NullOptional FaultKind = "null_optional" // those fields are null
+	Unfamiliar   FaultKind = "unfamiliar"    // with undocumented fields and values
 	NoCursor     FaultKind = "no_cursor"     // there is a next page, and no cursor to it
 	SameCursor   FaultKind = "same_cursor"   // each page is followed on its own
 	HalfList     FaultKind = "half_list"     // the first half claims to be complete
@@ -66,8 +66,8 @@ type Fault struct {
 	Kind           FaultKind     `json:"kind"`
 	Path           string        `json:"path"`             // "" is every path
 	Contains       string        `json:"contains"`         // only bodies that hold this text
-	Skip           int           `json:"skip"`             // let so many calls pass first
-	Count          int           `json:"count"`            // then fail so many; 0 is one, below 0 forever
+	Skip           int           `json:"skip"`             // how many calls pass first
+	Count          int           `json:"count"`            // how many then fail; 0 is one, negative all
 	RetryAfter     time.Duration `json:"retry_after"`      // of 429
 	RetryAfterText string        `json:"retry_after_text"` // of 429: the header as it is, however absurd
 	Delay          time.Duration `json:"delay"`            // of late, by the simulator's clock
@@ -89,7 +89,7 @@ func (s *Simulator) Inject(faults ...Fault) {
 	}
 }
 
-// Heal takes all faults away and returns how often they fired. What is late still comes.
+// Heal removes all faults and returns how often they fired. Late calls still take effect.
 func (s *Simulator) Heal() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,13 +121,13 @@ func (s *Simulator) fault(path string, body []byte) *Fault {
 	return nil
 }
 
-// hasEffect reports whether a call that is struck happens all the same, now.
+// hasEffect reports whether a call with this fault still takes effect at once.
 func (k FaultKind) hasEffect() bool {
 	return slices.Contains([]FaultKind{LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent}, k) ||
 		k.alters()
 }
 
-// alters reports whether the call is answered, only not as documented.
+// alters reports whether the fault only changes the answer.
 func (k FaultKind) alters() bool {
 	return k == EmptyObject || k == HalfList || slices.Contains(Alterations, k)
 }
@@ -139,7 +139,7 @@ type lateCall struct {
 	body map[string]any
 }
 
-// comeLate has late calls take effect whose time has come, each at its time. The caller holds the lock.
+// comeLate applies late calls that are due, each at its time. The caller holds the lock.
 func (s *Simulator) comeLate() {
 	now := s.now()
 	for i := 0; i < len(s.late); {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// What is handed to phones: instant keys, client sessions, and the phones themselves. All belong to a user
-// identity, and show all mobile keys that it has.
+// This file has what phones get: instant keys, client sessions, and the phones themselves. All belong to a user
+// identity, and show all of its mobile keys.
 //
 // Making an instant key is not idempotent: each call makes another one, with a client session of its own.
 // get_or_create is, and moves the session's end.
@@ -30,7 +30,7 @@ type InstantKey struct {
 	ExpiresAt  time.Time `json:"expires_at"`
 }
 
-// ClientSession is what a phone's app speaks to Seam with.
+// ClientSession is the session with which a phone's app calls Seam.
 type ClientSession struct {
 	ID            string    `json:"client_session_id"`
 	Token         string    `json:"token"`
@@ -56,7 +56,7 @@ const (
 	defaultSessionLife    = time.Hour
 )
 
-// values returns the objects that keep wants, oldest first.
+// values returns the objects for which keep returns true, oldest first.
 func values[T any](all map[string]T, keep func(T) bool, created func(T) time.Time) []T {
 	var list []T
 	for _, id := range slices.Sorted(maps.Keys(all)) {
@@ -81,8 +81,8 @@ func (s *State) phonesOf(identityID string) []Phone {
 		func(p Phone) time.Time { return p.CreatedAt })
 }
 
-// Shown returns the ids of the mobile keys that an instant key's URL or a session's token gives access to at a
-// time, nil for one that is no good.
+// Shown returns the ids of the mobile keys that an instant key's URL or a session's token gives access to at a time,
+// nil if it isn't valid.
 func (s *State) Shown(secret string, at time.Time) []string {
 	identity := ""
 	for _, k := range s.InstantKeys {
@@ -108,14 +108,14 @@ func (s *State) Shown(secret string, at time.Time) []string {
 	return ids
 }
 
-// deleteHandedOut removes what an identity that is deleted has handed out.
+// deleteHandedOut removes what a deleted identity has handed out.
 func (s *State) deleteHandedOut(identityID string) {
 	maps.DeleteFunc(s.InstantKeys, func(_ string, k InstantKey) bool { return k.IdentityID == identityID })
 	maps.DeleteFunc(s.Sessions, func(_ string, c ClientSession) bool { return c.IdentityID == identityID })
 	maps.DeleteFunc(s.Phones, func(_ string, p Phone) bool { return p.IdentityID == identityID })
 }
 
-// moveHandedOut gives what an identity has handed out to the one that it is merged into.
+// moveHandedOut moves what an identity has handed out to the one that it is merged into.
 func (s *State) moveHandedOut(from, into string) {
 	for id, k := range s.InstantKeys {
 		if k.IdentityID == from {
@@ -175,7 +175,7 @@ func (s *Simulator) showInstantKey(st *State, k InstantKey) map[string]any {
 	}
 }
 
-// forgotten reports whether an instant key is over, and so not shown.
+// forgotten reports whether an instant key has ended and is no longer shown.
 func (s *Simulator) forgotten(k InstantKey) bool {
 	return s.options.ForgetExpiredKeys && !s.now().Before(k.ExpiresAt)
 }
@@ -244,7 +244,7 @@ func (s *Simulator) showSession(st *State, c ClientSession) map[string]any {
 	}
 }
 
-// sessionEnd is the end that a request asks for, zero where it asks for none. It is false for one that has passed.
+// sessionEnd is the end that a request asks for; zero for none. ok is false if that has passed.
 func (s *Simulator) sessionEnd(r request) (time.Time, bool) {
 	end, _ := time.Parse(time.RFC3339Nano, r.text("expires_at"))
 	return end.UTC(), r.text("expires_at") == "" || end.After(s.now())

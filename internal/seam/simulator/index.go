@@ -2,8 +2,8 @@ package simulator
 
 import "strings"
 
-// index answers what would else be looked for in the whole state at every call, and counts what the peaks are about.
-// It follows the state: a call says what it touched, and everything is read again once somebody else has changed it.
+// index avoids a search through the whole state at every call, and keeps the counts for the peaks. Calls report what
+// they touched; after a change by anybody else, everything is read again.
 type index struct {
 	built      bool
 	users      map[string]indexed // by id
@@ -28,7 +28,7 @@ type indexed struct {
 	gone    bool
 }
 
-// touch says that users have changed, or been deleted with all that they have.
+// touch reports that users have changed, or were deleted with everything that they had.
 func (x *index) touch(userIDs ...string) { add(&x.touched.users, userIDs...) }
 
 func (x *index) touchCredential(id string) { add(&x.touched.credentials, id) }
@@ -44,10 +44,11 @@ func add(s *set, ids ...string) {
 	}
 }
 
-// forget makes it read everything again.
+// forget makes the index read everything again.
 func (x *index) forget() { *x = index{} }
 
-// uniques are what no two identities share. In which case an e-mail address is compared is an option.
+// uniques are the values that no two identities may share. An option decides whether the case of e-mail addresses
+// counts.
 func uniques(i Identity) []string {
 	var keys []string
 	if i.Key != "" {
@@ -73,7 +74,7 @@ func (x *index) alike(st *State, i Identity) []Identity {
 	return list
 }
 
-// follow brings the index to the state, and returns the present moment of what was touched.
+// follow brings the index up to date, and returns the current counts of what was touched.
 func (x *index) follow(st *State) Peaks {
 	if !x.built {
 		*x = index{

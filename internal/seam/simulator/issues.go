@@ -25,7 +25,7 @@ func (s *Simulator) reported(kind string, codes ...string) []any {
 	return list
 }
 
-// text is a message as the switch for texts has it.
+// text is a message in the form that the switch for texts selects.
 func (s *Simulator) text(plain string) string {
 	switch s.options.ErrorText {
 	case Long:
@@ -43,7 +43,7 @@ func (s *Simulator) text(plain string) string {
 	}
 }
 
-// dress gives a refusal the texts that the switch asks for.
+// dress gives a refusal the texts that the switch selects.
 func (s *Simulator) dress(a answer) answer {
 	if e, ok := a.body["error"].(map[string]any); ok {
 		message, _ := e["message"].(string)

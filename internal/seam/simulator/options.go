@@ -24,15 +24,15 @@ const (
 	Everything UnknownIdentity = "everything" // as the vendor's own fake does
 )
 
-// ErrorText says what the texts of errors and warnings are like.
+// ErrorText selects what the texts of errors and warnings contain.
 type ErrorText string
 
 // The switch's positions.
 const (
 	Plain    ErrorText = "plain"
 	Long     ErrorText = "long"      // thousands of bytes
-	NonASCII ErrorText = "non_ascii" // in which a cut at a byte hits the middle of a letter
-	NUL      ErrorText = "nul"       // which Postgres doesn't take
+	NonASCII ErrorText = "non_ascii" // a cut at a byte may split a letter
+	NUL      ErrorText = "nul"       // which Postgres can't store
 	HTML     ErrorText = "html"
 	Guest    ErrorText = "guest" // quotes an e-mail address and a phone number
 )
@@ -44,7 +44,7 @@ type Options struct {
 
 	// What Seam's documents leave open.
 	SecondUser SecondUser `json:"second_user"` // default allow
-	// an ACS user that is being deleted counts as the first
+	// an ACS user that is being deleted still counts as the first
 	DeletingBlocks      bool            `json:"deleting_blocks"`
 	UnknownIdentity     UnknownIdentity `json:"unknown_identity"`      // default empty
 	CaseSensitiveEmail  bool            `json:"case_sensitive_email"`  // "A@b.c" and "a@b.c" may both exist
@@ -67,7 +67,7 @@ type Options struct {
 	DeleteHang     time.Duration `json:"delete_hang"`     // how long a delete stays pending, default Pending
 	Defer          bool          `json:"defer"`           // a user's creation is deferred until it is subscribed
 	SubscribeDelay time.Duration `json:"subscribe_delay"` // after starts_at, or after its creation if that is later
-	CodeDelay      time.Duration `json:"code_delay"`      // until Salto has made a PIN
+	CodeDelay      time.Duration `json:"code_delay"`      // until Salto has created a PIN
 	Latency        time.Duration `json:"latency"`         // of each answer
 	// how long faults that give no answer last before the connection closes, 0: until the client gives up
 	HangFor time.Duration `json:"hang_for"`
@@ -84,12 +84,13 @@ type Options struct {
 	// get_or_create ignores user_identifier_key, and may answer an instant key's session
 	AnySession bool `json:"any_session"`
 
-	// What reads and writes see. A write sees what it names as it was so long ago; what it changes is the present.
+	// What reads and writes see. A write looks up its objects in the state as it was that long ago, and changes the
+	// current state.
 	ReadLag   time.Duration `json:"read_lag"` // of gets and lists
 	GetLag    time.Duration `json:"get_lag"`
 	ListLag   time.Duration `json:"list_lag"`
 	WriteLag  time.Duration `json:"write_lag"`
-	UnevenLag bool          `json:"uneven_lag"` // each lag is the longest possible, and any shorter one as likely
+	UnevenLag bool          `json:"uneven_lag"` // each lag is random, up to the longest
 	Hidden    []string      `json:"hidden"`     // ids of objects that lists leave out
 
 	// What answers look like. Fields are named "acs_user.full_name"; "optional" is each field that Seam's OpenAPI

@@ -12,8 +12,8 @@ func (s *Simulator) EditIdentity(id, email string) {
 	})
 }
 
-// MergeIdentities merges user identities into one, as /user_identities/merge does: it takes over their ACS users,
-// and answers for their ids and keys.
+// MergeIdentities merges user identities into one, as /user_identities/merge does: it gets their ACS users, and their
+// ids and keys then refer to it.
 func (s *Simulator) MergeIdentities(into string, from ...string) {
 	s.Change(func(st *State) {
 		survivor, ok := st.Identities[into]

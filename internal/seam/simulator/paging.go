@@ -13,7 +13,7 @@ func containsFold(search string, values ...string) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(strings.ToLower(v), search) })
 }
 
-// listed are the last lists, because the pages of a large one are asked for one after another.
+// listed keeps the last lists, because the pages of a large one are requested one after another.
 type listed struct {
 	users       remembered[User]
 	credentials remembered[Credential]
@@ -24,7 +24,7 @@ type remembered[T any] struct {
 	list  []T
 }
 
-// recall returns a list as it was for the page before, unless something has changed since.
+// recall returns the list of the previous page, unless something has changed since.
 func recall[T any](s *Simulator, st *State, last *remembered[T], query string, list func() []T) []T {
 	if st != s.state {
 		return list()

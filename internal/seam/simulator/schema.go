@@ -143,7 +143,7 @@ var schemas = map[string]schema{
 	"/phones/deactivate":                    {"device_id": reqStr},
 }
 
-// check returns what is wrong with a request, in Seam's form of it: a tree of lists of messages.
+// check returns what is wrong with a request, in Seam's form: a tree of lists of messages.
 func (s schema) check(body map[string]any) map[string]any {
 	errs := map[string]any{}
 	wrong := func(name, format string, args ...any) {
@@ -177,7 +177,7 @@ func (s schema) check(body map[string]any) map[string]any {
 	return errs
 }
 
-// check returns what is wrong with a value that is there, in Seam's words; "" for nothing.
+// check returns what is wrong with a value, in Seam's words; "" for nothing.
 func (f field) check(value any) string {
 	switch f.kind {
 	case "string":

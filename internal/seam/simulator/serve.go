@@ -51,7 +51,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve does one call under the lock: faults before the effect, checks, effect, faults after it.
+// serve handles one call under the lock: faults before the effect, checks, the effect, faults after it.
 func (s *Simulator) serve(r *http.Request, raw []byte) (answer, *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,8 +62,8 @@ func Serve(handler http.Handler, overTLS bool) (*Server, error) {
 // Close ends the server and its connections.
 func (s *Server) Close() { _ = s.server.Close() }
 
-// Silence has all connections that are open now fall silent, as behind a NAT that has forgotten them: nothing comes
-// in, nothing goes out, silently. New ones work. It returns how many there were.
+// Silence makes all open connections silent, as if a NAT had dropped them: nothing arrives or leaves, without an error.
+// New connections work. It returns how many were silenced.
 func (s *Server) Silence() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +75,7 @@ func (s *Server) Silence() int {
 
 type connKey struct{}
 
-// silence has the connection of a request fall silent.
+// silence makes the connection of a request silent.
 func silence(ctx context.Context) {
 	if c, ok := ctx.Value(connKey{}).(*quietConn); ok {
 		c.silence()
@@ -99,7 +99,7 @@ func (l quietListener) Accept() (net.Conn, error) {
 	return quiet, nil
 }
 
-// quietConn is a connection that can fall silent: what comes in is read and dropped, what goes out is dropped.
+// quietConn is a connection that can become silent: incoming and outgoing data is then dropped.
 type quietConn struct {
 	net.Conn
 	server         *Server

@@ -34,7 +34,7 @@ type Record struct {
 	Status int            `json:"status"` // 0: a fault left no answer
 }
 
-// Peaks are the worst moments since the start. All of it should be 1 at most, and no user without a schedule.
+// Peaks are the worst moments since the start. Every count should be 1 at most, and users without a schedule 0.
 type Peaks struct {
 	UsersOfOneStay      int `json:"users_of_one_stay"` // ACS users of one full name, system and identity
 	KeysOfOneUser       int `json:"keys_of_one_user"`
@@ -113,7 +113,7 @@ func (s *Simulator) Configure(change func(*Options)) {
 	}
 }
 
-// Change alters the state as somebody else would: in Salto's own app, or through another client.
+// Change alters the state as somebody else could, in Salto's own app or through another client.
 func (s *Simulator) Change(change func(*State)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +185,7 @@ func (s *Simulator) changed() {
 	s.persist()
 }
 
-// raise takes in a moment.
+// raise merges the current counts.
 func (p *Peaks) raise(now Peaks) {
 	p.UsersOfOneStay = max(p.UsersOfOneStay, now.UsersOfOneStay)
 	p.KeysOfOneUser = max(p.KeysOfOneUser, now.KeysOfOneUser)
@@ -211,7 +211,7 @@ func (s *Simulator) persist() {
 	}
 }
 
-// expire finishes deletions and mutations whose time has come, and late calls. The caller holds the lock.
+// expire finishes deletions, mutations and late calls that are due. The caller holds the lock.
 func (s *Simulator) expire() {
 	s.comeLate()
 	now, gone := s.now(), false

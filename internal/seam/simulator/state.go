@@ -165,8 +165,8 @@ func (s *State) credentials(keep func(Credential) bool) []Credential {
 	return list
 }
 
-// subscription reports whether a user holds a slot of its system now: its time has come, and it is among the
-// first of the site's limit. over says that the limit alone leaves it out.
+// subscription reports whether a user has one of its site's subscriptions now: its time has come, and it is within the
+// site's limit. over means that only the limit prevents it.
 func (s *State) subscription(u User, now time.Time, delay time.Duration) (in, over bool) {
 	due := func(u User) bool {
 		return !u.Suspended && u.GoneAt.IsZero() &&
@@ -190,7 +190,7 @@ func startOf(u User) time.Time {
 	return u.Schedule.StartsAt
 }
 
-// deleteUser removes a user and what hangs on it.
+// deleteUser removes a user and everything that belongs to it.
 func (s *State) deleteUser(id string) {
 	delete(s.Users, id)
 	for _, c := range s.credentials(func(c Credential) bool { return c.UserID == id }) {

@@ -21,7 +21,7 @@ var documented = map[FaultKind]struct {
 	Unprocessable: {http.StatusUnprocessableEntity, "unprocessable_entity"},
 }
 
-// nouns are what a 404 of Seam's is about, by the beginning of the path.
+// nouns name the object in Seam's 404, by the beginning of the path.
 var nouns = []struct{ path, noun string }{
 	{"/user_identities/", "user_identity"},
 	{"/acs/users/", "acs_user"},
@@ -37,7 +37,7 @@ var nouns = []struct{ path, noun string }{
 	{"/phones/", "phone"},
 }
 
-// strike answers as the fault says; the effect, if it has one, has happened.
+// strike answers as the fault says. The effect, if any, has already happened.
 func (f *Fault) strike(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	switch f.Kind {
 	case LostBefore, LostAfter, Late:

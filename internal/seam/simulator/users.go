@@ -200,9 +200,8 @@ func (r request) find(st *State) (User, bool) {
 	return list[0], true
 }
 
-// named returns the user that a write names, as the write sees it: one that was made too recently isn't there yet,
-// and a write to one that was deleted too recently is accepted, without an effect. If it is false, the answer is
-// the call's.
+// named returns the user that a write names, as the write sees it: a user created too recently isn't found, and a write
+// to a user deleted too recently is accepted without effect. If ok is false, the call returns the answer.
 func (s *Simulator) named(r request) (User, answer, bool) {
 	u, ok := r.find(s.state)
 	if ok = ok && u.GoneAt.IsZero(); ok == s.visible(func(st *State) bool {
@@ -221,7 +220,7 @@ func (s *Simulator) named(r request) (User, answer, bool) {
 	return User{}, notFound("acs_user"), false
 }
 
-// visible reports whether a write sees something that is there.
+// visible reports whether a write sees an existing object.
 func (s *Simulator) visible(is func(*State) bool) bool { return is(s.view(writes)) }
 
 func (s *Simulator) getUser(r request) answer {

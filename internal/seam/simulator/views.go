@@ -45,7 +45,7 @@ func (s *Simulator) remember(now time.Time) {
 	}
 }
 
-// shown takes out of a list what lists leave out. The caller holds the lock.
+// shown removes hidden objects from a list. The caller holds the lock.
 func shown[T any](s *Simulator, list []T, id func(T) string) []T {
 	if len(s.options.Hidden) == 0 {
 		return list
