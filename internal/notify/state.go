@@ -315,11 +315,48 @@ func number(e *event, p situation, last int64) int64 {
 // answer was lost. So the present state is also sent to a receiver that may have any of them: otherwise, one that
 // received an attention which was over before the next try would never learn that it is over.
 func decide(reported Reported, perhaps []Reported, p situation, wants func(kind string) bool) (*event, Reported) {
-	e, reported := walk(reported, p, wants)
-	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {
-		e, _ = walk(perhaps[i], p, wants)
+	e, base := walk(reported, p, wants)
+	if len(perhaps) > 0 {
+		e, _ = walk(farthest(reported, perhaps, p, wants), p, wants)
 	}
-	return e, reported
+	return e, base
+}
+
+// farthest is what a receiver may believe that is farthest from the present: what is reported, with the key and the
+// doors at risk of an unconfirmed state that needs an event there. A message about one of them doesn't settle the
+// other, and all unconfirmed states are forgotten once any message is confirmed. What happened at doors and which
+// deadlines were reported only ever grows: who has received more of it needs nothing.
+func farthest(reported Reported, perhaps []Reported, p situation, wants func(kind string) bool) Reported {
+	far, need := reported, keyNeed(reported, p, wants)
+	for _, state := range slices.Backward(perhaps) {
+		if n := keyNeed(state, p, wants); n > need {
+			need = n
+			far.Ready, far.Had, far.Attention, far.Reason = state.Ready, state.Had, state.Attention, state.Reason
+			far.Over, far.Key = state.Over, state.Key
+		}
+	}
+	risk := riskOf(p.DoorsAtRisk)
+	for _, state := range slices.Backward(perhaps) {
+		if far.Risk == risk {
+			far.Risk = state.Risk
+		}
+	}
+	return far
+}
+
+// keyNeed is how urgently a receiver that believes in a state needs an event about the key itself: not at all, an event,
+// or first the end of an attention.
+func keyNeed(state Reported, p situation, wants func(kind string) bool) int {
+	e, before := walk(state, p, wants)
+	switch {
+	case e == nil:
+		return 0
+	case before.Attention && !e.then.Attention:
+		return 2
+	case slices.Contains([]string{TypeReady, TypeChanged, TypeAttention, TypeRevoked, TypeExpired}, e.kind):
+		return 1
+	}
+	return 0
 }
 
 // perhapsAtMost bounds how many unconfirmed states are remembered: the first and the last ones.

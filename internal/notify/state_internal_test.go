@@ -323,10 +323,12 @@ func TestSubscriptionsHearOnlyWhatTheyChose(t *testing.T) {
 	}
 }
 
-// Whatever was reported first, and whatever is unconfirmed, the end is the same: nothing more to send.
+// Whatever was reported first, and whatever of the unconfirmed messages arrived, the end is the same: there is nothing
+// more to send, and the receiver believes what is true.
 func TestDeliveryEnds(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- a test
+	one := func(of ...string) string { return of[random.IntN(len(of))] }
 	states := []Reported{
 		{},
 		{Ready: true, Key: issuedKey},
@@ -336,25 +338,95 @@ func TestDeliveryEnds(t *testing.T) {
 		{Over: "revoked"},
 		{Over: "expired"},
 	}
-	for i := range 2000 {
-		reported := states[random.IntN(len(states))]
+	draw := func() Reported {
+		state := states[random.IntN(len(states))]
+		if state.Ready && random.IntN(2) == 0 {
+			state.Risk = one("e1 offline", "e2 low_battery")
+		}
+		state.Used = one("", "2024-11-01T15:00:00.000Z")
+		return state
+	}
+	for i := range 20_000 {
+		reported := draw()
 		var perhaps []Reported
 		for range random.IntN(4) {
-			perhaps = withPerhaps(perhaps, states[random.IntN(len(states))])
+			perhaps = withPerhaps(perhaps, draw())
 		}
-		status := []string{"waiting", "issued", "active", "attention", "revoked", "expired"}[random.IntN(6)]
+		heard := beliefOf(append(slices.Clone(perhaps), reported)[random.IntN(len(perhaps)+1)])
+		status := one("waiting", "issued", "active", "attention", "revoked", "expired")
 		p := present(status, map[bool]string{true: "a"}[status == "attention"])
-		for n := 0; ; n++ {
+		p.CheckIn = &starts
+		if random.IntN(3) == 0 {
+			p.Closed = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: stay.HoldsKey}}}
+		}
+		if random.IntN(3) == 0 {
+			p.DoorUse.FirstUsedAt = &starts
+		}
+		if random.IntN(3) == 0 {
+			p.DoorsAtRisk = []stay.DoorProblem{{EntranceID: "e1", Problem: "offline"}}
+		}
+		from := fmt.Sprintf("case %d: %s, %d gates closed, from %+v and %+v, heard %+v", i, status, len(p.Closed),
+			reported, perhaps, heard)
+		var sent []string
+		for {
 			e, base := decide(reported, perhaps, p, func(string) bool { return true })
 			if reported = base; e == nil {
 				break
 			}
-			if n == steps {
-				t.Fatalf("case %d: %s is sent forever, from %+v and %+v", i, e.kind, reported, perhaps)
+			if sent = append(sent, e.kind); len(sent) > steps {
+				t.Fatalf("%s: %v is sent without end", from, sent)
 			}
 			reported, perhaps = e.then, nil // delivered
+			heard.hear(e)
+		}
+		if diff := heard.differs(p); diff != "" {
+			t.Fatalf("%s: after %v it believes %+v: %s", from, sent, heard, diff)
 		}
 	}
+}
+
+// belief is what a receiver concludes from the messages that it heard.
+type belief struct{ attention, ready, over, risk string }
+
+func beliefOf(r Reported) belief {
+	b := belief{over: r.Over, risk: r.Risk}
+	if r.Attention {
+		b.attention = "needed for " + r.Reason
+	}
+	if r.Ready {
+		b.ready = r.Key.Listing
+	}
+	return b
+}
+
+func (b *belief) hear(e *event) {
+	switch e.kind {
+	case TypeReady, TypeChanged:
+		*b = belief{ready: e.then.Key.Listing, attention: b.attention, risk: b.risk}
+	case TypeAttention:
+		*b = belief{attention: "needed for " + e.then.Reason}
+	case TypeRecovered:
+		b.attention, b.risk = "", e.then.Risk
+	case TypeRevoked, TypeExpired:
+		*b = belief{over: e.then.Over}
+	case TypeAtRisk:
+		b.risk = e.then.Risk
+	}
+}
+
+// differs is what is wrong about a belief; "" for nothing.
+func (b *belief) differs(p situation) string {
+	switch status := settled(p); {
+	case (b.attention != "") != (status == stay.KeyAttention):
+		return "whether a person is needed"
+	case status == stay.KeyAttention && b.attention != "needed for "+stay.Text(p.Reason):
+		return "what the person is needed for"
+	case status == stay.KeyIssued && (b.ready != "L1" || b.risk != riskOf(p.DoorsAtRisk)):
+		return "the key, or its doors"
+	case (status == stay.KeyRevoked || status == stay.KeyExpired) && b.over != status:
+		return "whether the key is over"
+	}
+	return ""
 }
 
 // A message's number is the stay's, unless the last message has that already.

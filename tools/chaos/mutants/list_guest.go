@@ -54,11 +54,13 @@ var guestMutants = []mutant{
 			" && (h.ExpiresAt != nil || now.IsZero()) && spare > 0 {",
 		}),
 	notifyTests("messages: unconfirmed", "a message without an answer counts as one that never arrived",
-		"TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
+		"TestDeliveryEnds|TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
 		edit{
-			"internal/notify/state.go", "	for i := len(perhaps) - 1; e == nil && i >= 0; i-- {\n",
-			"	for i := len(perhaps) - 1; false && i >= 0; i-- {\n",
+			"internal/notify/state.go", "	if len(perhaps) > 0 {\n", "	if len(perhaps) > 1000 {\n",
 		}),
+	notifyTests("messages: unconfirmed doors", "what may have arrived about doors is forgotten after another message",
+		"TestDeliveryEnds",
+		edit{"internal/notify/state.go", "			far.Risk = state.Risk\n", "			_ = state.Risk\n"}),
 	notifyTests("messages: numbers", "messages have the stay's number, whatever the last one's is",
 		"TestNothingIsLostWhateverDiesWhen",
 		edit{
