@@ -344,8 +344,8 @@ func farthest(reported Reported, perhaps []Reported, p situation, wants func(kin
 	return far
 }
 
-// keyNeed is how urgently a receiver that believes in a state needs an event about the key itself: not at all, an event,
-// or first the end of an attention.
+// keyNeed is how urgently a receiver that believes in a state needs an event about the key itself: not at all, an
+// event, or first the end of an attention.
 func keyNeed(state Reported, p situation, wants func(kind string) bool) int {
 	e, before := walk(state, p, wants)
 	switch {

@@ -53,6 +53,8 @@ type rig struct {
 	offset time.Duration
 	lastAt time.Time
 	timers map[*rigTimer]bool
+	missed time.Duration // of the last advance, by an attempt that was in progress; see pass
+	idle   int           // looks since then at a service that does nothing
 }
 
 // fast are options under which faults pass in a moment.
