@@ -38,8 +38,7 @@ func TestPutOfOneNewListingAtOnce(t *testing.T) {
 	}
 }
 
-// Ids name events exactly; filters choose them. A request that could be read as either is refused, and so is one that
-// names none.
+// A replay takes either ids or filters. A request with both, or with neither, is refused.
 func TestReplayOfNamedEvents(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -74,7 +73,7 @@ func TestReplayOfNamedEvents(t *testing.T) {
 	})
 }
 
-// Who holds a reservation, and why, is not overwritten: it can only be released.
+// A second hold doesn't overwrite who holds a reservation and why: it must be released first.
 func TestHoldOfAHeldReservation(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -130,7 +129,8 @@ func TestReasonsOfActions(t *testing.T) {
 	}
 }
 
-// A token limited to some sources learns none of the others' access systems and keys, on the page as in REST.
+// A token limited to some sources never sees access systems and keys of other sources, neither on the page nor
+// in REST.
 func TestTroublesOfScopedTokens(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -154,7 +154,7 @@ func TestTroublesOfScopedTokens(t *testing.T) {
 	}
 }
 
-// What POST /seam/webhooks answers is in the document.
+// The OpenAPI document has every answer of POST /seam/webhooks.
 func TestSeamWebhookAnswersAreDocumented(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -173,8 +173,8 @@ func TestSeamWebhookAnswersAreDocumented(t *testing.T) {
 	}
 }
 
-// TestRequestsMeetALock has somebody keep a reservation and its listing locked: what would change them is refused soon,
-// with what to do, and what only reads them is answered.
+// TestRequestsMeetALock keeps a reservation and its listing locked: changes are refused soon, with advice, and reads
+// are answered.
 func TestRequestsMeetALock(t *testing.T) {
 	t.Parallel()
 	a := two(t)

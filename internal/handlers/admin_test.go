@@ -33,7 +33,7 @@ func (a *app) as(secret, method, path, body string) answered {
 	return a.do(req)
 }
 
-// two is an app with a listing, a reservation and a rejected event in each of two sources.
+// two returns an app with two sources, each with a listing, a reservation and a rejected event.
 func two(t *testing.T) *app {
 	t.Helper()
 	a := newApp(t)
@@ -133,8 +133,8 @@ func TestScopedTokens(t *testing.T) {
 	})
 }
 
-// An address that shows many wrong tokens gets no more answers than one a second; a token that was right there before
-// stays so.
+// An address that sends many wrong tokens gets one answer a second. A token that was right from there before still
+// works.
 func TestGuessing(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -207,7 +207,7 @@ func TestCursorsCannotBeForged(t *testing.T) {
 	}
 }
 
-// otherAt is a text with another character at one place.
+// otherAt replaces one character of a text.
 func otherAt(s string, at int) string {
 	c := "A"
 	if s[at] == 'A' {
@@ -294,7 +294,7 @@ func TestReplayByFilter(t *testing.T) {
 	}
 }
 
-// Actions of admins show in what REST says, with their author and reason.
+// REST shows admins' actions with their author and reason.
 func TestActions(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -450,7 +450,7 @@ func TestWrongInputs(t *testing.T) {
 	}
 }
 
-// FuzzQueries asks lists whatever the fuzzer thinks of: they answer, or say what is wrong.
+// FuzzQueries sends arbitrary queries to lists: each is answered or refused with a reason.
 func FuzzQueries(f *testing.F) {
 	for _, seed := range []string{
 		"", "q=a", "limit=1&cursor=x", "q=%25&source=default",
@@ -493,7 +493,7 @@ func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < 0x21 || r > 0x7e }) < 0
 }
 
-// What an operation answers is in the document.
+// The OpenAPI document has every answer of an operation.
 func TestOpenAPIHasTheErrors(t *testing.T) {
 	t.Parallel()
 	a := two(t)

@@ -271,7 +271,8 @@ func (a *app) audits() []store.Audit {
 	return list
 }
 
-// The action that opens doors has an author, and says what it replaced; who may see one source sees its entries only.
+// A change of doors is recorded with its author and the previous doors. A token of one source sees only that source's
+// entries.
 func TestAuditOfDoors(t *testing.T) {
 	t.Parallel()
 	a := two(t)

@@ -44,7 +44,7 @@ func (a *app) withPreset(name string) {
 	}
 }
 
-// TestBodiesOfPMSs: what the HTTP library of a PMS does to a body on its own never costs an event.
+// TestBodiesOfPMSs checks that nothing that a PMS's HTTP library does to a body on its own loses an event.
 func TestBodiesOfPMSs(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -176,7 +176,7 @@ func TestASignatureIsOverTheBytesThatWereSent(t *testing.T) {
 	}
 }
 
-// A webhook that is taken by GET too is asked for by HEAD without any effect.
+// HEAD has no effect, even for webhooks that can be posted by GET.
 func TestHEADChangesNothing(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -196,7 +196,7 @@ func TestHEADChangesNothing(t *testing.T) {
 	}
 }
 
-// A body that says that it isn't JSON is refused by every route, whatever reads it.
+// Every route refuses a body that isn't declared as JSON.
 func TestBodiesThatAreNotJSON(t *testing.T) {
 	t.Parallel()
 	a := two(t)

@@ -32,7 +32,7 @@ func (a *app) decisions(id string) map[string]any {
 const holdsOne = `{"action":"hold","reason":"because","author":"Maria",` +
 	`"reservations":[{"source":"default","reservation_id":"3333122-433"}]}`
 
-// undoOf does an action to several reservations, and returns by which id it can be undone.
+// undoOf applies an action to several reservations, and returns the id with which it can be undone.
 func (a *app) undoOf(secret, body string) string {
 	a.t.Helper()
 	done := a.as(secret, "POST", "/v1/reservations/actions", body)
@@ -90,7 +90,7 @@ func TestActOnSeveralAndUndo(t *testing.T) {
 	}
 }
 
-// What somebody has decided since is not undone.
+// Undo leaves later decisions alone.
 func TestUndoLeavesLaterDecisions(t *testing.T) {
 	t.Parallel()
 	a, _ := week(t, 1, 3)
@@ -289,7 +289,7 @@ func TestSavedViews(t *testing.T) {
 	}
 }
 
-// A relative day is the property's own.
+// Relative days are those at the property.
 func TestRelativeDays(t *testing.T) {
 	t.Parallel()
 	a, _ := week(t, -40, 40) // far enough from the edges, whatever the time is
@@ -306,7 +306,7 @@ func TestRelativeDays(t *testing.T) {
 	}
 }
 
-// A token of one source undoes what it sees, and leaves the rest to others.
+// A token of one source undoes only the part of an action that it sees.
 func TestUndoOfOneSourceLeavesTheOthers(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -342,7 +342,7 @@ func TestWindowOfSeveralKeepsTheOtherEnd(t *testing.T) {
 	}
 }
 
-// Why a reservation is on hold may be about its guest: it isn't kept with what was refused because of it.
+// The reason of a hold may be about the guest, so it isn't stored with actions that were refused because of the hold.
 func TestRefusedActionsKeepNoReason(t *testing.T) {
 	t.Parallel()
 	a, _ := week(t, 1)

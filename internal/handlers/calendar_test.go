@@ -138,7 +138,7 @@ func TestCalendarPages(t *testing.T) {
 	}
 }
 
-// TestCalendarOfTooMany has more stays without a room than a page shows: it says so.
+// TestCalendarOfTooMany has more stays without a room than a page can show, and checks that the page says so.
 func TestCalendarOfTooMany(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -56,7 +56,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// The private listener's errors are problems too, and pprof's command line is nobody's.
+// The private listener's errors are problems, too, and pprof doesn't reveal the command line.
 func TestPrivateListenerAnswersWithProblems(t *testing.T) {
 	t.Parallel()
 	_, private := handlers.New(handlers.Config{

@@ -21,8 +21,9 @@ func (c *connection) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
-// No route of REST gives its connection a deadline for the body: once the body is there, net/http would take its end
-// for the client's, and cancel a request that still waits for a lock. With and without a body, and an Idempotency-Key.
+// No route of REST sets a deadline for the body: after the body has arrived, net/http would mistake its expiry for the
+// client's disconnect, and cancel a request that still waits for a lock. Tried with and without a body and an
+// Idempotency-Key.
 func TestNoBodyHasADeadlineOfItsOwn(t *testing.T) {
 	t.Parallel()
 	a := two(t)

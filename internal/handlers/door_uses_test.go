@@ -13,8 +13,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Openings and refusals that Seam reports are seen at the stay of their ACS user: the first opening, the last refusal,
-// and of the guest that the stay has now.
+// Openings and refusals that Seam reports show at the stay of their ACS user: the first opening and the last refusal of
+// the current guest.
 func TestDoorsThatGuestsUse(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

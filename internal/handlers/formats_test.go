@@ -50,7 +50,7 @@ func (a *app) send(method, path, contentType, body string, headers ...string) an
 const ownFormat = `module {"accepts": ["json", "form", "query"], "id": "no", "type": ["kind", "query:kind"], "redact": ["login.token"]};
 if .body.fail then error("it can't") else {reservation: {reservation_id: (.body.id // .query.id), status: "confirmed", listing_id: .headers["x-room"], check_in: "2034-11-01T15:00:00Z", check_out: "2034-11-02T15:00:00Z"}} end`
 
-// TestForeignFormats is contract section 3 for PMSs that have words of their own.
+// TestForeignFormats checks the answers to webhooks in PMSs' own formats.
 func TestForeignFormats(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -159,7 +159,7 @@ func TestForeignFormats(t *testing.T) {
 	})
 }
 
-// Addresses are checked besides the token, and a proxy's word counts only from a proxy that is known.
+// Addresses are checked in addition to the token, and X-Forwarded-For counts only from trusted proxies.
 func TestSourceAddresses(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

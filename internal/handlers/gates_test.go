@@ -40,7 +40,7 @@ func (a *app) wantGates(path string, want ...string) {
 	}
 }
 
-// The later of what the PMS and programs say counts, and a person's decision until a person takes it back.
+// The latest report of the PMS and of programs counts. A person's decision overrides both until a person withdraws it.
 func TestWhoSetsGates(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -105,7 +105,7 @@ func TestAppSession(t *testing.T) {
 	}
 }
 
-// A token of scope guest may do two things for its sources, and see nothing.
+// A token of scope guest allows two operations for its sources, and no reads.
 func TestScopeGuest(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -151,7 +151,7 @@ func TestRenewWithoutALink(t *testing.T) {
 	a.call("POST", onePath+"/guest-link/renew", "").mustBeProblem(t, http.StatusConflict)
 }
 
-// On the page a person copies the guest's link, and renews it after a question. A reader can only copy.
+// On the page a person can copy the guest's link, and renew it after a confirmation. A read-only token can only copy.
 func TestGuestLinkOnThePage(t *testing.T) {
 	t.Parallel()
 	a := two(t)

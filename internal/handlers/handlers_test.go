@@ -320,7 +320,7 @@ const (
 	reservationBody = `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222","check_in":"2030-11-01T15:00:00.000Z","check_out":"2030-11-04T11:00:00.000Z"}}`
 )
 
-// TestContractTable has one case for each row of the answer table of contract section 3.
+// TestContractTable has a case for each answer that docs/webhooks.md lists.
 func TestContractTable(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 )
 
-// Load balancers must keep a replica that can store webhooks, whatever is wrong at Seam; a monitor that asks deeper
-// learns of it.
+// Load balancers must keep a replica that can store webhooks, whatever is wrong at Seam. Deep health checks report it.
 func TestDeepHealth(t *testing.T) {
 	t.Parallel()
 	ok := handlers.Readiness{Ready: true, Detail: map[string]string{"seam": "ok"}}

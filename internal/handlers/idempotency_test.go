@@ -38,7 +38,7 @@ func (a *app) audited(action string) int {
 	return len(items)
 }
 
-// same fails unless a repeated answer is the first one.
+// same fails unless the repeated answer equals the first one.
 func same(t *testing.T, first, again answered) {
 	t.Helper()
 	if first.status/100 != 2 || first.header.Get("Idempotent-Replayed") != "" {
@@ -51,7 +51,7 @@ func same(t *testing.T, first, again answered) {
 	}
 }
 
-// The same key answers the same and does nothing again, whatever the operation. What is kept has no guest data.
+// For every operation, a repeated key gets the same answer and does nothing. The stored answer has no guest data.
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ method, path, body, action string }{
@@ -113,7 +113,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// Of several requests at once with one key, one is done and all are answered alike.
+// Of several concurrent requests with one key, one runs and all get the same answer.
 func TestIdempotencyKeyConcurrently(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -141,7 +141,8 @@ func TestIdempotencyKeyConcurrently(t *testing.T) {
 	}
 }
 
-// A request whose answer was lost after its change was committed is answered from what is true, and not done again.
+// A request whose answer was lost after its change was committed is not run again. It is answered from the current
+// state.
 func TestIdempotencyKeyAfterLostAnswer(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -251,7 +252,7 @@ func (a *app) eventIDs(query string) (ids []string) {
 	return ids
 }
 
-// What was refused or is a trial is not kept; sessions are requested again, and bad keys are refused.
+// Refused requests and dry runs are not stored, sessions are requested again, and malformed keys are refused.
 func TestIdempotencyKeyOfWhatChangedNothing(t *testing.T) {
 	t.Parallel()
 	a := two(t)

@@ -16,9 +16,9 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// What proves who sent a webhook is in no row and in no answer, whatever its header is called: together with the body,
-// anyone who reads the database could repeat the delivery. A gateway's headers are useless here; those that the format
-// reads are kept.
+// The proof of a webhook's sender is in no row and in no answer, whatever its header is called: with the proof and the
+// body, anyone who reads the database could repeat the delivery. A gateway's headers are useless here; those that the
+// format reads are kept.
 func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -79,7 +79,7 @@ func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 	}
 }
 
-// Profiles are on the private listener alone, and there only where they are wanted.
+// Profiles are only on the private listener, and only if enabled.
 func TestProfilesArePrivate(t *testing.T) {
 	t.Parallel()
 	for _, wanted := range []bool{false, true} {

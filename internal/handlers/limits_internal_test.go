@@ -27,8 +27,8 @@ func readBodyOf(ctx context.Context, l *Limits, from string, body io.Reader) (in
 	return len(read), release, p
 }
 
-// TestLargeBodiesTakeTurns: while as many large webhooks are held as may be, another one of the same address is refused
-// in the end, small ones are read, and what is released can be taken again.
+// TestLargeBodiesTakeTurns: at the limit of large webhooks, another one from the same address is finally refused, small
+// ones are still read, and a released turn can be taken again.
 func TestLargeBodiesTakeTurns(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(addressOf)
@@ -76,8 +76,8 @@ func (s *stalled) Read(p []byte) (int, error) {
 	return 0, errors.New("broken off")
 }
 
-// TestStalledBodiesGiveWay: strangers hold every turn with bodies that don't come, from a few addresses; a large
-// webhook of another address is read at once.
+// TestStalledBodiesGiveWay: strangers from a few addresses hold every turn with bodies that never arrive; a large
+// webhook from another address is read at once.
 func TestStalledBodiesGiveWay(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(addressOf)
@@ -110,8 +110,8 @@ func TestStalledBodiesGiveWay(t *testing.T) {
 	}
 }
 
-// TestRequestsTakeTurns: a REST request that would wait too long is refused, and says when to come back; one address
-// leaves turns for others.
+// TestRequestsTakeTurns: a REST request that would wait too long is refused with Retry-After; one address leaves turns
+// for others.
 func TestRequestsTakeTurns(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(addressOf)
@@ -165,8 +165,8 @@ func TestRequestsTakeTurns(t *testing.T) {
 	}
 }
 
-// TestGuessesAreCounted: beyond the burst a client's tokens are not looked at, right ones included, but for those that
-// were right there before; a second later one more is.
+// TestGuessesAreCounted: after the burst a client's tokens aren't checked, even right ones, except those that were
+// right before; a second later one more is checked.
 func TestGuessesAreCounted(t *testing.T) {
 	t.Parallel()
 	g, now := newGuesses(), time.Unix(1e9, 0)
@@ -210,7 +210,7 @@ type lateBody struct{ err error }
 
 func (b lateBody) Read([]byte) (int, error) { return 0, b.err }
 
-// A body that we are too slow to read is not its sender's mistake: senders repeat a 503, and never a 400.
+// A body that is read too slowly is not its sender's mistake: senders repeat a 503, but never a 400.
 func TestBodyThatIsLate(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

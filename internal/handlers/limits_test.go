@@ -11,7 +11,7 @@ import (
 
 const ignored = `{"type":"message.created","timestamp":"2026-01-01T00:00:00Z","data":{}}`
 
-// TestRateLimit: only authentic webhooks count, what is refused isn't kept, and other sources are not concerned.
+// TestRateLimit: only authentic webhooks count, refused ones aren't stored, and other sources are unaffected.
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -96,7 +96,7 @@ func TestPutListings(t *testing.T) {
 	}
 }
 
-// A listing is deleted only while no stay needs it: not one that lasts, one to come, or one that moves there later.
+// A listing is deleted only if no stay needs it: no current one, no future one, and none that moves there later.
 func TestDeleteListing(t *testing.T) {
 	t.Parallel()
 	const path = "/v1/listings/default/2222222-2222"

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Listings of a source that has gone from the configuration stay what they are, for REST and for the page: its keys
-// last.
+// REST and the page still show the listings of a source that was removed from the configuration, because its keys
+// remain.
 func TestListingOfARemovedSource(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -38,7 +38,7 @@ func TestListingOfARemovedSource(t *testing.T) {
 	}
 }
 
-// A form that is refused shows what was typed, not what is stored.
+// A refused form shows the entered values, not the stored ones.
 func TestListingFormKeepsWhatWasTyped(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -66,7 +66,7 @@ func TestListingFormKeepsWhatWasTyped(t *testing.T) {
 	}
 }
 
-// Searches are in any case, also of letters that are not ASCII, whatever the database's locale.
+// Searches ignore case, also of non-ASCII letters, in every locale of the database.
 func TestSearchInAnyCase(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -60,7 +60,7 @@ func TestUpdatesEndWithTheSession(t *testing.T) {
 	}
 }
 
-// What has changed is reported by source.
+// Changes are reported per source.
 func TestChangedSince(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers/webhook"
 )
 
-// The answers of REST and of every page are measured by their routes, never by what was asked for.
+// Answers of REST and of pages are measured by route, never by path.
 func TestRoutesAreMeasured(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

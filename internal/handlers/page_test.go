@@ -266,7 +266,7 @@ func TestPagesOfScopedTokens(t *testing.T) {
 	}
 }
 
-// A wrong token costs nobody the name that they entered.
+// After a wrong token the form keeps the entered name.
 func TestWrongTokenKeepsTheName(t *testing.T) {
 	t.Parallel()
 	page := newApp(t).visitor().signIn("not-a-token")
@@ -371,8 +371,7 @@ func (a *app) groupsOf(path string) []string {
 	return ids
 }
 
-// Whatever is asked of the pages, they answer with a page.
-// A form with text that can't be stored is refused, and is no trouble of the database.
+// A form with text that can't be stored is refused as invalid, not as a database failure, and the answer is a page.
 func TestFormsWithBadText(t *testing.T) {
 	t.Parallel()
 	a := two(t)

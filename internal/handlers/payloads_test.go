@@ -28,7 +28,7 @@ func (a *app) tells(preset, body string) map[string]any {
 	return a.get("/v1/events/" + r.body["event_id"].(string)).body
 }
 
-// reserved is a reservation as REST shows it, in words: status, listing, check-in and check-out.
+// reserved describes a reservation as REST shows it: status, listing, check-in and check-out.
 func (a *app) reserved(preset, id string) string {
 	a.t.Helper()
 	r := a.get("/v1/reservations/" + preset + "/" + id)
@@ -53,7 +53,7 @@ func noted(body map[string]any) string {
 	return strings.Join(fields, " ")
 }
 
-// A cancel is applied whatever else it carries, and says what it did without.
+// A cancellation is applied whatever else is wrong with it, and its notes say what was dropped.
 func TestCancelsOfPMSs(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -133,7 +133,7 @@ func TestCancelsOfPMSs(t *testing.T) {
 	}
 }
 
-// An hour, a zone, a phone number or a name in another form never costs a reservation.
+// An hour, a zone, a phone number or a name in an unknown form never loses a reservation.
 func TestHintsOfPMSs(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -286,7 +286,7 @@ func TestASecondRoomOfAPMS(t *testing.T) {
 	}
 }
 
-// A stay whose PMS reports it as checked in has begun, and stays so until the PMS takes it back.
+// A stay that the PMS reports as checked in has begun, until the PMS withdraws that.
 func TestACheckedInStayOfAPMS(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -307,7 +307,7 @@ func TestACheckedInStayOfAPMS(t *testing.T) {
 	}
 }
 
-// A stay that its PMS ends on the day of its arrival is over, and not an event that can't be read.
+// A stay that its PMS ends on the day of arrival is over. The event is not rejected.
 func TestADepartureOnTheDayOfArrivalOfAPMS(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -324,7 +324,7 @@ func TestADepartureOnTheDayOfArrivalOfAPMS(t *testing.T) {
 	}
 }
 
-// A block, an inquiry and an unknown status make no key, and take none away.
+// A block, an inquiry and an unknown status neither create a key nor take one away.
 func TestWhatIsNoStayOfAPMS(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -349,7 +349,7 @@ func TestWhatIsNoStayOfAPMS(t *testing.T) {
 	}
 }
 
-// A status that plainly ends a stay does so however it is written. Other words are never guessed at.
+// A status that clearly ends a stay does so in any spelling. Other statuses are never guessed.
 func TestAnEndOfAStayInAnotherSpelling(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -386,8 +386,8 @@ func TestAnEndOfAStayInAnotherSpelling(t *testing.T) {
 	}
 }
 
-// What a webhook says on its own isn't kept waiting for a document: a cancel counts while the PMS can't be asked at
-// all.
+// The part of a webhook that needs no document isn't delayed by one: a cancellation is applied even while the PMS can't
+// be reached.
 func TestACancelOfAPMSWaitsForNoDocument(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -409,7 +409,7 @@ func TestACancelOfAPMSWaitsForNoDocument(t *testing.T) {
 	}
 }
 
-// A status that nobody knows is seen at the reservation that holds a key.
+// An unknown status shows at a reservation that has a key.
 func TestAnUnknownStatusOfAPMSIsSeen(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -469,7 +469,7 @@ func TestRoomsOfCloudbeds(t *testing.T) {
 	}
 }
 
-// A guest whom OwnerRez doesn't have costs the booking only the address.
+// If OwnerRez doesn't have the guest, the booking lacks only the address.
 func TestAnOwnerRezBookingWithoutItsGuest(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -482,8 +482,8 @@ func TestAnOwnerRezBookingWithoutItsGuest(t *testing.T) {
 	}
 }
 
-// A delivery of Lodgify's that is sent again brings no cancelled stay back; one that is booked again in other words has
-// its key.
+// A repeated delivery of Lodgify's doesn't bring a cancelled stay back. A stay that is booked again, with another body,
+// gets its key.
 func TestLodgifyRepeatsItself(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -526,7 +526,7 @@ func TestAnEventOfAPMSIsUrgent(t *testing.T) {
 	}
 }
 
-// An event that is answered 422 is in the log, with what it is about: its sender may not read answers.
+// An event that is answered with 422 is logged with its subject: its sender may not read answers.
 func TestRefusedEventsAreLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer // each record is written at once, after its request
@@ -543,7 +543,7 @@ func TestRefusedEventsAreLogged(t *testing.T) {
 	}
 }
 
-// An event that is answered 422 is in the timeline of its reservation and among its events, also when it is sent again.
+// An event that is answered with 422 is in its reservation's timeline and among its events, also if it is sent again.
 func TestRefusedEventsAreTiedToTheirReservation(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -116,7 +116,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 	})
 }
 
-// A replay is no new webhook: what came of a source's webhooks does not count it.
+// A replay is not a new webhook: the source's counts don't include it.
 func TestReplayIsNoWebhook(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -148,7 +148,7 @@ func (a *app) lastDay(source string) map[string]any {
 	return nil
 }
 
-// Pages that are open hear of every change, whatever the clock of the replica that made it, and however long its
+// Open pages are notified of every change, whatever the clock of the replica that made it and however long its
 // transaction took.
 func TestPagesHearOfEveryChange(t *testing.T) {
 	t.Parallel()
@@ -273,8 +273,7 @@ func TestLastDayIs24Hours(t *testing.T) {
 	}
 }
 
-// Minutes are added up to hours when they are more than a day old; nothing is lost by it, and none of the last day is
-// touched.
+// Minutes older than a day are summed up to hours. Nothing is lost, and the last day is unchanged.
 func TestActivityIsAddedUp(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -301,7 +300,7 @@ func TestActivityIsAddedUp(t *testing.T) {
 	}
 }
 
-// A replay is as urgent as its event was: many that are replayed don't go before guests who arrive now.
+// A replay is as urgent as its event was: many replays don't delay guests who arrive now.
 func TestReplayIsAsUrgentAsItsEvent(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Text that can't be stored is refused wherever it is in a body, and never stored without what can't be stored of it.
+// Text that can't be stored is refused anywhere in a body. It is never stored in part.
 func TestBodiesOfREST(t *testing.T) {
 	t.Parallel()
 	a := two(t)

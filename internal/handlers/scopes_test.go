@@ -58,7 +58,7 @@ func withForeign(t *testing.T) *app {
 	return a
 }
 
-// only is a token for one thing, of the source default.
+// only is a token for a single purpose, of the source default.
 func only(scope, secret string) admin.Token {
 	t := token(scope, secret, false, "default")
 	t.Only = scope
@@ -76,8 +76,7 @@ var mayBeAsked = map[string][]string{
 }
 
 // Every route of the router, with every scope: without a token nothing is answered, a token of one source sees nothing
-// of another, whatever it asks for, and a token for one thing may ask for nothing else. A new route is tried without
-// being named here.
+// of another, and a token for a single purpose allows nothing else. New routes are covered automatically.
 func TestEveryRouteWithEveryScope(t *testing.T) {
 	t.Parallel()
 	a := withForeign(t)

@@ -130,7 +130,7 @@ func TestConnect(t *testing.T) {
 	})
 }
 
-// TestTestEventsAreApart checks that testing a source changes nothing of what people look at to see whether it works.
+// TestTestEventsAreApart checks that a test event doesn't change the figures that show whether a source works.
 func TestTestEventsAreApart(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// stayWith is a stay of the source default as its PMS says it.
+// stayWith is a stay of the source default as its PMS reports it.
 func stayWith(kind, at, in, out string) string {
 	return fmt.Sprintf(
 		`{"type":"reservation.%s","timestamp":"2024-10-20T%s:00.000Z","data":{"reservation_id":"3333122-433","guest_email":"jane@example.com","listing_id":"2222222-2222","check_in":"%s","check_out":"%s"}}`, kind, at, in, out)
@@ -21,8 +21,8 @@ const (
 	cancelStay    = `{"type":"reservation.cancelled","timestamp":"2024-10-20T10:00:00.000Z","data":{"reservation_id":"3333122-433"}}`
 )
 
-// A window belongs to the stay as its PMS specified it: it outlives all that moves nothing, and lapses as a whole, in
-// the timeline and for good, when the PMS moves check-in or check-out.
+// A window belongs to the stay as its PMS specified it: it survives changes that leave the dates, and lapses as a whole
+// and for good, with a timeline entry, when the PMS moves check-in or check-out.
 func TestWindowBelongsToTheStay(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -108,7 +108,7 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 	}
 }
 
-// After a lapse another window can be set, of the stay unchanged then.
+// After a lapse another window can be set, for the moved stay.
 func TestWindowAfterALapse(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -145,8 +145,8 @@ func TestReconcileOfARevokedStay(t *testing.T) {
 	}
 }
 
-// A revocation or a hold outlives what retention removes of its stay: the PMS may move the stay into the future at any
-// time, and a key must not come back with it. What was decided for days that are over goes.
+// A revocation or a hold survives retention: the PMS may move the stay into the future at any time, and a key must not
+// come back with it. Decisions about past days are deleted.
 func TestDecisionsOutliveRetention(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"revoke", "hold"} {

@@ -9,7 +9,8 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// A cancel of the canonical format is applied whatever else it carries; everything else about the format stays strict.
+// A cancellation in the canonical format is applied whatever else is wrong with it; everything else about the format is
+// strict.
 func TestCanonicalCancels(t *testing.T) {
 	t.Parallel()
 	received := time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)

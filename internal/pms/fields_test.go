@@ -184,7 +184,7 @@ var oddities = []any{
 	map[string]any{"a": "b"},
 }
 
-// nodes are the paths of everything in a value, joined by dots.
+// nodes returns the dotted paths of all values in a value.
 func nodes(prefix string, v any) []string {
 	var list []string
 	add := func(name string, v any) {
@@ -204,7 +204,7 @@ func nodes(prefix string, v any) []string {
 	return list
 }
 
-// with is a copy of a value in which something else is at a path.
+// with returns a copy of a value with the value at a path replaced.
 func with(v any, at []string, now any) any {
 	if len(at) == 0 {
 		return own(now)
@@ -361,7 +361,7 @@ func TestEveryFieldOfACancel(t *testing.T) {
 	}
 }
 
-// A block of the calendar, an inquiry, and a status that nobody knows never make a key, whatever else is odd.
+// A calendar block, an inquiry and an unknown status never create a key, whatever else is odd.
 func TestNoKeyForWhatIsNoStay(t *testing.T) {
 	t.Parallel()
 	for _, s := range subjects {
@@ -387,8 +387,8 @@ func TestNoKeyForWhatIsNoStay(t *testing.T) {
 	}
 }
 
-// FuzzFields changes one field of a PMS's payload to anything. What takes a key away takes it away, and what is no stay
-// never makes one.
+// FuzzFields changes one field of a PMS's payload to anything. An event that takes a key away still does, and one that
+// is not a stay never creates one.
 func FuzzFields(f *testing.F) {
 	for i := range subjects {
 		for j, odd := range []string{

@@ -348,7 +348,7 @@ func TestSecretsOfFormsAreNotKept(t *testing.T) {
 	}
 }
 
-// What a program says when it fails is kept for longer than a body, and logged: it never quotes a value.
+// A program's failure message is logged, and stored for longer than a body, so it never quotes a value.
 func TestFailuresQuoteNoValues(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{
@@ -484,8 +484,8 @@ func BenchmarkMap(b *testing.B) {
 	}
 }
 
-// What PMSs post besides what was captured of them: pings, blocks, holds, inquiries, nested variants, and cancels in
-// all their shapes. A reservation is shown as id, class and listing.
+// Webhooks that PMSs post in addition to the captured ones: pings, blocks, holds, inquiries, nested variants, and all
+// kinds of cancellations. A reservation is shown as id, class and listing.
 func TestVariants(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ format, query, body, want string }{

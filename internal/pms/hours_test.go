@@ -23,8 +23,8 @@ func stayOf(t *testing.T, in, out string) (pms.Reservation, []pms.Note, pms.Even
 	return *e.Changes[0].Reservation, e.Changes[0].Notes, e
 }
 
-// Hours are understood in the forms that people and PMSs use; of a range a check-in is the start and a check-out the
-// end.
+// Hours are read in the forms that people and PMSs use. Of a range, the start is the check-in and the end the
+// check-out.
 func TestHours(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ hour, in, out string }{
@@ -98,8 +98,8 @@ func TestHours(t *testing.T) {
 	}
 }
 
-// Dates are read in the spellings of ISO 8601 and SQL; what is none rejects the reservation, and what stands for none
-// is none.
+// Dates are read in the spellings of ISO 8601 and SQL; an invalid date rejects the reservation, and a placeholder means
+// no date.
 func TestDates(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{

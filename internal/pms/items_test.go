@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// One item that can't be read doesn't cost the others, and is tied to its reservation.
+// One unreadable item doesn't affect the others, and is linked to its reservation.
 func TestItemsAreJudgedOneByOne(t *testing.T) {
 	t.Parallel()
 	e, err := one(t, `.body[] | {reservation: .}`, `[
