@@ -2,7 +2,11 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"net/url"
+	"slices"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -18,9 +22,87 @@ const (
 	auditDeleteView = "delete_view"
 )
 
-// SavedViews returns the views of a list.
+// SavedViews returns the views of a list that the actor may see: the filters of the others name something of a source
+// that the actor doesn't see.
 func (s *Service) SavedViews(ctx context.Context, list string) ([]SavedView, error) {
-	return s.store.SavedViews(ctx, list)
+	shown, _, err := s.savedViews(ctx, list)
+	return shown, err
+}
+
+func (s *Service) savedViews(ctx context.Context, list string) (shown, hidden []SavedView, err error) {
+	views, err := s.store.SavedViews(ctx, list)
+	for _, v := range views {
+		sees, seesErr := s.seesView(ctx, v.Query)
+		switch {
+		case seesErr != nil:
+			return nil, nil, seesErr
+		case sees:
+			shown = append(shown, v)
+		default:
+			hidden = append(hidden, v)
+		}
+	}
+	return shown, hidden, err
+}
+
+// seesView reports whether the actor sees everything that the filters of a view name. An id without a source counts
+// as seen if one of the actor's sources has it.
+func (s *Service) seesView(ctx context.Context, query string) (bool, error) {
+	a := ActorOf(ctx)
+	if a.Sources == nil {
+		return true, nil
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return false, nil
+	}
+	sources := Values(q.Get("source"))
+	if slices.ContainsFunc(sources, func(source string) bool { return !a.Sees(source) }) {
+		return false, nil
+	}
+	if len(sources) == 0 {
+		sources = a.Sources
+	}
+	for name, read := range map[string]func(source, id string) error{
+		"listing_id": func(source, id string) error {
+			_, err := s.store.Listing(ctx, stay.ListingRef{Source: source, ListingID: id})
+			return err
+		},
+		"reservation_id": func(source, id string) error {
+			_, err := s.Reservation(ctx, stay.Ref{Source: source, ReservationID: id})
+			return err
+		},
+	} {
+		if id := q.Get(name); id != "" {
+			if has, err := anyHas(sources, id, read); err != nil || !has {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// anyHas reports whether one of the sources has something with an id.
+func anyHas(sources []string, id string, read func(source, id string) error) (bool, error) {
+	for _, source := range sources {
+		err := read(source, id)
+		if err == nil {
+			return true, nil
+		}
+		if _, refused := IsRefusal(err); !refused && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// mayChangeView refuses to replace or delete a view that the actor doesn't see.
+func (s *Service) mayChangeView(ctx context.Context, list, name string) error {
+	_, hidden, err := s.savedViews(ctx, list)
+	if slices.ContainsFunc(hidden, func(v SavedView) bool { return v.Name == name }) {
+		return refuse(Conflict, "This name is in use: choose another.")
+	}
+	return err
 }
 
 // SaveView saves a view of a list under a name, for everybody.
@@ -31,6 +113,9 @@ func (s *Service) SaveView(ctx context.Context, list, name, query string) error 
 	}
 	if len(query) > 1000 {
 		return InvalidField("query", "must have at most 1000 characters")
+	}
+	if err := s.mayChangeView(ctx, list, name); err != nil {
+		return err
 	}
 	a := ActorOf(ctx)
 	now := s.now().UTC()
@@ -47,6 +132,9 @@ func (s *Service) SaveView(ctx context.Context, list, name, query string) error 
 
 // DeleteView deletes a view of a list.
 func (s *Service) DeleteView(ctx context.Context, list, name string) error {
+	if err := s.mayChangeView(ctx, list, name); err != nil {
+		return err
+	}
 	entry := ActorOf(ctx).Audit(auditDeleteView, "")
 	entry.At, entry.Before = s.now().UTC(), map[string]any{"list": list, "name": name}
 	return notFound(s.store.DeleteView(ctx, list, name, entry), "This view was deleted already.")

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -12,8 +13,12 @@ import (
 // StayNote is what somebody of the staff wrote about a stay.
 type StayNote = store.StayNote
 
-// longestNote is how many characters a note may have.
-const longestNote = 1000
+// longestNote is how many characters a note may have, and mostNotes how many notes a stay may have: each page of the
+// stay shows them all.
+const (
+	longestNote = 1000
+	mostNotes   = 200
+)
 
 // Actions of the audit log about notes.
 const (
@@ -45,8 +50,32 @@ func (s *Service) AddStayNote(ctx context.Context, ref stay.Ref, text, author st
 	a, now := ActorOf(ctx), s.now().UTC()
 	entry := a.Audit(auditAddNote, author)
 	entry.At = now
-	n, err := s.store.AddStayNote(ctx, ref, StayNote{At: now, Author: a.Author(author), Body: text}, entry)
+	n, err := s.store.AddStayNote(ctx, ref, StayNote{At: now, Author: a.Author(author), Body: text}, mostNotes, entry)
+	if errors.Is(err, store.ErrManyNotes) {
+		return n, refuse(Conflict, fmt.Sprintf("This stay has %d notes: delete some first.", mostNotes))
+	}
 	return n, notFound(err, "reservation not found, or its guest's data has been removed")
+}
+
+// AddedStayNote returns the note that a request with an Idempotency-Key has added and whose answer was lost.
+func (s *Service) AddedStayNote(ctx context.Context, ref stay.Ref) (StayNote, error) {
+	entries, err := s.store.AuditsOfRequest(ctx, ActorOf(ctx).RequestKey)
+	if err != nil {
+		return StayNote{}, err
+	}
+	notes, err := s.StayNotes(ctx, ref)
+	if err != nil {
+		return StayNote{}, err
+	}
+	for _, entry := range entries {
+		id, _ := entry.After["note_id"].(float64) // as JSON has it
+		for _, n := range notes {
+			if n.NoteID == int64(id) {
+				return n, nil
+			}
+		}
+	}
+	return StayNote{}, refuse(NotFound, "the note that this request added has been deleted")
 }
 
 // DeleteStayNote deletes a note of a stay.

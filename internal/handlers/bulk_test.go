@@ -262,6 +262,23 @@ func TestSavedViews(t *testing.T) {
 	if page := other.see("/events"); strings.Contains(page.body, "Rejected</a>") {
 		t.Error("a view of a source that the token doesn't see is shown")
 	}
+	for name, query := range map[string]string{
+		"About a listing": "listing_id=garden", "About a stay": "status=rejected&reservation_id=day%2B2",
+	} {
+		v.post("/views/events", url.Values{"name": {name}, "query": {query}})
+		if page := v.see("/events"); !strings.Contains(page.body, name+"</a>") {
+			t.Errorf("a view of %s is not shown:\n%s", query, page.body)
+		}
+		if page := other.see("/events"); strings.Contains(page.body, "About ") {
+			t.Errorf("a view of %s is shown to a token that doesn't see it", query)
+		}
+	}
+	a.tokens = append(a.tokens, token("own", "reads-own-source", false, "default"))
+	own := a.visitor()
+	own.signIn("reads-own-source")
+	if page := own.see("/events"); strings.Count(page.body, ">About a ") != 2 {
+		t.Errorf("a token of the source doesn't see the views of its listing and stay:\n%s", page.body)
+	}
 	a.tokens = append(a.tokens, token("third", "writes-another-source", true, "a b/c"))
 	third := a.visitor()
 	third.signIn("writes-another-source")

@@ -63,6 +63,24 @@ func TestNotesOnAStay(t *testing.T) {
 			t.Errorf("%s: %d %s, not %d", tc.name, r.status, r.rawBody, tc.status)
 		}
 	}
+	// the answer was lost before it was kept, and somebody else has written a note since
+	lost := a.keyed("note-2", adminToken, "POST", path, `{"text":"first"}`)
+	a.call("POST", path, `{"text":"second"}`)
+	a.sql(`DELETE FROM idempotent_requests`)
+	if again := a.keyed("note-2", adminToken, "POST", path, `{"text":"first"}`); again.rawBody != lost.rawBody ||
+		again.status != 201 {
+		t.Errorf("sent again after its answer was lost: %d %s, not %s", again.status, again.rawBody, lost.rawBody)
+	}
+	a.call("DELETE", fmt.Sprint(path, "/", lost.body["note_id"]), "")
+	a.sql(`DELETE FROM idempotent_requests`)
+	if again := a.keyed("note-2", adminToken, "POST", path, `{"text":"first"}`); again.status != 404 {
+		t.Errorf("sent again after the note was deleted: %d %s", again.status, again.rawBody)
+	}
+	a.sql(`INSERT INTO stay_notes (source, reservation_id, at, author, body)
+		SELECT 'default', 'day+3', now(), 'a', 'b' FROM generate_series(1, 200)`)
+	if r := a.call("POST", "/v1/reservations/default/day+3/staff-notes", `{"text":"x"}`); r.status != 409 {
+		t.Errorf("the 201st note: %d %s", r.status, r.rawBody)
+	}
 	// another guest now has the stay: the first one's erasure takes the notes from before with it, and no others
 	a.call("POST", path, `{"text":"about Jane"}`)
 	a.sql(`UPDATE reservations SET guest_email = 'bob@example.com' WHERE reservation_id = 'day+1'`)

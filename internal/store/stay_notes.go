@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,10 +36,22 @@ func (s *Store) StayNotes(ctx context.Context, refs []Ref) (map[Ref][]StayNote, 
 	return notes, wrap(err, "read the notes on %d stays", len(refs))
 }
 
-// AddStayNote adds a note, with its entries in the timeline and the audit log. It returns [ErrNotFound] if there is
-// no such stay, or the guest's data has been removed.
-func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, audit Audit) (StayNote, error) {
+// ErrManyNotes means that a stay has as many notes as it may have.
+var ErrManyNotes = errors.New("the stay has too many notes")
+
+// AddStayNote adds a note, with its entries in the timeline and the audit log; the latter has the note's id. It returns
+// [ErrNotFound] if there is no such stay, or the guest's data has been removed, and [ErrManyNotes] if there are most
+// notes already; several that are added at once may exceed that.
+func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, most int, audit Audit) (StayNote, error) {
 	err := s.InTx(ctx, func(tx pgx.Tx) error {
+		var notes int
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM stay_notes WHERE source = $1 AND reservation_id = $2`,
+			ref.Source, ref.ReservationID).Scan(&notes); err != nil {
+			return err
+		}
+		if notes >= most {
+			return ErrManyNotes
+		}
 		// The lock makes it wait for an erasure under way, and the other way round: no note outlives the guest's data.
 		err := tx.QueryRow(ctx, `INSERT INTO stay_notes (source, reservation_id, guest_email, at, author, body)
 			SELECT source, reservation_id, guest_email, @at, @author, @body FROM reservations
@@ -49,6 +62,7 @@ func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, audit Audi
 		if err != nil {
 			return err
 		}
+		audit.After = map[string]any{"note_id": n.NoteID}
 		return noteChange(ctx, tx, ref, n.At, audit, " added a note")
 	})
 	return n, wrap(err, "add a note to %s/%s", ref.Source, ref.ReservationID)

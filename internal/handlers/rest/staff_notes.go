@@ -87,26 +87,20 @@ func (s *API) staffNoteOperations(api huma.API) {
 
 // keptStaffNote stores the answer to a new note without its text, which may be about the guest.
 func (s *API) keptStaffNote() keeping {
-	find := func(ctx context.Context, r *http.Request, is func(admin.StayNote) bool) (StaffNote, error) {
-		notes, err := s.Admin.StayNotes(ctx, refOf(r))
-		var found StaffNote
-		for _, n := range notes {
-			if is(n) {
-				found = showStaffNote(n)
-			}
-		}
-		return found, err
-	}
 	return keeping{
 		clean: cleaned(func(n *StaffNote) { n.Text = "" }),
 		fill: filled(func(ctx context.Context, r *http.Request, n *StaffNote) error {
-			found, err := find(ctx, r, func(other admin.StayNote) bool { return other.NoteID == n.NoteID })
-			n.Text = found.Text
+			notes, err := s.Admin.StayNotes(ctx, refOf(r))
+			for _, other := range notes {
+				if other.NoteID == n.NoteID {
+					n.Text = other.Body
+				}
+			}
 			return err
 		}),
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-			newest, err := find(ctx, r, func(admin.StayNote) bool { return true })
-			return answer(http.StatusCreated, newest, err)
+			n, err := s.Admin.AddedStayNote(ctx, refOf(r))
+			return answer(http.StatusCreated, showStaffNote(n), err)
 		},
 	}
 }

@@ -40,15 +40,11 @@ func viewQuery(q url.Values) string {
 	return kept.Encode()
 }
 
-// viewBar reads the saved views of a list. One that filters by a source that the actor may not see isn't shown.
+// viewBar reads the saved views of a list.
 func (s *Pages) viewBar(r *http.Request, list string, q url.Values) (viewBar, error) {
 	bar := viewBar{List: list, Now: viewQuery(q)}
 	saved, err := s.Admin.SavedViews(r.Context(), list)
 	for _, v := range saved {
-		filters, readErr := url.ParseQuery(v.Query)
-		if readErr != nil || !seesAll(admin.ActorOf(r.Context()), admin.Values(filters.Get("source"))) {
-			continue
-		}
 		on := v.Query == bar.Now && q.Get("q") == ""
 		if on {
 			bar.On = v.Name
@@ -56,23 +52,6 @@ func (s *Pages) viewBar(r *http.Request, list string, q url.Values) (viewBar, er
 		bar.Saved = append(bar.Saved, savedView{v.Name, "/" + list + "?" + v.Query, on})
 	}
 	return bar, err
-}
-
-// mayChangeView refuses to replace or delete a view that isn't shown to the actor.
-func (s *Pages) mayChangeView(r *http.Request, list, name string) error {
-	saved, err := s.Admin.SavedViews(r.Context(), list)
-	for _, v := range saved {
-		filters, readErr := url.ParseQuery(v.Query)
-		hidden := readErr == nil && !seesAll(admin.ActorOf(r.Context()), admin.Values(filters.Get("source")))
-		if v.Name == name && hidden {
-			return &admin.Error{Kind: admin.Conflict, Message: "This name is in use: choose another."}
-		}
-	}
-	return err
-}
-
-func seesAll(a admin.Actor, sources []string) bool {
-	return !slices.ContainsFunc(sources, func(source string) bool { return !a.Sees(source) })
 }
 
 // viewList is the list in a request's path; "" if that list has no views.
@@ -92,10 +71,7 @@ func (s *Pages) saveViewPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query, name := viewQuery(filters), admin.Person(r.PostFormValue("name"))
-	if err = s.mayChangeView(r, list, name); err == nil {
-		err = s.Admin.SaveView(r.Context(), list, name, query)
-	}
-	if err != nil {
+	if err := s.Admin.SaveView(r.Context(), list, name, query); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
@@ -108,12 +84,7 @@ func (s *Pages) deleteViewPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
 		return
 	}
-	name := r.PostFormValue("name")
-	err := s.mayChangeView(r, list, name)
-	if err == nil {
-		err = s.Admin.DeleteView(r.Context(), list, name)
-	}
-	if err != nil {
+	if err := s.Admin.DeleteView(r.Context(), list, r.PostFormValue("name")); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
