@@ -63,7 +63,8 @@ type DoorAtRisk struct {
 // doorsShown is how many stays are looked at for doors at risk, those that are at risk for longest.
 const doorsShown = 1000
 
-// DoorsAtRisk returns the doors of the actor's stays that may not open, those with the most stays first.
+// DoorsAtRisk returns the doors of the actor's stays that may not open, those with the most stays first. An access
+// system most of whose doors are offline is one of them.
 func (s *Service) DoorsAtRisk(ctx context.Context, source string) ([]DoorAtRisk, error) {
 	risks, err := s.store.DoorRisks(ctx, s.sourcesFor(ctx, source), doorsShown)
 	if err != nil {
@@ -72,11 +73,16 @@ func (s *Service) DoorsAtRisk(ctx context.Context, source string) ([]DoorAtRisk,
 	found := map[[2]string]*DoorAtRisk{}
 	for _, ref := range slices.SortedFunc(maps.Keys(risks), stay.Ref.Compare) {
 		for _, p := range risks[ref] {
-			what := [2]string{cmp.Or(p.EntranceID, p.GroupID), p.Problem}
+			if p.SystemID != "" { // one problem, of the access system
+				p = stay.DoorProblem{SystemID: p.SystemID, Problem: stay.DoorsOffline, Since: p.Since}
+			}
+			what := [2]string{cmp.Or(p.EntranceID, p.GroupID, p.SystemID), p.Problem}
 			if found[what] == nil {
 				found[what] = &DoorAtRisk{DoorProblem: p}
 			}
-			found[what].Stays = append(found[what].Stays, ref)
+			if d := found[what]; len(d.Stays) == 0 || d.Stays[len(d.Stays)-1] != ref {
+				d.Stays = append(d.Stays, ref)
+			}
 		}
 	}
 	return slices.SortedFunc(values(found), func(a, b DoorAtRisk) int {

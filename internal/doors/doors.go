@@ -4,6 +4,7 @@
 //	doors.go      one replica at a time: which access systems are due, and reading them
 //	schedule.go   pure: when an access system is due
 //	judge.go      pure: what an answer of Seam changes in what is known of a door or an access group
+//	damp.go       pure: when a problem that comes and goes is reported
 //	risks.go      which stays are at risk
 //
 // An access system is read each morning of its properties' time zones, two hours before arrivals, and every hour while
@@ -232,23 +233,27 @@ func (c *Checker) visit(ctx context.Context, s system, last reading) reading {
 		c.log.Warn("doors not read from Postgres; retrying", "acs_system_id", s.id, "error", err)
 		return last
 	}
-	r := &round{Checker: c, system: s, now: c.now(), doors: map[string]*store.Door{}, groups: map[string]*group{}}
+	r := &round{
+		Checker: c, system: s, now: c.now(), doors: map[string]*store.Door{}, groups: map[string]*group{},
+		histories: last.History.clone(),
+	}
 	r.load(doors, groups)
 	ask := r.toAsk(last)
 	if len(ask) == 0 && !s.due(last, r.now) || r.now.Before(last.NotBefore) {
 		return last
 	}
+	r.asked = slices.ContainsFunc(ask, func(g *group) bool { return g.AskedAt == nil })
 	if err := r.read(ctx, ask); err != nil {
 		readings.WithLabelValues("failed").Inc()
 		if ctx.Err() == nil {
 			c.log.Warn("doors not read from Seam; what is known of them still counts", "acs_system_id", s.id, "error",
 				err)
 		}
-		last.NotBefore = r.now.Add(retryAfter)
+		last.NotBefore, last.History = r.now.Add(retryAfter), r.histories
 		return last
 	}
 	readings.WithLabelValues("read").Inc()
-	return reading{At: r.now}
+	return reading{At: r.now, History: r.histories}
 }
 
 // round is one reading of an access system.
@@ -258,6 +263,9 @@ type round struct {
 	now    time.Time
 	doors  map[string]*store.Door
 	groups map[string]*group
+
+	histories histories // of the doors' problems
+	asked     bool      // an admin has asked for a group's doors, or one is read for the first time
 }
 
 func (r *round) load(doors []store.Door, groups []store.DoorGroup) {
@@ -311,7 +319,7 @@ func (r *round) see(e seam.Entrance) {
 		d = &store.Door{EntranceID: e.ACSEntranceID, SystemID: r.system.id}
 		r.doors[e.ACSEntranceID] = d
 	}
-	seeDoor(d, e, r.now)
+	seeDoor(d, e, r.histories, r.asked, r.now)
 }
 
 // readGroups asks for groups. One that Seam refuses to show is asked for again the next day.

@@ -43,9 +43,7 @@ func TestProblemsOfDoors(t *testing.T) {
 			r.door(c.edit)
 			r.pass(24 * time.Hour) // another morning; the stay has begun by then
 			r.exec(`UPDATE reservations SET check_in = check_in + interval '1 day', check_out = check_out + interval '1 day'`)
-			for range 3 { // what a list lacks is read twice
-				r.turn()
-			}
+			r.settle()
 			r.want("R1", c.words)
 			v := r.stay("R1")
 			if v.Key.Status != "issued" || v.Key.Reason != nil || r.sequence("R1") != before+1 {
@@ -118,7 +116,7 @@ func TestUnknownIsNoNews(t *testing.T) {
 			r.sim.EditEntrance("door2", bad)
 			r.book("good", 90*time.Minute, "room")
 			r.book("bad", 90*time.Minute, "gate")
-			r.turn()
+			r.settle()
 			r.want("good", "")
 			r.want("bad", words)
 			before := [2]int64{r.sequence("good"), r.sequence("bad")}
@@ -178,7 +176,7 @@ func TestDoorTakenOut(t *testing.T) {
 	r.sim.AddEntrance(site, "other", "Room 13", "room")
 	r.door(func(e *simulator.Entrance) { e.Online = &no })
 	r.book("R1", 90*time.Minute, "room")
-	r.turn()
+	r.settle()
 	r.want("R1", "Room 12: the lock is offline")
 	r.door(func(e *simulator.Entrance) { e.GroupIDs = nil })
 	r.pass(24 * time.Hour)
@@ -266,7 +264,7 @@ func TestWhoseDoors(t *testing.T) {
 	r.book("near", 10*time.Hour, "room", "gate")
 	r.book("far", 30*time.Hour, "room")
 	r.book("other", 10*time.Hour, "gate")
-	r.turn()
+	r.settle()
 	r.want("near", "Room 12: the lock is offline")
 	r.want("far", "")
 	r.want("other", "")
@@ -294,7 +292,7 @@ func TestCheckDoorsNow(t *testing.T) {
 	yes, no := true, false
 	r.door(func(e *simulator.Entrance) { e.Online = &no })
 	r.book("R1", 90*time.Minute, "room")
-	r.turn()
+	r.settle()
 	r.want("R1", "Room 12: the lock is offline")
 	r.door(func(e *simulator.Entrance) { e.Online = &yes })
 	if err := r.store.CheckDoors(context.Background(), r.stay("R1").Reservation.Ref()); err != nil {

@@ -11,8 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// seeDoor takes over what an answer says of a door. What it doesn't say is unchanged.
-func seeDoor(d *store.Door, e seam.Entrance, now time.Time) {
+// seeDoor takes over what an answer says of a door. What it doesn't say is unchanged. asked is whether an admin has
+// asked for the reading.
+func seeDoor(d *store.Door, e seam.Entrance, known histories, asked bool, now time.Time) {
 	d.SeenAt = now
 	if e.DisplayName != "" {
 		d.Name = &e.DisplayName
@@ -25,13 +26,14 @@ func seeDoor(d *store.Door, e seam.Entrance, now time.Time) {
 	for problem, is := range map[string]*bool{
 		stay.DoorOffline: e.Offline(), stay.DoorBatteryLow: e.BatteryLow(), stay.DoorPrivacyMode: e.PrivacyMode(),
 	} {
-		_, was := problems[problem]
-		switch {
-		case is == nil:
-		case !*is:
+		if is == nil {
+			continue
+		}
+		since, next := known[d.EntranceID][problem].after(problem, *is, asked, problems[problem], now)
+		if known.set(d.EntranceID, problem, next, now); since.IsZero() {
 			delete(problems, problem)
-		case !was:
-			problems[problem] = now
+		} else {
+			problems[problem] = since
 		}
 	}
 	d.Problems = problems

@@ -108,6 +108,14 @@ func (r *rig) turn() {
 	r.checker.turn(context.Background())
 }
 
+// settle takes turns until what a reading has shown is confirmed.
+func (r *rig) settle() {
+	r.t.Helper()
+	for range confirmAfter/time.Minute + 3 {
+		r.turn()
+	}
+}
+
 // calls counts the calls of the last turn.
 func (r *rig) calls() map[string]int {
 	n := map[string]int{}

@@ -29,13 +29,34 @@ func (c *Checker) report(ctx context.Context) error {
 			return err
 		}
 	}
+	outages, err := c.store.OfflineDoors(ctx, outageOf)
+	if err != nil {
+		return err
+	}
 	present := map[stay.Ref][]stay.DoorProblem{}
 	for _, s := range stays {
 		if found := concerning(s, problems, now); len(found) > 0 {
-			present[s.Ref] = found
+			present[s.Ref] = blame(found, before[s.Ref], outages)
 		}
 	}
 	return c.record(ctx, before, present, now)
+}
+
+// outageOf is how many doors at least must be offline for an access system to count as offline.
+const outageOf = 3
+
+// blame marks the doors that are offline with most others of their access system: that is one problem, of the system,
+// and not reported for each stay. A door that was reported before stays reported.
+func blame(found, before []stay.DoorProblem, outages map[string]string) []stay.DoorProblem {
+	for i, p := range found {
+		reported := slices.ContainsFunc(before, func(b stay.DoorProblem) bool {
+			return b.Compare(p) == 0 && b.SystemID == ""
+		})
+		if p.Problem == stay.DoorOffline && !reported {
+			found[i].SystemID = outages[p.EntranceID]
+		}
+	}
+	return found
 }
 
 // record stores what has changed.
@@ -83,5 +104,7 @@ func concerning(s store.StayAtDoors, problems map[string][]stay.DoorProblem, now
 
 // same reports whether two lists have the same problems, whatever the doors' names are.
 func same(a, b []stay.DoorProblem) bool {
-	return slices.EqualFunc(a, b, func(x, y stay.DoorProblem) bool { return x.Compare(y) == 0 })
+	return slices.EqualFunc(a, b, func(x, y stay.DoorProblem) bool {
+		return x.Compare(y) == 0 && x.SystemID == y.SystemID
+	})
 }

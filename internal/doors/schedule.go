@@ -27,6 +27,7 @@ const (
 type reading struct {
 	At        time.Time `json:"at,omitzero"`
 	NotBefore time.Time `json:"not_before,omitzero"` // after a failure
+	History   histories `json:"history,omitempty"`   // of its doors' problems
 }
 
 // system is an access system in use.
@@ -96,7 +97,8 @@ func (s system) due(last reading, now time.Time) bool {
 	since := now.Sub(last.At)
 	return last.At.Before(s.morning(now)) ||
 		!s.arrivesBy.IsZero() && last.At.Before(s.arrivesBy.Add(-ahead)) && since >= seldom ||
-		s.atRisk && since >= follow
+		s.atRisk && since >= follow ||
+		last.History.doubtful(now) && since >= confirmAfter
 }
 
 func compare(a, b string) int { return cmp.Compare(a, b) }

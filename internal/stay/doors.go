@@ -13,6 +13,8 @@ const (
 	DoorOffline     = "offline"
 	DoorBatteryLow  = "battery_low"
 	DoorPrivacyMode = "privacy_mode"
+	// DoorsOffline is an access system's: most of its doors are offline. It stands for the doors on pages.
+	DoorsOffline = "system_offline"
 )
 
 // DoorProblem is something about a door that may keep a guest's key from opening it.
@@ -22,10 +24,13 @@ type DoorProblem struct {
 	Name       string    `json:"name,omitempty"`            // of the door; "" where Seam shows none
 	Problem    string    `json:"problem"`
 	Since      time.Time `json:"since"`
+	// SystemID is Seam's id of the access system if most of its doors are offline: then that is reported once, and not
+	// for each stay.
+	SystemID string `json:"acs_system_id,omitempty"`
 }
 
 // Title is what people call the door.
-func (p DoorProblem) Title() string { return cmp.Or(p.Name, p.EntranceID, p.GroupID) }
+func (p DoorProblem) Title() string { return cmp.Or(p.Name, p.EntranceID, p.GroupID, p.SystemID) }
 
 // Words say what is wrong, for people.
 func (p DoorProblem) Words() string {
@@ -34,6 +39,8 @@ func (p DoorProblem) Words() string {
 		return "no door of the access group opens with a mobile key"
 	case DoorOffline:
 		return "the lock is offline"
+	case DoorsOffline:
+		return "most of its doors are offline"
 	case DoorBatteryLow:
 		return "the lock's battery is low"
 	case DoorPrivacyMode:
@@ -49,6 +56,8 @@ func (p DoorProblem) Do() string {
 		return "Add a door with a mobile key reader to the group in Salto KS, or choose another group for the listing."
 	case DoorOffline:
 		return "Check the lock's connection: changes of keys don't reach it, and the guest's key may be one of them."
+	case DoorsOffline:
+		return "Check the property's internet connection and its Salto IQs: changes of keys don't reach the doors."
 	case DoorBatteryLow:
 		return "Replace the lock's battery before the guest arrives."
 	case DoorPrivacyMode:

@@ -37,7 +37,9 @@ type StayState struct {
 	GateReports       map[string]stay.GateReports // by the gate's name
 	DoorUse           DoorUse                     // of the guest who has the key
 
-	DoorsAtRisk []stay.DoorProblem // that may not open for the guest
+	// DoorsAtRisk may not open for the guest. Those that are offline with most others of their access system are not
+	// reported for each stay.
+	DoorsAtRisk []stay.DoorProblem
 }
 
 // StayToReport is what a subscription has received about a stay, and the present state.
@@ -359,6 +361,8 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 	for i := range due {
 		d := &due[i]
 		d.Present.GateReports = mergedGateReports(d.pmsGates, words[d.Present.Ref])
+		d.Present.DoorsAtRisk = slices.DeleteFunc(d.Present.DoorsAtRisk,
+			func(p stay.DoorProblem) bool { return p.SystemID != "" })
 		if id := deliveries[i]; id != nil && lasts[*id] != nil {
 			d.Last = lasts[*id]
 			d.LastSequence = max(d.LastSequence, d.Last.Sequence)

@@ -153,10 +153,10 @@ func (s *Store) CheckDoors(ctx context.Context, ref Ref) error {
 // DoorProblems returns what is wrong with the doors of access groups, by group; of all groups if groups is nil.
 func (s *Store) DoorProblems(ctx context.Context, groups []string) (map[string][]stay.DoorProblem, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT g.acs_access_group_id, '' AS acs_entrance_id, '' AS name, @no_door::text AS problem, g.no_door_at
+		SELECT g.acs_access_group_id, '' AS acs_entrance_id, '' AS name, @no_door::text AS problem, g.no_door_at, ''
 		FROM door_groups g WHERE g.no_door_at IS NOT NULL AND (@groups::text[] IS NULL OR g.acs_access_group_id = ANY (@groups))
 		UNION ALL
-		SELECT g.acs_access_group_id, d.acs_entrance_id, coalesce(d.name, ''), p.key, p.value::timestamptz
+		SELECT g.acs_access_group_id, d.acs_entrance_id, coalesce(d.name, ''), p.key, p.value::timestamptz, ''
 		FROM door_groups g JOIN doors d ON d.acs_entrance_id = ANY (g.acs_entrance_ids)
 		CROSS JOIN jsonb_each_text(d.problems) p
 		WHERE d.problems <> '{}' AND (@groups::text[] IS NULL OR g.acs_access_group_id = ANY (@groups))
@@ -184,6 +184,23 @@ func (s *Store) StaysAtDoors(ctx context.Context, now, until time.Time, groups [
 		pgx.QueryExecModeDescribeExec, pgx.StrictNamedArgs{"now": now, "until": until, "groups": groups})
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[StayAtDoors])
 	return list, wrap(err, "find the stays whose doors may not open")
+}
+
+// OfflineDoors returns the doors that are offline, by their ids, of access systems most of whose doors that keys open
+// are offline, at least some: with the id of the access system.
+func (s *Store) OfflineDoors(ctx context.Context, some int) (map[string]string, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT acs_entrance_id, acs_system_id FROM doors WHERE problems ? @offline AND acs_system_id IN (
+			SELECT acs_system_id FROM doors GROUP BY 1
+			HAVING count(*) FILTER (WHERE problems ? @offline) >= greatest(@some, count(*) / 2 + 1))`,
+		pgx.StrictNamedArgs{"offline": stay.DoorOffline, "some": some})
+	found := map[string]string{}
+	var door, system string
+	_, err := pgx.ForEachRow(rows, []any{&door, &system}, func() error {
+		found[door] = system
+		return nil
+	})
+	return found, wrap(err, "find access systems whose doors are offline")
 }
 
 // DoorRisks returns the doors of stays that may not open, of the sources (nil: of all), up to most stays (0: all).
