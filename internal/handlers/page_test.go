@@ -458,3 +458,32 @@ func TestPagesEscape(t *testing.T) {
 		}
 	}
 }
+
+// The clock is a choice of the browser, and the choice leads back to the page.
+func TestClockOfTheBrowser(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	const path = "/reservations/default/3333122-433"
+	if page := v.see(path + "?plan=1"); !strings.Contains(page.body, " 2030, 15:00 UTC") ||
+		!strings.Contains(page.body, `href="/clock/12?next=`) {
+		t.Fatalf("by default:\n%s", page.body)
+	}
+	if page := v.see("/clock/12?next=" + url.QueryEscape(path)); page.path != path ||
+		!strings.Contains(page.body, " 2030, 3:00 pm UTC") || strings.Contains(page.body, "15:00 UTC") {
+		t.Errorf("with 12 hours, at %s:\n%s", page.path, page.body)
+	}
+	if page := v.see("/calendar?from=2030-11-01"); !strings.Contains(page.body, "3:00 pm – ") {
+		t.Errorf("the calendar:\n%s", page.body)
+	}
+	if page := v.see("/clock/24?next=https://evil.example"); page.path != "/" {
+		t.Errorf("with 24 hours again, at %s", page.path)
+	}
+	if page := v.see(path); !strings.Contains(page.body, "15:00 UTC") {
+		t.Errorf("with 24 hours again:\n%s", page.body)
+	}
+	if page := v.see("/clock/13"); page.status != 404 {
+		t.Errorf("a clock with 13 hours: %d", page.status)
+	}
+}

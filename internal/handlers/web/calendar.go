@@ -139,9 +139,8 @@ func (b calendarBar) Link() string {
 func (b calendarBar) Guest() string { return guestOf(b.GuestName, b.GuestEmail) }
 
 // When is the text of check-in and check-out.
-func (b calendarBar) When() string {
-	const layout = "Mon 2 Jan 15:04"
-	return b.CheckIn.In(b.Zone).Format(layout) + " – " + b.CheckOut.In(b.Zone).Format(layout)
+func (b calendarBar) When(face clockFace, now time.Time) string {
+	return face.dayOf(&b.CheckIn, b.Zone, now) + " – " + face.dayOf(&b.CheckOut, b.Zone, now)
 }
 
 // Problem is what is wrong with the key, in the words of a front desk; "" if nothing is.

@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,8 +20,6 @@ import (
 // pageFuncs are what templates can call.
 var pageFuncs = template.FuncMap{
 	"ago":   relative,
-	"exact": exact,
-	"local": localTimes,
 	"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"stamp": pms.FormatInstant,
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
@@ -40,8 +37,6 @@ var pageFuncs = template.FuncMap{
 	"icon":   func(name string) template.HTML { return icons[name] },
 	"notes":  admin.NotesOf,
 	"status": keyWord,
-	"clock":  func(at *time.Time, zone *time.Location) string { return clock(at, zone, "15:04") },
-	"dayof":  func(at *time.Time, zone *time.Location, now time.Time) string { return dayOf(at, zone, now) },
 	"late": func(at *time.Time, now time.Time) string {
 		return strings.TrimSuffix(relative(*at, now), " ago") + " late"
 	},
@@ -71,22 +66,6 @@ var keyWords = map[string]string{
 
 func keyWord(status string) string { return cmp.Or(keyWords[status], status) }
 
-// clock formats a time of day in a zone; "" for none.
-func clock(at *time.Time, zone *time.Location, layout string) string {
-	if at == nil {
-		return ""
-	}
-	return at.In(orUTC(zone)).Format(layout)
-}
-
-// dayOf formats a day and time, with the year unless it is the current one.
-func dayOf(at *time.Time, zone *time.Location, now time.Time) string {
-	if at != nil && at.In(orUTC(zone)).Year() != now.In(orUTC(zone)).Year() {
-		return clock(at, zone, "Mon 2 Jan 2006, 15:04")
-	}
-	return clock(at, zone, "Mon 2 Jan, 15:04")
-}
-
 // telephone is the tel: address of a number. It keeps only characters that can be dialed, so that the result can't be
 // another kind of address.
 func telephone(number string) template.URL {
@@ -97,29 +76,6 @@ func telephone(number string) template.URL {
 		return -1
 	}, number)
 	return template.URL("tel:" + dial) // #nosec G203 -- digits and plus signs only
-}
-
-// exact formats a time in a zone, with the year unless it is near.
-func exact(at time.Time, zone *time.Location, now time.Time) string {
-	layout := "Mon 2 Jan 2006, 15:04 MST"
-	if d := at.Sub(now).Abs(); d < 180*24*time.Hour {
-		layout = "Mon 2 Jan, 15:04 MST"
-	}
-	return at.In(orUTC(zone)).Format(layout)
-}
-
-// instantText is how messages for programs write an instant.
-var instantText = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
-
-// localTimes is a message with its instants in the zone of the property.
-func localTimes(message string, zone *time.Location, now time.Time) string {
-	return instantText.ReplaceAllStringFunc(message, func(written string) string {
-		at, err := pms.ParseInstant(written)
-		if err != nil {
-			return written
-		}
-		return exact(at, zone, now)
-	})
 }
 
 func orUTC(zone *time.Location) *time.Location {

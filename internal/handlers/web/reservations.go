@@ -81,7 +81,7 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	body, err := s.reservationView(r.Context(), v, r.URL.Query())
+	body, err := s.reservationView(r, v)
 	if err == nil {
 		body.Done, err = s.doneNote(r, body.Link())
 	}
@@ -97,8 +97,8 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 
 const historyShown = 200
 
-func (s *Pages) reservationView(ctx context.Context, v admin.View, q url.Values) (reservationView, error) {
-	ref := v.Reservation.Ref()
+func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView, error) {
+	ctx, q, face, ref := r.Context(), r.URL.Query(), clockOf(r), v.Reservation.Ref()
 	rows, err := s.stayRows(ctx, []admin.View{v})
 	if err != nil {
 		return reservationView{}, err
@@ -111,7 +111,7 @@ func (s *Pages) reservationView(ctx context.Context, v admin.View, q url.Values)
 		return b, err
 	}
 	groups := s.Admin.AccessGroups(ctx)
-	b.Compared = compare(b.Target, v, groups, b.Zone, s.Now())
+	b.Compared = compare(b.Target, v, groups, func(at time.Time) string { return face.exact(at, b.Zone, s.Now()) })
 	if v.User != nil {
 		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
 	}
@@ -133,7 +133,7 @@ func (s *Pages) reservationView(ctx context.Context, v admin.View, q url.Values)
 }
 
 // compare lists the expected and the recorded state at Seam, without asking Seam.
-func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.Location, now time.Time) []comparison {
+func compare(t stay.Target, v admin.View, groups admin.AccessGroups, exact func(time.Time) string) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
 	yes := func(is bool, text string) string {
@@ -146,7 +146,7 @@ func compare(t stay.Target, v admin.View, groups admin.AccessGroups, zone *time.
 		if at == nil {
 			return otherwise
 		}
-		return exact(*at, zone, now)
+		return exact(*at)
 	}
 	groupsIn := func(ids []string) string {
 		var list []string
@@ -354,7 +354,7 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 	done, err := s.act(r.Context(), refOf(r), a)
 	if err != nil {
 		p := s.problemOf(err)
-		again(p.Status, localTimes(pageText(p), f.Zone, s.Now()))
+		again(p.Status, clockOf(r).local(pageText(p), f.Zone, s.Now()))
 		return
 	}
 	next := f.Link()

@@ -38,11 +38,12 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// views are the templates of the page, by name, each with the layout around it.
-var views = parseViews()
+// views are the templates of the page, by clock face and name, each with the layout around it.
+var views = map[clockFace]map[string]*template.Template{hours24: parseViews(hours24), hours12: parseViews(hours12)}
 
-func parseViews() map[string]*template.Template {
-	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).ParseFS(files, "templates/layout.html",
+func parseViews(face clockFace) map[string]*template.Template {
+	times := template.FuncMap{"exact": face.exact, "local": face.local, "clock": face.at, "dayof": face.dayOf}
+	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).Funcs(times).ParseFS(files, "templates/layout.html",
 		"templates/parts.html"))
 	list, err := files.ReadDir("templates")
 	if err != nil {
@@ -133,6 +134,7 @@ func (s *Pages) Mount(r chi.Router) {
 		s.Limits.OneOfFew)
 	signedIn.Post("/sign-out", s.signOut)
 	signedIn.Get("/", s.todayPage)
+	signedIn.Get("/clock/{hours}", s.clockPage)
 	signedIn.Get("/arrivals", s.arrivalsPage)
 	signedIn.Get("/calendar", s.calendarPage)
 	signedIn.Get("/search", s.searchPage)
@@ -208,6 +210,8 @@ type page struct {
 	CSRF       string
 	Now        time.Time
 	Path       string
+	Here       string    // the address of the page, for links that come back to it
+	Clock      clockFace // of this browser
 	Body       any
 }
 
@@ -215,11 +219,14 @@ func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view 
 	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
 	p.Person, p.Write, p.AllSources = a.Author(""), a.Write, a.Sources == nil
+	if p.Clock, p.Here = clockOf(r), "/"; r.Method == http.MethodGet && status == http.StatusOK {
+		p.Here = r.URL.RequestURI()
+	}
 	if value := s.sessionCookie(r); value != "" {
 		p.CSRF = s.csrfToken(value)
 	}
 	var b bytes.Buffer
-	if err := views[view].ExecuteTemplate(&b, "layout.html", p); err != nil {
+	if err := views[p.Clock][view].ExecuteTemplate(&b, "layout.html", p); err != nil {
 		s.Log.Error("page not rendered", "view", view, "error", err)
 		handlers.NewProblem(http.StatusInternalServerError,
 			"This page can't be shown. The log has the reason.").Write(w)
