@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // guestLanguages are those of the page, with what the button says.
@@ -120,6 +121,47 @@ func TestPageOfGuests(t *testing.T) {
 	b.mu.Lock()
 	b.wrong = wrong // the 410 and the 404 are in the browser's log, as expected
 	b.mu.Unlock()
+}
+
+// TestPageOfABackupCode shows a guest whose phone doesn't open the door the code, on a phone and on a screen, light and
+// dark, in each language. SCREENSHOTS_CODE names a file for a picture.
+func TestPageOfABackupCode(t *testing.T) {
+	t.Parallel()
+	sim, env := simulated(t, storetest.DSN(t))
+	p := launch(t, withGuestLinks(t, env, "    backup_code: true"))
+	p.post("default", "listing.created", seedListing())
+	p.post("default", "reservation.created", begunReservation())
+	p.until("3333122-433", "active")
+	var code string
+	until.True(t, "the code to be ready", func() bool {
+		_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
+		shown, _ := body["backup_code"].(map[string]any)
+		id, _ := shown["acs_credential_id"].(string)
+		code = sim.State().Credentials[id].Code
+		return shown["status"] == "ready"
+	})
+	link, b := p.guestLink("3333122-433"), openBrowser(t, p.url)
+	for i, l := range guestLanguages {
+		b.speaks(l.tag)
+		b.do(chromedp.EmulateViewport([]int64{390, 1280}[i%2], 844))
+		b.open(link)
+		b.do(chromedp.Click(chromedp.CSS("button.second")), chromedp.WaitVisible(chromedp.CSS("p.code")))
+		for _, scheme := range []string{"dark", "light"} {
+			b.scheme(scheme)
+			b.mustBeAccessible("a backup code in " + l.tag + ", " + scheme)
+		}
+		if shown := ask(b, chromedp.Text(chromedp.CSS("p.code"))); strings.ReplaceAll(shown, " ", "") != code {
+			t.Errorf("%s: the page shows %q, Seam has %q", l.tag, shown, code)
+		}
+		if !ask(b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth <= innerWidth`)) {
+			t.Errorf("%s: the page is wider than the screen", l.tag)
+		}
+		if file := os.Getenv("SCREENSHOTS_CODE"); i == 0 && file != "" {
+			if err := os.WriteFile(file, ask(b, chromedp.FullScreenshot(100)), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }
 
 // TestPageOfAGuestsLink is an admin's side of a link: it is copied, and renewed after a question.
