@@ -229,11 +229,11 @@ func TestProviderSessionsEndWithTheConfiguration(t *testing.T) {
 			v.signInWithProvider("/")
 			lines := v.stream()
 			a.signIns.Store(after(a, p))
+			if page := v.see("/listings"); page.path != "/sign-in" {
+				t.Fatalf("%s is shown", page.path) // and its stream wouldn't end
+			}
 			if _, err := io.Copy(io.Discard, lines); err != nil { // until the service ends it
 				t.Errorf("the stream broke off: %v", err)
-			}
-			if page := v.see("/listings"); page.path != "/sign-in" {
-				t.Errorf("%s is shown", page.path)
 			}
 		})
 	}

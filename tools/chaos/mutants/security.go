@@ -95,7 +95,7 @@ func init() {
 			edits: []edit{{
 				"internal/admin/actor.go", "	if person == \"\" || a.Subject != \"\" {\n", "	if person == \"\" {\n",
 			}},
-			pkg: "./internal/handlers", tests: "^TestSignInWithTheProvider$",
+			pkg: "./internal/admin", tests: "^TestWhoIsTheAuthor$",
 		},
 		{
 			name: "fair shares", what: "the first client keeps every connection",
