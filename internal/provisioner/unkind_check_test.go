@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -343,8 +344,10 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 		return wrong
 	}
 	if s.listing == "" {
-		// nothing is made without a room
-		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" {
+		// Nothing is made without a room. That includes another key for one that is in somebody else's app by now: it
+		// opens nothing, and a person sees why.
+		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" &&
+			!strings.Contains(str(v.Key.Message), plan.GivenAway) {
 			return "without a room, but " + is
 		}
 		if len(got) > 1 || (len(got) == 1 && len(got[0].Groups) > 0) {
