@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -344,10 +343,11 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 		return wrong
 	}
 	if s.listing == "" {
-		// Nothing is made without a room. That includes another key for one that is in somebody else's app by now: it
-		// opens nothing, and a person sees why.
+		// Nothing is made without a room, nor is a key replaced that is in somebody else's app by now: it opens
+		// nothing, and a person sees why it needs attention.
+		isGivenAway := len(got) == 1 && got[0].Identity != "own" && !s.emails[pms.GuestAddress(got[0].Identity)]
 		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" &&
-			!strings.Contains(str(v.Key.Message), plan.GivenAway) {
+			(!isGivenAway || v.Key.Status != store.KeyAttention || v.Key.Reason == nil) {
 			return "without a room, but " + is
 		}
 		if len(got) > 1 || (len(got) == 1 && len(got[0].Groups) > 0) {
