@@ -316,16 +316,21 @@ func number(e *event, p situation, last int64) int64 {
 // received an attention which was over before the next try would never learn that it is over.
 func decide(reported Reported, perhaps []Reported, p situation, wants func(kind string) bool) (*event, Reported) {
 	e, base := walk(reported, p, wants)
-	if len(perhaps) > 0 {
-		e, _ = walk(farthest(reported, perhaps, p, wants), p, wants)
+	if len(perhaps) == 0 {
+		return e, base
+	}
+	e, far := walk(farthest(reported, perhaps, p, wants), p, wants)
+	if e == nil { // the unconfirmed states are forgotten: what is left of them counts as reported
+		base = far
 	}
 	return e, base
 }
 
 // farthest is what a receiver may believe that is farthest from the present: what is reported, with the key and the
 // doors at risk of an unconfirmed state that needs an event there. A message about one of them doesn't settle the
-// other, and all unconfirmed states are forgotten once any message is confirmed. What happened at doors and which
-// deadlines were reported only ever grows: who has received more of it needs nothing.
+// other, and all unconfirmed states are forgotten once any message is confirmed. A key that may have been reported
+// counts as reported: if a gate takes it away, that is an event. What happened at doors and which deadlines were
+// reported only ever grows: who has received more of it needs nothing.
 func farthest(reported Reported, perhaps []Reported, p situation, wants func(kind string) bool) Reported {
 	far, need := reported, keyNeed(reported, p, wants)
 	for _, state := range slices.Backward(perhaps) {
@@ -335,6 +340,7 @@ func farthest(reported Reported, perhaps []Reported, p situation, wants func(kin
 			far.Over, far.Key = state.Over, state.Key
 		}
 	}
+	far.Had = far.Had || !far.Ready && slices.ContainsFunc(perhaps, Reported.had)
 	risk := riskOf(p.DoorsAtRisk)
 	for _, state := range slices.Backward(perhaps) {
 		if far.Risk == risk {

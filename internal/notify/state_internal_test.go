@@ -385,6 +385,43 @@ func TestDeliveryEnds(t *testing.T) {
 	}
 }
 
+// A key that a receiver may have heard of, although the answer was lost, is not forgotten by what comes between: if a
+// gate takes it away, that is reported.
+func TestAKeyThatWasPerhapsReportedIsTakenAway(t *testing.T) {
+	t.Parallel()
+	all := func(string) bool { return true }
+	closed := func(p situation) situation {
+		p.Closed = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: stay.HoldsKey}}}
+		return p
+	}
+	kept := present("waiting", "no_room_assigned")
+	kept.ACSUserID = text("u1")
+	for name, between := range map[string]situation{
+		"a gate holds the issued key back": closed(present("issued", "")),
+		"the stay waits with its key":      kept,
+		"a person is needed":               present("attention", "forbidden"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reported, perhaps := Reported{}, []Reported{{Ready: true, Key: issuedKey}}
+			var sent []string
+			for _, p := range []situation{between, closed(present("waiting", "gate_closed"))} {
+				for range steps {
+					e, base := decide(reported, perhaps, p, all)
+					if reported, perhaps = base, nil; e == nil {
+						break
+					}
+					reported = e.then // delivered
+					sent = append(sent, e.kind)
+				}
+			}
+			if !slices.Contains(sent, TypeRevoked) {
+				t.Errorf("after an unconfirmed ready: %v, want revoked among them", sent)
+			}
+		})
+	}
+}
+
 // belief is what a receiver concludes from the messages that it heard.
 type belief struct{ attention, ready, over, risk string }
 
