@@ -14,7 +14,7 @@ const (
 	// doubtFor is how long a lock is read more often because it seemed offline.
 	doubtFor = time.Hour
 	// calm is how long a problem that came back within this time must be gone before it counts as over. So a lock that
-	// flaps is reported once a day at most.
+	// flaps is reported once a day at most. Privacy mode doesn't flap: guests switch it on and off every day.
 	calm = 24 * time.Hour
 )
 
@@ -51,7 +51,8 @@ func (h history) after(problem string, is, asked bool, reported, now time.Time) 
 		if now.Sub(h.Seen) < confirm(problem) {
 			return time.Time{}, h
 		}
-		return h.Seen, history{Flaps: !h.Ended.IsZero() && h.Seen.Sub(h.Ended) < calm}
+		flaps := problem != stay.DoorPrivacyMode && !h.Ended.IsZero() && h.Seen.Sub(h.Ended) < calm
+		return h.Seen, history{Flaps: flaps}
 	case reported.IsZero():
 		return time.Time{}, history{Ended: h.Ended}
 	}

@@ -136,3 +136,42 @@ func TestAWholeSystemOffline(t *testing.T) {
 		}
 	}
 }
+
+// Guests switch privacy mode on and off every day. Once it is off, the door is not at risk for the next guest.
+func TestPrivacyModeOfTheGuestBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	private := func(on bool) { r.door(func(e *simulator.Entrance) { e.PrivacyMode = &on }) }
+	r.book("before", -time.Hour, "room")
+	r.exec(`UPDATE reservations SET check_out = '2024-11-03 11:00Z'`)
+	r.book("next", 50*time.Hour, "room")
+	r.turn()
+	for day := range 2 {
+		private(true)
+		r.pass(20 * time.Hour) // in the morning
+		r.turn()
+		private(false)
+		r.pass(4 * time.Hour)
+		r.book(fmt.Sprint("elsewhere-", day), 90*time.Minute, "gate") // the doors are read before an arrival
+		r.turn()
+	}
+	r.want("next", "")
+}
+
+// A door that no key opens is nobody's trouble: if it is offline, the access system isn't read more often.
+func TestOfflineWhereNoKeyOpens(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	no := false
+	r.sim.AddEntrance(site, "store", "Store room", "gate")
+	r.sim.EditEntrance("store", func(e *simulator.Entrance) { e.Online = &no })
+	r.book("R1", 20*time.Hour, "room")
+	r.turn()
+	for range 3 {
+		r.pass(confirmAfter)
+		r.turn()
+		if n := r.calls(); len(n) > 0 {
+			t.Errorf("the doors are read again at %s: %v", r.clock(), n)
+		}
+	}
+}

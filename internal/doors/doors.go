@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -370,6 +371,8 @@ func (r *round) save(ctx context.Context) error {
 			doors = append(doors, *d)
 		}
 	}
+	// What is known of other doors is not kept from one reading to the next.
+	maps.DeleteFunc(r.histories, func(id string, _ map[string]history) bool { return !opened[id] })
 	slices.SortFunc(doors, func(a, b store.Door) int { return compare(a.EntranceID, b.EntranceID) })
 	return r.store.SaveDoors(ctx, doors, groups)
 }
