@@ -81,7 +81,7 @@ func TestImageHasNoShell(t *testing.T) {
 	}
 }
 
-// The recipe for Patroni is the cluster that the drills fail over.
+// The recipe for Patroni has the timings and the replication of the cluster that the drills fail over.
 func TestPatroniRecipeIsThatOfTheDrills(t *testing.T) {
 	t.Parallel()
 	_, recipe, _ := strings.Cut(readAll(t, "../../docs/operations.md"), "\n### Patroni\n")

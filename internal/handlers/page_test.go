@@ -483,7 +483,7 @@ func TestClockOfTheBrowser(t *testing.T) {
 	if page := v.see(path); !strings.Contains(page.body, "15:00 UTC") {
 		t.Errorf("with 24 hours again:\n%s", page.body)
 	}
-	if page := v.see("/clock/13"); page.status != 404 {
-		t.Errorf("a clock with 13 hours: %d", page.status)
+	if page := v.see("/clock/13"); page.status != 404 || !strings.Contains(page.body, "<html") {
+		t.Errorf("a clock with 13 hours: %d\n%s", page.status, page.body)
 	}
 }

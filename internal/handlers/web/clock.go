@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -33,7 +34,7 @@ func clockOf(r *http.Request) clockFace {
 func (s *Pages) clockPage(w http.ResponseWriter, r *http.Request) {
 	hours := chi.URLParam(r, "hours")
 	if hours != "12" && hours != "24" {
-		http.NotFound(w, r)
+		s.refuse(w, r, handlers.NewProblem(http.StatusNotFound, "There is a 12-hour and a 24-hour clock."))
 		return
 	}
 	c := s.cookie(r, hours, int((365 * 24 * time.Hour).Seconds()))
