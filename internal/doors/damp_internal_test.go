@@ -175,3 +175,35 @@ func TestOfflineWhereNoKeyOpens(t *testing.T) {
 		}
 	}
 }
+
+// Doors that no key opens any more recover like the others: they don't hide a lock that is offline on its own later.
+func TestOfflineAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	doors := []string{"door"}
+	for i := range 3 {
+		doors = append(doors, fmt.Sprint("gate-", i))
+		r.sim.AddEntrance(site, doors[i+1], "Gate", "gate")
+	}
+	online := func(is bool, doors ...string) {
+		for _, id := range doors {
+			r.sim.EditEntrance(id, func(e *simulator.Entrance) { e.Online = &is })
+		}
+		r.pass(time.Hour)
+		r.settle()
+	}
+	r.book("leaves", 90*time.Minute, "gate")
+	r.book("stays", 90*time.Minute, "room")
+	online(false, doors...)
+	if risk := r.stay("stays").DoorRisk; risk == nil || risk.Doors[0].SystemID != site {
+		t.Fatalf("in the outage: %+v", risk)
+	}
+	r.exec(`UPDATE reservations SET status = 'cancelled' WHERE reservation_id = 'leaves'`)
+	online(true, doors...)
+	r.want("stays", "")
+	r.pass(24 * time.Hour) // another morning
+	online(false, "door")
+	if risk := r.stay("stays").DoorRisk; risk == nil || risk.Doors[0].SystemID != "" {
+		t.Errorf("one lock of four is offline: %+v", risk)
+	}
+}

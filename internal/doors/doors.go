@@ -356,11 +356,14 @@ func (r *round) readGroups(ctx context.Context, ask []*group) error {
 }
 
 func (r *round) save(ctx context.Context) error {
-	groups := make([]store.DoorGroup, 0, len(r.groups))
-	opened := map[string]bool{}
+	groups := make([]store.DoorGroup, 0, len(r.system.groups))
 	for _, id := range r.system.groups {
-		g := r.groups[id]
-		groups = append(groups, g.DoorGroup)
+		groups = append(groups, r.groups[id].DoorGroup)
+	}
+	// Doors of groups that no key opens at present are stored too: they count when most doors are offline, and would
+	// otherwise stay offline.
+	opened := map[string]bool{}
+	for _, g := range r.groups {
 		for _, door := range g.EntranceIDs {
 			opened[door] = true
 		}
