@@ -36,6 +36,7 @@ type guestStay struct {
 // makes it longer.
 func TestGuestsAndDeliveriesKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
+	markedProgram(t)
 	dsn, receiver := storetest.DSN(t), newListener(t)
 	r := layRig(t, dsn)
 	r.env = withGuestLinks(t, r.env, fmt.Sprintf("subscriptions: [{name: app, url: %q, secrets: [%q], insecure: true}]",

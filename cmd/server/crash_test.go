@@ -412,6 +412,7 @@ func TestKilledAtRandom(t *testing.T) {
 // under load of stays with backup codes. STAYKEY_CRASH_POINTS makes it longer.
 func TestKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
+	markedProgram(t)
 	r := newCodedRig(t, storetest.DSN(t), 1)
 	r.load(3, 5)
 	// An event passes them; those of the guest's side are passed when a guest comes.
@@ -554,6 +555,7 @@ func TestNetworkCut(t *testing.T) {
 // reservation and created the key, and then resumes it: it must find that its lease is gone, and change nothing.
 func TestStalledWorker(t *testing.T) {
 	t.Parallel()
+	markedProgram(t)
 	for name, at := range map[point.Name]int{
 		point.Claimed: 1, point.FinishBefore: 1,
 		point.Recorded: 2, // the mark of the ACS user: its create is next

@@ -77,6 +77,7 @@ type writeBackDeath struct {
 // is cleared, and what staff have written stays. STAYKEY_WRITE_BACK_POINTS is how many of the cases are drawn.
 func TestWriteBackKilledAtMarkedPoints(t *testing.T) {
 	t.Parallel()
+	markedProgram(t)
 	var cases []writeBackDeath
 	for _, at := range point.WriteBack {
 		for _, doing := range []string{"writing", "replacing", "clearing", "kept"} {

@@ -109,9 +109,9 @@ func begin(t *testing.T, env []string, args ...string) *process {
 	return launchUntil(t, "starting", path, env, args...)
 }
 
-// launchMarked is like launch, with the program that has marked points; it may have reached its point, and its
-// end, before it was ready.
-func launchMarked(t *testing.T, env []string) *process {
+// markedProgram builds the program that has marked points. A test that kills the service to start this one in its
+// place calls it first: a build takes minutes on a busy machine, and senders give up by then.
+func markedProgram(t *testing.T) (path string) {
 	t.Helper()
 	if raced {
 		t.Skip(
@@ -121,7 +121,14 @@ func launchMarked(t *testing.T, env []string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return launchProgram(t, path, env)
+	return path
+}
+
+// launchMarked is like launch, with the program that has marked points; it may have reached its point, and its
+// end, before it was ready.
+func launchMarked(t *testing.T, env []string) *process {
+	t.Helper()
+	return launchProgram(t, markedProgram(t), env)
 }
 
 func launchProgram(t *testing.T, path string, env []string, args ...string) *process {
