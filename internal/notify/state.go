@@ -116,7 +116,7 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 	}
 	kind, then = nextKey(reported, p, status)
 	then.Used, then.Denied = reported.Used, reported.Denied
-	if status == stay.KeyIssued || status == heldBack {
+	if keepsRisk(kind, status) {
 		then.Risk = reported.Risk
 	}
 	if kind != "" || !then.equal(reported) {
@@ -130,6 +130,12 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 		return kind, then
 	}
 	return nextRisk(reported, p, status)
+}
+
+// keepsRisk reports whether a receiver still believes that doors are at risk: the end of a key and an attention end
+// that too.
+func keepsRisk(kind, status string) bool {
+	return status == stay.KeyIssued || status == heldBack || status == stay.KeyWaiting && kind == ""
 }
 
 // nextRisk is [next] for doors that may not open. While the key itself needs a person, they are not reported.
@@ -326,11 +332,11 @@ func decide(reported Reported, perhaps []Reported, p situation, wants func(kind 
 	return e, base
 }
 
-// farthest is what a receiver may believe that is farthest from the present: what is reported, with the key and the
-// doors at risk of an unconfirmed state that needs an event there. A message about one of them doesn't settle the
-// other, and all unconfirmed states are forgotten once any message is confirmed. A key that may have been reported
-// counts as reported: if a gate takes it away, that is an event. What happened at doors and which deadlines were
-// reported only ever grows: who has received more of it needs nothing.
+// farthest is what a receiver may believe that is farthest from the present: what is reported, with the key of an
+// unconfirmed state that needs an event, and unknown doors at risk if the states differ there. A message about one of
+// them doesn't settle the other, and all unconfirmed states are forgotten once any message is confirmed. A key that may
+// have been reported counts as reported: if a gate takes it away, that is an event. What happened at doors and which
+// deadlines were reported only ever grows: who has received more of it needs nothing.
 func farthest(reported Reported, perhaps []Reported, p situation, wants func(kind string) bool) Reported {
 	far, need := reported, keyNeed(reported, p, wants)
 	for _, state := range slices.Backward(perhaps) {
@@ -340,15 +346,15 @@ func farthest(reported Reported, perhaps []Reported, p situation, wants func(kin
 			far.Over, far.Key = state.Over, state.Key
 		}
 	}
-	far.Had = far.Had || !far.Ready && slices.ContainsFunc(perhaps, Reported.had)
-	risk := riskOf(p.DoorsAtRisk)
-	for _, state := range slices.Backward(perhaps) {
-		if far.Risk == risk {
-			far.Risk = state.Risk
-		}
+	far.Had = far.Had || !far.Ready && (reported.had() || slices.ContainsFunc(perhaps, Reported.had))
+	if slices.ContainsFunc(perhaps, func(state Reported) bool { return state.Risk != reported.Risk }) {
+		far.Risk = riskUnknown
 	}
 	return far
 }
+
+// riskUnknown is the risk of a receiver that may believe in one of several: whatever is true is sent.
+const riskUnknown = "unknown"
 
 // keyNeed is how urgently a receiver that believes in a state needs an event about the key itself: not at all, an
 // event, or first the end of an attention.

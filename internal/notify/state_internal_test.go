@@ -422,6 +422,70 @@ func TestAKeyThatWasPerhapsReportedIsTakenAway(t *testing.T) {
 	}
 }
 
+// Whatever happens to a stay, and whichever messages and answers are lost on the way, a receiver believes what is true
+// once messages arrive again.
+func TestLostAnswersLeaveNoWrongBelief(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4)) // #nosec G404 -- a test
+	all := func(string) bool { return true }
+	for i := range 20_000 {
+		var reported Reported
+		var perhaps []Reported
+		var heard belief
+		var history []string
+		for range 1 + random.IntN(5) {
+			p := anyPresent(random)
+			history = append(history, fmt.Sprintf("%s, %d gates closed:", p.KeyStatus, len(p.Closed)))
+			for range random.IntN(3) {
+				e, base := decide(reported, perhaps, p, all)
+				if reported = base; e == nil {
+					perhaps = nil
+					break
+				}
+				arrives, answered := random.IntN(2) == 0, false
+				if arrives {
+					heard.hear(e)
+					answered = random.IntN(2) == 0
+				}
+				if perhaps = withPerhaps(perhaps, e.then); answered {
+					reported, perhaps = e.then, nil
+				}
+				history = append(history, fmt.Sprint(e.kind, map[bool]string{true: " arrives"}[arrives],
+					map[bool]string{true: " and is confirmed"}[answered]))
+			}
+		}
+		p := anyPresent(random)
+		history = append(history, fmt.Sprintf("at last %s, %d gates closed:", p.KeyStatus, len(p.Closed)))
+		for range steps {
+			e, _ := decide(reported, perhaps, p, all)
+			if e == nil {
+				break
+			}
+			reported, perhaps = e.then, nil
+			heard.hear(e)
+			history = append(history, e.kind)
+		}
+		if diff := heard.differs(p); diff != "" {
+			t.Fatalf("case %d: %s is wrong, it believes %+v:\n%s", i, diff, heard, strings.Join(history, "\n"))
+		}
+	}
+}
+
+// anyPresent is a stay in any settled state; waiting ones have no ACS user.
+func anyPresent(random *rand.Rand) situation {
+	one := func(of ...string) string { return of[random.IntN(len(of))] }
+	status := one("waiting", "issued", "active", "attention", "revoked", "expired")
+	p := present(status, map[bool]string{true: one("a", "b")}[status == "attention"])
+	p.CheckIn = &starts
+	if random.IntN(3) == 0 {
+		p.Closed = []stay.Gate{{GateRule: stay.GateRule{Name: "paid", Holds: stay.HoldsKey}}}
+	}
+	if random.IntN(3) == 0 {
+		p.DoorsAtRisk = []stay.DoorProblem{{EntranceID: "e1", Problem: one("offline", "battery_low")}}
+	}
+	return p
+}
+
 // belief is what a receiver concludes from the messages that it heard.
 type belief struct{ attention, ready, over, risk string }
 
@@ -462,6 +526,8 @@ func (b *belief) differs(p situation) string {
 		return "the key, or its doors"
 	case (status == stay.KeyRevoked || status == stay.KeyExpired) && b.over != status:
 		return "whether the key is over"
+	case status == stay.KeyWaiting && p.ACSUserID == nil && b.ready != "":
+		return "whether there is a key"
 	}
 	return ""
 }

@@ -56,11 +56,11 @@ var guestMutants = []mutant{
 	notifyTests("messages: unconfirmed", "a message without an answer counts as one that never arrived",
 		"TestDeliveryEnds|TestNothingIsLostWhateverDiesWhen|TestALostAnswerIsNotForgotten",
 		edit{
-			"internal/notify/state.go", "	if len(perhaps) > 0 {\n", "	if len(perhaps) > 1000 {\n",
+			"internal/notify/state.go", "	if len(perhaps) == 0 {\n", "	if len(perhaps) < 1000 {\n",
 		}),
 	notifyTests("messages: unconfirmed doors", "what may have arrived about doors is forgotten after another message",
 		"TestDeliveryEnds",
-		edit{"internal/notify/state.go", "			far.Risk = state.Risk\n", "			_ = state.Risk\n"}),
+		edit{"internal/notify/state.go", "		far.Risk = riskUnknown\n", "		_ = riskUnknown\n"}),
 	notifyTests("messages: numbers", "messages have the stay's number, whatever the last one's is",
 		"TestNothingIsLostWhateverDiesWhen",
 		edit{
