@@ -65,7 +65,7 @@ func (a *attempt) objectNotFound(ctx context.Context, d plan.Desired, u *record.
 		u.SurplusDeleted(s.Body.(seam.UserID).ACSUserID, a.now()) // that proves nothing: it is looked for
 		return firstOutcome(a.save(ctx, u), again)
 	case plan.LinkUser:
-		if gone, out := a.isIdentityGone(ctx, u); gone || out.stops() {
+		if gone, _, out := a.isIdentityGone(ctx, u); gone || out.stops() {
 			return firstOutcome(out, func() outcome { return a.renewIdentity(ctx, d, u) })
 		}
 	}

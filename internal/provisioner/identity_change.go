@@ -15,28 +15,35 @@ import (
 // Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into
 // another.
 
-// isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists: neither its id nor its
-// key is known.
-func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (bool, outcome) {
+// isIdentityGone asks Seam for a row's identity alone, and reports whether it no longer exists: its id is not known,
+// and its key either isn't, or belongs to another one, the holder.
+func (a *attempt) isIdentityGone(ctx context.Context, u *record.User) (gone bool, holder *string, out outcome) {
 	_, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
 	switch {
 	case err == nil:
-		return false, outcome{}
+		return false, nil, outcome{}
 	case seam.KindOf(err) == seam.NotFound:
-		return a.isKeyUnknown(ctx, u.UserIdentityKey)
+		return a.isKeyFree(ctx, u.UserIdentityKey, u.UserIdentityID)
 	default:
-		return false, fails(err)
+		return false, nil, fails(err)
 	}
 }
 
-// isKeyUnknown reports whether Seam has no user identity with one of our keys. It is asked when a get by id has not
-// found one: a second answer, by another way.
-func (a *attempt) isKeyUnknown(ctx context.Context, key string) (bool, outcome) {
-	_, err := a.seam.UserIdentityByKey(a.because(ctx, "whether the user identity still exists"), key)
-	if seam.KindOf(err) == seam.NotFound {
-		return true, outcome{}
+// isKeyFree reports whether the identity of an id doesn't have one of our keys any more. It is asked when a get by id
+// has not found that identity: a second answer, by another way. Keys are unique, so it doesn't exist either if another
+// one, the holder, has the key as its own. One into which it was merged is no holder: the get by id should have found
+// that one.
+func (a *attempt) isKeyFree(ctx context.Context, key, id string) (free bool, holder *string, out outcome) {
+	is, err := a.seam.UserIdentityByKey(a.because(ctx, "whether the user identity still exists"), key)
+	switch {
+	case seam.KindOf(err) == seam.NotFound:
+		return true, nil, outcome{}
+	case err != nil:
+		return false, nil, fails(err)
+	case is.Key == key && is.UserIdentityID != id:
+		return true, &is.UserIdentityID, outcome{}
 	}
-	return false, fails(err)
+	return false, nil, outcome{}
 }
 
 // isMergedInto reports whether a row's identity was merged into another one at Seam, and follows it: from then on,

@@ -42,11 +42,18 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 	asking := a.because(ctx, "whether anything is linked to the reservation's own user identity")
 	is, err := a.seam.UserIdentity(asking, *identity.ID)
 	if seam.KindOf(err) == seam.NotFound {
-		gone, out := a.isKeyUnknown(asking, identity.Key)
-		if !gone && !out.stops() {
-			out = contradicted(err)
+		gone, holder, out := a.isKeyFree(asking, identity.Key, *identity.ID)
+		switch {
+		case out.stops():
+			return false, out
+		case !gone:
+			return false, contradicted(err)
+		case holder == nil:
+			return true, outcome{}
 		}
-		return gone, out
+		a.note("user identity %s is gone from Seam, and %s has its key", *identity.ID, *holder)
+		identity.ID = holder
+		return a.deleteIdentity(ctx, identity, u)
 	}
 	if err != nil {
 		return false, fails(err)

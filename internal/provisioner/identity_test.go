@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
@@ -52,6 +54,69 @@ func TestMarkOfADeletedIdentity(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The identity that a stay was about to use is gone, and another one has its key by now: another installation, or a
+// create of ours that was late, has made it. The stay gets that one, or ends and leaves nothing behind.
+func TestAnIdentityWhoseKeyAnotherOneHas(t *testing.T) {
+	t.Parallel()
+	for _, email := range []string{"jane@example.com", ""} {
+		for _, lost := range []bool{false, true} {
+			for _, cancelled := range []bool{false, true} {
+				t.Run(fmt.Sprintf("guest %q, lost %v, cancelled %v", email, lost, cancelled), func(t *testing.T) {
+					t.Parallel()
+					options := fast()
+					options.SweepInterval = 100 * time.Millisecond
+					r := newRig(t, options, simulator.Options{})
+					r.listing("default", "L", "555555-5555")
+					waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+					if lost {
+						r.sim.Inject(simulator.Fault{Kind: simulator.Error500Before, Path: seam.PathUserCreate})
+					}
+					replaced := make(chan struct{})
+					var once sync.Once
+					r.sim.Configure(func(o *simulator.Options) {
+						o.Hook = func(path string, after bool) bool {
+							if path == seam.PathUserCreate && !after {
+								once.Do(func() { r.replaceIdentities(); close(replaced) })
+							}
+							return false
+						}
+					})
+					s := r.stay("R1")
+					s.email = email
+					r.book(s)
+					<-replaced
+					if cancelled {
+						r.cancel(s)
+						r.until(s, store.KeyRevoked)
+						for range 2 { // the late look-ups for what the lost create may have made
+							r.rest(s)
+							r.advance(11 * time.Minute)
+						}
+						waitFor(t, "a stay's own identity to be deleted", func() bool {
+							return email != "" || len(r.sim.State().Identities) == 0
+						})
+						return
+					}
+					r.until(s, store.KeyIssued)
+					r.mustBeOne(s)
+				})
+			}
+		}
+	}
+}
+
+// replaceIdentities has other user identities have the keys of those at Seam.
+func (r *rig) replaceIdentities() {
+	r.sim.Change(func(st *simulator.State) {
+		others := map[string]simulator.Identity{}
+		for _, i := range st.Identities {
+			i.ID = uuid.NewString()
+			others[i.ID] = i
+		}
+		st.Identities = others
+	})
 }
 
 // The identity of a live ACS user is gone, so it can't be linked: hours and doors are updated anyway.

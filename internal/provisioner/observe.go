@@ -108,7 +108,7 @@ func (a *attempt) settleUserMark(ctx context.Context, d plan.Desired, u *record.
 	found, others, out := a.find(a.because(ctx, "whether a create without an answer made an ACS user"), u)
 	gone := false // the identity, and what was linked to it
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		if gone, out = a.isIdentityGone(ctx, u); !gone && !out.stops() {
+		if gone, _, out = a.isIdentityGone(ctx, u); !gone && !out.stops() {
 			return contradicted(errContradiction)
 		}
 	}

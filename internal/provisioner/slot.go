@@ -133,7 +133,7 @@ func (a *attempt) slotIsFree(ctx context.Context, d plan.Desired, c candidate, u
 // candidateGone forgets an identity that Seam says it does not have, once that is certain, and begins again with
 // another one.
 func (a *attempt) candidateGone(ctx context.Context, c candidate, u *record.User) outcome {
-	gone, out := a.isIdentityGone(ctx, u)
+	gone, _, out := a.isIdentityGone(ctx, u)
 	if out.stops() {
 		return out
 	}
@@ -199,7 +199,7 @@ func (a *attempt) leaveSlot(ctx context.Context, i int) outcome {
 // identityGone handles a row's identity that Seam no longer has. Whatever was linked to it is gone, too.
 func (a *attempt) identityGone(ctx context.Context, i int) outcome {
 	u := &a.users[i]
-	gone, out := a.isIdentityGone(ctx, u)
+	gone, holder, out := a.isIdentityGone(ctx, u)
 	if out.stops() {
 		return out
 	}
@@ -212,7 +212,7 @@ func (a *attempt) identityGone(ctx context.Context, i int) outcome {
 		return fails(err)
 	}
 	if identity.ID != nil && *identity.ID == u.UserIdentityID {
-		identity.ID, identity.LostAt = nil, nil
+		identity.ID, identity.LostAt = holder, nil
 	}
 	return a.forgetSlot(ctx, i, &identity)
 }

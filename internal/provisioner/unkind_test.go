@@ -1,9 +1,11 @@
 package provisioner_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/until"
 	"github.com/staykey/staykey/tools/chaos"
 )
 
@@ -228,16 +231,26 @@ func (w *unkind) reconcile(s *unkindStay) {
 func (w *unkind) rest() {
 	w.drain()
 	w.prov.Wake()
-	waitFor(w.t, "nothing to be due", func() bool {
-		var busy int
-		if err := w.store.Pool().QueryRow(context.Background(), `
-			SELECT count(*) FROM mobile_keys WHERE queued OR next_reconcile_at <= $1 OR lease_until > clock_timestamp()`, w.now()).Scan(&busy); err != nil {
-			w.t.Fatal(err)
-		}
-		return busy == 0
+	until.Reached(w.t, func() bool {
+		return w.due("count(*)") == "0" || w.pass()
+	}, func() {
+		var stacks bytes.Buffer
+		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		w.t.Fatalf("still due at %s, trouble %q:\n%s\nlast steps:\n%s\ngoroutines of all tests:\n%s", w.now(),
+			w.prov.Trouble(), w.due(`string_agg(to_json(mobile_keys)::text, E'\n')`),
+			strings.Join(w.story, "\n"), &stacks)
 	})
 	w.held.notifier.Wake()
 	w.seal()
+}
+
+// due is an aggregate of the keys that are due or being worked on.
+func (w *unkind) due(aggregate string) (value string) {
+	if err := w.store.Pool().QueryRow(context.Background(), `SELECT coalesce((`+aggregate+`)::text, '') FROM mobile_keys
+		WHERE queued OR next_reconcile_at <= $1 OR lease_until > clock_timestamp()`, w.now()).Scan(&value); err != nil {
+		w.t.Fatal(err)
+	}
+	return value
 }
 
 // changeStay books a stay, changes it or cancels it.
