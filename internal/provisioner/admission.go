@@ -26,7 +26,7 @@ func (p *Provisioner) admitted(ctx context.Context) (ok bool, unreachable error)
 		return false, nil
 	}
 	p.askNext = p.now().Add(p.options.PollEvery)
-	workspace, err := p.seam.WorkspaceID(ctx)
+	workspace, err := p.seam.WorkspaceID(seam.Urgent(ctx)) // every guest waits for the answer
 	if ctx.Err() != nil {
 		return false, nil
 	}

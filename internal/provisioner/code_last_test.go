@@ -94,6 +94,27 @@ func TestARepairOfTheKeyRepairsTheCode(t *testing.T) {
 	}
 }
 
+// The code of a stay is gone, and Seam reports an error on its key, which comes first: Seam is asked at its pace, not
+// without end.
+func TestACodeThatWaitsForABrokenKey(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, simulator.Options{})
+	s := r.issue(1)[0]
+	code := r.untilCode(s)
+	r.rest(s)
+	r.advance(10 * time.Second)
+	r.sim.Change(func(st *simulator.State) {
+		delete(st.Credentials, code.ID)
+		for id, c := range st.Credentials {
+			c.ErrorCode = "something_new"
+			st.Credentials[id] = c
+		}
+	})
+	reconcile(r, &s)
+	r.untilThat(s, "seam_reports_error", func(v store.View) bool { return str(v.Key.Reason) == "seam_reports_error" })
+	r.rest(s)
+}
+
 // A stay moves to another access system, the create there is lost, and it moves back. While the result of that create
 // is looked for, the key, its code and everything that shows them are those of the ACS user that exists.
 func TestALostCreateElsewhereHidesNothing(t *testing.T) {

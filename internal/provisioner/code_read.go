@@ -43,6 +43,9 @@ func (w *codeWork) remember(ctx context.Context) outcome {
 	if !isListed || w.code.Phase() != record.CodeMade || w.isShownBy(listed) {
 		return outcome{}
 	}
+	if w.code.DueAt != nil && !w.code.DueAt.After(w.now()) {
+		return outcome{} // it has waited for its key before: to write it again would ask for another attempt
+	}
 	return w.due(ctx, w.now())
 }
 

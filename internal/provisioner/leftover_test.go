@@ -218,6 +218,25 @@ func TestALongPauseAndAGuestWhoArrivesSoon(t *testing.T) {
 	r.until(far, store.KeyIssued)
 }
 
+// Seam refuses the key once, and asks for a long pause when it is asked about that: nothing is provisioned until it has
+// answered, so it is asked again as soon as during any other pause.
+func TestALongPauseOfACheckOfTheKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Inject(
+		simulator.Fault{Kind: simulator.NotAuthorized, Path: seam.PathIdentityCreate},
+		simulator.Fault{Kind: simulator.Limited, Path: "/workspaces/get", RetryAfterText: "900"},
+	)
+	s := r.stay("R1")
+	s.in = r.now().Add(2 * time.Hour).Truncate(time.Millisecond)
+	r.book(s)
+	waitFor(t, "the pause", func() bool { return strings.Contains(r.prov.Trouble(), "rate_limited") })
+	r.advance(seam.ProbeEvery + time.Second)
+	r.until(s, store.KeyIssued)
+}
+
 // The guest changes after the stay has begun, and Salto KS is slow to subscribe the new user: the old one is kept
 // until the new one opens doors, but not longer than it takes to notify a person.
 func TestNobodyInTheHouseWaitsForASubscription(t *testing.T) {

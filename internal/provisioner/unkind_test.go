@@ -231,15 +231,25 @@ func (w *unkind) reconcile(s *unkindStay) {
 func (w *unkind) rest() {
 	w.drain()
 	w.prov.Wake()
-	until.Reached(w.t, func() bool {
-		return w.due("count(*)") == "0" || w.pass()
-	}, func() {
+	late := func() {
 		var stacks bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		for _, s := range w.stays {
+			if w.due("count(*) FILTER (WHERE reservation_id = '"+s.id+"')") != "0" {
+				w.rig.tell(s.stay)
+				w.tellCalls(s)
+			}
+		}
 		w.t.Fatalf("still due at %s, trouble %q:\n%s\nlast steps:\n%s\ngoroutines of all tests:\n%s", w.now(),
 			w.prov.Trouble(), w.due(`string_agg(to_json(mobile_keys)::text, E'\n')`),
 			strings.Join(w.story, "\n"), &stacks)
-	})
+	}
+	until.Reached(w.t, func() bool {
+		if w.due("count(*) FILTER (WHERE attempts > 300)") != "0" {
+			late() // it is tried again without end
+		}
+		return w.due("count(*)") == "0" || w.pass()
+	}, late)
 	w.held.notifier.Wake()
 	w.seal()
 }

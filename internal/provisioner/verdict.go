@@ -66,13 +66,27 @@ func (a *attempt) verdict(d plan.Desired) store.KeyOutcome {
 		v.Check = true
 		next.at(*a.recheck)
 	}
-	for _, due := range []*time.Time{a.codeDue, a.surplusDue} {
-		if due != nil {
-			next.at(*due)
-		}
+	if a.codeDue != nil {
+		next.at(a.afterGrace(*a.codeDue))
+	}
+	if a.surplusDue != nil {
+		next.at(*a.surplusDue)
 	}
 	a.lookAgain(&v, next)
 	return v
+}
+
+// afterGrace puts off what isn't urgent if the next attempt is to compare the key with Seam: right after a change,
+// reads may not show it yet, and the attempt would make it again, and so on without end.
+func (a *attempt) afterGrace(due time.Time) time.Time {
+	if a.recheck == nil {
+		return due
+	}
+	shows := a.now().Add(a.options.Grace)
+	if a.recheck.Before(shows) {
+		shows = *a.recheck
+	}
+	return later(due, shows)
 }
 
 // explainHold adds to a good verdict that an admin holds the reservation.

@@ -284,7 +284,7 @@ func TestClosedGatesOnlyTakeAway(t *testing.T) {
 		for i, u := range users {
 			foreign := u.GuestKey != "jane" || u.ACSSystemID != "s1"
 			if !foreign || u.ACSUserID == nil || u.DeletedAt != nil ||
-				isOnlyWayIn(users, Standing(d.WithFirstKeyWaiting(users), users), u) {
+				i == onlyWayIn(users, Standing(d.WithFirstKeyWaiting(users), users)) {
 				continue
 			}
 			if !slices.ContainsFunc(Plan(d, users, revive), func(step Step) bool {

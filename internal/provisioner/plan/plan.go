@@ -110,8 +110,9 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 			steps = append(steps, repairUser(d, users[keep], keep, revive)...)
 		}
 	}
+	left := onlyWayIn(users, keep)
 	for i, u := range users {
-		if i != keep && (u.DeletedAt == nil || u.Unsure) && removable(d, u) && !isOnlyWayIn(users, keep, u) {
+		if i != keep && i != left && (u.DeletedAt == nil || u.Unsure) && removable(d, u) {
 			steps = append(steps, deleteUser(u, i, WhyRemoved(d))...)
 		}
 	}
@@ -127,10 +128,22 @@ func removable(d Desired, u record.User) bool {
 	return u.EndsAt == nil || u.EndsAt.After(d.Ends) || u.Unsure
 }
 
-// isOnlyWayIn reports whether an ACS user is all its guest has left, because somebody deleted the one that replaces
-// it.
-func isOnlyWayIn(users []record.User, keep int, u record.User) bool {
-	return keep >= 0 && users[keep].Phase() == record.Removed && u.Exists() && u.GuestKey == users[keep].GuestKey
+// onlyWayIn is the ACS user that is all its guest has left, because somebody deleted the one that replaces it; -1 for
+// none. Of several it is the newest that nobody suspended, or else the newest: a guest needs one.
+func onlyWayIn(users []record.User, keep int) int {
+	left := -1
+	if keep < 0 || users[keep].Phase() != record.Removed {
+		return left
+	}
+	for i, u := range users {
+		if i == keep || !u.Exists() || u.GuestKey != users[keep].GuestKey {
+			continue
+		}
+		if left < 0 || u.SuspendedAt == nil || users[left].SuspendedAt != nil {
+			left = i
+		}
+	}
+	return left
 }
 
 // WhyRemoved is the reason for a deletion.

@@ -291,6 +291,10 @@ func TestOnlyWayIn(t *testing.T) {
 			MadeAt:       &noon, RemovedAt: removed,
 		}}
 	}
+	suspended := func(u record.User) record.User {
+		u.SuspendedAt = &noon
+		return u
+	}
 	for name, c := range map[string]struct {
 		reason string
 		users  []record.User
@@ -301,6 +305,16 @@ func TestOnlyWayIn(t *testing.T) {
 			user(1, "s2", "jane", nil),
 			user(2, "s1", "jane", &noon),
 		}, false, nil},
+		"two of them": {"a guest needs one: the newest", []record.User{
+			user(1, "s2", "jane", nil),
+			user(2, "s3", "jane", nil),
+			user(3, "s1", "jane", &noon),
+		}, false, []int{0}},
+		"two of them, the newest suspended": {"a guest needs one that opens doors", []record.User{
+			user(1, "s2", "jane", nil),
+			suspended(user(2, "s3", "jane", nil)),
+			user(3, "s1", "jane", &noon),
+		}, false, []int{1}},
 		"another guest": {"it is not this guest's", []record.User{
 			user(1, "s2", "joe", nil),
 			user(2, "s1", "jane", &noon),

@@ -30,7 +30,7 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "only way in", what: "an old ACS user is deleted although somebody deleted its replacement",
-		edits: []edit{{"internal/provisioner/plan/plan.go", " && !isOnlyWayIn(users, keep, u) {", " {"}},
+		edits: []edit{{"internal/provisioner/plan/plan.go", " i != keep && i != left && (", " i != keep && left >= -1 && ("}},
 		pkg:   "./internal/provisioner/plan", tests: "^TestOnlyWayIn$",
 	},
 	{

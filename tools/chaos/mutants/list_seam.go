@@ -182,8 +182,8 @@ var seamMutants = []mutant{
 	provisionerTests("identities that were not found", "one 404 shows that a user identity is gone",
 		"TestAnIdentityThatWasNotFoundIsNotForgotten",
 		edit{
-			"internal/provisioner/identity_change.go", "	if seam.KindOf(err) == seam.NotFound {\n		return true,",
-			"	if true || err != nil {\n		return true,",
+			"internal/provisioner/identity_change.go", "	case seam.KindOf(err) == seam.NotFound:\n		return true,",
+			"	case true || err != nil:\n		return true,",
 		}),
 	provisionerTests("places during a look-up",
 		"a place is used while the result of a lost create in another one can't be looked for",
