@@ -40,7 +40,7 @@ test: ## run every test, against a real Postgres; rigs with random cases draw a 
 
 # Under the race detector a test costs up to ten times as much, and repetitions find no other races. So make race leaves
 # out what works in one goroutine, and of the tests that start the program those whose subject is not what runs at a time.
-RACE_PACKAGES = $(shell go list ./... | grep -vE '/(cmd/server|migrations|tools/.*|docs/.*|deploy/.*|internal/(config|localpg.*|pms|stay|provisioner/plan|provisioner/record))$$')
+RACE_PACKAGES = $(shell go list ./... | grep -vE '/(cmd/server|migrations|tools/.*|docs/.*|deploy/.*|internal/(config|localpg.*|pms|retention|stay|provisioner/plan|provisioner/record))$$')
 RACE_PROGRAM := ^Test(ASubscriptionIsAddedWhileRunning|BackupCode|EventsOut|GracefulStop|GuestLink|GuestsAtDoors|NetworkCut|OneTrace|PostgresKilled|ReadmeFromKeyToPhone|Reload|ReloadByHTTP|ReplicasFollowTheDecidedPolicy|SeamsEvent|SecondSignalEndsAtOnce|SlowClientsAreCutOff|SourceInUseCannotVanish|StalledWorker|StopDelay|Story|StrangersHoldConnections|WriteBackFromWebhookToField)$$
 RACE_FEWER := $(FEWER) STAYKEY_MATRIX_CELLS=10 STAYKEY_MATRIX_PAIRS=3 STAYKEY_MODEL_HISTORIES=3 STAYKEY_UNKIND_STEPS=40 STAYKEY_WORLD_ROUNDS=8 \
   STAYKEY_DELIVERY_DEATHS=8 STAYKEY_GUEST_DEATHS=6 STAYKEY_APPLY_ROUNDS=2 STAYKEY_CRASH_POINTS=0 STAYKEY_GUEST_POINTS=0 STAYKEY_NETWORK_CUTS=1
