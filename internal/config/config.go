@@ -308,15 +308,23 @@ func (s *Settings) ReadFiles(getenv func(string) string, problems *Problems) {
 			problems.add(name+"_FILE", "%s is set too: keep one of them", name)
 			continue
 		}
-		content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
-		if err != nil {
-			problems.add(name+"_FILE", "%v: it must name a readable file", err)
-			continue
-		}
-		if *value = strings.TrimSpace(string(content)); *value == "" {
-			problems.add(name+"_FILE", "%s is empty: it must hold the value of %s", file, name)
+		var problem string
+		if *value, problem = fileValue(file, name); problem != "" {
+			problems.add(name+"_FILE", "%s", problem)
 		}
 	}
+}
+
+// fileValue is what a file says that NAME_FILE names, for the setting of that name; with a problem it is "".
+func fileValue(file, name string) (value, problem string) {
+	content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
+	if err != nil {
+		return "", err.Error() + ": it must name a readable file"
+	}
+	if value = strings.TrimSpace(string(content)); value == "" {
+		return "", file + " is empty: it must hold the value of " + name
+	}
+	return value, ""
 }
 
 func (s Settings) LoadDatabase(c *Config, problems *Problems) {

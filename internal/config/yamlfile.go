@@ -208,16 +208,12 @@ func (y *yamlFile) variable(at ast.Node, field, name string) string {
 		y.fail(at, field, "the environment variable %s is not set", name)
 		return ""
 	}
-	content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
-	if err != nil {
-		y.fail(at, field, "%s_FILE: %v: it must name a readable file", name, err)
+	value, problem := fileValue(file, name)
+	if problem != "" {
+		y.fail(at, field, "%s_FILE: %s", name, problem)
 		return ""
 	}
 	y.files = append(y.files, file)
-	value := strings.TrimSpace(string(content))
-	if value == "" {
-		y.fail(at, field, "%s_FILE: %s is empty: it must hold the value of %s", name, file, name)
-	}
 	return value
 }
 

@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -19,6 +17,7 @@ import (
 	"github.com/staykey/staykey/internal/fair"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/sso"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // People can sign in with an identity provider. What a sign-in needs to come back is in a sealed cookie, so any
@@ -215,28 +214,19 @@ func (s *Pages) flowCookie(r *http.Request, value string, maxAge int) *http.Cook
 	return c
 }
 
-func (s *Pages) flowCipher() (cipher.AEAD, error) {
-	key := sha256.Sum256([]byte("sign-in\x00" + hex.EncodeToString(s.FormKey)))
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
+// flowSealer encrypts flows, so that nobody can read or change them.
+func (s *Pages) flowSealer() stay.Sealer {
+	return stay.NewSealer("sign-in\x00" + hex.EncodeToString(s.FormKey))
 }
 
 const flowLabel = "a sign-in that has begun"
 
-// sealFlow encrypts a flow, so that nobody can read or change it.
 func (s *Pages) sealFlow(flow sso.Flow) (string, error) {
 	text, err := json.Marshal(flow)
 	if err != nil {
 		return "", err
 	}
-	sealer, err := s.flowCipher()
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(sealer.Seal(nil, nil, text, []byte(flowLabel))), nil
+	return base64.RawURLEncoding.EncodeToString(s.flowSealer().Seal(string(text), flowLabel)), nil
 }
 
 // openFlow reads a sealed flow; the zero one, which has expired, if it isn't ours.
@@ -245,12 +235,8 @@ func (s *Pages) openFlow(sealed string) (flow sso.Flow) {
 	if err != nil {
 		return sso.Flow{}
 	}
-	sealer, err := s.flowCipher()
-	if err != nil {
-		return sso.Flow{}
-	}
-	text, err := sealer.Open(nil, nil, raw, []byte(flowLabel))
-	if err != nil || json.Unmarshal(text, &flow) != nil {
+	text, ok := s.flowSealer().Open(raw, flowLabel)
+	if !ok || json.Unmarshal([]byte(text), &flow) != nil {
 		return sso.Flow{}
 	}
 	return flow
