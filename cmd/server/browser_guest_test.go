@@ -14,7 +14,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/staykey/staykey/internal/store/storetest"
-	"github.com/staykey/staykey/internal/until"
 )
 
 // guestLanguages are those of the page, with what the button says.
@@ -127,19 +126,7 @@ func TestPageOfGuests(t *testing.T) {
 // dark, in each language. SCREENSHOTS_CODE names a file for a picture.
 func TestPageOfABackupCode(t *testing.T) {
 	t.Parallel()
-	sim, env := simulated(t, storetest.DSN(t))
-	p := launch(t, withGuestLinks(t, env, "    backup_code: true"))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", begunReservation())
-	p.until("3333122-433", "active")
-	var code string
-	until.True(t, "the code to be ready", func() bool {
-		_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
-		shown, _ := body["backup_code"].(map[string]any)
-		id, _ := shown["acs_credential_id"].(string)
-		code = sim.State().Credentials[id].Code
-		return shown["status"] == "ready"
-	})
+	_, p, _, code := launchWithCode(t)
 	link, b := p.guestLink("3333122-433"), openBrowser(t, p.url)
 	for i, l := range guestLanguages {
 		b.speaks(l.tag)

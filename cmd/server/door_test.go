@@ -72,12 +72,12 @@ func TestGuestsAtDoors(t *testing.T) {
 	}
 }
 
-// A guest whose phone doesn't open the door gets the code on the page of the link, a program by its token, and nobody
-// else: it is in no log, message or list. It goes with the key.
-func TestBackupCode(t *testing.T) {
-	t.Parallel()
+// launchWithCode starts the program with a stay that has begun and its backup code: a credential at Seam, and its
+// digits.
+func launchWithCode(t *testing.T) (sim *simulator.Simulator, p *process, id, digits string) {
+	t.Helper()
 	sim, env := simulated(t, storetest.DSN(t))
-	p := launch(t, withGuestLinks(t, env, "    backup_code: true"))
+	p = launch(t, withGuestLinks(t, env, "    backup_code: true"))
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
@@ -87,11 +87,18 @@ func TestBackupCode(t *testing.T) {
 		code, _ = body["backup_code"].(map[string]any)
 		return code["status"] == "ready"
 	})
-	id, _ := code["acs_credential_id"].(string)
-	digits := sim.State().Credentials[id].Code
-	if digits == "" {
+	id, _ = code["acs_credential_id"].(string)
+	if digits = sim.State().Credentials[id].Code; digits == "" {
 		t.Fatalf("the code is no credential: %v", code)
 	}
+	return sim, p, id, digits
+}
+
+// A guest whose phone doesn't open the door gets the code on the page of the link, a program by its token, and nobody
+// else: it is in no log, message or list. It goes with the key.
+func TestBackupCode(t *testing.T) {
+	t.Parallel()
+	sim, p, id, digits := launchWithCode(t)
 	link := p.guestLink("3333122-433")
 	if _, _, page := p.ask("GET", link, nil); !strings.Contains(page, "My phone doesn&#39;t open the door") ||
 		strings.Contains(page, digits) {
