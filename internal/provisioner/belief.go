@@ -26,9 +26,8 @@ import (
 type belief struct {
 	grace   time.Duration // how long Seam's reads may lag its writes
 	timeout time.Duration // of one call to Seam
+	began   time.Time     // when the attempt that reads began
 }
-
-func (p *Provisioner) belief() belief { return belief{p.options.Grace, p.seam.Timeout()} }
 
 // A lost create is looked for again this long after it was lost.
 const (
@@ -38,7 +37,7 @@ const (
 
 // tooEarly reports whether a read of this attempt may have begun before until, so that it doesn't count yet. An answer
 // describes the moment of its request, however long it took to arrive.
-func (a *attempt) tooEarly(until time.Time) bool { return a.began.Before(until) }
+func (b belief) tooEarly(until time.Time) bool { return b.began.Before(until) }
 
 // clocksDiffer is how much Seam's clock and ours may differ.
 const clocksDiffer = time.Minute

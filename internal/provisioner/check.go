@@ -3,56 +3,75 @@ package provisioner
 import (
 	"context"
 	"slices"
+	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
 )
 
+// checker compares what is recorded of an ACS user, its link, doors and keys with what Seam shows, and records the
+// difference: as drift, as our own change that reads don't show yet, or as something that is gone. It only reads from
+// Seam; the plan decides what is repaired.
+type checker struct {
+	seam       *seam.Client
+	now        func() time.Time
+	ledger     *ledger
+	belief     belief
+	finder     *finder
+	identities *identities
+	observed   *observation
+	pacing     *pacing
+	work       *store.Work // as it was loaded
+	policy     pms.Policy
+}
+
 // check compares everything recorded of an ACS user with Seam.
-func (a *attempt) check(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	from, is, out := a.look(ctx, u, "whether what is recorded is still true")
+func (c *checker) check(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	from, is, out := c.finder.look(ctx, u, "whether what is recorded is still true")
 	if out.stops() {
 		return out
 	}
 	switch is {
 	case absent, beingGone:
-		return a.notSeen(ctx, u, is)
+		return c.notSeen(ctx, u, is)
 	case ambivalent:
-		a.unverified = true
-		a.recheckAt(a.now().Add(a.slowRetry()))
-		a.note("Seam's get does not find ACS user %s and its list shows it: nothing is changed", *u.ACSUserID)
+		c.observed.unverified = true
+		c.observed.recheckAt(c.now().Add(c.pacing.slowRetry()))
+		c.ledger.note("Seam's get does not find ACS user %s and its list shows it: nothing is changed", *u.ACSUserID)
 		u.Seen()
-		return a.saveUnlessPreview(ctx, u)
+		return c.ledger.saveUnlessPreview(ctx, u)
 	}
-	return a.compare(ctx, d, u, from)
+	return c.compare(ctx, d, u, from)
 }
 
 // compare records what Seam shows of an existing ACS user, and judges what somebody has changed.
-func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, from seam.ACSUser) outcome {
-	now := a.now()
-	if until := a.belief().showsFrom(u); a.tooEarly(until) {
-		a.recheckAt(until) // reads may be older than our last write: good enough to begin with
+func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, from seam.ACSUser) outcome {
+	now := c.now()
+	if until := c.belief.showsFrom(u); c.belief.tooEarly(until) {
+		c.observed.recheckAt(until) // reads may be older than our last write: good enough to begin with
 	}
-	ctx = a.because(ctx, "whether what is recorded is still true")
+	ctx = c.ledger.because(ctx, "whether what is recorded is still true")
 	before := *u
-	ours := u.Unsure || a.lostAt != nil || a.tooEarly(a.belief().showsFrom(u))
+	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
 	u.Seen()
 	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
 	// change.
-	if out := a.readLink(ctx, u, from, ours); out.stops() {
+	if out := c.readLink(ctx, u, from, ours); out.stops() {
 		return out
 	}
-	if out := a.verifyLink(ctx, d, u); out.stops() {
+	if out := c.verifyLink(ctx, d, u); out.stops() {
 		return out
 	}
 	if u.Phase() == record.Removed {
-		return a.saveUnlessPreview(ctx, u)
+		return c.ledger.saveUnlessPreview(ctx, u)
 	}
-	if out := a.checkKeys(ctx, u); out.stops() {
+	if out := c.checkKeys(ctx, u); out.stops() {
 		return out
 	}
-	listed, err := a.seam.AccessGroups(ctx, *u.ACSUserID)
+	listed, err := c.seam.AccessGroups(ctx, *u.ACSUserID)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -62,41 +81,33 @@ func (a *attempt) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		u.StartsAt, u.EndsAt = nil, nil // it may have none any more: it is set again
 	}
 	u.ReadState(from, now)
-	a.judgeDrift(before, u, ours, hasSchedule)
-	if a.lostAt != nil || a.work.Key.CheckRequested {
-		if out := a.findSurplus(ctx, u); out.stops() {
+	c.judgeDrift(before, u, ours, hasSchedule)
+	if c.ledger.lostAt != nil || c.work.Key.CheckRequested {
+		if out := c.findSurplus(ctx, u); out.stops() {
 			return out
 		}
 	}
 	u.Known()
-	return a.saveUnlessPreview(ctx, u)
-}
-
-func groupIDs(groups []seam.AccessGroup) []string {
-	ids := make([]string, len(groups))
-	for i, g := range groups {
-		ids[i] = g.ACSAccessGroupID
-	}
-	return ids
+	return c.ledger.saveUnlessPreview(ctx, u)
 }
 
 // findSurplus looks for ACS users that a lost create has left in addition to the recorded one.
-func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
-	ours, _, out := a.find(ctx, u)
+func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
+	ours, _, out := c.finder.find(ctx, u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
 		return outcome{} // the identity is not shown, so what is linked to it can't be listed
 	}
 	if out.stops() {
 		return out
 	}
-	unlinked, out := a.findUnlinked(ctx, u)
+	unlinked, out := c.finder.findUnlinked(ctx, u)
 	if out.stops() {
 		return out
 	}
 	for _, other := range append(ours, unlinked...) {
-		if other.ACSUserID != *u.ACSUserID && a.belief().cameAfterMark(other, u) && u.AddSurplus(other.ACSUserID) {
-			a.note("ACS user %s was left by a lost create, next to the stay's own", other.ACSUserID)
-			a.noteSurplus()
+		if other.ACSUserID != *u.ACSUserID && c.belief.cameAfterMark(other, u) && u.AddSurplus(other.ACSUserID) {
+			c.ledger.note("ACS user %s was left by a lost create, next to the stay's own", other.ACSUserID)
+			c.ledger.noteSurplus()
 		}
 	}
 	return outcome{}
@@ -104,7 +115,7 @@ func (a *attempt) findSurplus(ctx context.Context, u *record.User) outcome {
 
 // readLink finds out whether an ACS user is linked to its identity. An answer without an identity proves nothing, and
 // one with another may name the identity that ours was merged into.
-func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUser, ours bool) outcome {
+func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUser, ours bool) outcome {
 	u.Unlinked = false
 	switch from.UserIdentityID {
 	case u.UserIdentityID:
@@ -115,14 +126,14 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 		if !u.Unsure && ours {
 			return outcome{}
 		}
-		linked, err := a.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
+		linked, err := c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
 		if err != nil && seam.KindOf(err) != seam.NotFound {
 			return fails(err)
 		}
 		u.Unlinked = !slices.ContainsFunc(linked, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID })
 		return outcome{}
 	}
-	merged, out := a.isMergedInto(ctx, u, from.UserIdentityID)
+	merged, out := c.identities.isMergedInto(ctx, u, from.UserIdentityID)
 	u.Unlinked = !merged
 	return out
 }
@@ -131,35 +142,36 @@ func (a *attempt) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 // given it another address. An ACS user that has also lost its link is useless, and treated as deleted. One that is
 // linked may be in somebody else's app: that is reported, and it is replaced when an admin or a later event asks for
 // a repair. The stay may have another guest by now, so the address is compared by its key.
-func (a *attempt) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	wanted := u.GuestKey == d.GuestKey && (a.work.Key.CheckRequested || a.work.Key.Revive)
+func (c *checker) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	wanted := u.GuestKey == d.GuestKey && (c.work.Key.CheckRequested || c.work.Key.Revive)
 	if u.Foreign = false; !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
 		return outcome{}
 	}
-	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID)
+	is, err := c.seam.UserIdentity(c.ledger.because(ctx, "whether the user identity is still the guest's"),
+		u.UserIdentityID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return outcome{} // there is no other identity to link it to
 	case err != nil:
 		return fails(err)
-	case is.EmailAddress == "" || a.isKeyOf(u.UserIdentityKey, is.EmailAddress) ||
+	case is.EmailAddress == "" || c.identities.isKeyOf(u.UserIdentityKey, is.EmailAddress) ||
 		slices.Contains(is.MergedKeys, u.UserIdentityKey):
 		return outcome{}
 	}
-	if u.Foreign = !u.Unlinked && !a.work.Key.Revive; u.Foreign {
+	if u.Foreign = !u.Unlinked && !c.work.Key.Revive; u.Foreign {
 		return outcome{}
 	}
-	a.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest",
+	c.ledger.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest",
 		u.UserIdentityID, *u.ACSUserID)
 	u.Unlinked = false
-	u.FoundGone(a.now())
+	u.FoundGone(c.now())
 	return outcome{}
 }
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that
 // neither shows counts as deleted when that is repeated after the grace.
-func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
-	keys, err := a.mobileKeys(ctx, u)
+func (c *checker) checkKeys(ctx context.Context, u *record.User) outcome {
+	keys, err := c.finder.mobileKeys(ctx, u)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -172,7 +184,7 @@ func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
 		}
 		return outcome{}
 	}
-	recorded, err := a.seam.Credential(ctx, *u.CredentialID)
+	recorded, err := c.seam.Credential(ctx, *u.CredentialID)
 	switch {
 	case err == nil:
 		u.TakeKeys(append(keys, recorded))
@@ -180,27 +192,82 @@ func (a *attempt) checkKeys(ctx context.Context, u *record.User) outcome {
 	case seam.KindOf(err) != seam.NotFound:
 		return fails(err)
 	}
-	return a.keyNotSeen(ctx, u, keys)
+	return c.keyNotSeen(ctx, u, keys)
 }
 
-func (a *attempt) keyNotSeen(ctx context.Context, u *record.User, others []seam.Credential) outcome {
+func (c *checker) keyNotSeen(ctx context.Context, u *record.User, others []seam.Credential) outcome {
 	if u.CredentialMarkedAt != nil {
-		if until := a.belief().countsFrom(*u.CredentialMarkedAt); a.tooEarly(until) {
+		if until := c.belief.countsFrom(*u.CredentialMarkedAt); c.belief.tooEarly(until) {
 			return wait(until, "A new credential may not show up at once")
 		}
 	}
-	u.KeyNotSeen(a.now())
-	if until := a.belief().countsFrom(*u.CredentialMissingAt); a.tooEarly(until) {
-		if out := a.saveUnlessPreview(ctx, u); out.stops() {
+	u.KeyNotSeen(c.now())
+	if until := c.belief.countsFrom(*u.CredentialMissingAt); c.belief.tooEarly(until) {
+		if out := c.ledger.saveUnlessPreview(ctx, u); out.stops() {
 			return out
 		}
 		return wait(until, "Seam does not show the mobile key: asking a second time")
 	}
-	a.note("credential %s has been deleted, not by us", *u.CredentialID)
+	c.ledger.note("credential %s has been deleted, not by us", *u.CredentialID)
 	u.ForgetKey()
 	if len(others) > 0 {
 		u.TakeKeys(others)
 	}
-	a.noteLostCreate() // if the reads lagged, the surplus one is found later
+	c.ledger.noteLostCreate() // if the reads lagged, the surplus one is found later
 	return outcome{}
+}
+
+// notSeen handles an ACS user that Seam doesn't show. It counts as deleted by somebody else when that is repeated
+// after the grace, or when Seam says so.
+func (c *checker) notSeen(ctx context.Context, u *record.User, is presence) outcome {
+	now := c.now()
+	if until := c.belief.userCountsFrom(u); c.belief.tooEarly(until) && is == absent {
+		return wait(until, "A new ACS user may not show up at once")
+	}
+	if is == absent && u.Phase() != record.Removed {
+		u.NotSeen(now)
+		if until := c.belief.countsFrom(*u.MissingAt); c.belief.tooEarly(until) {
+			if out := c.ledger.saveUnlessPreview(ctx, u); out.stops() {
+				return out
+			}
+			return wait(until, "Seam does not show the ACS user: asking a second time")
+		}
+	}
+	if u.Phase() != record.Removed {
+		c.ledger.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
+	}
+	if is == absent {
+		u.AgreedGone(now)
+	} else {
+		u.FoundGone(now)
+	}
+	return c.ledger.saveUnlessPreview(ctx, u)
+}
+
+// afterNotFound follows a 404 on a change. The 404 may concern anything that the call named, so it asks whether the
+// ACS user itself is gone. If it isn't, the 404 is returned, unless it names the ACS user: then Seam contradicts
+// itself.
+func (c *checker) afterNotFound(ctx context.Context, d plan.Desired, u *record.User, cause error) outcome {
+	_, is, out := c.finder.look(ctx, u, "whether the ACS user is gone")
+	if out.stops() {
+		return out
+	}
+	if is == absent || is == beingGone {
+		if out := c.notSeen(ctx, u, is); out.stops() {
+			return out
+		}
+		return again()
+	}
+	if seam.TypeOf(cause) == "acs_user_not_found" {
+		return contradicted(cause)
+	}
+	return fails(cause)
+}
+
+func groupIDs(groups []seam.AccessGroup) []string {
+	ids := make([]string, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ACSAccessGroupID
+	}
+	return ids
 }

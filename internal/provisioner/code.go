@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
@@ -37,14 +37,43 @@ func codesOf(work store.Work) map[int64]*record.Code {
 	return codes
 }
 
-// wantsCode reports whether the guest should have a code besides the mobile key.
-func (a *attempt) wantsCode(d plan.Desired) bool {
-	return a.policy.BackupCode && d.Goal == plan.Have && !d.NoKey
+// backupCodes knows the backup codes of one stay, whether the guest should have one, and whether the mobile key comes
+// first. What is done about a code is in [codeWork].
+type backupCodes struct {
+	codeTools
+	users    *users
+	refusals *refusals
+	verdict  func(plan.Desired) store.KeyOutcome // what the key's verdict would be now
+
+	due *time.Time // when the code that is wanted is due next
 }
 
-// noteCodes remembers the codes in a list of an ACS user's credentials that was read for another reason.
-func (a *attempt) noteCodes(u *record.User, all []seam.Credential) {
-	a.listedCodes[u.ID] = codesIn(all, *u.ACSUserID)
+// codeTools are what the work on a code needs.
+type codeTools struct {
+	seam     *seam.Client
+	now      func() time.Time
+	sealer   stay.Sealer
+	ledger   *ledger
+	belief   belief
+	observed *observation
+	pacing   *pacing
+	work     *store.Work // as it was loaded
+	policy   pms.Policy
+	codes    map[int64]*record.Code // by the rows of their ACS users
+	listed   listedCodes            // those that were listed in this attempt
+}
+
+// wantsCode reports whether the guest should have a code besides the mobile key.
+func (b *backupCodes) wants(d plan.Desired) bool {
+	return b.policy.BackupCode && d.Goal == plan.Have && !d.NoKey
+}
+
+// listedCodes are the codes in lists that an attempt read for another reason, by the rows of their ACS users.
+type listedCodes map[int64][]seam.Credential
+
+// note remembers the codes in a list of an ACS user's credentials.
+func (l listedCodes) note(u *record.User, all []seam.Credential) {
+	l[u.ID] = codesIn(all, *u.ACSUserID)
 }
 
 // codesIn are the codes of an ACS user in a list, oldest first.
@@ -63,22 +92,22 @@ func codesIn(all []seam.Credential, acsUserID string) []seam.Credential {
 
 // backupCode brings the code of the ACS user that serves the stay as far as it can be brought now. Its outcome stops
 // the attempt only if the reservation is another worker's by now, has been overtaken, or can't be written.
-func (a *attempt) backupCode(ctx context.Context, d plan.Desired) outcome {
-	if a.preview {
+func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
+	if b.ledger.preview {
 		return outcome{}
 	}
-	if out := a.forgetCodesOfOthers(ctx); out.stops() {
+	if out := b.forgetOthers(ctx); out.stops() {
 		return out
 	}
-	i := a.standing(d)
+	i := b.users.standing(d)
 	if i < 0 {
 		return outcome{}
 	}
-	u := &a.users[i]
+	u := &b.users.rows[i]
 	if p := u.Phase(); p != record.Made && p != record.Unsure || u.SuspendedAt != nil {
 		return outcome{}
 	}
-	w := codeWork{attempt: a, user: u, wanted: a.wantsCode(d), code: a.codes[u.ID]}
+	w := codeWork{codeTools: b.codeTools, user: u, wanted: b.wants(d), code: b.codes[u.ID]}
 	if w.code == nil {
 		if !w.wanted {
 			return outcome{}
@@ -86,49 +115,49 @@ func (a *attempt) backupCode(ctx context.Context, d plan.Desired) outcome {
 		w.code = &record.Code{BackupCode: store.BackupCode{
 			UserRow: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSUserID: *u.ACSUserID,
 		}}
-		a.codes[u.ID] = w.code
+		b.codes[u.ID] = w.code
 	}
-	if a.keyComesFirst(d) {
+	if b.keyComesFirst(d) {
 		return w.remember(ctx)
 	}
 	w.replaces = d.Replace != "" && w.code.CredentialID != nil &&
 		(w.code.KeyID == d.Replace || w.code.KeyID != stay.Text(u.CredentialID))
 	out := w.run(ctx)
-	a.codeDue = w.code.DueAt
+	b.due = w.code.DueAt
 	return out
 }
 
 // keyComesFirst reports whether the code has to wait, because something about the mobile key must be written or read
 // first: its guest doesn't wait for a code.
-func (a *attempt) keyComesFirst(d plan.Desired) bool {
-	recorded := a.work.Key
-	if len(a.refusals) > 0 {
+func (b *backupCodes) keyComesFirst(d plan.Desired) bool {
+	recorded := b.work.Key
+	if len(b.refusals.all) > 0 {
 		return recorded.LastError == nil // the key is due again after a while, with what Seam refused on record
 	}
-	v := a.verdict(d)
+	v := b.verdict(d)
 	switch {
 	case v.Status == stay.KeyProvisioning:
 		return true // it is due again soon
-	case a.changes > 0 || v.Status != recorded.Status || stay.Text(recorded.Reason) != v.Reason:
-		now := a.now()
-		a.codeDue = &now
+	case b.ledger.changes > 0 || v.Status != recorded.Status || stay.Text(recorded.Reason) != v.Reason:
+		now := b.now()
+		b.due = &now
 		return true
 	}
 	return false
 }
 
 // forgetCodesOfOthers forgets codes whose ACS user is gone: Seam has deleted them with it.
-func (a *attempt) forgetCodesOfOthers(ctx context.Context) outcome {
-	for row, c := range a.codes {
-		i := slices.IndexFunc(a.users, func(u record.User) bool { return u.ID == row })
-		if i >= 0 && stay.Text(a.users[i].ACSUserID) == c.ACSUserID {
+func (b *backupCodes) forgetOthers(ctx context.Context) outcome {
+	for row, c := range b.codes {
+		i := slices.IndexFunc(b.users.rows, func(u record.User) bool { return u.ID == row })
+		if i >= 0 && stay.Text(b.users.rows[i].ACSUserID) == c.ACSUserID {
 			continue
 		}
-		delete(a.codes, row)
+		delete(b.codes, row)
 		if i < 0 {
 			continue // the row went with its ACS user's
 		}
-		if out := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+		if out := b.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 			return store.DeleteBackupCode(ctx, tx, row)
 		}); out.stops() {
 			return out
@@ -139,7 +168,7 @@ func (a *attempt) forgetCodesOfOthers(ctx context.Context) outcome {
 
 // codeWork is the work on one code in an attempt.
 type codeWork struct {
-	*attempt
+	codeTools
 	user     *record.User
 	code     *record.Code
 	wanted   bool
@@ -163,8 +192,8 @@ func (w *codeWork) run(ctx context.Context) outcome {
 func (w *codeWork) step(ctx context.Context) (more bool, out outcome) {
 	phase := w.code.Phase()
 	unwanted := phase == record.CodeMade && (!w.wanted || w.replaces)
-	listed, isListed := w.listedCodes[w.user.ID]
-	delete(w.listedCodes, w.user.ID) // it describes the time before what is done now
+	listed, isListed := w.listed[w.user.ID]
+	delete(w.listed, w.user.ID) // it describes the time before what is done now
 	switch {
 	case phase == record.CodeMade && isListed && !unwanted:
 		return w.compare(ctx, listed)
@@ -214,7 +243,7 @@ func (w *codeWork) begin(ctx context.Context) (more bool, out outcome) {
 
 // follow looks at a code that exists, if that is due.
 func (w *codeWork) follow(ctx context.Context) (more bool, out outcome) {
-	if at := w.lookUpAt(); at != nil && !w.tooEarly(*at) {
+	if at := w.lookUpAt(); at != nil && !w.belief.tooEarly(*at) {
 		return w.lookUp(ctx)
 	}
 	if w.code.DueAt == nil && w.code.MissingAt == nil {
@@ -229,7 +258,7 @@ func (w *codeWork) failed(ctx context.Context, err error) (more bool, out outcom
 	case !errors.As(err, &api):
 		return false, fails(err)
 	case api.Kind == seam.NotFound:
-		w.recheckAt(w.now()) // the ACS user may be gone: that is the key's business
+		w.observed.recheckAt(w.now()) // the ACS user may be gone: that is the key's business
 	case api.Kind == seam.RateLimited:
 		return false, w.due(ctx, w.now().Add(max(api.RetryAfter, minPause)))
 	case isRefusal(err) && w.code.Phase() == record.NoCode:
@@ -247,11 +276,11 @@ func (w *codeWork) postpone(ctx context.Context) (more bool, out outcome) {
 // codeDelay grows with what failed, or was in vain, in a row: slowly enough that codes that Salto makes only when the
 // stay begins don't cost calls for months, and soon when the guest arrives.
 func (w *codeWork) codeDelay() time.Duration {
-	slowest := w.patience(askForProblems)
+	slowest := w.pacing.patience(askForProblems)
 	if w.code.Phase() == record.NoCode && w.code.Problem != nil { // Seam refuses it: other locks are needed, or rights
-		return min(w.slowRetry()<<min(w.code.Tries, 10), slowest)
+		return min(w.pacing.slowRetry()<<min(w.code.Tries, 10), slowest)
 	}
-	return min(w.backoff(int(w.code.Tries)), slowest)
+	return min(w.pacing.backoff(int(w.code.Tries)), slowest)
 }
 
 // due saves the code with the time of its next look.
@@ -261,14 +290,14 @@ func (w *codeWork) due(ctx context.Context, at time.Time) outcome {
 }
 
 func (w *codeWork) save(ctx context.Context) outcome {
-	return w.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+	return w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		return store.SaveBackupCode(ctx, tx, w.code.BackupCode)
 	})
 }
 
 // saveMark commits the mark of a call that is about to be made. If the work has been overtaken, neither is made.
 func (w *codeWork) saveMark(ctx context.Context) outcome {
-	out := w.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
+	out := w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if stale {
 			return errStale
 		}
@@ -278,35 +307,21 @@ func (w *codeWork) saveMark(ctx context.Context) outcome {
 	return out
 }
 
-// discreetly returns a context whose calls are recorded in the timeline without Seam's messages: they may quote codes.
-func (a *attempt) discreetly(ctx context.Context, reason string) context.Context {
-	return seam.WithRecorder(ctx, func(c seam.Call) {
-		if api := new(seam.Error); errors.As(c.Err, &api) {
-			silent := *api
-			silent.Message = ""
-			c.Err = &silent
-		} else if c.Err != nil {
-			c.Err = fmt.Errorf("%s failed", c.Path)
-		}
-		a.recordCall(ctx, c, reason)
-	})
-}
-
 // plannedCode is the call that a reconcile would make for a code, for people who ask.
-func (a *attempt) plannedCode(d plan.Desired) []stay.PlannedCall {
-	i := a.standing(d)
-	if i < 0 || a.users[i].ACSUserID == nil {
+func (b *backupCodes) planned(d plan.Desired) []stay.PlannedCall {
+	i := b.users.standing(d)
+	if i < 0 || b.users.rows[i].ACSUserID == nil {
 		return nil
 	}
-	u := a.users[i]
-	c := a.codes[u.ID]
-	has := c != nil && c.CredentialID != nil || len(a.listedCodes[u.ID]) > 0
+	u := b.users.rows[i]
+	c := b.codes[u.ID]
+	has := c != nil && c.CredentialID != nil || len(b.listed[u.ID]) > 0
 	switch {
-	case a.wantsCode(d) && !has:
+	case b.wants(d) && !has:
 		return []stay.PlannedCall{{
 			Path: seam.PathCredentialCreate, Body: seam.CodeOf(*u.ACSUserID), Reason: "the source has backup codes",
 		}}
-	case !a.wantsCode(d) && c != nil && c.CredentialID != nil && c.Own && d.Goal == plan.Have:
+	case !b.wants(d) && c != nil && c.CredentialID != nil && c.Own && d.Goal == plan.Have:
 		return []stay.PlannedCall{{
 			Path: seam.PathCredentialDelete, Body: seam.CredentialID{ACSCredentialID: *c.CredentialID},
 			Reason: "the source has no backup codes any more",

@@ -24,15 +24,15 @@ func (w *codeWork) create(ctx context.Context) (more bool, out outcome) {
 	if out := w.saveMark(ctx); out.stops() {
 		return false, out
 	}
-	made, err := w.seam.CreateCredential(w.discreetly(ctx, "the source has backup codes"),
+	made, err := w.seam.CreateCredential(w.ledger.discreetly(ctx, "the source has backup codes"),
 		seam.CodeOf(*w.user.ACSUserID))
 	switch {
 	case err == nil:
 		w.code.Created(made.ACSCredentialID)
-		w.note("backup code %s was created", made.ACSCredentialID)
+		w.ledger.note("backup code %s was created", made.ACSCredentialID)
 		return w.learn(ctx, made)
 	case seam.KindOf(err) == seam.Lost:
-		w.code.Lost(w.belief().lostUntil(started, w.now()))
+		w.code.Lost(w.belief.lostUntil(started, w.now()))
 	default:
 		w.code.Unmark()
 	}
@@ -48,7 +48,7 @@ func (w *codeWork) findLost(ctx context.Context) (more bool, out outcome) {
 	if len(found) > 0 {
 		return w.take(ctx, found)
 	}
-	if until := w.belief().countsFrom(*w.code.LostAt); w.tooEarly(until) {
+	if until := w.belief.countsFrom(*w.code.LostAt); w.belief.tooEarly(until) {
 		return false, w.due(ctx, until)
 	}
 	if !w.wanted {
@@ -72,7 +72,7 @@ func (w *codeWork) take(ctx context.Context, found []seam.Credential) (more bool
 		c.KeyID = stay.Text(w.user.CredentialID)
 	}
 	w.addSurplus(found, ours)
-	w.note("backup code %s was found", first.ACSCredentialID)
+	w.ledger.note("backup code %s was found", first.ACSCredentialID)
 	if out := w.save(ctx); out.stops() { // before its digits: only a row that is there reports that they come
 		return false, out
 	}

@@ -14,7 +14,7 @@ import (
 
 // read asks for the code: its digits come late, and may change.
 func (w *codeWork) read(ctx context.Context) (more bool, out outcome) {
-	got, err := w.seam.Credential(w.discreetly(ctx, "whether the backup code is issued"), *w.code.CredentialID)
+	got, err := w.seam.Credential(w.ledger.discreetly(ctx, "whether the backup code is issued"), *w.code.CredentialID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return w.notSeen(ctx)
@@ -39,7 +39,7 @@ func (w *codeWork) compare(ctx context.Context, listed []seam.Credential) (more 
 // remember makes a code due that has to wait for its key, if a list that was read for the key's sake shows another
 // code, or none: the attempt that follows doesn't read that list again.
 func (w *codeWork) remember(ctx context.Context) outcome {
-	listed, isListed := w.listedCodes[w.user.ID]
+	listed, isListed := w.listed[w.user.ID]
 	if !isListed || w.code.Phase() != record.CodeMade || w.isShownBy(listed) {
 		return outcome{}
 	}
@@ -65,7 +65,7 @@ func (w *codeWork) isShownBy(listed []seam.Credential) bool {
 // learn records what Seam shows of the code, and when to look again.
 func (w *codeWork) learn(ctx context.Context, got seam.Credential) (more bool, out outcome) {
 	if changed := w.code.Read(got, w.sealer, w.now()); changed {
-		w.note("backup code %s has other digits now", *w.code.CredentialID)
+		w.ledger.note("backup code %s has other digits now", *w.code.CredentialID)
 	}
 	return false, w.settle(ctx)
 }
@@ -104,14 +104,14 @@ func (w *codeWork) notSeen(ctx context.Context) (more bool, out outcome) {
 		}
 	}
 	now := w.now()
-	if c.MarkedAt != nil && w.tooEarly(w.belief().countsFrom(*c.MarkedAt)) {
-		return false, w.due(ctx, w.belief().countsFrom(*c.MarkedAt))
+	if c.MarkedAt != nil && w.belief.tooEarly(w.belief.countsFrom(*c.MarkedAt)) {
+		return false, w.due(ctx, w.belief.countsFrom(*c.MarkedAt))
 	}
 	c.NotSeen(now)
-	if until := w.belief().countsFrom(*c.MissingAt); w.tooEarly(until) {
+	if until := w.belief.countsFrom(*c.MissingAt); w.belief.tooEarly(until) {
 		return false, w.due(ctx, until)
 	}
-	w.note("backup code %s has been deleted, not by us", *c.CredentialID)
+	w.ledger.note("backup code %s has been deleted, not by us", *c.CredentialID)
 	c.Gone()
 	if w.policy.Drift == pms.DriftReport && !w.work.Key.Revive {
 		problem := codeRemoved
@@ -123,6 +123,6 @@ func (w *codeWork) notSeen(ctx context.Context) (more bool, out outcome) {
 
 // list lists the codes of the ACS user, oldest first.
 func (w *codeWork) list(ctx context.Context, reason string) ([]seam.Credential, error) {
-	all, err := w.seam.Credentials(w.discreetly(ctx, reason), *w.user.ACSUserID)
+	all, err := w.seam.Credentials(w.ledger.discreetly(ctx, reason), *w.user.ACSUserID)
 	return codesIn(all, *w.user.ACSUserID), err
 }

@@ -24,13 +24,13 @@ func (w *codeWork) remove(ctx context.Context) (more bool, out outcome) {
 	if out := w.saveMark(ctx); out.stops() {
 		return false, out
 	}
-	switch err := w.seam.DeleteCredential(w.discreetly(ctx, reason), *c.CredentialID); {
+	switch err := w.seam.DeleteCredential(w.ledger.discreetly(ctx, reason), *c.CredentialID); {
 	case err == nil:
 		c.DeleteKnown(w.now())
 	case seam.KindOf(err) != seam.NotFound:
 		return w.failed(ctx, err)
 	}
-	next := w.belief().countsFrom(w.now())
+	next := w.belief.countsFrom(w.now())
 	if c.Tries > 0 { // it was deleted in vain before
 		next = later(next, w.now().Add(w.codeDelay()))
 	}
@@ -41,7 +41,7 @@ func (w *codeWork) remove(ctx context.Context) (more bool, out outcome) {
 // whether the delete took effect. One that is still there is deleted again.
 func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) {
 	c := w.code
-	_, err := w.seam.Credential(w.discreetly(ctx, "whether the backup code is gone"), *c.CredentialID)
+	_, err := w.seam.Credential(w.ledger.discreetly(ctx, "whether the backup code is gone"), *c.CredentialID)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return w.failed(ctx, err)
 	}
@@ -60,10 +60,10 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 		return w.remove(ctx)
 	}
 	c.NotSeen(w.now())
-	if until := w.belief().countsFrom(*c.MissingAt); w.tooEarly(until) {
+	if until := w.belief.countsFrom(*c.MissingAt); w.belief.tooEarly(until) {
 		return false, w.due(ctx, until)
 	}
-	w.note("backup code %s was deleted", *c.CredentialID)
+	w.ledger.note("backup code %s was deleted", *c.CredentialID)
 	c.Gone()
 	c.Tries, c.DueAt = 0, nil
 	return true, w.save(ctx)
@@ -72,7 +72,7 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 // deleteSurplus deletes a second code that a lost create has left. That Seam doesn't find it proves nothing: then it is
 // looked for once more.
 func (w *codeWork) deleteSurplus(ctx context.Context, id string) (more bool, out outcome) {
-	err := w.seam.DeleteCredential(w.discreetly(ctx, "a lost create left a second backup code"), id)
+	err := w.seam.DeleteCredential(w.ledger.discreetly(ctx, "a lost create left a second backup code"), id)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return w.failed(ctx, err)
 	}
@@ -87,7 +87,7 @@ func (w *codeWork) deleteSurplus(ctx context.Context, id string) (more bool, out
 func (w *codeWork) forget(ctx context.Context) outcome {
 	delete(w.codes, w.user.ID)
 	w.code.DueAt = nil
-	return w.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+	return w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		return store.DeleteBackupCode(ctx, tx, w.user.ID)
 	})
 }

@@ -57,7 +57,7 @@ func window(u *record.User) string {
 // judgeDrift decides what happens to what was read. The possible effect of our own calls is no drift; somebody else's
 // change is recorded, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
 // repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule.
-func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, hasSchedule bool) {
+func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSchedule bool) {
 	found := differences(&recorded, u)
 	if ours || len(found) == 0 {
 		u.Drift = nil
@@ -72,42 +72,42 @@ func (a *attempt) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 	}
 	what := strings.Join(words, "; ")
 	action := "repaired"
-	if a.leavesDrift(u) {
+	if c.leavesDrift(u) {
 		action = "reported"
-		a.leaveDrift(&recorded, u, what)
+		c.leaveDrift(&recorded, u, what)
 	} else {
 		u.Drift = nil
 		u.Unkept = min(u.Unkept+1, record.MaxUnkept)
 	}
-	if a.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
+	if c.ledger.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
 		return // known already
 	}
 	for _, kind := range kinds {
 		driftFound.WithLabelValues(kind, action).Inc()
 	}
-	a.note("changed at Seam, not by us: %s (%s)", what, action)
+	c.ledger.note("changed at Seam, not by us: %s (%s)", what, action)
 }
 
 // leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. An
 // admin's reconcile always repairs.
-func (a *attempt) leavesDrift(u *record.User) bool {
+func (c *checker) leavesDrift(u *record.User) bool {
 	switch {
-	case a.work.Key.Revive:
+	case c.work.Key.Revive:
 		return false
 	case u.Foreign: // the guest may have asked for the other address
 		return true
-	case a.policy.Drift == pms.DriftReport:
+	case c.policy.Drift == pms.DriftReport:
 		return true
 	default:
-		return u.Unkept >= record.MaxUnkept && u.ChangedAt != nil && a.now().Before(u.ChangedAt.Add(repairAgain))
+		return u.Unkept >= record.MaxUnkept && u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
 	}
 }
 
-func (a *attempt) leaveDrift(recorded, u *record.User, what string) {
+func (c *checker) leaveDrift(recorded, u *record.User, what string) {
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.Unlinked, u.DoorsRead = recorded.StartsAt, recorded.EndsAt,
 		recorded.AccessGroupIDs, false, true
 	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt,
 		recorded.CredentialLostAt
-	u.SurplusKeys, a.lostAt = nil, a.work.Key.UncertainSince
+	u.SurplusKeys, c.ledger.lostAt = nil, c.work.Key.UncertainSince
 	u.Drift = &what
 }

@@ -101,7 +101,7 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key, address string) (gon
 	case !found:
 		return true, false, "Seam has no user identity for the guest", nil
 	}
-	linked, err := p.linkedTo(ctx, at)
+	linked, err := linkedTo(ctx, p.seam, at)
 	if err != nil {
 		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}

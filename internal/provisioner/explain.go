@@ -19,7 +19,7 @@ func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (stay.Target, 
 		return stay.Target{}, err
 	}
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
-	d := plan.Desire(a.situation(p.directory.system)).WithFirstKeyWaiting(a.users)
+	d := a.demand.known().WithFirstKeyWaiting(a.users.rows)
 	t := stay.Target{Key: d.Goal == plan.Have, ACSSystemID: d.SystemID, GroupIDs: d.Groups}
 	if !d.Starts.IsZero() && (t.Key || d.Expired) {
 		t.StartsAt, t.EndsAt, t.RemoveAt = &d.Starts, &d.Ends, &d.RemoveAt

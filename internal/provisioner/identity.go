@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
@@ -17,6 +16,22 @@ import (
 // User identities: the guest's, whose key is an HMAC of the address, and a reservation's own, for stays that can't
 // use the guest's. Their keys are unique at Seam: a repeated create conflicts, and the existing identity is found.
 
+// identities finds, creates, follows and removes the user identities of one stay at Seam, and keeps their records. It
+// neither chooses between them nor knows whether one is free on an access system: that is for [slots].
+type identities struct {
+	store       *store.Store
+	seam        *seam.Client
+	now         func() time.Time
+	guestKey    func(address string) string       // the identity key of an address
+	ownKey      func(ref store.Ref, n int) string // the key of a reservation's nth own identity
+	ledger      *ledger
+	belief      belief
+	users       *users
+	reservation store.Ref
+
+	survivors map[string]string // user identities that were merged, and the surviving one
+}
+
 // candidate is an identity that a new ACS user may be linked to.
 type candidate struct {
 	store.UserIdentity
@@ -26,54 +41,54 @@ type candidate struct {
 
 // guestIdentity returns the identity of the guest's address: a known one, one that we create, or one that somebody
 // else created. It is not usable if the address can't be used.
-func (a *attempt) guestIdentity(ctx context.Context, d plan.Desired) (candidate, outcome) {
-	c, out := a.knownIdentity(ctx, d.GuestKey, false)
+func (r *identities) ofGuest(ctx context.Context, d plan.Desired) (candidate, outcome) {
+	c, out := r.known(ctx, d.GuestKey, false)
 	if out.stops() {
 		return c, out
 	}
 	if c.ID != nil {
-		if out := a.verifyGuest(ctx, d, &c); out.stops() || c.ID != nil {
+		if out := r.verifyGuest(ctx, d, &c); out.stops() || c.ID != nil {
 			return c, out
 		}
 	}
-	out, refusal := a.makeIdentity(ctx, &c, seam.CreateUserIdentity{Key: d.GuestKey, EmailAddress: d.Email})
+	out, refusal := r.create(ctx, &c, seam.CreateUserIdentity{Key: d.GuestKey, EmailAddress: d.Email})
 	if refusal == nil || out.stops() {
 		return c, out
 	}
 	// The key or the address exists already, or Seam rejects the address.
-	return c, a.existingGuest(ctx, d, &c)
+	return c, r.existingGuest(ctx, d, &c)
 }
 
 // verifyGuest makes sure that a known identity is still the guest's: somebody may have given it another address, or
 // merged it into another identity. A deleted one is forgotten.
-func (a *attempt) verifyGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
-	is, err := a.seam.UserIdentity(a.because(ctx, "whether the user identity is still the guest's"), *c.ID)
+func (r *identities) verifyGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
+	is, err := r.seam.UserIdentity(r.ledger.because(ctx, "whether the user identity is still the guest's"), *c.ID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		return a.forgetIdentity(ctx, c)
+		return r.forget(ctx, c)
 	case err != nil:
 		return fails(err)
 	case is.EmailAddress != "" && !sameAddress(is.EmailAddress, d.Email):
-		a.note("user identity %s has another e-mail address now and is not used", *c.ID)
+		r.ledger.note("user identity %s has another e-mail address now and is not used", *c.ID)
 		c.usable = false
 		return outcome{}
 	case is.UserIdentityID != *c.ID:
-		a.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
+		r.ledger.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
 		c.ID, c.MadeByUs = &is.UserIdentityID, is.Key == c.Key
 		c.usable = true
-		return a.saveIdentity(ctx, c.UserIdentity)
+		return r.ledger.saveIdentity(ctx, c.UserIdentity)
 	}
 	c.usable = true
 	return outcome{}
 }
 
 // existingGuest finds the identity that made Seam refuse ours: by our key, or else by the guest's exact address.
-func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
-	ctx = a.because(ctx, "who has the guest's user identity")
-	byKey, err := a.seam.UserIdentityByKey(ctx, d.GuestKey)
+func (r *identities) existingGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
+	ctx = r.ledger.because(ctx, "who has the guest's user identity")
+	byKey, err := r.seam.UserIdentityByKey(ctx, d.GuestKey)
 	switch {
 	case err == nil && byKey.EmailAddress != "" && !sameAddress(byKey.EmailAddress, d.Email):
-		a.note("the user identity with our key has another e-mail address now and is left unchanged")
+		r.ledger.note("the user identity with our key has another e-mail address now and is left unchanged")
 		return outcome{}
 	case err == nil:
 		c.take(byKey.UserIdentityID, true)
@@ -81,18 +96,18 @@ func (a *attempt) existingGuest(ctx context.Context, d plan.Desired, c *candidat
 	case seam.KindOf(err) != seam.NotFound:
 		return fails(err)
 	}
-	list, err := a.seam.SearchUserIdentities(ctx, d.Email)
+	list, err := r.seam.SearchUserIdentities(ctx, d.Email)
 	if err != nil {
 		return fails(err)
 	}
 	for _, other := range list {
 		if sameAddress(other.EmailAddress, d.Email) {
 			c.take(other.UserIdentityID, other.Key == d.GuestKey)
-			a.note("user identity %s, which has this address already, is linked", other.UserIdentityID)
+			r.ledger.note("user identity %s, which has this address already, is linked", other.UserIdentityID)
 			return outcome{}
 		}
 	}
-	return a.unseenIdentity(ctx, c)
+	return r.unseen(ctx, c)
 }
 
 // sameAddress compares addresses in any case. Letters that only fold to the same letter, such as ſ and s, are
@@ -105,9 +120,9 @@ func sameAddress(a, b string) bool {
 
 // isKeyOf reports whether an identity key was made from an address. One that only folds to that address belongs to
 // another person.
-func (a *attempt) isKeyOf(key, address string) bool {
+func (r *identities) isKeyOf(key, address string) bool {
 	guest := pms.GuestAddress(address)
-	return guest != "" && a.guestKey(guest) == key && sameAddress(address, guest)
+	return guest != "" && r.guestKey(guest) == key && sameAddress(address, guest)
 }
 
 func (c *candidate) take(id string, made bool) {
@@ -115,22 +130,23 @@ func (c *candidate) take(id string, made bool) {
 }
 
 // ownIdentity returns the reservation's nth own identity.
-func (a *attempt) ownIdentity(ctx context.Context, n int) (candidate, outcome) {
-	return a.ownIdentityOf(ctx, a.ownKey(a.work.Reservation.Ref(), n))
+func (r *identities) own(ctx context.Context, n int) (candidate, outcome) {
+	return r.ownOf(ctx, r.ownKey(r.reservation, n))
 }
 
-func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, outcome) {
-	c, out := a.knownIdentity(ctx, key, true)
+func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome) {
+	c, out := r.known(ctx, key, true)
 	if out.stops() || c.ID != nil {
 		c.usable = true
 		return c, out
 	}
-	out, refusal := a.makeIdentity(a.because(ctx, "the guest's own user identity can't be used for this stay"), &c,
+	out, refusal := r.create(r.ledger.because(ctx, "the guest's own user identity can't be used for this stay"), &c,
 		seam.CreateUserIdentity{Key: key})
 	if refusal == nil || out.stops() {
 		return c, out
 	}
-	byKey, err := a.seam.UserIdentityByKey(a.because(ctx, "whether the reservation's own user identity exists"), key)
+	asking := r.ledger.because(ctx, "whether the reservation's own user identity exists")
+	byKey, err := r.seam.UserIdentityByKey(asking, key)
 	switch {
 	case err == nil:
 		c.take(byKey.UserIdentityID, true)
@@ -138,7 +154,7 @@ func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, out
 	case seam.KindOf(err) != seam.NotFound:
 		return c, fails(err)
 	}
-	if out := a.unseenIdentity(ctx, &c); out.stops() {
+	if out := r.unseen(ctx, &c); out.stops() {
 		return c, out
 	}
 	return c, fails(refusal)
@@ -146,39 +162,39 @@ func (a *attempt) ownIdentityOf(ctx context.Context, key string) (candidate, out
 
 // unseenIdentity handles a create that was refused although no look-up shows why. Reads may lag: that counts only
 // after the grace.
-func (a *attempt) unseenIdentity(ctx context.Context, c *candidate) outcome {
+func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
-		now := a.now()
+		now := r.now()
 		c.LostAt = &now
-		if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
+		if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
 			return out
 		}
 	}
-	if until := a.belief().countsFrom(*c.LostAt); a.tooEarly(until) {
+	if until := r.belief.countsFrom(*c.LostAt); r.belief.tooEarly(until) {
 		return wait(until, "Seam refuses a user identity that it doesn't show yet")
 	}
 	return outcome{}
 }
 
-func (a *attempt) knownIdentity(ctx context.Context, key string, own bool) (candidate, outcome) {
-	identity, err := a.store.UserIdentity(ctx, key)
+func (r *identities) known(ctx context.Context, key string, own bool) (candidate, outcome) {
+	identity, err := r.store.UserIdentity(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return candidate{UserIdentity: store.UserIdentity{Key: key, StayOnly: own, CreatedAt: a.now()}}, outcome{}
+		return candidate{UserIdentity: store.UserIdentity{Key: key, StayOnly: own, CreatedAt: r.now()}}, outcome{}
 	}
 	return candidate{UserIdentity: identity}, fails(err)
 }
 
 // makeIdentity marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
 // created.
-func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
+func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
 	refusal error,
 ) {
 	c.MadeByUs = true
-	if out := a.saveIdentity(ctx, c.UserIdentity); out.stops() {
+	if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
 		return out, nil
 	}
-	a.changes++
-	created, err := a.seam.CreateUserIdentity(a.because(ctx, "the guest needs a user identity"), in)
+	r.ledger.changes++
+	created, err := r.seam.CreateUserIdentity(r.ledger.because(ctx, "the guest needs a user identity"), in)
 	switch seam.KindOf(err) {
 	case 0:
 		c.take(created.UserIdentityID, true)
@@ -191,17 +207,9 @@ func (a *attempt) makeIdentity(ctx context.Context, c *candidate, in seam.Create
 	}
 }
 
-func (a *attempt) saveIdentity(ctx context.Context, identity store.UserIdentity) outcome {
-	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx,
-		_ bool,
-	) error {
-		return store.SaveUserIdentity(ctx, tx, identity)
-	})
-}
-
 // forgetIdentity handles an identity that Seam reports as gone.
-func (a *attempt) forgetIdentity(ctx context.Context, c *candidate) outcome {
-	a.note("user identity %s is gone from Seam", stay.Text(c.ID))
+func (r *identities) forget(ctx context.Context, c *candidate) outcome {
+	r.ledger.note("user identity %s is gone from Seam", stay.Text(c.ID))
 	c.ID, c.LostAt = nil, nil
-	return a.saveIdentity(ctx, c.UserIdentity)
+	return r.ledger.saveIdentity(ctx, c.UserIdentity)
 }

@@ -16,33 +16,33 @@ import (
 
 // removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and nothing else
 // is linked to it. It reports whether the identity can be forgotten.
-func (a *attempt) removeOwnIdentity(ctx context.Context, u *record.User) (bool, outcome) {
-	identity, err := a.store.UserIdentity(ctx, u.UserIdentityKey)
+func (r *identities) removeOwn(ctx context.Context, u *record.User) (bool, outcome) {
+	identity, err := r.store.UserIdentity(ctx, u.UserIdentityKey)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, outcome{}
 	}
 	if err != nil || !identity.StayOnly || !identity.MadeByUs {
 		return false, fails(err)
 	}
-	if slices.ContainsFunc(a.users,
+	if slices.ContainsFunc(r.users.rows,
 		func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
 		return false, outcome{}
 	}
-	return a.deleteIdentity(ctx, identity, u)
+	return r.remove(ctx, identity, u)
 }
 
 // deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
 // is the last one that was linked; nil for none.
-func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentity,
+func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 	u *record.User,
 ) (forget bool, out outcome) {
 	if identity.ID == nil {
 		return true, outcome{}
 	}
-	asking := a.because(ctx, "whether anything is linked to the reservation's own user identity")
-	is, err := a.seam.UserIdentity(asking, *identity.ID)
+	asking := r.ledger.because(ctx, "whether anything is linked to the reservation's own user identity")
+	is, err := r.seam.UserIdentity(asking, *identity.ID)
 	if seam.KindOf(err) == seam.NotFound {
-		gone, holder, out := a.isKeyFree(asking, identity.Key, *identity.ID)
+		gone, holder, out := r.isKeyFree(asking, identity.Key, *identity.ID)
 		switch {
 		case out.stops():
 			return false, out
@@ -51,36 +51,36 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 		case holder == nil:
 			return true, outcome{}
 		}
-		a.note("user identity %s is gone from Seam, and %s has its key", *identity.ID, *holder)
+		r.ledger.note("user identity %s is gone from Seam, and %s has its key", *identity.ID, *holder)
 		identity.ID = holder
-		return a.deleteIdentity(ctx, identity, u)
+		return r.remove(ctx, identity, u)
 	}
 	if err != nil {
 		return false, fails(err)
 	}
 	if is.UserIdentityID != *identity.ID {
-		a.note("user identity %s was merged into %s, which is left alone", *identity.ID, is.UserIdentityID)
+		r.ledger.note("user identity %s was merged into %s, which is left alone", *identity.ID, is.UserIdentityID)
 		return true, outcome{}
 	}
-	linked, err := a.linkedTo(asking, is)
+	linked, err := linkedTo(asking, r.seam, is)
 	if err != nil {
 		return false, fails(err)
 	}
 	if len(linked) > 0 {
 		if u != nil && u.DeletedAt != nil {
-			if until := a.belief().countsFrom(*u.DeletedAt); a.tooEarly(until) {
+			if until := r.belief.countsFrom(*u.DeletedAt); r.belief.tooEarly(until) {
 				return false, wait(until, "Seam still shows something linked to the user identity")
 			}
 		}
-		a.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
+		r.ledger.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
 		return false, outcome{}
 	}
 	// The lease must still be ours: anything that another worker has linked since would be deleted, too.
-	if out := a.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
+	if out := r.ledger.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
 		return false, out
 	}
-	a.changes++
-	err = a.seam.DeleteUserIdentity(a.because(ctx,
+	r.ledger.changes++
+	err = r.seam.DeleteUserIdentity(r.ledger.because(ctx,
 		"nothing is linked to the reservation's own user identity any more"), *identity.ID)
 	if seam.KindOf(err) == seam.NotFound { // Seam has just shown it
 		return false, contradicted(err)
@@ -91,8 +91,8 @@ func (a *attempt) deleteIdentity(ctx context.Context, identity store.UserIdentit
 // linkedTo returns the ids of the ACS users that are linked to an identity and are not being deleted: those that Seam
 // lists, and those that the identity itself names. Deleting an identity deletes them too, and a list may be
 // incomplete.
-func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) ([]string, error) {
-	listed, err := p.seam.ACSUsersOfIdentity(ctx, identity.UserIdentityID)
+func linkedTo(ctx context.Context, client *seam.Client, identity seam.UserIdentity) ([]string, error) {
+	listed, err := client.ACSUsersOfIdentity(ctx, identity.UserIdentityID)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) 
 		if seen[id] {
 			continue
 		}
-		switch u, err := p.seam.ACSUser(ctx, id); {
+		switch u, err := client.ACSUser(ctx, id); {
 		case err == nil && !u.BeingDeleted():
 			linked = append(linked, id)
 		case err != nil && seam.KindOf(err) != seam.NotFound:
@@ -118,42 +118,42 @@ func (p *Provisioner) linkedTo(ctx context.Context, identity seam.UserIdentity) 
 }
 
 // removeStrays deletes the reservation's own identities that never got an ACS user.
-func (a *attempt) removeStrays(ctx context.Context) outcome {
+func (r *identities) removeStrays(ctx context.Context) outcome {
 	keys := make([]string, ownIdentities)
 	for n := range keys {
-		keys[n] = a.ownKey(a.work.Reservation.Ref(), n)
+		keys[n] = r.ownKey(r.reservation, n)
 	}
-	strays, err := a.store.UserIdentities(ctx, keys)
+	strays, err := r.store.UserIdentities(ctx, keys)
 	if err != nil {
 		return fails(err)
 	}
 	for _, identity := range strays {
-		if out := a.removeStray(ctx, identity); out.stops() {
+		if out := r.removeStray(ctx, identity); out.stops() {
 			return out
 		}
 	}
 	return outcome{}
 }
 
-func (a *attempt) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
+func (r *identities) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
 	if identity.ID == nil {
-		byKey, err := a.seam.UserIdentityByKey(a.because(ctx,
+		byKey, err := r.seam.UserIdentityByKey(r.ledger.because(ctx,
 			"whether a create without an answer made a user identity"), identity.Key)
-		until := a.belief().identitySettles(identity.CreatedAt)
+		until := r.belief.identitySettles(identity.CreatedAt)
 		switch {
 		case err == nil:
 			identity.ID = &byKey.UserIdentityID
 		case seam.KindOf(err) != seam.NotFound:
 			return fails(err)
-		case a.tooEarly(until):
+		case r.belief.tooEarly(until):
 			return wait(until, "A user identity may still show up")
 		}
 	}
-	forget, out := a.deleteIdentity(ctx, identity, nil)
+	forget, out := r.remove(ctx, identity, nil)
 	if out.stops() || !forget {
 		return out
 	}
-	return a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+	return r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		return store.DeleteUserIdentity(ctx, tx, identity.Key)
 	})
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // Whether an ACS user exists at Seam. Everything that creates, changes or removes one asks here.
@@ -24,16 +26,28 @@ const (
 // errContradiction means that Seam's answers can't all be true.
 var errContradiction = errors.New("an ACS user is in Seam's list, but asking for it alone doesn't find it")
 
+// finder looks for things at Seam: an ACS user, those that a lost create may have left, and an ACS user's mobile keys.
+// It decides which of them are the stay's. It changes nothing at Seam, and leaves it to its callers what is recorded.
+type finder struct {
+	store       *store.Store
+	seam        *seam.Client
+	ledger      *ledger
+	belief      belief
+	identities  *identities
+	work        *store.Work // as it was loaded
+	listedCodes listedCodes // lists of keys show codes, too
+}
+
 // look asks Seam whether an ACS user exists. If a get doesn't find it, the list is asked, too: one wrong answer
 // proves nothing.
-func (a *attempt) look(ctx context.Context, u *record.User, reason string) (seam.ACSUser, presence, outcome) {
-	ctx = a.because(ctx, reason)
-	from, err := a.seam.ACSUser(ctx, *u.ACSUserID)
-	return a.lookFurther(ctx, u, from, err)
+func (f *finder) look(ctx context.Context, u *record.User, reason string) (seam.ACSUser, presence, outcome) {
+	ctx = f.ledger.because(ctx, reason)
+	from, err := f.seam.ACSUser(ctx, *u.ACSUserID)
+	return f.lookFurther(ctx, u, from, err)
 }
 
 // lookFurther judges the answer to a get of an ACS user.
-func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACSUser, err error) (seam.ACSUser,
+func (f *finder) lookFurther(ctx context.Context, u *record.User, from seam.ACSUser, err error) (seam.ACSUser,
 	presence, outcome,
 ) {
 	switch {
@@ -44,7 +58,7 @@ func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACS
 	case seam.KindOf(err) != seam.NotFound:
 		return from, 0, fails(err)
 	}
-	list, err := a.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
+	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return from, 0, fails(err)
 	}
@@ -52,7 +66,7 @@ func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACS
 	if !listed {
 		return from, absent, outcome{}
 	}
-	switch from, err = a.seam.ACSUser(ctx, *u.ACSUserID); { // one wrong answer is soon corrected
+	switch from, err = f.seam.ACSUser(ctx, *u.ACSUserID); { // one wrong answer is soon corrected
 	case err == nil && isGone(from):
 		return from, beingGone, outcome{}
 	case err == nil:
@@ -63,6 +77,115 @@ func (a *attempt) lookFurther(ctx context.Context, u *record.User, from seam.ACS
 	return from, ambivalent, outcome{}
 }
 
+// find lists the ACS users that can only be this stay's, oldest first: of its identity and system, with its exact
+// name, and not recorded in another row. others reports whether the identity has any other user there.
+func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser, others bool, out outcome) {
+	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
+	if err != nil {
+		return nil, false, fails(err)
+	}
+	ids := make([]string, len(list))
+	for i, l := range list {
+		ids[i] = l.ACSUserID
+	}
+	held, err := f.store.TakenElsewhere(ctx, ids, u.ID)
+	if err != nil {
+		return nil, false, fails(err)
+	}
+	for _, l := range list {
+		// Some answers ignore a filter that matches nothing.
+		if l.ACSSystemID != "" && l.ACSSystemID != u.ACSSystemID || l.BeingDeleted() {
+			continue
+		}
+		if l.UserIdentityID != u.UserIdentityID {
+			same, out := f.identities.isMergedInto(ctx, u, l.UserIdentityID)
+			if out.stops() {
+				return nil, false, out
+			}
+			if !same {
+				continue
+			}
+		}
+		if f.belief.isOurs(l, u, f.work.Reservation.ReservationID) && !held[l.ACSUserID] {
+			ours = append(ours, l)
+		} else {
+			others = true
+		}
+	}
+	slices.SortStableFunc(ours,
+		func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
+	return ours, others, outcome{}
+}
+
+// findUnlinked lists ACS users of a lost create that no look-up by identity finds: Seam may have moved the identity's
+// link to the ACS user that was created instead. Such a user has our exact name and no identity, and was created
+// between the mark and the end of the lost call. Only the late look-ups search for it.
+func (f *finder) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSUser, outcome) {
+	if f.ledger.lostAt == nil || u.MarkedAt == nil || f.belief.tooEarly(f.ledger.lostAt.Add(firstLookup)) {
+		return nil, outcome{}
+	}
+	name := f.work.Reservation.ReservationID
+	list, err := f.seam.SearchACSUsers(f.ledger.because(ctx,
+		"whether a create without an answer left an ACS user without an identity"), u.ACSSystemID, name)
+	if err != nil {
+		return nil, fails(err)
+	}
+	var ids []string
+	list = slices.DeleteFunc(list, func(l seam.ACSUser) bool {
+		return l.ACSSystemID != u.ACSSystemID || l.UserIdentityID != "" || l.BeingDeleted() ||
+			!sameName(l.FullName, name) || !f.belief.cameOfLoss(l, u, *f.ledger.lostAt)
+	})
+	for _, l := range list {
+		ids = append(ids, l.ACSUserID)
+	}
+	held, err := f.store.TakenElsewhere(ctx, ids, u.ID)
+	if err != nil {
+		return nil, fails(err)
+	}
+	return slices.DeleteFunc(list, func(l seam.ACSUser) bool { return held[l.ACSUserID] }), outcome{}
+}
+
+// mobileKeys lists a user's mobile keys, oldest first, without the children that represent phones. One that has just
+// been deleted, to be replaced, may still be listed for a while.
+func (f *finder) mobileKeys(ctx context.Context, u *record.User) ([]seam.Credential, error) {
+	all, err := f.seam.Credentials(ctx, *u.ACSUserID)
+	if err != nil {
+		return nil, err
+	}
+	f.listedCodes.note(u, all)
+	replaced := ""
+	if f.belief.tooEarly(f.belief.showsFrom(u)) &&
+		stay.Text(u.CredentialID) != stay.Text(f.work.Overrides.ReplaceCredential) {
+		replaced = stay.Text(f.work.Overrides.ReplaceCredential)
+	}
+	keys := slices.DeleteFunc(all, func(c seam.Credential) bool {
+		return c.ACSUserID != *u.ACSUserID || !c.IsMobileKey() || c.ACSCredentialID == replaced
+	})
+	slices.SortStableFunc(keys, func(x, y seam.Credential) int {
+		return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt))
+	})
+	return keys, nil
+}
+
+// isStillThere reports whether the first of some listed ACS users exists when asked for alone, twice if the first
+// answer is no: lists may show deleted ones for a while.
+func (f *finder) isStillThere(ctx context.Context, listed []seam.ACSUser) (bool, outcome) {
+	if len(listed) == 0 {
+		return false, outcome{}
+	}
+	ctx = f.ledger.because(ctx, "whether the listed ACS user is still there")
+	from, err := f.seam.ACSUser(ctx, listed[0].ACSUserID)
+	if seam.KindOf(err) == seam.NotFound {
+		from, err = f.seam.ACSUser(ctx, listed[0].ACSUserID)
+	}
+	if seam.KindOf(err) == seam.NotFound {
+		return false, outcome{}
+	}
+	return err == nil && !isGone(from), fails(err)
+}
+
+func isGone(u seam.ACSUser) bool { return u.BeingDeleted() || u.Reports("deleted_externally") }
+
 // unreadable is the outcome if something about an ACS user can't be read although Seam has just shown the user. A 404
 // contradicts that.
 func unreadable(err error) outcome {
@@ -70,33 +193,4 @@ func unreadable(err error) outcome {
 		return contradicted(err)
 	}
 	return fails(err)
-}
-
-func isGone(u seam.ACSUser) bool { return u.BeingDeleted() || u.Reports("deleted_externally") }
-
-// notSeen handles an ACS user that Seam doesn't show. It counts as deleted by somebody else when that is repeated
-// after the grace, or when Seam says so.
-func (a *attempt) notSeen(ctx context.Context, u *record.User, is presence) outcome {
-	now := a.now()
-	if until := a.belief().userCountsFrom(u); a.tooEarly(until) && is == absent {
-		return wait(until, "A new ACS user may not show up at once")
-	}
-	if is == absent && u.Phase() != record.Removed {
-		u.NotSeen(now)
-		if until := a.belief().countsFrom(*u.MissingAt); a.tooEarly(until) {
-			if out := a.saveUnlessPreview(ctx, u); out.stops() {
-				return out
-			}
-			return wait(until, "Seam does not show the ACS user: asking a second time")
-		}
-	}
-	if u.Phase() != record.Removed {
-		a.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
-	}
-	if is == absent {
-		u.AgreedGone(now)
-	} else {
-		u.FoundGone(now)
-	}
-	return a.saveUnlessPreview(ctx, u)
 }

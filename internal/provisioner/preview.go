@@ -20,16 +20,16 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	}
 	work.Key.CheckRequested, work.Key.Revive = true, true // as in an admin's reconcile
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
-	a.preview = true
+	a.ledger.preview = true
 	calls := []stay.PlannedCall{}
-	d, out := a.desired(ctx)
+	d, out := a.demand.desired(ctx)
 	if out.stops() {
 		return nil, out.err
 	}
-	if a.disconnection(ctx, d) != nil {
+	if a.demand.disconnection(ctx, d) != nil {
 		return calls, nil
 	}
-	switch out := a.observe(ctx, d); out.kind {
+	switch out := a.observer.observe(ctx, d); out.kind {
 	case proceed:
 	case failed, refused:
 		return nil, out.err
@@ -45,8 +45,8 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 			d.IdentityID = stay.Text(known.ID)
 		}
 	}
-	for _, s := range plan.Plan(d, a.users, work.Key.Revive) {
+	for _, s := range plan.Plan(d, a.users.rows, work.Key.Revive) {
 		calls = append(calls, stay.PlannedCall{Path: s.Path, Body: s.Body, Reason: s.Reason})
 	}
-	return append(calls, a.plannedCode(d)...), nil
+	return append(calls, a.codes.planned(d)...), nil
 }

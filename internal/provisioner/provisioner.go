@@ -6,11 +6,15 @@
 // rows under a lease, and each worker makes one attempt at a time:
 //
 //	controller.go, work.go                claim, lease, one attempt, its verdict
-//	attempt.go, outcome.go                the loop of an attempt, and how its parts end
+//	attempt.go, outcome.go                the loop of an attempt, its parts, and how they end
+//	demand.go, plan                       what is desired, and the steps to it; plan is pure
+//	users.go, observation.go, ledger.go   what an attempt knows, and what it writes
 //	observe.go, check.go, drift.go        read Seam: what lost calls have left, what somebody has changed
-//	plan                                  pure: what is desired, and the steps to it
+//	read_back.go, look.go                 read Seam: what has taken effect; what exists
 //	slot.go, identity.go, create.go       take a step that creates something
-//	change.go, remove.go                  take any other step
+//	change.go, remove.go, surplus.go      take any other step
+//	refusals.go                           steps that Seam has refused
+//	code.go                               backup codes
 //	verdict.go, retry.go                  the key's status, and when to look again
 //	belief.go                             when an answer of Seam counts
 //	record                                the states of an ACS user, a mobile key and an identity

@@ -13,19 +13,19 @@ import (
 // What was changed is read back: a key is issued only when Seam has settled it and shows every door.
 
 // needsReadBack reports whether it is not certain yet that the key opens all its doors.
-func (a *attempt) needsReadBack(d plan.Desired, u *record.User) bool {
+func (c *checker) needsReadBack(d plan.Desired, u *record.User) bool {
 	if !u.Exists() {
 		return false
 	}
-	began := !a.now().Before(d.Starts) && !d.Starts.IsZero()
+	began := !c.now().Before(d.Starts) && !d.Starts.IsZero()
 	return !u.IsOpen() || u.Unlinked || began && !u.Subscribed
 }
 
 // readBack reads the state of an ACS user, and its doors if they were changed: both in parallel, because a guest is
 // waiting. What differs from our writes may still be under way; it is compared after the grace.
-func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	doors := a.askForDoors(ctx, u)
-	from, is, out := a.look(ctx, u, "whether everything has reached the access system")
+func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	doors := c.askForDoors(ctx, u)
+	from, is, out := c.finder.look(ctx, u, "whether everything has reached the access system")
 	listed, err := doors()
 	switch {
 	case out.stops():
@@ -33,30 +33,30 @@ func (a *attempt) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case is != present:
-		if out := a.notSeen(ctx, u, is); out.stops() {
+		if out := c.notSeen(ctx, u, is); out.stops() {
 			return out
 		}
 		return again()
 	case err != nil:
 		return unreadable(err)
 	}
-	now := a.now()
+	now := c.now()
 	u.Seen()
 	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
 	u.Unlinked = false
 	if !readsBack(u, from, listed) {
-		a.recheckAt(later(a.belief().showsFrom(u), now.Add(a.options.Grace)))
+		c.observed.recheckAt(later(c.belief.showsFrom(u), now.Add(c.belief.grace)))
 	} else if from.AccessSchedule != nil {
 		u.Unkept = 0
 	}
-	if out := a.readKeyProblem(ctx, d, u); out.stops() {
+	if out := c.readKeyProblem(ctx, d, u); out.stops() {
 		return out
 	}
-	if out := a.save(ctx, u); out.stops() {
+	if out := c.ledger.saveUser(ctx, u); out.stops() {
 		return out
 	}
-	if u.SuspendedAt != nil && !wasSuspended && a.work.Key.Revive {
+	if u.SuspendedAt != nil && !wasSuspended && c.work.Key.Revive {
 		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}
 	return outcome{}
@@ -72,14 +72,14 @@ func readsBack(u *record.User, from seam.ACSUser, listed []seam.AccessGroup) boo
 }
 
 // readKeyProblem asks whether a mobile key still has a problem.
-func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.User) outcome {
+func (c *checker) readKeyProblem(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	if u.CredentialProblem == nil {
 		return outcome{}
 	}
-	key, err := a.seam.Credential(a.because(ctx, "whether the mobile key still has a problem"), *u.CredentialID)
+	key, err := c.seam.Credential(c.ledger.because(ctx, "whether the mobile key still has a problem"), *u.CredentialID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		if out := a.check(ctx, d, u); out.stops() {
+		if out := c.check(ctx, d, u); out.stops() {
 			return out
 		}
 		return again()
@@ -93,7 +93,7 @@ func (a *attempt) readKeyProblem(ctx context.Context, d plan.Desired, u *record.
 // askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait
 // for the answer. It runs in the background and doesn't touch the attempt: the call is recorded once its answer is
 // waited for.
-func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
+func (c *checker) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
 	if u.DoorsRead {
 		return func() ([]seam.AccessGroup, error) { return nil, nil }
 	}
@@ -101,16 +101,16 @@ func (a *attempt) askForDoors(ctx context.Context, u *record.User) (answer func(
 	var groups []seam.AccessGroup
 	var err error
 	done := make(chan struct{})
-	asking := seam.WithRecorder(ctx, func(c seam.Call) { calls = append(calls, c) })
+	asking := seam.WithRecorder(ctx, func(call seam.Call) { calls = append(calls, call) })
 	id := *u.ACSUserID
 	go func() {
 		defer close(done)
-		groups, err = a.seam.AccessGroups(asking, id)
+		groups, err = c.seam.AccessGroups(asking, id)
 	}()
 	return func() ([]seam.AccessGroup, error) {
 		<-done
-		for _, c := range calls {
-			a.recordCall(ctx, c, "whether every door was opened")
+		for _, call := range calls {
+			c.ledger.recordCall(ctx, call, "whether every door was opened")
 		}
 		return groups, err
 	}

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,36 +15,55 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// remover deletes ACS users at Seam and follows each to its end: an old one goes only when its replacement opens doors,
+// and a row is forgotten only when Seam no longer has what it names.
+type remover struct {
+	seam       *seam.Client
+	now        func() time.Time
+	activity   *store.Activity
+	ledger     *ledger
+	belief     belief
+	users      *users
+	observed   *observation
+	finder     *finder
+	checker    *checker
+	identities *identities
+	surplus    *surplus
+	pacing     *pacing
+	work       *store.Work // as it was loaded
+	policy     pms.Policy
+}
+
 // deleteUser removes an ACS user that is no longer wanted: in a stay that lasts, only once its replacement is known
 // to open doors.
-func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User, reason string) outcome {
+func (r *remover) deleteUser(ctx context.Context, d plan.Desired, u *record.User, reason string) outcome {
 	wasGone := u.IsAgreedGone()
-	if out := a.opensInstead(ctx, d, u); out.stops() {
+	if out := r.opensInstead(ctx, d, u); out.stops() {
 		return out
 	}
-	if out := a.lastsLonger(ctx, d, u); out.stops() {
+	if out := r.lastsLonger(ctx, d, u); out.stops() {
 		return out
 	}
 	// Marked before the call: if its answer is lost and the reservation is reinstated, this ACS user is not trusted.
-	started := a.now()
+	started := r.now()
 	u.DeleteSent(started)
-	if out := a.saveMark(ctx, u); out.stops() {
+	if out := r.ledger.saveMark(ctx, u); out.stops() {
 		return out
 	}
-	a.changes++
-	err := a.seam.DeleteACSUser(a.because(ctx, reason), *u.ACSUserID)
+	r.ledger.changes++
+	err := r.seam.DeleteACSUser(r.ledger.because(ctx, reason), *u.ACSUserID)
 	switch seam.KindOf(err) {
 	case 0:
 		if err == nil {
 			u.DeleteKnown()
-			a.options.Activity.Add(a.work.Reservation.Source, store.ActivityRemoved, started)
+			r.activity.Add(r.work.Reservation.Source, store.ActivityRemoved, started)
 		}
 	case seam.Lost:
-		u.DeleteLost(a.belief().lostUntil(started, a.now()))
+		u.DeleteLost(r.belief.lostUntil(started, r.now()))
 	case seam.NotFound:
-		if until := a.belief().userCountsFrom(u); a.tooEarly(until) {
+		if until := r.belief.userCountsFrom(u); r.belief.tooEarly(until) {
 			u.Refused()
-			if out := a.save(ctx, u); out.stops() {
+			if out := r.ledger.saveUser(ctx, u); out.stops() {
 				return out
 			}
 			return wait(until, "A new ACS user may not show up at once")
@@ -56,7 +76,7 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
 	}
-	if out := a.save(ctx, u); out.stops() {
+	if out := r.ledger.saveUser(ctx, u); out.stops() {
 		return out
 	}
 	return fails(err)
@@ -65,25 +85,25 @@ func (a *attempt) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 // opensInstead stops the deletion of an old ACS user while its replacement is not known to open doors. If the
 // replacement lacks only a subscription, which the old key may be occupying, the old one is deleted: it is another
 // guest's.
-func (a *attempt) opensInstead(ctx context.Context, d plan.Desired, old *record.User) outcome {
-	i := a.standing(d)
-	if i < 0 || a.users[i].ID == old.ID {
+func (r *remover) opensInstead(ctx context.Context, d plan.Desired, old *record.User) outcome {
+	i := r.users.standing(d)
+	if i < 0 || r.users.rows[i].ID == old.ID {
 		return outcome{}
 	}
-	u := &a.users[i]
+	u := &r.users.rows[i]
 	if old.Phase() == record.Removed || u.Phase() == record.Removed {
 		return outcome{} // nobody gets in with what somebody has deleted, and nothing is under way
 	}
-	if a.needsReadBack(d, u) && (!u.IsOpen() || a.awaitsSubscription(d, u, old)) {
-		if out := a.readBack(ctx, d, u); out.stops() {
+	if r.checker.needsReadBack(d, u) && (!u.IsOpen() || r.awaitsSubscription(d, u, old)) {
+		if out := r.checker.readBack(ctx, d, u); out.stops() {
 			return out
 		}
 	}
-	return a.replaces(d, u, old)
+	return r.replaces(d, u, old)
 }
 
 // replaces lets an old ACS user go if its replacement opens doors, as far as is known.
-func (a *attempt) replaces(d plan.Desired, u, old *record.User) outcome {
+func (r *remover) replaces(d plan.Desired, u, old *record.User) outcome {
 	switch {
 	case u.Problem != nil && *u.Problem == plan.SubscriptionLimit && u.ACSSystemID == old.ACSSystemID:
 		return outcome{}
@@ -91,13 +111,13 @@ func (a *attempt) replaces(d plan.Desired, u, old *record.User) outcome {
 		return oldKeyStays(plan.UserProblem(*u.Problem))
 	case u.CredentialProblem != nil:
 		return oldKeyStays(plan.KeyProblem(*u.CredentialProblem))
-	case u.IsOpen() && a.awaitsSubscription(d, u, old):
-		return wait(a.now().Add(subscribePoll),
+	case u.IsOpen() && r.awaitsSubscription(d, u, old):
+		return wait(r.now().Add(subscribePoll),
 			"Salto KS has not subscribed the new user yet: the old key stays until it has")
 	case u.IsOpen():
 		return outcome{}
 	default:
-		return wait(a.now().Add(a.settleDelay(u)),
+		return wait(r.now().Add(r.pacing.settleDelay(u)),
 			"The new key is not on the access system yet: the old one stays until it is")
 	}
 }
@@ -105,8 +125,8 @@ func (a *attempt) replaces(d plan.Desired, u, old *record.User) outcome {
 // awaitsSubscription reports whether the old ACS user is the only way in for a guest in the house: no door opens to
 // the new one before Salto KS has subscribed it. That takes moments; if it takes long, the old one is deleted anyway,
 // because it may be another guest's.
-func (a *attempt) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
-	now := a.now()
+func (r *remover) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
+	now := r.now()
 	return !now.Before(d.Starts) && old.Exists() && old.Subscribed && !u.Subscribed && u.MadeAt != nil &&
 		now.Before(u.MadeAt.Add(plan.SubscribeWithin))
 }
@@ -114,16 +134,16 @@ func (a *attempt) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
 // lastsLonger stops the removal of an ACS user after the stay if access at Seam lasts longer than recorded and the
 // policy is to report such differences: the database may have been restored to a time before the stay was extended.
 // It is removed when its access ends, or when the PMS or an admin says so.
-func (a *attempt) lastsLonger(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	if !d.Expired || a.policy.Drift != pms.DriftReport || a.work.Key.Revive || u.Unsure || u.EndsAt == nil {
+func (r *remover) lastsLonger(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	if !d.Expired || r.policy.Drift != pms.DriftReport || r.work.Key.Revive || u.Unsure || u.EndsAt == nil {
 		return outcome{}
 	}
-	from, is, out := a.look(ctx, u, "whether an earlier call extended the access")
+	from, is, out := r.finder.look(ctx, u, "whether an earlier call extended the access")
 	if out.stops() || is != present || from.AccessSchedule == nil {
 		return out
 	}
 	ends := seam.ParseTime(from.AccessSchedule.EndsAt)
-	if !ends.After(a.now()) || ends.Sub(*u.EndsAt) < record.Rounded {
+	if !ends.After(r.now()) || ends.Sub(*u.EndsAt) < record.Rounded {
 		return outcome{}
 	}
 	what := "access lasts until " + pms.FormatInstant(ends) + ", and the stay was over at " + pms.FormatInstant(d.Ends)
@@ -146,41 +166,10 @@ func notRemoved(why string) outcome {
 	})
 }
 
-// finishUp does what no plan contains: it reads back changes, and follows deletions to their end.
-func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
-	keep := a.standing(d)
-	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
-		return out
-	}
-	surplus := a.seeOffSurplus(ctx, keep)
-	if surplus.restarts() {
-		return surplus
-	}
-	for i := range a.users {
-		if _, open := a.unsettled[a.users[i].ID]; i == keep || open {
-			continue
-		}
-		if out := a.seeOff(ctx, d, &a.users[i]); out.stops() {
-			return out
-		}
-	}
-	if d.Goal == plan.Gone && len(a.users) == 0 {
-		return a.removeStrays(ctx)
-	}
-	return firstOutcome(surplus, a.firstUnsettled)
-}
-
-func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int) outcome {
-	if keep < 0 || !a.needsReadBack(d, &a.users[keep]) {
-		return outcome{}
-	}
-	return a.readBack(ctx, d, &a.users[keep])
-}
-
 // seeOff follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
 // deleted, or the user turned out to exist.
-func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	surplus := a.followSurplus(ctx, u)
+func (r *remover) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	surplus := r.surplus.follow(ctx, u)
 	if surplus.restarts() {
 		return surplus
 	}
@@ -188,21 +177,21 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 	case record.Claimed:
 	case record.Marked, record.Lost, record.Aside:
 		// A lost create that has not shown up; the row is kept for later look-ups.
-		if a.lostAt != nil && (a.tooEarly(a.lostAt.Add(lastLookup)) || !a.checked) {
+		if r.ledger.lostAt != nil && (r.belief.tooEarly(r.ledger.lostAt.Add(lastLookup)) || !r.observed.checked) {
 			return surplus
 		}
 	case record.Removing:
 		// Also while what was left in addition to it can't be removed: it opens the same doors.
-		if out := firstOutcome(a.confirmDeleted(ctx, d, u), func() outcome { return surplus }); out.stops() {
+		if out := firstOutcome(r.confirmDeleted(ctx, d, u), func() outcome { return surplus }); out.stops() {
 			return out
 		}
-		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another
-			a.checked = false
-			u.LookOnly(*a.lostAt)
-			if i := a.standing(d); i >= 0 && a.users[i].ACSUserID != nil {
-				u.SetAside(a.now()) // the stay has its ACS user: no other is created in this slot
+		if r.ledger.lostAt != nil { // even long ago: while this one existed, nobody looked for another
+			r.observed.checked = false
+			u.LookOnly(*r.ledger.lostAt)
+			if i := r.users.standing(d); i >= 0 && r.users.rows[i].ACSUserID != nil {
+				u.SetAside(r.now()) // the stay has its ACS user: no other is created in this slot
 			}
-			if out := a.save(ctx, u); out.stops() {
+			if out := r.ledger.saveUser(ctx, u); out.stops() {
 				return out
 			}
 			return again()
@@ -210,17 +199,17 @@ func (a *attempt) seeOff(ctx context.Context, d plan.Desired, u *record.User) ou
 	default:
 		return surplus // kept for a while after the stay
 	}
-	return firstOutcome(surplus, func() outcome { return a.forgetUser(ctx, u) })
+	return firstOutcome(surplus, func() outcome { return r.forgetUser(ctx, u) })
 }
 
 // forgetUser deletes the row of an ACS user that is gone, and its identity if that was the reservation's own.
-func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
-	forget, out := a.removeOwnIdentity(ctx, u)
+func (r *remover) forgetUser(ctx context.Context, u *record.User) outcome {
+	forget, out := r.identities.removeOwn(ctx, u)
 	if out.stops() {
 		return out
 	}
 	id, key := u.ID, u.UserIdentityKey
-	out = a.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
+	out = r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.DeleteACSUser(ctx, tx, id); err != nil || !forget {
 			return err
 		}
@@ -229,67 +218,67 @@ func (a *attempt) forgetUser(ctx context.Context, u *record.User) outcome {
 	if out.stops() {
 		return out
 	}
-	a.drop(a.indexOf(u))
+	r.users.drop(r.users.indexOf(u))
 	return again()
 }
 
 // confirmDeleted stops the attempt until an ACS user that we deleted is gone from Seam. If Seam accepted the delete,
 // one get is enough; otherwise get and list must agree, twice, a grace apart.
-func (a *attempt) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	ctx = a.because(ctx, "whether the ACS user is gone")
-	got, err := a.seam.ACSUser(ctx, *u.ACSUserID)
+func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	ctx = r.ledger.because(ctx, "whether the ACS user is gone")
+	got, err := r.seam.ACSUser(ctx, *u.ACSUserID)
 	if seam.KindOf(err) == seam.NotFound && u.IsDeleteCertain() {
 		return outcome{}
 	}
-	from, is, out := a.lookFurther(ctx, u, got, err)
+	from, is, out := r.finder.lookFurther(ctx, u, got, err)
 	switch {
 	case out.stops():
 		return out
 	case is == absent:
-		return a.deletedNotSeen(ctx, u)
+		return r.deletedNotSeen(ctx, u)
 	}
 	if u.DeletedSeen(from.Reports(plan.NotDeleted)) {
-		if out := a.save(ctx, u); out.stops() {
+		if out := r.ledger.saveUser(ctx, u); out.stops() {
 			return out
 		}
 	}
-	counts := a.belief().countsFrom(*u.DeletedAt)
+	counts := r.belief.countsFrom(*u.DeletedAt)
 	switch {
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
 		u.Leaving = true
-		return a.stillGoing(u)
+		return r.stillGoing(u)
 	}
-	if why := a.deletedInVain(from, u); why != "" && a.isToBeDeleted(d, u) {
+	if why := r.deletedInVain(from, u); why != "" && r.isToBeDeleted(d, u) {
 		return notRemoved(why) // after a delay, it is deleted again
 	}
-	if a.tooEarly(counts) {
+	if r.belief.tooEarly(counts) {
 		return wait(counts, "Seam still shows the deleted ACS user")
 	}
-	return a.stillThere(ctx, d, u)
+	return r.stillThere(ctx, d, u)
 }
 
 // deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows, although it is uncertain
 // whether the delete took effect. It counts as gone when that is repeated after the grace.
-func (a *attempt) deletedNotSeen(ctx context.Context, u *record.User) outcome {
-	if until := a.belief().userCountsFrom(u); a.tooEarly(until) {
+func (r *remover) deletedNotSeen(ctx context.Context, u *record.User) outcome {
+	if until := r.belief.userCountsFrom(u); r.belief.tooEarly(until) {
 		return wait(until, "A new ACS user may not show up at once")
 	}
-	until := a.belief().countsFrom(u.DeletedNotSeen(a.now()))
-	if !a.tooEarly(until) {
+	until := r.belief.countsFrom(u.DeletedNotSeen(r.now()))
+	if !r.belief.tooEarly(until) {
 		return outcome{}
 	}
-	return firstOutcome(a.save(ctx, u), func() outcome {
+	return firstOutcome(r.ledger.saveUser(ctx, u), func() outcome {
 		return wait(until,
 			"It is uncertain whether the delete took effect: checking again whether the ACS user is gone")
 	})
 }
 
 // deletedInVain is why a recent delete had no effect, as far as Seam shows it or its repetition does; "" otherwise.
-func (a *attempt) deletedInVain(from seam.ACSUser, u *record.User) string {
+func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 	switch {
-	case !a.now().Before(u.DeletedAt.Add(a.slowRetry())):
+	case !r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())):
 		return ""
 	case from.Reports(plan.NotDeleted):
 		return plan.NotDeleted
@@ -303,49 +292,31 @@ func (a *attempt) deletedInVain(from seam.ACSUser, u *record.User) string {
 // stillThere handles a delete that had no effect: the ACS user exists, and is deleted again if that is still desired.
 // Such deletes are counted: after a few in a row a person is notified. Only if it is wanted back is it compared with
 // Seam first: a delete must not depend on reads that may be refused.
-func (a *attempt) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	unwanted, inARow := a.isToBeDeleted(d, u), min(u.Unkept+1, record.MaxUnkept)
+func (r *remover) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	unwanted, inARow := r.isToBeDeleted(d, u), min(u.Unkept+1, record.MaxUnkept)
 	u.StillThere()
 	if unwanted {
 		u.Unkept = inARow
-	} else if out := a.check(ctx, d, u); out.stops() {
+	} else if out := r.checker.check(ctx, d, u); out.stops() {
 		return out
 	}
-	return firstOutcome(a.save(ctx, u), again)
+	return firstOutcome(r.ledger.saveUser(ctx, u), again)
 }
 
 // isToBeDeleted reports whether the plan deletes an ACS user that we deleted before, if it still exists.
-func (a *attempt) isToBeDeleted(d plan.Desired, u *record.User) bool {
-	users, i := slices.Clone(a.users), a.indexOf(u)
+func (r *remover) isToBeDeleted(d plan.Desired, u *record.User) bool {
+	users, i := slices.Clone(r.users.rows), r.users.indexOf(u)
 	users[i].StillThere()
-	return slices.ContainsFunc(plan.Plan(d, users, a.work.Key.Revive), func(s plan.Step) bool {
+	return slices.ContainsFunc(plan.Plan(d, users, r.work.Key.Revive), func(s plan.Step) bool {
 		return s.Kind == plan.DeleteUser && s.User == i
 	})
 }
 
 // stillGoing is the wait for a deletion that Seam has under way: it grows with time, until a person is notified.
-func (a *attempt) stillGoing(u *record.User) outcome {
-	since := a.now().Sub(*u.DeletedAt)
+func (r *remover) stillGoing(u *record.User) outcome {
+	since := r.now().Sub(*u.DeletedAt)
 	if since >= removedWithin {
 		return notRemoved("Seam has been removing it since " + pms.FormatInstant(*u.DeletedAt))
 	}
-	return wait(a.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
-}
-
-// onHold looks at a reservation that an admin holds, and changes nothing at Seam, cleanup included.
-func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (store.KeyOutcome, outcome) {
-	if steps := plan.Plan(d, a.users, a.work.Key.Revive); len(steps) > 0 {
-		return a.onHoldOutcome(d, held, steps[0].Reason), outcome{}
-	}
-	keep := a.standing(d)
-	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
-		return store.KeyOutcome{}, out
-	}
-	for i := range a.users {
-		going := i != keep && (a.users[i].Phase() == record.Removing || d.Goal == plan.Gone)
-		if going || len(a.users[i].Surplus) > 0 {
-			return a.onHoldOutcome(d, held, "the deletion of an ACS user is not confirmed yet"), outcome{}
-		}
-	}
-	return a.verdict(d), outcome{}
+	return wait(r.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
 }

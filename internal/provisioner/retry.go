@@ -8,6 +8,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/stay"
+	"github.com/staykey/staykey/internal/store"
 )
 
 const (
@@ -34,49 +35,60 @@ func (e *earliest) at(t time.Time) {
 	}
 }
 
+// pacing decides how soon a reservation is looked at again: soon if its guest arrives soon, and ever later while
+// nothing changes. It only computes; nothing is written or sent here.
+type pacing struct {
+	now        func() time.Time
+	work       *store.Work // as it was loaded
+	belief     belief
+	ledger     *ledger       // what the attempt has changed
+	sweepEvery time.Duration // between comparisons of a live key with Seam
+	retryBase  time.Duration // the first wait after a failure
+}
+
 // untilCheckIn is how long the guest can wait; zero or less once the stay has begun.
-func (a *attempt) untilCheckIn() time.Duration {
-	if in := a.work.Reservation.CheckIn; in != nil {
-		return in.Sub(a.now())
+func (p *pacing) untilCheckIn() time.Duration {
+	if in := p.work.Reservation.CheckIn; in != nil {
+		return in.Sub(p.now())
 	}
 	return 0
 }
 
 // isUrgent reports whether a guest arrives soon, or is in the house.
-func (a *attempt) isUrgent() bool {
-	r := a.work.Reservation
-	return r.CheckIn != nil && a.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil ||
-		r.CheckOut.After(a.now()))
+func (p *pacing) isUrgent() bool {
+	r := p.work.Reservation
+	return r.CheckIn != nil && p.untilCheckIn() < soon && r.Status == pms.Confirmed && (r.CheckOut == nil ||
+		r.CheckOut.After(p.now()))
 }
 
 // patience bounds a delay by how soon the guest arrives: to least within a day of check-in, and otherwise to an
 // eighth of the remaining time.
-func (a *attempt) patience(least time.Duration) time.Duration {
-	until := a.untilCheckIn()
+func (p *pacing) patience(least time.Duration) time.Duration {
+	until := p.untilCheckIn()
 	if until < soon {
 		return least
 	}
 	return min(max(until/8, least), slowest)
 }
 
-// pace is when a key is looked at again, for a judgement about it.
-func (a *attempt) pace(p plan.Pace, u *record.User) (in time.Duration, isRetry bool) {
+// after is when a key is looked at again, for a judgement about it.
+func (p *pacing) after(pace plan.Pace, u *record.User) (in time.Duration, isRetry bool) {
 	since := time.Duration(0)
 	if u != nil && u.ChangedAt != nil {
-		since = a.now().Sub(*u.ChangedAt)
+		since = p.now().Sub(*u.ChangedAt)
 	}
-	switch p {
+	switch pace {
 	case plan.PaceSettling:
-		if a.changes > 0 {
+		if p.ledger.changes > 0 {
 			return settleFirst, true
 		}
-		return min(max(since/2, settleFirst), a.patience(askWhileNear)), true
+		return min(max(since/2, settleFirst), p.patience(askWhileNear)), true
 	case plan.PaceProblem:
-		return min(max(a.inTrouble()/2, askForProblems), a.patience(askForProblems)), true
+		return min(max(p.inTrouble()/2, askForProblems), p.patience(askForProblems)), true
 	case plan.PaceSubscribe:
 		return subscribePoll, false
 	case plan.PaceSlow:
-		return a.slowRetry(), true
+		return p.slowRetry(), true
 	case plan.PaceDaily:
 		return daily, false
 	default:
@@ -85,34 +97,34 @@ func (a *attempt) pace(p plan.Pace, u *record.User) (in time.Duration, isRetry b
 }
 
 // inTrouble is how long the key has needed a person for the same reason.
-func (a *attempt) inTrouble() time.Duration {
-	if k := a.work.Key; k.Status == stay.KeyAttention {
-		return a.now().Sub(k.ChangedAt)
+func (p *pacing) inTrouble() time.Duration {
+	if k := p.work.Key; k.Status == stay.KeyAttention {
+		return p.now().Sub(k.ChangedAt)
 	}
 	return 0
 }
 
 // settleDelay is how long to wait for pending operations of an ACS user.
-func (a *attempt) settleDelay(u *record.User) time.Duration {
-	in, _ := a.pace(plan.PaceSettling, u)
+func (p *pacing) settleDelay(u *record.User) time.Duration {
+	in, _ := p.after(plan.PaceSettling, u)
 	return in
 }
 
 // slowRetry is the delay after a problem that only a person can solve.
-func (a *attempt) slowRetry() time.Duration { return min(a.options.SweepInterval, 5*time.Minute) }
+func (p *pacing) slowRetry() time.Duration { return min(p.sweepEvery, 5*time.Minute) }
 
 // backoff doubles from the base up to 15 minutes, with a lower limit if the guest arrives soon.
-func (a *attempt) backoff(attempts int) time.Duration {
+func (p *pacing) backoff(attempts int) time.Duration {
 	most := 15 * time.Minute
-	if a.work.Reservation.CheckIn != nil {
-		switch until := a.untilCheckIn(); {
+	if p.work.Reservation.CheckIn != nil {
+		switch until := p.untilCheckIn(); {
 		case until < time.Hour:
 			most = 30 * time.Second
 		case until < soon:
 			most = 3 * time.Minute
 		}
 	}
-	d := a.options.RetryBase << min(max(attempts-1, 0), 20)
+	d := p.retryBase << min(max(attempts-1, 0), 20)
 	if d <= 0 || d > most {
 		d = most
 	}
@@ -122,13 +134,13 @@ func (a *attempt) backoff(attempts int) time.Duration {
 
 // canWait reports whether the guest can wait for a deletion to free its slot: until 15 minutes after it began or an
 // hour before check-in, whichever is first, and always for the grace.
-func (a *attempt) canWait(d plan.Desired, deletedAt time.Time) bool {
+func (p *pacing) canWait(d plan.Desired, deletedAt time.Time) bool {
 	until := deletedAt.Add(removedWithin)
 	if near := d.Starts.Add(-time.Hour); near.Before(until) {
 		until = near
 	}
-	if grace := a.belief().countsFrom(deletedAt); grace.After(until) {
+	if grace := p.belief.countsFrom(deletedAt); grace.After(until) {
 		until = grace
 	}
-	return a.now().Before(until)
+	return p.now().Before(until)
 }

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
@@ -14,25 +15,39 @@ import (
 // ACS users that a lost create has left in addition to the stay's own open the same doors. Each is followed until Seam
 // no longer has it, also if the stay ends, and one that can't be removed is reported.
 
+// surplus follows the second ACS users of a stay to their end at Seam. It doesn't find them: the [checker] and the
+// [observer] do.
+type surplus struct {
+	seam   *seam.Client
+	now    func() time.Time
+	ledger *ledger
+	belief belief
+	users  *users
+	finder *finder
+	pacing *pacing
+
+	due *time.Time // when one next to the ACS user that serves the stay is looked at next
+}
+
 // seeOffSurplus follows what was left in addition to the ACS user that serves the stay. That one's status doesn't wait
 // for it, unless a person has to remove it.
-func (a *attempt) seeOffSurplus(ctx context.Context, keep int) outcome {
+func (s *surplus) seeOff(ctx context.Context, keep int) outcome {
 	if keep < 0 {
 		return outcome{}
 	}
-	out := a.followSurplus(ctx, &a.users[keep])
+	out := s.follow(ctx, &s.users.rows[keep])
 	if out.kind == waiting {
-		a.surplusDue = &out.until
+		s.due = &out.until
 		return outcome{}
 	}
 	return out
 }
 
 // followSurplus stops the attempt until what was left in addition to an ACS user is gone from Seam.
-func (a *attempt) followSurplus(ctx context.Context, u *record.User) outcome {
+func (s *surplus) follow(ctx context.Context, u *record.User) outcome {
 	var first outcome
-	for _, s := range slices.Clone(u.Surplus) {
-		switch out := a.followOne(ctx, u, s); {
+	for _, second := range slices.Clone(u.Surplus) {
+		switch out := s.followOne(ctx, u, second); {
 		case out.kind != proceed && out.kind != waiting && out.kind != needsPerson:
 			return out
 		case out.stops() && (!first.stops() || out.kind == needsPerson):
@@ -42,88 +57,90 @@ func (a *attempt) followSurplus(ctx context.Context, u *record.User) outcome {
 	return first
 }
 
-func (a *attempt) followOne(ctx context.Context, u *record.User, s store.SurplusUser) outcome {
-	if s.DeletedAt == nil {
+func (s *surplus) followOne(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
+	if second.DeletedAt == nil {
 		if u.DeletedAt == nil {
 			return outcome{} // the plan deletes it
 		}
-		return a.deleteSurplus(ctx, u, s)
+		return s.remove(ctx, u, second)
 	}
-	if until := a.belief().countsFrom(*s.DeletedAt); a.tooEarly(until) {
+	if until := s.belief.countsFrom(*second.DeletedAt); s.belief.tooEarly(until) {
 		return wait(until, "Seam may still show the deleted ACS user")
 	}
 	one := record.User{ACSUser: store.ACSUser{
-		ACSUserID: &s.ID, ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID,
+		ACSUserID: &second.ID, ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID,
 	}}
-	from, is, out := a.look(ctx, &one, "whether the second ACS user is gone")
+	from, is, out := s.finder.look(ctx, &one, "whether the second ACS user is gone")
 	switch {
 	case out.stops():
 		return out
 	case is == absent:
-		return a.surplusNotSeen(ctx, u, s)
+		return s.notSeen(ctx, u, second)
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case from.BeingDeleted():
-		since := a.now().Sub(*s.DeletedAt)
+		since := s.now().Sub(*second.DeletedAt)
 		if since >= removedWithin {
-			return secondNotRemoved(s, "Seam has been removing it since "+pms.FormatInstant(*s.DeletedAt))
+			return secondNotRemoved(second, "Seam has been removing it since "+pms.FormatInstant(*second.DeletedAt))
 		}
-		u.SurplusSeen(s.ID)
-		next := a.now().Add(min(max(since/4, deletePoll), askForProblems))
-		return firstOutcome(a.save(ctx, u), func() outcome { return wait(next, "Seam is removing the ACS user") })
+		u.SurplusSeen(second.ID)
+		next := s.now().Add(min(max(since/4, deletePoll), askForProblems))
+		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome {
+			return wait(next, "Seam is removing the ACS user")
+		})
 	}
-	return a.surplusStillThere(ctx, u, s, from)
+	return s.stillThere(ctx, u, second, from)
 }
 
 // surplusNotSeen counts a second ACS user as gone when get and list agree on that twice, a grace apart.
-func (a *attempt) surplusNotSeen(ctx context.Context, u *record.User, s store.SurplusUser) outcome {
-	until := a.belief().countsFrom(u.SurplusNotSeen(s.ID, a.now()))
-	if a.tooEarly(until) {
-		return firstOutcome(a.save(ctx, u), func() outcome {
+func (s *surplus) notSeen(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
+	until := s.belief.countsFrom(u.SurplusNotSeen(second.ID, s.now()))
+	if s.belief.tooEarly(until) {
+		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome {
 			return wait(until, "Checking again whether the second ACS user is gone")
 		})
 	}
-	u.DropSurplus(s.ID)
-	a.note("ACS user %s, which a lost create had left, is gone", s.ID)
-	return a.save(ctx, u)
+	u.DropSurplus(second.ID)
+	s.ledger.note("ACS user %s, which a lost create had left, is gone", second.ID)
+	return s.ledger.saveUser(ctx, u)
 }
 
 // surplusStillThere handles a delete that had no effect. It is repeated a few times at once, and then after a delay,
 // while a person knows.
-func (a *attempt) surplusStillThere(ctx context.Context, u *record.User, s store.SurplusUser,
+func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.SurplusUser,
 	from seam.ACSUser,
 ) outcome {
 	why := "it was deleted several times, and Seam still shows it"
 	if from.Reports(plan.NotDeleted) {
 		why = plan.NotDeleted
 	}
-	stuck := from.Reports(plan.NotDeleted) || s.Tries >= record.MaxUnkept
-	if stuck && a.now().Before(s.DeletedAt.Add(a.slowRetry())) {
-		u.SurplusSeen(s.ID)
-		return firstOutcome(a.save(ctx, u), func() outcome { return secondNotRemoved(s, why) })
+	stuck := from.Reports(plan.NotDeleted) || second.Tries >= record.MaxUnkept
+	if stuck && s.now().Before(second.DeletedAt.Add(s.pacing.slowRetry())) {
+		u.SurplusSeen(second.ID)
+		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return secondNotRemoved(second, why) })
 	}
-	u.SurplusStillThere(s.ID)
-	return a.deleteSurplus(ctx, u, s)
+	u.SurplusStillThere(second.ID)
+	return s.remove(ctx, u, second)
 }
 
 // deleteSurplus deletes a second ACS user. The call may be repeated without harm, so it needs no mark.
-func (a *attempt) deleteSurplus(ctx context.Context, u *record.User, s store.SurplusUser) outcome {
-	a.changes++
-	started := a.now()
-	err := a.seam.DeleteACSUser(a.because(ctx, plan.WhySurplus), s.ID)
-	deleted := a.now()
+func (s *surplus) remove(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
+	s.ledger.changes++
+	started := s.now()
+	err := s.seam.DeleteACSUser(s.ledger.because(ctx, plan.WhySurplus), second.ID)
+	deleted := s.now()
 	switch kind := seam.KindOf(err); {
 	case kind == seam.Lost:
-		deleted = a.belief().lostUntil(started, deleted)
+		deleted = s.belief.lostUntil(started, deleted)
 	case err != nil && kind != seam.NotFound:
 		return fails(err)
 	}
-	u.SurplusDeleted(s.ID, deleted)
-	return firstOutcome(a.save(ctx, u), func() outcome {
-		return wait(a.belief().countsFrom(deleted), "Seam may still show the deleted ACS user")
+	u.SurplusDeleted(second.ID, deleted)
+	return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome {
+		return wait(s.belief.countsFrom(deleted), "Seam may still show the deleted ACS user")
 	})
 }
 
-func secondNotRemoved(s store.SurplusUser, why string) outcome {
-	return notRemoved("ACS user " + s.ID + ", which a lost create left in addition: " + why)
+func secondNotRemoved(second store.SurplusUser, why string) outcome {
+	return notRemoved("ACS user " + second.ID + ", which a lost create left in addition: " + why)
 }

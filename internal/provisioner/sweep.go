@@ -152,7 +152,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept
 		return result
 	}
 	seed := maphash.MakeSeed()
-	identities := p.identities(ctx, seed)
+	identities := p.listIdentities(ctx, seed)
 	suspects := map[string][]uint64{} // by access system, if it was listed
 	for _, id := range slices.Sorted(maps.Keys(systems)) {
 		result.Systems[id] = before.Systems[id]
@@ -164,7 +164,7 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept
 		}
 		s := &systemSweep{
 			Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace),
-			seed: seed, identities: identities,
+			seed: seed, listedIdentities: identities,
 		}
 		if err := s.run(ctx); err != nil {
 			p.heed(err)

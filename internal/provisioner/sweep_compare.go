@@ -26,7 +26,7 @@ type systemSweep struct {
 	recorded int       // ACS users of ours on it
 	since    time.Time // later changes are left to their own attempts
 	seed     maphash.Seed
-	identities
+	listedIdentities
 
 	mu       sync.Mutex
 	users    map[uint64]digest // by the hash of their ids

@@ -14,23 +14,23 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// identities is what a sweep knows of the user identities at Seam, by the hashes of their ids.
-type identities struct {
+// listedIdentities is what a sweep knows of the user identities at Seam, by the hashes of their ids.
+type listedIdentities struct {
 	// the hash of the key that a guest with the identity's e-mail address would have; nil: not known
 	owners map[uint64]uint64
 	// those that this database's salt made, and that it doesn't know (see [Provisioner.knownHere]); nil: not known
 	unknown map[uint64]struct{}
 }
 
-// identities reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
+// listIdentities reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
 // address out, that is unknown; one that others were merged into belongs to several people.
-func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identities {
+func (p *Provisioner) listIdentities(ctx context.Context, seed maphash.Seed) listedIdentities {
 	known := map[uint64]struct{}{}
 	if err := p.store.EachIdentityID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
 		p.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
 		known = nil
 	}
-	found := identities{owners: map[uint64]uint64{}}
+	found := listedIdentities{owners: map[uint64]uint64{}}
 	if known != nil {
 		found.unknown = map[uint64]struct{}{}
 	}
@@ -49,7 +49,7 @@ func (p *Provisioner) identities(ctx context.Context, seed maphash.Seed) identit
 	})
 	if err != nil {
 		p.log.Warn("user identities not listed; this sweep doesn't check their e-mail addresses", "error", err)
-		return identities{}
+		return listedIdentities{}
 	}
 	return found
 }
@@ -146,7 +146,7 @@ func (s *systemSweep) noteUser(u seam.ACSUser) {
 	if u.UserIdentityID != "" {
 		d.identity = s.hash(u.UserIdentityID)
 		s.linked++
-		if _, unknown := s.identities.unknown[d.identity]; unknown {
+		if _, unknown := s.listedIdentities.unknown[d.identity]; unknown {
 			s.suspects = append(s.suspects, d.identity)
 		}
 	}

@@ -2,12 +2,9 @@ package provisioner
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // askAgain is how often a process asks Seam about one disconnected access system.
@@ -50,28 +47,4 @@ func (p *Provisioner) systemSeen(ctx context.Context, system seam.System) bool {
 			system.ACSSystemID, "error", err)
 	}
 	return err == nil
-}
-
-// disconnection returns why nothing can be done for a key now: Seam can't reach the access system that it is on, or
-// should be on. Removals are tried anyway: doors must close. A disconnection that was reported long ago is checked
-// again, in case the event of its end was lost.
-func (a *attempt) disconnection(ctx context.Context, d plan.Desired) *store.Disconnection {
-	if d.Goal != plan.Have || len(a.work.Unreachable) == 0 {
-		return nil
-	}
-	systemID := d.SystemID
-	if i := a.standing(d); i >= 0 {
-		systemID = a.users[i].ACSSystemID
-	}
-	i := slices.IndexFunc(a.work.Unreachable, func(d store.Disconnection) bool { return d.ACSSystemID == systemID })
-	if i < 0 {
-		return nil
-	}
-	cut := a.work.Unreachable[i]
-	old := a.now().Sub(cut.CheckedAt) >= max(a.slowRetry(), askAgain)
-	if old && !a.preview && a.isBack(a.because(ctx, "whether the access system is connected again"), systemID) {
-		a.work.Unreachable = slices.Delete(a.work.Unreachable, i, i+1)
-		return nil
-	}
-	return &cut
 }

@@ -14,20 +14,41 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// ending is everything that the verdict on an attempt depends on, as it is when the attempt ends. Its methods only
+// compute the key's new status and when it is due again: they read nothing else, and they write nothing.
+type ending struct {
+	key    store.MobileKey // as it was loaded
+	held   string          // why an admin holds the reservation; "" if nobody does
+	users  *users
+	known  plan.Desired // what should exist as far as is known without asking Seam
+	now    time.Time
+	belief belief
+	pacing *pacing
+
+	changes      int        // changing calls made
+	lostAt       *time.Time // the last create whose answer was lost
+	checked      bool       // everything was compared with Seam
+	keyConfirmed bool       // Seam has just accepted the API key, so that a 401 concerns only that call
+
+	recheck    earliest   // when to compare with Seam again
+	codeDue    *time.Time // when the backup code is due
+	surplusDue *time.Time // when a second ACS user is looked at next
+}
+
 // newVerdict is what all verdicts have in common.
-func (a *attempt) newVerdict() store.KeyOutcome {
-	k := a.work.Key
+func (e *ending) newVerdict() store.KeyOutcome {
+	k := e.key
 	v := store.KeyOutcome{
-		Generation: k.Generation, Checks: k.Checks, UncertainSince: a.lostAt, OverAt: a.overAt(),
-		KeepRevive: a.work.Overrides.Held() != "",
+		Generation: k.Generation, Checks: k.Checks, UncertainSince: e.lostAt, OverAt: e.overAt(),
+		KeepRevive: e.held != "",
 	}
-	a.count(&v, false)
+	e.count(&v, false)
 	return v
 }
 
 // overAt is when the stay is over, and anything due becomes cleanup.
-func (a *attempt) overAt() *time.Time {
-	d := plan.Desire(a.situation(a.directory.system))
+func (e *ending) overAt() *time.Time {
+	d := e.known
 	if d.Ends.IsZero() || d.Goal == plan.Gone && !d.Expired {
 		return nil
 	}
@@ -35,72 +56,72 @@ func (a *attempt) overAt() *time.Time {
 }
 
 // verdict judges what has been reached, when nothing is left that can be done now.
-func (a *attempt) verdict(d plan.Desired) store.KeyOutcome {
-	v := a.newVerdict()
+func (e *ending) verdict(d plan.Desired) store.KeyOutcome {
+	v := e.newVerdict()
 	v.Done = true
-	a.count(&v, a.changes > 0)
-	if a.checked {
-		v.VerifiedAt = &a.began
+	e.count(&v, e.changes > 0)
+	if e.checked {
+		v.VerifiedAt = &e.belief.began
 	}
-	if a.lostAt != nil && !a.tooEarly(a.lostAt.Add(lastLookup)) && a.checked {
+	if e.lostAt != nil && !e.belief.tooEarly(e.lostAt.Add(lastLookup)) && e.checked {
 		v.UncertainSince = nil
 	}
 	next := &earliest{}
 	switch {
 	case d.Goal == plan.Have:
-		a.judgeKey(d, &v, next)
+		e.judgeKey(d, &v, next)
 	case d.Expired:
-		v.Status, v.Message, v.SettledAt = stay.KeyExpired, "The stay is over.", a.settledAt()
-		if d.Goal == plan.Over && len(a.users) > 0 {
+		v.Status, v.Message, v.SettledAt = stay.KeyExpired, "The stay is over.", e.settledAt()
+		if d.Goal == plan.Over && len(e.users.rows) > 0 {
 			next.at(d.RemoveAt)
 		}
 	case d.Revoked != "":
-		v.Status, v.Reason, v.SettledAt = stay.KeyRevoked, stay.ReasonRevokedByAdmin, a.settledAt()
+		v.Status, v.Reason, v.SettledAt = stay.KeyRevoked, stay.ReasonRevokedByAdmin, e.settledAt()
 		v.Message = stay.Message(v.Reason, d.Revoked)
 	default:
 		v.Status, v.Message, v.SettledAt = stay.KeyRevoked,
-			"The reservation is cancelled and its key is removed from Seam.", a.settledAt()
+			"The reservation is cancelled and its key is removed from Seam.", e.settledAt()
 	}
-	a.explainHold(d, &v)
-	if a.recheck != nil {
+	e.explainHold(d, &v)
+	if e.recheck.time != nil {
 		v.Check = true
-		next.at(*a.recheck)
+		next.at(*e.recheck.time)
 	}
-	if a.codeDue != nil {
-		next.at(a.afterGrace(*a.codeDue))
+	if e.codeDue != nil {
+		next.at(e.afterGrace(*e.codeDue))
 	}
-	if a.surplusDue != nil {
-		next.at(*a.surplusDue)
+	if e.surplusDue != nil {
+		next.at(*e.surplusDue)
 	}
-	a.lookAgain(&v, next)
+	e.lookAgain(&v, next)
 	return v
 }
 
 // afterGrace puts off what isn't urgent if the next attempt is to compare the key with Seam: right after a change,
 // reads may not show it yet, and the attempt would make it again, and so on without end.
-func (a *attempt) afterGrace(due time.Time) time.Time {
-	if a.recheck == nil {
+func (e *ending) afterGrace(due time.Time) time.Time {
+	if e.recheck.time == nil {
 		return due
 	}
-	shows := a.now().Add(a.options.Grace)
-	if a.recheck.Before(shows) {
-		shows = *a.recheck
+	shows := e.now.Add(e.belief.grace)
+	if e.recheck.time.Before(shows) {
+		shows = *e.recheck.time
 	}
 	return later(due, shows)
 }
 
 // explainHold adds to a good verdict that an admin holds the reservation.
-func (a *attempt) explainHold(d plan.Desired, v *store.KeyOutcome) {
-	held := a.work.Overrides.Held()
-	if held != "" && v.Reason == "" && (d.Goal == plan.Have || len(a.users) > 0) {
+func (e *ending) explainHold(d plan.Desired, v *store.KeyOutcome) {
+	held := e.held
+	if held != "" && v.Reason == "" && (d.Goal == plan.Have || len(e.users.rows) > 0) {
 		v.Reason, v.Message = stay.ReasonHeld, stay.Message(stay.ReasonHeld, held)
 	}
 }
 
 // lookAgain sets when the key is due again: the earliest of the given times and of the next look-up after a lost
 // create.
-func (a *attempt) lookAgain(v *store.KeyOutcome, next *earliest) {
-	verified := a.work.Key.VerifiedAt
+func (e *ending) lookAgain(v *store.KeyOutcome, next *earliest) {
+	verified := e.key.VerifiedAt
 	if v.VerifiedAt != nil {
 		verified = v.VerifiedAt
 	}
@@ -111,16 +132,16 @@ func (a *attempt) lookAgain(v *store.KeyOutcome, next *earliest) {
 }
 
 // judgeKey judges a stay that should have a key.
-func (a *attempt) judgeKey(d plan.Desired, v *store.KeyOutcome, next *earliest) {
-	d = d.WithFirstKeyWaiting(a.users)
-	s := plan.State{Desired: d, Now: a.now()}
-	if i := a.standing(d); i >= 0 && a.users[i].ACSUserID != nil {
-		s.User = &a.users[i]
+func (e *ending) judgeKey(d plan.Desired, v *store.KeyOutcome, next *earliest) {
+	d = d.WithFirstKeyWaiting(e.users.rows)
+	s := plan.State{Desired: d, Now: e.now}
+	if i := e.users.standing(d); i >= 0 && e.users.rows[i].ACSUserID != nil {
+		s.User = &e.users.rows[i]
 	}
 	j := plan.Judge(s)
 	v.Status, v.Reason, v.Message = j.Status, j.Reason, j.Message
 	if s.User != nil && s.User.IsOpen() {
-		v.SettledAt = a.settledAt()
+		v.SettledAt = e.settledAt()
 	}
 	for _, edge := range []time.Time{d.Starts, d.Ends, d.CreateAt} {
 		if edge.After(s.Now) {
@@ -128,64 +149,64 @@ func (a *attempt) judgeKey(d plan.Desired, v *store.KeyOutcome, next *earliest) 
 		}
 	}
 	if j.Reason == stay.ReasonNotKept && s.User.ChangedAt != nil {
-		a.recheckAt(s.Now.Add(min(max(s.Now.Sub(*s.User.ChangedAt)/2, time.Minute), repairAgain)))
+		e.recheck.at(s.Now.Add(min(max(s.Now.Sub(*s.User.ChangedAt)/2, time.Minute), repairAgain)))
 	}
-	if in, isRetry := a.pace(j.Pace, s.User); in > 0 && (j.Pace != plan.PaceSettling || a.recheck == nil) {
+	if in, isRetry := e.pacing.after(j.Pace, s.User); in > 0 && (j.Pace != plan.PaceSettling || e.recheck.time == nil) {
 		next.at(s.Now.Add(in))
 		v.NextIsRetry = isRetry
 	}
 }
 
-// onHoldOutcome judges a key that is not as it should be while an admin holds it.
-func (a *attempt) onHoldOutcome(d plan.Desired, held, due string) store.KeyOutcome {
-	v := a.newVerdict()
+// onHold judges a key that is not as it should be while an admin holds it.
+func (e *ending) onHold(d plan.Desired, held, due string) store.KeyOutcome {
+	v := e.newVerdict()
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
 	v.Message = stay.Message(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
 		due)
 	next := &earliest{}
 	for _, edge := range []time.Time{d.Starts, d.Ends} {
-		if edge.After(a.now()) {
+		if edge.After(e.now) {
 			next.at(edge)
 		}
 	}
-	a.lookAgain(&v, next)
+	e.lookAgain(&v, next)
 	return v
 }
 
 // disconnected judges a key that can't be changed, because its access system can't be reached. Everything due remains
 // due.
-func (a *attempt) disconnected(d plan.Desired, cut store.Disconnection) store.KeyOutcome {
-	v, next := a.newVerdict(), a.now().Add(a.slowRetry())
+func (e *ending) disconnected(cut store.Disconnection) store.KeyOutcome {
+	v, next := e.newVerdict(), e.now.Add(e.pacing.slowRetry())
 	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Message(stay.ReasonDisconnected)
 	v.LastError, v.Next, v.NextIsRetry = stay.Text(cut.Problem), &next, true
 	return v
 }
 
 // conclude judges an attempt that was stopped. In every case the key is due again.
-func (a *attempt) conclude(out outcome) store.KeyOutcome {
-	k := a.work.Key
-	v := a.newVerdict()
-	v.Status, v.NextIsRetry, v.LastError = a.meanwhile(), true, stay.Text(k.LastError)
-	v.Check = a.recheck != nil
-	retry := func(in time.Duration) { at := a.now().Add(max(in, 0)); v.Next = &at }
+func (e *ending) conclude(out outcome) store.KeyOutcome {
+	k := e.key
+	v := e.newVerdict()
+	v.Status, v.NextIsRetry, v.LastError = e.meanwhile(), true, stay.Text(k.LastError)
+	v.Check = e.recheck.time != nil
+	retry := func(in time.Duration) { at := e.now.Add(max(in, 0)); v.Next = &at }
 	switch out.kind {
 	case stale:
 		retry(0)
 	case waiting:
 		v.Next, v.Message = &out.until, out.why
-		a.keepStatus(&v)
+		e.keepStatus(&v)
 	case needsPerson:
 		j := out.judgment
 		v.Status, v.Reason, v.Message = j.Status, j.Reason, j.Message
-		in, _ := a.pace(j.Pace, nil)
+		in, _ := e.pacing.after(j.Pace, nil)
 		retry(in)
 	case unclear:
-		a.spend(&v, out.err)
+		e.spend(&v, out.err)
 		v.Message = "Seam's answers contradict each other: nothing is changed, and staykey asks again."
-		retry(a.backoff(v.Attempts))
-		a.keepStatus(&v)
+		retry(e.pacing.backoff(v.Attempts))
+		e.keepStatus(&v)
 	default:
-		a.concludeError(&v, out.err, retry)
+		e.concludeError(&v, out.err, retry)
 	}
 	return v
 }
@@ -193,50 +214,50 @@ func (a *attempt) conclude(out outcome) store.KeyOutcome {
 // manyAttempts is after how many attempts with an unexpected error a person should know.
 const manyAttempts = 3
 
-func (a *attempt) concludeError(v *store.KeyOutcome, err error, retry func(time.Duration)) {
+func (e *ending) concludeError(v *store.KeyOutcome, err error, retry func(time.Duration)) {
 	api := new(seam.Error)
 	if !errors.As(err, &api) {
-		a.spend(v, err)
+		e.spend(v, err)
 		if v.Attempts >= manyAttempts {
 			v.Status, v.Reason = stay.KeyAttention, stay.ReasonUnexpected
 			v.Message = stay.Message(stay.ReasonUnexpected)
 		}
-		retry(a.backoff(v.Attempts))
+		retry(e.pacing.backoff(v.Attempts))
 		return
 	}
 	switch {
 	case api.Kind == seam.RateLimited:
 		v.Message = "Seam is rate limiting requests: waiting."
 		in := max(api.RetryAfter, minPause)
-		if a.isUrgent() {
+		if e.pacing.isUrgent() {
 			in = min(in, seam.ProbeEvery) // the pause may end earlier
 		}
 		retry(in)
-	case api.Kind == seam.Unauthorized && !a.keyConfirmed():
+	case api.Kind == seam.Unauthorized && !e.keyConfirmed:
 		v.LastError, v.Message = api.Error(), "Seam refuses the API key: provisioning is paused until it accepts it."
 		retry(10 * time.Second)
 	case isRefusal(err) || api.Kind == seam.Unauthorized:
-		a.spend(v, err)
+		e.spend(v, err)
 		v.Status = stay.KeyAttention
 		v.Reason, v.Message = explainRefusal(api)
-		retry(a.slowRetry())
+		retry(e.pacing.slowRetry())
 	default:
-		a.spend(v, err)
+		e.spend(v, err)
 		v.Message = "Seam could not be reached, or its answer was lost: retrying."
-		retry(a.backoff(v.Attempts))
+		retry(e.pacing.backoff(v.Attempts))
 	}
 }
 
-func (a *attempt) spend(v *store.KeyOutcome, err error) {
-	a.count(v, true)
+func (e *ending) spend(v *store.KeyOutcome, err error) {
+	e.count(v, true)
 	v.LastError = err.Error()
 }
 
 // keepStatus leaves a key's status unchanged if nothing was desired and nothing was changed: only looking must not
 // take anything away.
-func (a *attempt) keepStatus(v *store.KeyOutcome) {
-	k := a.work.Key
-	if k.ObservedGeneration != k.Generation || a.changes > 0 {
+func (e *ending) keepStatus(v *store.KeyOutcome) {
+	k := e.key
+	if k.ObservedGeneration != k.Generation || e.changes > 0 {
 		return
 	}
 	v.Status, v.Reason, v.Message, v.SettledAt = k.Status, stay.Text(k.Reason), stay.Text(k.Message), k.SettledAt
@@ -259,12 +280,12 @@ func explainRefusal(e *seam.Error) (reason, message string) {
 
 // meanwhile is the status while something is left to do. A stay that was cut short is not over while its key may last
 // longer.
-func (a *attempt) meanwhile() string {
-	lasts := func(u record.User) bool { return u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(a.now()) }
-	switch d := plan.Desire(a.situation(a.directory.system)); {
-	case d.Expired && !slices.ContainsFunc(a.users, lasts):
+func (e *ending) meanwhile() string {
+	lasts := func(u record.User) bool { return u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(e.now) }
+	switch d := e.known; {
+	case d.Expired && !slices.ContainsFunc(e.users.rows, lasts):
 		return stay.KeyExpired
-	case d.Expired, d.Goal == plan.Gone, d.WithFirstKeyWaiting(a.users).NoKey && len(a.users) > 0:
+	case d.Expired, d.Goal == plan.Gone, d.WithFirstKeyWaiting(e.users.rows).NoKey && len(e.users.rows) > 0:
 		return stay.KeyRevoking
 	default:
 		return stay.KeyProvisioning
@@ -272,18 +293,18 @@ func (a *attempt) meanwhile() string {
 }
 
 // settledAt is when the present state was first reached.
-func (a *attempt) settledAt() *time.Time {
-	k := a.work.Key
-	if k.SettledAt != nil && a.changes == 0 && k.ObservedGeneration == k.Generation {
+func (e *ending) settledAt() *time.Time {
+	k := e.key
+	if k.SettledAt != nil && e.changes == 0 && k.ObservedGeneration == k.Generation {
 		return k.SettledAt
 	}
-	now := a.now()
+	now := e.now
 	return &now
 }
 
 // count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count.
-func (a *attempt) count(v *store.KeyOutcome, spent bool) {
-	k := a.work.Key
+func (e *ending) count(v *store.KeyOutcome, spent bool) {
+	k := e.key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
 	if !spent {
 		return

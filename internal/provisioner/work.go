@@ -55,7 +55,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	}
 	p.heed(out.err)
 	point.Reach(point.FinishBefore)
-	switch err := a.finish(ctx, verdict); {
+	switch err := a.ledger.finish(ctx, verdict); {
 	case errors.Is(err, store.ErrLeaseLost):
 		log.Warn("reservation taken over by another worker", "error", err)
 		return
@@ -86,21 +86,21 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.KeyOutcome, out outcome) {
 	fail := func(err error) (store.KeyOutcome, outcome) {
 		out := fails(err)
-		return a.conclude(out), out
+		return a.ending().conclude(out), out
 	}
 	if unreachable != nil {
 		return fail(unreachable)
 	}
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			a.log.Error("attempt panicked: this is a bug in staykey, please report it", "source", a.lease.Source,
-				"reservation_id", a.lease.ReservationID, "panic", recovered, "stack", string(debug.Stack()))
+			a.log.Error("attempt panicked: this is a bug in staykey, please report it", "source", a.ledger.lease.Source,
+				"reservation_id", a.ledger.lease.ReservationID, "panic", recovered, "stack", string(debug.Stack()))
 			v, out = fail(fmt.Errorf("internal error: %v", recovered))
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	if a.isUrgent() {
+	if a.pacing.isUrgent() {
 		ctx = seam.Urgent(ctx)
 	}
 	return a.run(ctx)
@@ -111,7 +111,7 @@ func (a *attempt) report(log *slog.Logger, v store.KeyOutcome, out outcome, took
 	reconcileSeconds.WithLabelValues(v.Status).Observe(took.Seconds())
 	attrs := []any{
 		"status", v.Status, "reason", v.Reason, "generation", v.Generation, "attempts", v.Attempts,
-		"changes", a.changes, "duration_ms", took.Milliseconds(),
+		"changes", a.ledger.changes, "duration_ms", took.Milliseconds(),
 	}
 	if out.err != nil {
 		log.Warn("reconcile failed", append(attrs, "error", out.err)...)
@@ -161,21 +161,4 @@ func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, rene
 			return
 		}
 	}
-}
-
-// finish writes the verdict and the rest of the timeline, and ends the lease.
-func (a *attempt) finish(ctx context.Context, v store.KeyOutcome) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.store.Within(commitTimeout))
-	defer cancel()
-	now := a.now()
-	return a.store.FinishKey(ctx, a.lease, v, now, func(changed bool) []store.Entry {
-		if !changed {
-			return a.entries
-		}
-		before := a.work.Key
-		return append(a.entries, store.Entry{
-			Ref: a.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
-			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
-		})
-	})
 }

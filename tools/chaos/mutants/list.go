@@ -20,7 +20,7 @@ var mutants = append([]mutant{
 		edits: []edit{
 			{
 				"internal/provisioner/observe.go",
-				"	found, others, out := a.find(a.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n",
+				"	found, others, out := o.finder.find(o.ledger.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n",
 			},
 		},
 		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{
@@ -50,15 +50,15 @@ var mutants = append([]mutant{
 		name: "grace", what: "\"not found\" counts at once",
 		edits: []edit{{
 			"internal/provisioner/observe.go",
-			"	if u.LostAt != nil && a.tooEarly(a.belief().countsFrom(*u.LostAt)) {\n", "	if false {\n",
+			"	if u.LostAt != nil && o.belief.tooEarly(o.belief.countsFrom(*u.LostAt)) {\n", "	if false {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestReadsThatLag$",
 	},
 	{
 		name: "old answers", what: "an answer is dated by its arrival, not by its request",
 		edits: []edit{{
-			"internal/provisioner/belief.go", "bool { return a.began.Before(until) }",
-			"bool { return a.now().Before(until) }",
+			"internal/provisioner/belief.go", "bool { return b.began.Before(until) }",
+			"bool { return time.Now().Before(until) }",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestASlowAnswerIsAsOldAsItsQuestion$",
 	},
@@ -155,7 +155,7 @@ var mutants = append([]mutant{
 		name: "write-ahead of changes",
 		what: "a change whose answer was lost is forgotten when something else is desired",
 		edits: []edit{
-			{"internal/provisioner/observe.go", "	overtaken := a.isOvertaken(d, u)\n", "	overtaken := false\n"},
+			{"internal/provisioner/observe.go", "	overtaken := o.isOvertaken(d, u)\n", "	overtaken := false\n"},
 			{
 				"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n",
 				"func (u *User) DoorsChanging() {}\n",
@@ -168,7 +168,7 @@ var mutants = append([]mutant{
 		name: "look-up after a delete", what: "nothing is looked for after a stay's end although a create was lost",
 		edits: []edit{{
 			"internal/provisioner/remove.go",
-			"		if a.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			a.checked = false\n			u.LookOnly(*a.lostAt)\n", "		if false {\n",
+			"		if r.ledger.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			r.observed.checked = false\n			u.LookOnly(*r.ledger.lostAt)\n", "		if false {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},
