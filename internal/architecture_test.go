@@ -59,8 +59,8 @@ var allowed = map[string][]string{
 		"internal/stay",
 	},
 	"internal/handlers/web": {
-		"docs/sources", "internal/admin", "internal/fair", "internal/handlers", "internal/pms", "internal/sso",
-		"internal/stay",
+		"docs/sources", "internal/admin", "internal/fair", "internal/handlers", "internal/lang", "internal/pms",
+		"internal/sso", "internal/stay",
 	},
 	"internal/handlers/webhook": {
 		"internal/admin", "internal/handlers", "internal/intake", "internal/pms", "internal/point",

@@ -18,7 +18,7 @@ import (
 // publicRoutes answer without a token or a session.
 var publicRoutes = []string{
 	"/webhooks/{source}", "/webhooks/{source}/*", "/seam/webhooks", "/healthz", "/readyz", "/openapi.json", "/docs",
-	"/docs.css", "/event.schema.json", "/sign-in", "/sign-in/provider", "/sign-in/callback",
+	"/docs.css", "/event.schema.json", "/sign-in", "/language/{tag}", "/sign-in/provider", "/sign-in/callback",
 	"/assets/{tag}/{name}", "/k/{id}",
 }
 

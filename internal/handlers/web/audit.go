@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 )
 
 // auditView is the page of the audit log.
@@ -15,7 +16,10 @@ type auditView struct {
 	Sources     []string
 }
 
-type auditRow struct{ admin.AuditEntry }
+type auditRow struct {
+	admin.AuditEntry
+	in *lang.Locale
+}
 
 // Link is the page of the entry's subject, "" if there is none.
 func (r auditRow) Link() string {
@@ -35,7 +39,7 @@ func (r auditRow) Link() string {
 
 // Changes lists the changes, one per line.
 func (r auditRow) Changes() []string {
-	return changeLines(r.Before, r.After)
+	return changeLines(r.in, r.Before, r.After)
 }
 
 func (s *Pages) auditPage(w http.ResponseWriter, r *http.Request) {
@@ -51,9 +55,10 @@ func (s *Pages) auditPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
+	in := localeOf(r)
 	v.First, v.Next = pageLinks("/audit", q, found.Next)
 	for _, row := range found.Items {
-		v.Rows = append(v.Rows, auditRow{row})
+		v.Rows = append(v.Rows, auditRow{row, in})
 	}
-	s.render(w, r, http.StatusOK, "audit", page{Title: "Audit", Active: "audit", Body: v})
+	s.render(w, r, http.StatusOK, "audit", page{Title: in.T("Audit"), Active: "audit", Body: v})
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -38,7 +38,10 @@ func (bulkForm) Choices() []bulkChoice {
 	}
 }
 
-type bulkChoice struct{ Value, Title string }
+type bulkChoice struct {
+	Value string
+	Title lang.Text
+}
 
 // bulkAction reads a choice of the form.
 func bulkAction(choice, reason string) (admin.BulkAction, bool) {
@@ -82,7 +85,7 @@ func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
 		s.showReservations(w, r, http.StatusUnprocessableEntity, back.Query(), form)
 	}
 	if len(named) == 0 {
-		again("Select reservations first.")
+		again(localeOf(r).T("Select reservations first."))
 		return
 	}
 	refs := make([]stay.Ref, len(named))
@@ -91,7 +94,7 @@ func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := s.Admin.ActOnMany(r.Context(), refs, action)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
-		again(pageText(s.problemOf(err)))
+		again(pageText(localeOf(r), s.problemOf(err)))
 		return
 	}
 	if err != nil {
@@ -135,10 +138,13 @@ type doneNote struct {
 type leftAlone struct{ ID, Link, Why string }
 
 // doneTexts are the reports, with the number of reservations.
-var doneTexts = map[admin.ActionKind]string{
-	admin.Reconcile: "%s: compared with Seam now.", admin.Hold: "%s put on hold.", admin.Release: "%s released.",
-	admin.Revoke: "%s: key revoked.", admin.Reissue: "%s: new mobile key requested.",
-	admin.Window: "%s: access times changed.",
+var doneTexts = map[admin.ActionKind]lang.Text{
+	admin.Reconcile: "{n} reservation: compared with Seam now.|{n} reservations: compared with Seam now.",
+	admin.Hold:      "{n} reservation put on hold.|{n} reservations put on hold.",
+	admin.Release:   "{n} reservation released.|{n} reservations released.",
+	admin.Revoke:    "{n} reservation: key revoked.|{n} reservations: key revoked.",
+	admin.Reissue:   "{n} reservation: new mobile key requested.|{n} reservations: new mobile key requested.",
+	admin.Window:    "{n} reservation: access times changed.|{n} reservations: access times changed.",
 }
 
 // doneNote reads the id of a finished action from an address. It returns nil if there is none or it is no longer known.
@@ -155,13 +161,13 @@ func (s *Pages) doneNote(r *http.Request, back string) (*doneNote, error) {
 	if err != nil {
 		return nil, err
 	}
-	note := doneNote{Back: back}
+	note, in := doneNote{Back: back}, localeOf(r)
 	n := len(done.Done)
 	if text := doneTexts[done.Action]; n > 0 && !done.Undone {
-		note.Text = fmt.Sprintf(text, plural(n, "reservation"))
+		note.Text = in.T(text, n)
 	}
 	if done.Undone && n > len(done.Refused) {
-		note.Text = "Undone: " + plural(n-len(done.Refused), "reservation") + "."
+		note.Text = in.T("Undone: {n} reservation.|Undone: {n} reservations.", n-len(done.Refused))
 	}
 	for _, one := range done.Refused {
 		note.Left = append(note.Left, leftAlone{

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -33,7 +34,10 @@ type calendarRow struct {
 }
 
 // calendarBar is a stay of the calendar.
-type calendarBar struct{ admin.CalendarBar }
+type calendarBar struct {
+	admin.CalendarBar
+	in *lang.Locale
+}
 
 // calendarRows is how many listings a page of the calendar has.
 const calendarRows = 500
@@ -52,20 +56,21 @@ func (s *Pages) calendarPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
+	in := localeOf(r)
 	v := calendarView{
 		Calendar: c, Query: query.Query, Source: query.Source, From: query.From, Month: query.Month,
-		Sources: s.Admin.VisibleSources(r.Context()), Title: daysTitle(c),
+		Sources: s.Admin.VisibleSources(r.Context()), Title: in.Period(c.Days[0], c.Days[len(c.Days)-1]),
 		Empty: len(c.Rows) == 0 && query.Query == "" && query.Source == "" && query.Cursor == "",
 	}
 	for _, row := range c.Rows {
 		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}
 		for i, bar := range row.Bars {
-			shown.Bars[i] = calendarBar{bar}
+			shown.Bars[i] = calendarBar{bar, in}
 		}
 		v.Rows = append(v.Rows, shown)
 	}
 	v.links(q)
-	s.render(w, r, http.StatusOK, "calendar", page{Title: "Calendar", Active: "calendar", Body: v})
+	s.render(w, r, http.StatusOK, "calendar", page{Title: in.T("Calendar"), Active: "calendar", Body: v})
 }
 
 func (v *calendarView) links(q url.Values) {
@@ -91,20 +96,6 @@ func calendarLink(q url.Values, name, value string) string {
 	}
 	next.Set(name, value)
 	return nextLink("/calendar", next, "")
-}
-
-// daysTitle is the title of a calendar's period.
-func daysTitle(c admin.Calendar) string {
-	first, last := c.Days[0], c.Days[len(c.Days)-1]
-	switch {
-	case first.Day() == 1 && last.AddDate(0, 0, 1).Day() == 1 && first.Month() == last.Month():
-		return first.Format("January 2006")
-	case first.Year() != last.Year():
-		return first.Format("2 January 2006") + " – " + last.Format("2 January 2006")
-	case first.Month() != last.Month():
-		return first.Format("2 January") + " – " + last.Format("2 January 2006")
-	}
-	return first.Format("2") + " – " + last.Format("2 January 2006")
 }
 
 // calendarDay is a column of the calendar.
@@ -136,15 +127,15 @@ func (b calendarBar) Link() string {
 }
 
 // Guest is the guest's name, or else what is known of the guest.
-func (b calendarBar) Guest() string { return guestOf(b.GuestName, b.GuestEmail) }
+func (b calendarBar) Guest() string { return guestOf(b.in, b.GuestName, b.GuestEmail) }
 
 // When is the text of check-in and check-out.
-func (b calendarBar) When(face clockFace, now time.Time) string {
-	return face.dayOf(&b.CheckIn, b.Zone, now) + " – " + face.dayOf(&b.CheckOut, b.Zone, now)
+func (b calendarBar) When(now time.Time) string {
+	return dayAt(b.in, &b.CheckIn, b.Zone, now) + " – " + dayAt(b.in, &b.CheckOut, b.Zone, now)
 }
 
 // Problem is what is wrong with the key, in the words of a front desk; "" if nothing is.
-func (b calendarBar) Problem() string {
+func (b calendarBar) Problem() lang.Text {
 	if b.Reason == "" || (b.Status != stay.KeyAttention && b.Status != stay.KeyWaiting) {
 		return ""
 	}

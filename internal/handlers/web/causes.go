@@ -2,11 +2,13 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -27,50 +29,51 @@ const (
 
 // causeWords describe a cause in hotel words.
 type causeWords struct {
-	Listings string // what is wrong with listings, after "3 listings "; "" where it isn't about listings
-	Problem  string // what is wrong with one stay
-	Do       string // what to do, if the button doesn't say it
-	Button   string
+	Listings lang.Text // how many listings hold up how many guests; "" where it isn't about listings
+	Problem  lang.Text // what is wrong with one stay
+	Do       lang.Text // what to do, if the button doesn't say it
+	Button   lang.Text
 	Fix      fix
 }
 
 var causes = map[string]causeWords{
 	stay.ReasonListingUnknown: {
-		"not set up yet", "This listing isn't set up yet.",
+		"{n} listing not set up yet holds up {guests}|{n} listings not set up yet hold up {guests}", "This listing isn't set up yet.",
 		"Name it and choose its doors.", "Set up the listing", fixDoors,
 	},
 	stay.ReasonNoGroups: {
-		"without doors", "This listing has no doors yet.",
+		"{n} listing without doors holds up {guests}|{n} listings without doors hold up {guests}", "This listing has no doors yet.",
 		"Choose the doors that its keys open.", "Choose doors", fixDoors,
 	},
 	stay.ReasonGroupNotFound: {
-		"with doors that don't exist",
+		"{n} listing with doors that don't exist holds up {guests}|{n} listings with doors that don't exist hold up {guests}",
 		"A door of this listing no longer exists in Salto KS.", "Choose the doors again.", "Choose doors", fixDoors,
 	},
 	stay.ReasonGroupNotAllowed: {
-		"with doors of another property",
+		"{n} listing with doors of another property holds up {guests}|{n} listings with doors of another property hold up {guests}",
 		"A door of this listing belongs to another property.",
 		"Choose other doors, or have the door allowed in the configuration.", "Choose doors", fixDoors,
 	},
 	stay.ReasonSeveralSystems: {
-		"with doors of two access systems",
+		"{n} listing with doors of two access systems holds up {guests}|{n} listings with doors of two access systems hold up {guests}",
 		"The doors of this listing are on two access systems. A key opens doors of one.", "Choose doors of one system.",
 		"Choose doors", fixDoors,
 	},
 	stay.ReasonNoSystem: {
-		"without an access system", "The access system of this listing isn't known.",
+		"{n} listing without an access system holds up {guests}|{n} listings without an access system hold up {guests}",
+		"The access system of this listing isn't known.",
 		"Choose its doors, or name its access system.", "Set up the listing", fixDoors,
 	},
 	stay.ReasonSystemNotFound: {
-		"with an access system that doesn't exist",
+		"{n} listing with an access system that doesn't exist holds up {guests}|{n} listings with an access system that doesn't exist hold up {guests}",
 		"Seam doesn't know the access system of this listing.", "Correct it.", "Set up the listing", fixDoors,
 	},
 	stay.ReasonNoTimeZone: {
-		"without a time zone", "The time zone of this listing isn't known.",
+		"{n} listing without a time zone holds up {guests}|{n} listings without a time zone hold up {guests}", "The time zone of this listing isn't known.",
 		"Enter it, so that keys open doors at the right hour.", "Set the time zone", fixDoors,
 	},
 	stay.ReasonListingDeleted: {
-		"deleted in the PMS", "This listing was deleted in the PMS.",
+		"{n} listing deleted in the PMS holds up {guests}|{n} listings deleted in the PMS hold up {guests}", "This listing was deleted in the PMS.",
 		"Move the stay to another room in the PMS.", "Open the listing", fixDoors,
 	},
 	stay.ReasonNoRoom: {
@@ -159,7 +162,7 @@ func wordsOf(reason string) causeWords {
 		return w
 	}
 	return causeWords{
-		Problem: capital(strings.ReplaceAll(reason, "_", " ")) + ".",
+		Problem: lang.Text(capital(strings.ReplaceAll(reason, "_", " ")) + "."),
 		Button:  "Open the stay", Fix: fixStay,
 	}
 }
@@ -210,6 +213,7 @@ func (p problemRow) Href() string {
 type causeGroup struct {
 	admin.Cause
 	causeWords
+	in   *lang.Locale
 	Rows []problemRow
 	All  string // the address of the whole list; "" where Rows are all of it
 }
@@ -227,35 +231,26 @@ func (g causeGroup) Many() string {
 
 // Title says how many stays have the cause.
 func (g causeGroup) Title() string {
-	guests := plural(g.Guests, "guest")
+	guests := g.in.T("{n} guest|{n} guests", g.Guests)
 	if g.causeWords.Listings == "" || len(g.Cause.Listings) == 0 {
-		return guests + ": " + strings.TrimSuffix(g.Problem, ".")
+		return g.in.T("{guests}: {problem}", guests, strings.TrimSuffix(g.in.T(g.Problem), "."))
 	}
-	verb := "hold up"
-	if len(g.Cause.Listings) == 1 {
-		verb = "holds up"
-	}
-	return fmt.Sprintf("%s %s %s %s", plural(len(g.Cause.Listings), "listing"), g.causeWords.Listings, verb, guests)
+	return g.in.T(g.causeWords.Listings, len(g.Cause.Listings), guests)
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func problemRows(stays []admin.Stay) []problemRow {
+func problemRows(in *lang.Locale, stays []admin.Stay) []problemRow {
 	rows := make([]problemRow, len(stays))
 	for i, one := range stays {
-		rows[i] = problemRow{stayRow{one}, wordsOf(cmp.Or(stay.Text(one.Key.Reason), one.Key.Status))}
+		rows[i] = problemRow{stayRow{one, in}, wordsOf(cmp.Or(stay.Text(one.Key.Reason), one.Key.Status))}
 	}
 	return rows
 }
 
+// capital writes the first letter as a capital.
 func capital(s string) string {
 	if s == "" {
 		return s
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
 }

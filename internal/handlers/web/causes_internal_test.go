@@ -17,12 +17,12 @@ func TestEveryReasonHasHotelWords(t *testing.T) {
 			t.Errorf("%s has no words", code)
 			continue
 		}
-		if w.Button == "" || w.Fix == 0 || !strings.HasSuffix(w.Problem, ".") ||
-			(w.Do != "" && !strings.HasSuffix(w.Do, ".")) {
+		if w.Button == "" || w.Fix == 0 || !strings.HasSuffix(string(w.Problem), ".") ||
+			(w.Do != "" && !strings.HasSuffix(string(w.Do), ".")) {
 			t.Errorf("%s: %+v", code, w)
 		}
 		for _, word := range apiWords {
-			if strings.Contains(w.Problem+w.Do+w.Button+w.Listings, word) {
+			if strings.Contains(string(w.Problem+w.Do+w.Button+w.Listings), word) {
 				t.Errorf("%s speaks of %q, which is not a word of a hotel", code, word)
 			}
 		}
@@ -62,7 +62,7 @@ func TestTitlesOfCauses(t *testing.T) {
 		},
 		"1 guest: Something new": {Reason: "something_new", Guests: 1},
 	} {
-		if got := (causeGroup{Cause: cause, causeWords: wordsOf(cause.Reason)}).Title(); got != want {
+		if got := (causeGroup{Cause: cause, causeWords: wordsOf(cause.Reason), in: english}).Title(); got != want {
 			t.Errorf("%q, not %q", got, want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/staykey/staykey/docs/sources"
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -41,7 +42,7 @@ func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	http.Redirect(w, r, sourceRowOf(state).Link(), http.StatusSeeOther)
+	http.Redirect(w, r, sourceRowOf(localeOf(r), state).Link(), http.StatusSeeOther)
 }
 
 func (s *Pages) testSourcePage(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +67,7 @@ func (s *Pages) showSource(w http.ResponseWriter, r *http.Request, tested *admin
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	v := connectView{sourceRow: sourceRowOf(state), Events: eventRows(found.Items), Tested: tested}
+	v := connectView{sourceRow: sourceRowOf(localeOf(r), state), Events: eventRows(found.Items), Tested: tested}
 	base := s.PublicURL
 	if v.Known = base != ""; !v.Known {
 		base = "http://" + r.Host
@@ -79,7 +80,8 @@ func (s *Pages) showSource(w http.ResponseWriter, r *http.Request, tested *admin
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.render(w, r, http.StatusOK, "source", page{Title: "Connect " + state.Name, Active: "sources", Body: v})
+	s.render(w, r, http.StatusOK, "source",
+		page{Title: localeOf(r).T("Connect {name}", state.Name), Active: "sources", Body: v})
 }
 
 // tokenOf is the part of a webhook's address that holds the secret, if it has one.
@@ -131,7 +133,7 @@ func stepsOf(state admin.SourceState, base string) (template.HTML, error) {
 func (v connectView) Canonical() bool { return v.Format == pms.CanonicalFormat }
 
 // Where says where the secret is entered in the PMS.
-func (v connectView) Where() string {
+func (v connectView) Where() lang.Text {
 	switch v.Verify {
 	case "standard-webhooks":
 		return "The sender signs each webhook with the secret (whsec_…), as Standard Webhooks and Svix do."

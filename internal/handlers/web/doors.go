@@ -8,6 +8,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -82,7 +83,7 @@ func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q 
 		g.Suggests = g.Suggests || one.Suggested.ID != ""
 	}
 	say(&g)
-	s.render(w, r, status, "doors", page{Title: "Doors", Active: "listings", Body: g})
+	s.render(w, r, status, "doors", page{Title: localeOf(r).T("Doors"), Active: "listings", Body: g})
 }
 
 // changeDoorsPage applies the chosen doors to the selected listings.
@@ -95,8 +96,9 @@ func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	mode := r.PostFormValue("mode")
-	again := func(problem string) {
-		s.showDoors(w, r, http.StatusUnprocessableEntity, back.Query(), func(g *doorGrid) { g.Problem = problem })
+	again := func(problem lang.Text) {
+		s.showDoors(w, r, http.StatusUnprocessableEntity, back.Query(),
+			func(g *doorGrid) { g.Problem = localeOf(r).T(problem) })
 	}
 	switch {
 	case len(refs) == 0:
@@ -181,11 +183,12 @@ func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	t := doorTable{Text: text}
 	show := func(status int) {
-		s.render(w, r, status, "doors-table", page{Title: "Doors from a file", Active: "listings", Body: t})
+		s.render(w, r, status, "doors-table",
+			page{Title: localeOf(r).T("Doors from a file"), Active: "listings", Body: t})
 	}
 	lines, err := s.Admin.ReadDoors(r.Context(), []byte(text))
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
-		t.Problem = wrongFields(refusal)
+		t.Problem = wrongFields(localeOf(r), refusal)
 		show(http.StatusUnprocessableEntity)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -93,7 +94,7 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 	if query.Narrowed() && replayable(query) && len(found.Items) > 0 {
 		l.Replay = nextLink("/events/replay", q, "")
 	}
-	s.render(w, r, http.StatusOK, "events", page{Title: "Events", Active: "events", Body: l})
+	s.render(w, r, http.StatusOK, "events", page{Title: localeOf(r).T("Events"), Active: "events", Body: l})
 }
 
 // replayable reports whether a replay can use the query: it takes only one value per filter.
@@ -134,7 +135,8 @@ func (s *Pages) eventPage(w http.ResponseWriter, r *http.Request) {
 			v.Changes = append(v.Changes, string(encoded))
 		}
 	}
-	s.render(w, r, http.StatusOK, "event", page{Title: "Event " + e.Type, Active: "events", Body: v})
+	s.render(w, r, http.StatusOK, "event",
+		page{Title: localeOf(r).T("Event {type}", e.Type), Active: "events", Body: v})
 }
 
 func indented(body []byte) string {
@@ -160,6 +162,7 @@ type replayView struct {
 	Back   string
 	Next   string // the address that continues with older events; "" for none
 	Done   bool
+	in     *lang.Locale
 }
 
 func (s *Pages) replayPage(w http.ResponseWriter, r *http.Request) {
@@ -195,6 +198,7 @@ func (s *Pages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values,
 	}
 	v := replayView{
 		Replayed: replayed, DryRun: dry, Rows: eventRows(replayed.Events), Query: q.Encode(), Done: !dry,
+		in:   localeOf(r),
 		Back: nextLink("/events", q, ""),
 	}
 	if replayed.Next != "" {
@@ -207,17 +211,17 @@ func (s *Pages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values,
 			return
 		}
 	}
-	s.render(w, r, http.StatusOK, "replay", page{Title: "Replay events", Active: "events", Body: v})
+	s.render(w, r, http.StatusOK, "replay", page{Title: localeOf(r).T("Replay events"), Active: "events", Body: v})
 }
 
 // differenceLine words what a replay would change, for templates.
 func (v replayView) DifferenceLine(f admin.FieldDifference) string {
-	from, to := "nothing", "nothing"
+	from, to := v.in.T("nothing"), v.in.T("nothing")
 	if f.From != nil {
 		from = *f.From
 	}
 	if f.To != nil {
 		to = *f.To
 	}
-	return strings.ReplaceAll(f.Field, "_", " ") + ": " + from + " → " + to
+	return v.in.T("{field}: {from} → {to}", codeWords(v.in, f.Field), from, to)
 }

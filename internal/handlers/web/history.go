@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -25,30 +25,59 @@ type historyItem struct {
 
 type detail struct{ Name, Value string }
 
-// callText describes a call to Seam: what it did, and what it was meant to do if it failed.
-type callText struct{ done, meant string }
+// callText describes a call to Seam: what it did, that its answer was lost, and that it failed.
+type callText struct{ done, lost, failed lang.Text }
 
 // callTexts describe the calls to Seam that change something. All other calls are shown as checks.
 var callTexts = map[string]callText{
-	"/user_identities/create":       {"created the guest's user identity", "create the guest's user identity"},
-	"/user_identities/delete":       {"removed the stay's own user identity", "remove the stay's own user identity"},
-	"/user_identities/add_acs_user": {"linked the ACS user to its user identity", "link the ACS user to its user identity"},
-	"/acs/users/create":             {"created the ACS user", "create the ACS user"},
-	"/acs/users/update":             {"set the access times", "set the access times"},
-	"/acs/users/delete":             {"removed the ACS user and its mobile key", "remove the ACS user and its mobile key"},
-	"/acs/users/unsuspend":          {"lifted the suspension", "lift the suspension"},
+	"/user_identities/create": {
+		"Seam: created the guest's user identity", "Seam: asked to create the guest's user identity — no answer",
+		"Seam: could not create the guest's user identity — {why}",
+	},
+	"/user_identities/delete": {
+		"Seam: removed the stay's own user identity", "Seam: asked to remove the stay's own user identity — no answer",
+		"Seam: could not remove the stay's own user identity — {why}",
+	},
+	"/user_identities/add_acs_user": {
+		"Seam: linked the ACS user to its user identity", "Seam: asked to link the ACS user to its user identity — no answer",
+		"Seam: could not link the ACS user to its user identity — {why}",
+	},
+	"/acs/users/create": {
+		"Seam: created the ACS user", "Seam: asked to create the ACS user — no answer",
+		"Seam: could not create the ACS user — {why}",
+	},
+	"/acs/users/update": {
+		"Seam: set the access times", "Seam: asked to set the access times — no answer",
+		"Seam: could not set the access times — {why}",
+	},
+	"/acs/users/delete": {
+		"Seam: removed the ACS user and its mobile key", "Seam: asked to remove the ACS user and its mobile key — no answer",
+		"Seam: could not remove the ACS user and its mobile key — {why}",
+	},
+	"/acs/users/unsuspend": {
+		"Seam: lifted the suspension", "Seam: asked to lift the suspension — no answer",
+		"Seam: could not lift the suspension — {why}",
+	},
 	"/acs/users/add_to_access_group": {
-		"opened an access group", "open an access group",
+		"Seam: opened an access group", "Seam: asked to open an access group — no answer",
+		"Seam: could not open an access group — {why}",
 	},
 	"/acs/users/remove_from_access_group": {
-		"closed an access group", "close an access group",
+		"Seam: closed an access group", "Seam: asked to close an access group — no answer",
+		"Seam: could not close an access group — {why}",
 	},
-	"/acs/credentials/create": {"created the mobile key", "create the mobile key"},
-	"/acs/credentials/delete": {"deleted a mobile key", "delete a mobile key"},
+	"/acs/credentials/create": {
+		"Seam: created the mobile key", "Seam: asked to create the mobile key — no answer",
+		"Seam: could not create the mobile key — {why}",
+	},
+	"/acs/credentials/delete": {
+		"Seam: deleted a mobile key", "Seam: asked to delete a mobile key — no answer",
+		"Seam: could not delete a mobile key — {why}",
+	},
 }
 
 // statusTexts describe changes of a key's status.
-var statusTexts = map[string]string{
+var statusTexts = map[string]lang.Text{
 	stay.KeyWaiting:      "The key is waiting",
 	stay.KeyProvisioning: "The key is being created or changed",
 	stay.KeyIssued:       "The key is issued",
@@ -60,29 +89,29 @@ var statusTexts = map[string]string{
 }
 
 // history describes the entries of a timeline, newest first.
-func history(items []admin.TimelineItem) []historyItem {
+func history(in *lang.Locale, items []admin.TimelineItem) []historyItem {
 	list := make([]historyItem, len(items))
 	for i, item := range items {
-		list[i] = describe(item)
+		list[i] = describe(in, item)
 	}
 	return list
 }
 
-func describe(i admin.TimelineItem) historyItem {
+func describe(in *lang.Locale, i admin.TimelineItem) historyItem {
 	field := func(name string) string {
 		if v, ok := i.Detail[name]; ok && v != nil {
 			return fmt.Sprint(v)
 		}
 		return ""
 	}
-	h := historyItem{At: i.At, Kind: i.Kind, Text: i.Summary, EventID: field("event_id")}
+	h := historyItem{At: i.At, Kind: i.Kind, Text: in.Foreign(i.Summary), EventID: field("event_id")}
 	switch i.Kind {
 	case stay.TimelineRequest:
 		h.Why = field("reason")
-		h.Text, h.Tone = describeRequest(field("path"), field("result"))
+		h.Text, h.Tone = describeRequest(in, field("path"), field("result"))
 	case stay.TimelineStatus:
 		to := field("to")
-		h.Text = cmp.Or(statusTexts[to], "The key is "+to)
+		h.Text = in.T(cmp.Or(statusTexts[to], "The key is {status}"), to)
 		h.Why = field("message")
 		switch to {
 		case stay.KeyIssued, stay.KeyActive:
@@ -91,7 +120,7 @@ func describe(i admin.TimelineItem) historyItem {
 			h.Tone = "bad"
 		}
 	case stay.TimelineEvent:
-		h.Text = "PMS: " + i.Summary
+		h.Text = in.T("PMS: {event}", h.Text)
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(i.Detail)) {
@@ -102,18 +131,18 @@ func describe(i admin.TimelineItem) historyItem {
 	return h
 }
 
-func describeRequest(path, result string) (text, tone string) {
+func describeRequest(in *lang.Locale, path, result string) (text, tone string) {
 	call, changes := callTexts[path]
-	why := strings.ReplaceAll(result, "_", " ")
+	why := codeWords(in, result)
 	switch {
 	case changes && result == "ok":
-		return "Seam: " + call.done, "good"
+		return in.T(call.done), "good"
 	case result == "ok":
-		return "Checked Seam", "quiet"
+		return in.T("Checked Seam"), "quiet"
 	case changes && result == "lost": // it may have taken effect
-		return "Seam: asked to " + call.meant + " — no answer", "bad"
+		return in.T(call.lost), "bad"
 	case changes:
-		return "Seam: could not " + call.meant + " — " + why, "bad"
+		return in.T(call.failed, why), "bad"
 	}
-	return "Checked Seam — " + why, "bad"
+	return in.T("Checked Seam — {why}", why), "bad"
 }

@@ -93,7 +93,7 @@ func TestDescribe(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			t.Parallel()
-			got := describe(admin.TimelineItem{At: at, Kind: c.kind, Summary: c.text, Detail: c.detail})
+			got := describe(english, admin.TimelineItem{At: at, Kind: c.kind, Summary: c.text, Detail: c.detail})
 			c.want.At, c.want.Kind = at, c.kind
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)

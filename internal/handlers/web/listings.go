@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
@@ -76,7 +77,7 @@ func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 	for _, one := range found.Items {
 		l.Rows = append(l.Rows, listingRow{one, groupRows(groups, one.Groups())})
 	}
-	s.render(w, r, http.StatusOK, "listings", page{Title: "Listings", Active: "listings", Body: l})
+	s.render(w, r, http.StatusOK, "listings", page{Title: localeOf(r).T("Listings"), Active: "listings", Body: l})
 }
 
 // listingView is the page of one listing, and its form.
@@ -111,7 +112,8 @@ func (s *Pages) listingPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Saved = r.URL.Query().Get("saved") != ""
-	s.render(w, r, http.StatusOK, "listing", page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
+	s.render(w, r, http.StatusOK, "listing",
+		page{Title: localeOf(r).T("Listing {name}", v.Title()), Active: "listings", Body: v})
 }
 
 func (s *Pages) listingView(r *http.Request) (listingView, error) {
@@ -135,6 +137,12 @@ func (s *Pages) listingView(r *http.Request) (listingView, error) {
 	return v, nil
 }
 
+// Titles of groups to pick from whose access system is unknown.
+const (
+	unknownGroups    lang.Text = "Unknown to Seam"
+	configuredGroups lang.Text = "Configured groups"
+)
+
 // pickFrom lists the groups to pick from: those at Seam, and chosen ones that Seam doesn't know.
 func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 	var systems []systemGroups
@@ -155,11 +163,11 @@ func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 		if _, ok := groups.Named(id); !ok {
 			row := groupRowOf(groups, id)
 			row.Chosen = true
-			title := "Unknown to Seam"
+			title := unknownGroups
 			if !groups.Asked {
-				title = "Configured groups"
+				title = configuredGroups
 			}
-			add("", title, row)
+			add("", string(title), row)
 		}
 	}
 	return systems
@@ -179,10 +187,10 @@ func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _, err = s.Admin.PutListing(r.Context(), listingRef(r), body)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
-		v.Problem = wrongFields(refusal)
+		v.Problem = wrongFields(localeOf(r), refusal)
 		v.typed(r, pickFrom(s.Admin.AccessGroups(r.Context()), chosen))
 		s.render(w, r, http.StatusUnprocessableEntity, "listing",
-			page{Title: "Listing " + v.Title(), Active: "listings", Body: v})
+			page{Title: localeOf(r).T("Listing {name}", v.Title()), Active: "listings", Body: v})
 		return
 	}
 	if err != nil {
@@ -193,10 +201,11 @@ func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // wrongFields names the wrong fields of a form.
-func wrongFields(refusal *admin.Error) string {
+func wrongFields(in *lang.Locale, refusal *admin.Error) string {
 	fields := slices.Clone(refusal.Fields)
 	for i := range fields {
 		fields[i].Field = strings.TrimPrefix(fields[i].Field, "path.")
+		fields[i].Message = in.Foreign(fields[i].Message)
 	}
 	return pms.Reasons(fields)
 }

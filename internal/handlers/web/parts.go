@@ -13,58 +13,90 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// pageFuncs are what templates can call.
-var pageFuncs = template.FuncMap{
-	"ago":   relative,
-	"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"stamp": pms.FormatInstant,
-	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-	"path":  func(parts ...string) string { return escapedPath(parts) },
-	"text":  stay.Text,
-	"doors": stay.DescribeDoors,
-	"counts": func(results map[string]int) []string {
-		names := map[string]string{"refused": "bad signature", "superseded": "outdated"}
-		var list []string
-		for _, result := range slices.Sorted(maps.Keys(results)) {
-			list = append(list, fmt.Sprint(results[result], " ", cmp.Or(names[result], result)))
-		}
-		return list
-	},
-	"icon":   func(name string) template.HTML { return icons[name] },
-	"notes":  admin.NotesOf,
-	"status": keyWord,
-	"late": func(at *time.Time, now time.Time) string {
-		return strings.TrimSuffix(relative(*at, now), " ago") + " late"
-	},
-	"tel":    telephone,
-	"plural": plural,
-	"list":   func(items ...any) []any { return items },
-	"join":   func(list []string) string { return strings.Join(list, ",") },
-	"has": func(list []string, item any) bool {
-		text, is := item.(string)
-		return is && slices.Contains(list, text)
-	},
-	"dict": func(pairs ...any) map[string]any {
-		m := map[string]any{}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			m[fmt.Sprint(pairs[i])] = pairs[i+1]
-		}
-		return m
-	},
+// pageFuncs are what templates of a locale can call. t and h show texts of the page: h those with markup. words shows
+// a code, and tr a text that another package has written.
+func pageFuncs(in *lang.Locale) template.FuncMap {
+	return template.FuncMap{
+		"t": in.T, "h": in.HTML, "tr": in.Foreign, "num": in.Number,
+		"words": func(code string) string { return codeWords(in, code) },
+		"ago":   func(at, now time.Time) string { return ago(in, at, now) },
+		"since": func(at, now time.Time) string { return since(in, at, now) },
+		"late":  func(at *time.Time, now time.Time) string { return lateBy(in, *at, now) },
+		"exact": func(at time.Time, zone *time.Location, now time.Time) string { return exactly(in, at, zone, now) },
+		"clock": func(at *time.Time, zone *time.Location) string { return clockAt(in, at, zone) },
+		"dayof": func(at *time.Time, zone *time.Location, now time.Time) string { return dayAt(in, at, zone, now) },
+		"local": func(message string, zone *time.Location, now time.Time) string {
+			return locally(in, message, zone, now)
+		},
+		"weekday": in.Weekday,
+		"doors":   func(problems []stay.DoorProblem) string { return describeDoors(in, problems) },
+		"counts":  func(results map[string]int) []string { return countsOf(in, results) },
+		"status":  func(status string) string { return in.T(keyWord(status)) },
+		"stamp":   pms.FormatInstant, "text": stay.Text, "notes": admin.NotesOf, "tel": telephone, "join": joinValues,
+		"has": hasValue, "dict": dict,
+		"utc":  func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"path": func(parts ...string) string { return escapedPath(parts) },
+		"icon": func(name string) template.HTML { return icons[name] },
+		"list": func(items ...any) []any { return items },
+	}
+}
+
+// codeWords writes a code, such as a reason or the name of a field, for people.
+func codeWords(in *lang.Locale, code string) string {
+	return in.T(lang.Text(strings.ReplaceAll(code, "_", " ")))
+}
+
+// countNames are the results of events whose codes people would not understand.
+var countNames = map[string]string{"refused": "bad signature", "superseded": "outdated"}
+
+// countsOf lists how often each result occurred.
+func countsOf(in *lang.Locale, results map[string]int) []string {
+	var list []string
+	for _, result := range slices.Sorted(maps.Keys(results)) {
+		name := codeWords(in, cmp.Or(countNames[result], result))
+		list = append(list, in.T("{n} {result}", results[result], name))
+	}
+	return list
+}
+
+// describeDoors names doors and what is wrong with each.
+func describeDoors(in *lang.Locale, problems []stay.DoorProblem) string {
+	parts := make([]string, len(problems))
+	for i, p := range problems {
+		parts[i] = in.T("{door}: {problem}", p.Title(), in.Foreign(p.Words()))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func joinValues(list []string) string { return strings.Join(list, ",") }
+
+func hasValue(list []string, item any) bool {
+	text, is := item.(string)
+	return is && slices.Contains(list, text)
+}
+
+// dict makes the data of a template that needs several values.
+func dict(pairs ...any) map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return m
 }
 
 // keyWords name the statuses of keys in the words of a front desk.
-var keyWords = map[string]string{
+var keyWords = map[string]lang.Text{
 	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "In the making", stay.KeyIssued: "Ready",
 	stay.KeyActive: "In use", stay.KeyAttention: "Needs you",
 	stay.KeyRevoking: "Being removed", stay.KeyRevoked: "Removed", stay.KeyExpired: "Ended",
 }
 
-func keyWord(status string) string { return cmp.Or(keyWords[status], status) }
+func keyWord(status string) lang.Text { return cmp.Or(keyWords[status], lang.Text(status)) }
 
 // telephone is the tel: address of a number. It keeps only characters that can be dialed, so that the result can't be
 // another kind of address.
@@ -93,44 +125,25 @@ func escapedPath(parts []string) string {
 	return b.String()
 }
 
-// relative formats how far a time is from now, in the most readable unit.
-func relative(at, now time.Time) string {
-	d := at.Sub(now)
-	past := d < 0
-	if past {
-		d = -d
-	}
-	var s string
-	switch {
-	case d < 45*time.Second:
-		return "now"
-	case d < 90*time.Minute:
-		s = fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
-	case d < 48*time.Hour:
-		s = fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
-	default:
-		s = fmt.Sprintf("%d days", int(d.Round(24*time.Hour).Hours()/24))
-	}
-	if past {
-		return s + " ago"
-	}
-	return "in " + s
+// stayRow is a reservation as pages show it.
+type stayRow struct {
+	admin.Stay
+	in *lang.Locale
 }
 
-// stayRow is a reservation as pages show it.
-type stayRow struct{ admin.Stay }
-
 // Guest is the guest's name, or else what is known of the guest.
-func (r stayRow) Guest() string { return guestOf(r.Reservation.GuestName, r.Reservation.GuestEmail) }
+func (r stayRow) Guest() string {
+	return guestOf(r.in, r.Reservation.GuestName, r.Reservation.GuestEmail)
+}
 
-func guestOf(name, email *string) string {
+func guestOf(in *lang.Locale, name, email *string) string {
 	switch {
 	case stay.Text(name) != "":
 		return *name
 	case stay.Text(email) != "":
 		return *email
 	}
-	return "no guest name"
+	return in.T("no guest name")
 }
 
 // Cause is what is wrong with the key, in the words of a front desk; nil if nothing is.
@@ -156,15 +169,15 @@ func (r stayRow) ListingLink() string {
 }
 
 // stayRows adds the listings' data that pages show.
-func (s *Pages) stayRows(ctx context.Context, views []admin.View) ([]stayRow, error) {
+func (s *Pages) stayRows(ctx context.Context, in *lang.Locale, views []admin.View) ([]stayRow, error) {
 	stays, err := s.Admin.Stays(ctx, views)
-	return rowsOf(stays), err
+	return rowsOf(in, stays), err
 }
 
-func rowsOf(stays []admin.Stay) []stayRow {
+func rowsOf(in *lang.Locale, stays []admin.Stay) []stayRow {
 	rows := make([]stayRow, len(stays))
 	for i, one := range stays {
-		rows[i] = stayRow{one}
+		rows[i] = stayRow{one, in}
 	}
 	return rows
 }
@@ -190,13 +203,24 @@ func groupRowOf(groups admin.AccessGroups, id string) groupRow {
 	return groupRow{ID: id, Name: cmp.Or(known.Name, id), System: known.SystemName, Missing: groups.Asked && !ok}
 }
 
-// pageText is the text of a problem on a page: the first wrong field, if there is one.
-func pageText(p *handlers.Problem) string {
-	if len(p.Errors) == 0 {
-		return p.Detail
+// translated is a problem in the person's language.
+func translated(in *lang.Locale, p *handlers.Problem) *handlers.Problem {
+	shown := *p
+	shown.Title, shown.Detail = in.T(lang.Text(p.Title)), in.Foreign(p.Detail)
+	shown.Errors = slices.Clone(p.Errors)
+	for i := range shown.Errors {
+		shown.Errors[i].Message = in.Foreign(p.Errors[i].Message)
 	}
-	field := strings.ReplaceAll(p.Errors[0].Field, "_", " ")
-	return strings.ToUpper(field[:1]) + field[1:] + " " + p.Errors[0].Message + "."
+	return &shown
+}
+
+// pageText is the text of a problem on a page: the first wrong field, if there is one.
+func pageText(in *lang.Locale, p *handlers.Problem) string {
+	if len(p.Errors) == 0 {
+		return in.Foreign(p.Detail)
+	}
+	wrong := p.Errors[0]
+	return in.T("{field} {problem}.", capital(codeWords(in, wrong.Field)), in.Foreign(wrong.Message))
 }
 
 // paging reads the position in a list from a query.

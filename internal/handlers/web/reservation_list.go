@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 )
 
 // reservationList is the page of reservations.
@@ -31,8 +31,9 @@ type reservationList struct {
 
 // chip is a filter that one click turns on or off.
 type chip struct {
-	Title, Link string
-	On          bool
+	Title lang.Text
+	Link  string
+	On    bool
 }
 
 // arrivals are the choices of [reservationList.When] that are days at the property: from and to, exclusive.
@@ -81,11 +82,11 @@ func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 
 // showReservations shows the list for a query, with the state of the form for bulk actions.
 func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status int, q url.Values, bulk bulkForm) {
-	query := s.reservationQuery(q)
+	query, in := s.reservationQuery(q), localeOf(r)
 	found, err := s.Admin.Reservations(r.Context(), query)
 	var rows []stayRow
 	if err == nil {
-		rows, err = s.stayRows(r.Context(), found.Items)
+		rows, err = s.stayRows(r.Context(), in, found.Items)
 	}
 	l := reservationList{
 		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Chips: statusChips(q, query.KeyStatus),
@@ -113,18 +114,19 @@ func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status 
 	l.CheckInFrom, l.CheckInTo, l.CheckOutFrom = q.Get("check_in_from"), q.Get("check_in_to"), q.Get("check_out_from")
 	l.First, l.Next = pageLinks("/reservations", q, found.Next)
 	s.render(w, r, status, "reservations", page{
-		Title: "Reservations", Active: "reservations",
+		Title: in.T("Reservations"), Active: "reservations",
 		Search: query.Query, Body: l,
 	})
 }
 
 // total describes how many reservations match a query, on all pages.
 func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
+	in := localeOf(r)
 	n, err := s.Admin.CountReservations(r.Context(), query, totalCounted+1)
 	if n > totalCounted {
-		return fmt.Sprintf("more than %d reservations", totalCounted), err
+		return in.T("more than {n} reservations|more than {n} reservations", totalCounted), err
 	}
-	return plural(n, "reservation"), err
+	return in.T("{n} reservation|{n} reservations", n), err
 }
 
 // hasNone reports whether no reservation exists.
@@ -185,8 +187,9 @@ func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
+	in := localeOf(r)
 	results := searchResults{
-		Query: query, Stays: rowsOf(found.Reservations.Items),
+		Query: query, Stays: rowsOf(in, found.Reservations.Items),
 		Events: eventRows(found.Events.Items),
 	}
 	for _, l := range found.Listings.Items {
@@ -200,7 +203,7 @@ func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
 	}
 	results.MoreStays, results.MoreListings = more("/reservations", found.Reservations.Next), more("/listings",
 		found.Listings.Next)
-	s.render(w, r, http.StatusOK, "search", page{Title: "Search", Search: query, Body: results})
+	s.render(w, r, http.StatusOK, "search", page{Title: in.T("Search"), Search: query, Body: results})
 }
 
 // arrivalsSheet is a day's arrivals, to print.
@@ -221,10 +224,11 @@ func (s *Pages) arrivalsPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
+	in := localeOf(r)
 	sheet := arrivalsSheet{
-		Title: dayTitle(day), Source: q.Get("source"), Back: dayLink(q),
-		Rows: rowsOf(day.Stays.Items),
+		Title: dayTitle(in, day), Source: q.Get("source"), Back: dayLink(q),
+		Rows: rowsOf(in, day.Stays.Items),
 	}
 	sheet.Left = day.Counts[admin.DayArrivals] - len(sheet.Rows)
-	s.render(w, r, http.StatusOK, "arrivals", page{Title: "Arrivals", Active: "today", Body: sheet})
+	s.render(w, r, http.StatusOK, "arrivals", page{Title: in.T("Arrivals"), Active: "today", Body: sheet})
 }

@@ -3,7 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -90,7 +91,7 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.render(w, r, http.StatusOK, "reservation", page{
-		Title:  "Reservation " + ref.ReservationID,
+		Title:  localeOf(r).T("Reservation {id}", ref.ReservationID),
 		Active: "reservations", Body: body,
 	})
 }
@@ -98,8 +99,8 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 const historyShown = 200
 
 func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView, error) {
-	ctx, q, face, ref := r.Context(), r.URL.Query(), clockOf(r), v.Reservation.Ref()
-	rows, err := s.stayRows(ctx, []admin.View{v})
+	ctx, q, in, ref := r.Context(), r.URL.Query(), localeOf(r), v.Reservation.Ref()
+	rows, err := s.stayRows(ctx, in, []admin.View{v})
 	if err != nil {
 		return reservationView{}, err
 	}
@@ -111,7 +112,7 @@ func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView,
 		return b, err
 	}
 	groups := s.Admin.AccessGroups(ctx)
-	b.Compared = compare(b.Target, v, groups, func(at time.Time) string { return face.exact(at, b.Zone, s.Now()) })
+	b.Compared = compare(in, b.Target, v, groups, func(at time.Time) string { return exactly(in, at, b.Zone, s.Now()) })
 	if v.User != nil {
 		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
 	}
@@ -122,10 +123,10 @@ func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView,
 	if items.Next != "" {
 		b.Older = nextLink(b.Link(), url.Values{}, items.Next)
 	}
-	b.History = history(items.Items)
+	b.History = history(in, items.Items)
 	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
 		if b.Plan, err = s.Admin.Plan(ctx, ref); err != nil {
-			b.PlanError = "Seam can't be reached right now. Try again in a moment."
+			b.PlanError = in.T("Seam can't be reached right now. Try again in a moment.")
 		}
 	}
 	b.Actions, b.Gates = choices(v, b.Overrides, s.Now()), v.Gates
@@ -133,14 +134,17 @@ func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView,
 }
 
 // compare lists the expected and the recorded state at Seam, without asking Seam.
-func compare(t stay.Target, v admin.View, groups admin.AccessGroups, exact func(time.Time) string) []comparison {
+func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGroups,
+	exact func(time.Time) string,
+) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
+	none, one := in.T("none"), in.T("one")
 	yes := func(is bool, text string) string {
 		if is {
 			return text
 		}
-		return "none"
+		return none
 	}
 	when := func(at *time.Time, otherwise string) string {
 		if at == nil {
@@ -153,7 +157,7 @@ func compare(t stay.Target, v admin.View, groups admin.AccessGroups, exact func(
 		for _, g := range groupRows(groups, ids) {
 			name := g.Name
 			if g.Missing {
-				name += " (missing at Seam)"
+				name = in.T("{door} (missing at Seam)", name)
 			}
 			list = append(list, name)
 		}
@@ -170,18 +174,18 @@ func compare(t stay.Target, v admin.View, groups admin.AccessGroups, exact func(
 		is.system, is.starts, is.ends, is.groups, is.key, is.suspended = u.ACSSystemID, u.StartsAt, u.EndsAt,
 			u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil
 	}
-	list := []comparison{{What: "ACS user", Should: yes(t.Key, "one"), Is: yes(exists, "one"), Same: t.Key == exists}}
+	list := []comparison{{What: in.T("ACS user"), Should: yes(t.Key, one), Is: yes(exists, one), Same: t.Key == exists}}
 	if exists && is.suspended {
-		list[0].Is, list[0].Same = "suspended", false
+		list[0].Is, list[0].Same = in.T("suspended"), false
 	}
-	if t.Key || exists {
+	if unknown := in.T("not known"); t.Key || exists {
 		list = append(list,
-			comparison{"Mobile key", yes(t.Key, "one"), yes(is.key, "one"), t.Key == is.key},
-			comparison{"Access from", when(t.StartsAt, "not known"), when(is.starts, "none"), !t.Key ||
+			comparison{in.T("Mobile key"), yes(t.Key, one), yes(is.key, one), t.Key == is.key},
+			comparison{in.T("Access from"), when(t.StartsAt, unknown), when(is.starts, none), !t.Key ||
 				sameMoment(t.StartsAt, is.starts)},
-			comparison{"Access until", when(t.EndsAt, "not known"), when(is.ends, "none"), !t.Key ||
+			comparison{in.T("Access until"), when(t.EndsAt, unknown), when(is.ends, none), !t.Key ||
 				sameMoment(t.EndsAt, is.ends)},
-			comparison{"Access groups", groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
+			comparison{in.T("Access groups"), groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
 				sameSet(t.GroupIDs, is.groups)})
 	}
 	return list
@@ -198,8 +202,8 @@ func sameSet(a, b []string) bool {
 // actionChoice is an action that can be offered for a reservation.
 type actionChoice struct {
 	Kind   admin.ActionKind
-	Title  string
-	Effect string
+	Title  lang.Text
+	Effect lang.Text
 	Danger bool
 }
 
@@ -291,7 +295,7 @@ func (s *Pages) actionPage(w http.ResponseWriter, r *http.Request) {
 			"The reservation is on hold. Release it first, on its page."))
 		return
 	}
-	s.render(w, r, http.StatusOK, "action", page{Title: f.Title, Active: "reservations", Body: f})
+	s.render(w, r, http.StatusOK, "action", page{Title: f.in.T(f.Title), Active: "reservations", Body: f})
 }
 
 func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
@@ -304,7 +308,7 @@ func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
 	if err != nil {
 		return f, err
 	}
-	rows, err := s.stayRows(r.Context(), []admin.View{v})
+	rows, err := s.stayRows(r.Context(), localeOf(r), []admin.View{v})
 	if err != nil {
 		return f, err
 	}
@@ -338,7 +342,7 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 	f.Reason = strings.TrimSpace(r.PostFormValue("reason"))
 	again := func(status int, problem string) {
 		f.Problem = problem
-		s.render(w, r, status, "action", page{Title: f.Title, Active: "reservations", Body: f})
+		s.render(w, r, status, "action", page{Title: f.in.T(f.Title), Active: "reservations", Body: f})
 	}
 	a := admin.Action{Kind: f.Kind, Reason: f.Reason}
 	if f.Kind == admin.Window {
@@ -354,7 +358,7 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 	done, err := s.act(r.Context(), refOf(r), a)
 	if err != nil {
 		p := s.problemOf(err)
-		again(p.Status, clockOf(r).local(pageText(p), f.Zone, s.Now()))
+		again(p.Status, locally(f.in, pageText(f.in, p), f.Zone, s.Now()))
 		return
 	}
 	next := f.Link()
@@ -382,7 +386,7 @@ func (f actionForm) windowTime(value string, stay *time.Time) (*time.Time, error
 	}
 	at, err := time.ParseInLocation(formTime, value, orUTC(f.Zone))
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a date and time", value)
+		return nil, errors.New(f.in.T("\"{value}\" is not a date and time", value))
 	}
 	if stay != nil && at.Format(formTime) == stay.In(orUTC(f.Zone)).Format(formTime) {
 		return nil, nil

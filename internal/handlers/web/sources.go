@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 )
 
 // sourceView is the page of sources.
@@ -11,11 +12,12 @@ type sourceView struct{ Rows []sourceRow }
 
 type sourceRow struct {
 	admin.SourceState
+	in        *lang.Locale
 	ErrorRate int // of the last day, in per cent
 }
 
-func sourceRowOf(state admin.SourceState) sourceRow {
-	row := sourceRow{SourceState: state}
+func sourceRowOf(in *lang.Locale, state admin.SourceState) sourceRow {
+	row := sourceRow{SourceState: state, in: in}
 	if state.EventsOfLastDay > 0 {
 		row.ErrorRate = (100*state.ErrorsOfLastDay + state.EventsOfLastDay - 1) / state.EventsOfLastDay
 	}
@@ -30,11 +32,12 @@ func (s sourceRow) Silence() string {
 	if !s.Quiet.Long {
 		return ""
 	}
-	text := "Nothing from the PMS for " + admin.InWords(s.Quiet.For)
+	silent := s.in.Foreign(admin.InWords(s.Quiet.For))
 	if s.Quiet.Usual > 0 {
-		text += "; the longest pause before was " + admin.InWords(s.Quiet.Usual)
+		return s.in.T("Nothing from the PMS for {time}; the longest pause before was {usual}. "+
+			"Check that its webhook is still enabled.", silent, s.in.Foreign(admin.InWords(s.Quiet.Usual)))
 	}
-	return text + ". Check that its webhook is still enabled."
+	return s.in.T("Nothing from the PMS for {time}. Check that its webhook is still enabled.", silent)
 }
 
 func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
@@ -45,9 +48,9 @@ func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
 	}
 	var v sourceView
 	for _, state := range states {
-		v.Rows = append(v.Rows, sourceRowOf(state))
+		v.Rows = append(v.Rows, sourceRowOf(localeOf(r), state))
 	}
-	s.render(w, r, http.StatusOK, "sources", page{Title: "Sources", Active: "sources", Body: v})
+	s.render(w, r, http.StatusOK, "sources", page{Title: localeOf(r).T("Sources"), Active: "sources", Body: v})
 }
 
 func (s *Pages) healthPage(w http.ResponseWriter, r *http.Request) {
@@ -56,5 +59,5 @@ func (s *Pages) healthPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.render(w, r, http.StatusOK, "health", page{Title: "Health", Active: "health", Body: d})
+	s.render(w, r, http.StatusOK, "health", page{Title: localeOf(r).T("Health"), Active: "health", Body: d})
 }

@@ -71,7 +71,7 @@ func (s *Pages) beginSSO(w http.ResponseWriter, r *http.Request) {
 	next := nextPage(r.FormValue("next"))
 	settings := s.signInSettings()
 	if settings == nil {
-		s.askForToken(w, r, http.StatusNotFound, next, "Single sign-on isn't set up. Sign in with a token.")
+		s.askForToken(w, r, http.StatusNotFound, next, localeOf(r).T("Single sign-on isn't set up. Sign in with a token."))
 		return
 	}
 	var address string
@@ -97,7 +97,7 @@ func (s *Pages) beginSSO(w http.ResponseWriter, r *http.Request) {
 func (s *Pages) finishSSO(w http.ResponseWriter, r *http.Request) {
 	settings := s.signInSettings()
 	if settings == nil {
-		s.askForToken(w, r, http.StatusNotFound, "/", "Single sign-on isn't set up. Sign in with a token.")
+		s.askForToken(w, r, http.StatusNotFound, "/", localeOf(r).T("Single sign-on isn't set up. Sign in with a token."))
 		return
 	}
 	var flow sso.Flow
@@ -128,7 +128,8 @@ func (s *Pages) admit(w http.ResponseWriter, r *http.Request, settings *sso.Sett
 		handlers.SignIns.WithLabelValues("no_role").Inc()
 		s.Log.Warn("sign-in refused: none of the person's groups has a role", "subject", who.Subject)
 		s.askForToken(w, r, http.StatusForbidden, next,
-			"Your account is known, but none of its groups may use staykey. Ask your administrator to add you to one.")
+			localeOf(r).T("Your account is known, but none of its groups may use staykey. "+
+				"Ask your administrator to add you to one."))
 		return
 	}
 	a := s.Auth.Arrival(w, r, token, admin.Person(who.Name), admin.ViaPage)
@@ -146,21 +147,23 @@ func (s *Pages) admit(w http.ResponseWriter, r *http.Request, settings *sso.Sett
 // ssoFailed tells a person why there is no session, and the log in more detail.
 func (s *Pages) ssoFailed(w http.ResponseWriter, r *http.Request, next string, err error) {
 	status, result := http.StatusBadGateway, "untrusted"
-	words := "The identity provider's answer can't be trusted. Ask your administrator: the log has the reason."
+	in := localeOf(r)
+	words := in.T("The identity provider's answer can't be trusted. Ask your administrator: the log has the reason.")
 	refused := sso.RefusedError{}
 	switch {
 	case errors.Is(err, sso.ErrExpired):
 		status, result = http.StatusBadRequest, "expired"
-		words = "The sign-in took too long, or began in another browser or tab. Try again."
+		words = in.T("The sign-in took too long, or began in another browser or tab. Try again.")
 	case errors.As(err, &refused):
 		status, result = http.StatusForbidden, "refused"
-		words = "The identity provider refused the sign-in (" + refused.Code + "). Try again, or ask your administrator."
+		words = in.T("The identity provider refused the sign-in ({code}). Try again, or ask your administrator.",
+			refused.Code)
 	case errors.Is(err, sso.ErrUnreachable):
 		status, result = http.StatusServiceUnavailable, "unreachable"
-		words = "The identity provider can't be reached. Try again in a moment, or sign in with a token."
+		words = in.T("The identity provider can't be reached. Try again in a moment, or sign in with a token.")
 	case errors.Is(err, errTooManySignIns):
 		status, result = http.StatusServiceUnavailable, "unreachable"
-		words = "Too many people are signing in. Try again in a moment, or sign in with a token."
+		words = in.T("Too many people are signing in. Try again in a moment, or sign in with a token.")
 		w.Header().Set("Retry-After", "1")
 	}
 	handlers.SignIns.WithLabelValues(result).Inc()
@@ -175,7 +178,7 @@ func (s *Pages) askForToken(w http.ResponseWriter, r *http.Request, status int, 
 	if settings := s.signInSettings(); settings != nil {
 		body.Provider, body.ProviderPath = settings.Label, providerPath+"?next="+url.QueryEscape(next)
 	}
-	s.render(w, r, status, "sign-in", page{Title: "Sign in", Body: body})
+	s.render(w, r, status, "sign-in", page{Title: localeOf(r).T("Sign in"), Body: body})
 }
 
 // ssoToken is what the person of a session may do now: by the first role of the configuration for one of the groups.

@@ -31,7 +31,8 @@ func (s *Pages) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
 	for _, sub := range list {
 		l.Rows = append(l.Rows, subscriptionRow{sub})
 	}
-	s.render(w, r, http.StatusOK, "subscriptions", page{Title: "Subscriptions", Active: "subscriptions", Body: l})
+	s.render(w, r, http.StatusOK, "subscriptions",
+		page{Title: localeOf(r).T("Subscriptions"), Active: "subscriptions", Body: l})
 }
 
 // deliveryRow is a delivery with its attempts, as pages show it.
@@ -104,7 +105,7 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 		v.Deliveries = append(v.Deliveries, row)
 	}
 	s.render(w, r, http.StatusOK, "subscription",
-		page{Title: "Subscription " + sub.Name, Active: "subscriptions", Body: v})
+		page{Title: localeOf(r).T("Subscription {name}", sub.Name), Active: "subscriptions", Body: v})
 }
 
 // doSubscriptionPage tests, enables or disables a subscription.

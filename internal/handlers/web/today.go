@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
@@ -16,6 +17,7 @@ import (
 // today is the first page: one day at the properties, and the state of the service.
 type today struct {
 	admin.Day
+	in        *lang.Locale
 	Troubles  []trouble
 	Title     string // of the day
 	Previous  string // addresses
@@ -45,7 +47,7 @@ type today struct {
 // dayTab is a list of the day, with its count.
 type dayTab struct {
 	Part   admin.DayPart
-	Title  string
+	Title  lang.Text
 	Note   string
 	Count  int
 	Link   string
@@ -54,7 +56,10 @@ type dayTab struct {
 }
 
 // trouble is a problem of the whole service, not of one reservation.
-type trouble struct{ What, Do string }
+type trouble struct {
+	What string
+	Do   lang.Text
+}
 
 func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
 	body, err := s.today(r)
@@ -62,12 +67,14 @@ func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.render(w, r, http.StatusOK, "today", page{Title: "Today", Active: "today", Body: body})
+	s.render(w, r, http.StatusOK, "today", page{Title: body.in.T("Today"), Active: "today", Body: body})
 }
 
 func (s *Pages) today(r *http.Request) (today, error) {
 	q := r.URL.Query()
+	in := localeOf(r)
 	t := today{
+		in:   in,
 		Date: q.Get("date"), Source: q.Get("source"), Part: admin.DayPart(q.Get("part")),
 		Reason: q.Get("reason"), Checked: q.Get("checked") != "", Sources: s.Admin.VisibleSources(r.Context()),
 	}
@@ -86,7 +93,7 @@ func (s *Pages) today(r *http.Request) (today, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Troubles = troublesOf(operation.Provisioning, operation.Backlog.OldestAt, t.At)
+	t.Troubles = troublesOf(in, operation.Provisioning, operation.Backlog.OldestAt, t.At)
 	t.Chart, t.Empty, t.Sweep = newChart(operation.Hours), operation.None, operation.Provisioning.LastSweep
 	t.Attention = operation.Attention
 	if operation.NoKey {
@@ -96,16 +103,16 @@ func (s *Pages) today(r *http.Request) (today, error) {
 	}
 	t.links(q)
 	for _, c := range t.Causes {
-		group := causeGroup{Cause: c, causeWords: wordsOf(c.Reason), Rows: problemRows(c.First)}
+		group := causeGroup{Cause: c, causeWords: wordsOf(c.Reason), in: in, Rows: problemRows(in, c.First)}
 		if c.Guests > len(c.First) {
 			group.All = dayLink(q, "part", string(admin.DayProblems), "reason", c.Reason)
 		}
 		t.Problems = append(t.Problems, group)
 	}
 	if query.Part == admin.DayProblems {
-		t.Stuck = problemRows(t.Stays.Items)
+		t.Stuck = problemRows(in, t.Stays.Items)
 	} else {
-		t.Rows = rowsOf(t.Stays.Items)
+		t.Rows = rowsOf(in, t.Stays.Items)
 	}
 	if t.IsToday && t.Part == "" {
 		if t.Doors, err = s.riskRows(r.Context(), t.Source); err != nil {
@@ -123,7 +130,7 @@ func (t today) Back() string {
 }
 
 // SetupDone says how many setup steps are done.
-func (t today) SetupDone() string { return setupDone(t.Setup) }
+func (t today) SetupDone() string { return setupDone(t.in, t.Setup) }
 
 // ReasonTitle names the cause whose stays are shown.
 func (t today) ReasonTitle() string {
@@ -132,12 +139,12 @@ func (t today) ReasonTitle() string {
 			return g.Title()
 		}
 	}
-	return strings.TrimSuffix(wordsOf(t.Reason).Problem, ".")
+	return strings.TrimSuffix(t.in.T(wordsOf(t.Reason).Problem), ".")
 }
 
 // links fills in the day's title and the addresses of its tabs and arrows.
 func (t *today) links(q url.Values) {
-	t.Title, t.Print = dayTitle(t.Day), dayLink(q)
+	t.Title, t.Print = dayTitle(t.in, t.Day), dayLink(q)
 	t.Print = "/arrivals" + strings.TrimPrefix(t.Print, "/")
 	part := string(t.Part)
 	t.Previous = dayLink(q, "date", t.First.AddDate(0, 0, -1).Format(time.DateOnly), "part", part)
@@ -145,7 +152,7 @@ func (t *today) links(q url.Values) {
 	if !t.IsToday {
 		t.ThisDay = dayLink(q, "date", "", "part", part)
 	}
-	tab := func(part admin.DayPart, title, note string, bad bool) {
+	tab := func(part admin.DayPart, title lang.Text, note string, bad bool) {
 		t.Parts = append(t.Parts, dayTab{
 			part, title, note, t.Counts[part], dayLink(q, "part", string(part)),
 			t.Part == part, bad,
@@ -153,12 +160,12 @@ func (t *today) links(q url.Values) {
 	}
 	problems := ""
 	if t.Late > 0 {
-		problems = plural(t.Late, "guest") + " past check-in"
+		problems = t.in.T("{n} guest past check-in|{n} guests past check-in", t.Late)
 	}
 	tab(admin.DayProblems, "Without a key", problems, t.Counts[admin.DayProblems] > 0)
 	ready := ""
 	if n := t.Counts[admin.DayArrivals]; n > 0 {
-		ready = plural(t.Ready, "key") + " ready"
+		ready = t.in.T("{n} key ready|{n} keys ready", t.Ready)
 	}
 	tab(admin.DayArrivals, "Arrivals", ready, false)
 	tab(admin.DayInHouse, "In house", "", false)
@@ -166,16 +173,7 @@ func (t *today) links(q url.Values) {
 }
 
 // dayTitle names a day, with the year unless it is the current one.
-func dayTitle(d admin.Day) string {
-	title := d.First.Format("Monday 2 January")
-	if !d.First.Equal(d.Last) {
-		title = d.First.Format("Mon 2") + " / " + d.Last.Format("Mon 2 January")
-	}
-	if d.First.Year() != d.At.Year() {
-		title += d.First.Format(" 2006")
-	}
-	return title
-}
+func dayTitle(in *lang.Locale, d admin.Day) string { return in.LongDays(d.First, d.Last, d.At) }
 
 // dayLink is the address of a day's list with other parameters, from its first page.
 func dayLink(q url.Values, pairs ...string) string {
@@ -186,25 +184,30 @@ func dayLink(q url.Values, pairs ...string) string {
 	return nextLink("/", next, "")
 }
 
-func troublesOf(p admin.Provisioning, oldest *time.Time, now time.Time) []trouble {
+func troublesOf(in *lang.Locale, p admin.Provisioning, oldest *time.Time, now time.Time) []trouble {
 	var list []trouble
 	if p.Paused != nil {
-		list = append(list, trouble{"Keys are not being created or changed: " + strings.TrimSuffix(*p.Paused, ".") +
-			".", "Webhooks are still accepted and will be processed once this is fixed."})
+		why := in.Foreign(strings.TrimSuffix(*p.Paused, "."))
+		list = append(list, trouble{
+			in.T("Keys are not being created or changed: {why}.", why),
+			"Webhooks are still accepted and will be processed once this is fixed.",
+		})
 	}
 	for _, d := range p.Disconnected {
-		list = append(list, trouble{"Access system " + d.ACSSystemID + " has been disconnected from Seam since " +
-			d.Since + ".", "Reconnect it in the Seam console. Its reservations then resume automatically."})
+		list = append(list, trouble{
+			in.T("Access system {id} has been disconnected from Seam since {time}.", d.ACSSystemID, d.Since),
+			"Reconnect it in the Seam console. Its reservations then resume automatically.",
+		})
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
 		list = append(list, trouble{
-			"Many keys are missing at Seam at once, so none were changed.",
+			in.T("Many keys are missing at Seam at once, so none were changed."),
 			"Check that the access system is the right one, then repair reservations one by one.",
 		})
 	}
 	if oldest != nil && now.Sub(*oldest) > admin.SlowBacklog {
 		list = append(list, trouble{
-			"Events have been waiting since " + pms.FormatInstant(*oldest) + ".",
+			in.T("Events have been waiting since {time}.", pms.FormatInstant(*oldest)),
 			"Check the service's log and the load of Postgres.",
 		})
 	}

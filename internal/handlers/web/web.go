@@ -1,7 +1,8 @@
 // Package web is the page for admins: HTML rendered here, one style sheet, and a script that only makes it livelier.
 //
 // It shows what internal/admin answers, and asks it for what forms ask for; it never decides anything itself. One file
-// per page or part of one; templates/ and static/ are embedded. A page is a template within layout.html, rendered from
+// per page or part of one; templates/, static/ and words/ (translations, see locale.go) are embedded. A page is a
+// template within layout.html, rendered from
 // one struct, so that it works without the script; the script (static/page.js) replaces the parts marked data-live
 // when the stream of live.go says that something changed.
 //
@@ -19,7 +20,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -32,32 +32,12 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/fair"
 	"github.com/staykey/staykey/internal/handlers"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/sso"
 )
 
 //go:embed templates static
 var files embed.FS
-
-// views are the templates of the page, by clock face and name, each with the layout around it.
-var views = map[clockFace]map[string]*template.Template{hours24: parseViews(hours24), hours12: parseViews(hours12)}
-
-func parseViews(face clockFace) map[string]*template.Template {
-	times := template.FuncMap{"exact": face.exact, "local": face.local, "clock": face.at, "dayof": face.dayOf}
-	layout := template.Must(template.New("layout.html").Funcs(pageFuncs).Funcs(times).ParseFS(files, "templates/layout.html",
-		"templates/parts.html"))
-	list, err := files.ReadDir("templates")
-	if err != nil {
-		panic(err) // it is embedded
-	}
-	parsed := map[string]*template.Template{}
-	for _, f := range list {
-		name, is := strings.CutSuffix(f.Name(), ".html")
-		if is && name != "layout" && name != "parts" {
-			parsed[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+f.Name()))
-		}
-	}
-	return parsed
-}
 
 // assets are the files that pages load, by name. assetTag changes with their content, so that browsers can cache them
 // forever.
@@ -122,11 +102,12 @@ func (s *Pages) Mount(r chi.Router) {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		http.ServeContent(w, r, path.Base(chi.URLParam(r, "name")), time.Time{}, bytes.NewReader(content))
 	})
-	plain := r.With(s.pageHeaders, sameOrigin)
+	plain := r.With(s.pageHeaders, s.sameOrigin)
 	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
 		s.askForToken(w, r, http.StatusOK, nextPage(r.FormValue("next")), "")
 	})
 	plain.With(handlers.Measured).Post("/sign-in", s.signIn)
+	plain.With(handlers.Measured).Get("/language/{tag}", s.languagePage)
 	plain.With(handlers.Measured).Get(providerPath, s.beginSSO)
 	plain.With(handlers.Measured).Get(callbackPath, s.finishSSO)
 	plain.With(s.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.updates)
@@ -180,16 +161,17 @@ func (s *Pages) pageHeaders(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", pageCSP)
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Add("Vary", "Accept-Language, Cookie")
 		next.ServeHTTP(w, r)
 	})
 }
 
 // sameOrigin refuses requests that another site makes a browser post. Forms also carry a token.
-func sameOrigin(next http.Handler) http.Handler {
+func (s *Pages) sameOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := protection.Check(r); err != nil {
-			handlers.NewProblem(http.StatusForbidden, "this form was sent by another site").Write(w)
+			s.refuse(w, r, handlers.NewProblem(http.StatusForbidden, "this form was sent by another site"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -210,8 +192,10 @@ type page struct {
 	CSRF       string
 	Now        time.Time
 	Path       string
-	Here       string    // the address of the page, for links that come back to it
-	Clock      clockFace // of this browser
+	Here       string       // the address of the page, for links that come back to it
+	In         *lang.Locale // how the page speaks
+	Lang       string
+	Languages  []pageLanguage
 	Body       any
 }
 
@@ -219,27 +203,31 @@ func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view 
 	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
 	p.Person, p.Write, p.AllSources = a.Author(""), a.Write, a.Sources == nil
-	if p.Clock, p.Here = clockOf(r), "/"; r.Method == http.MethodGet && status == http.StatusOK {
+	p.In, p.Languages = localeOf(r), languages
+	p.Lang = p.In.Tag()
+	if p.Here = "/"; r.Method == http.MethodGet && status == http.StatusOK {
 		p.Here = r.URL.RequestURI()
 	}
 	if value := s.sessionCookie(r); value != "" {
 		p.CSRF = s.csrfToken(value)
 	}
 	var b bytes.Buffer
-	if err := views[p.Clock][view].ExecuteTemplate(&b, "layout.html", p); err != nil {
+	if err := viewsIn(p.In)[view].ExecuteTemplate(&b, "layout.html", p); err != nil {
 		s.Log.Error("page not rendered", "view", view, "error", err)
 		handlers.NewProblem(http.StatusInternalServerError,
 			"This page can't be shown. The log has the reason.").Write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", p.Lang)
 	w.WriteHeader(status)
 	_, _ = b.WriteTo(w) // the client may be gone
 }
 
 // refuse shows a problem as a page.
 func (s *Pages) refuse(w http.ResponseWriter, r *http.Request, p *handlers.Problem) {
-	s.render(w, r, p.Status, "problem", page{Title: p.Title, Body: p})
+	shown := translated(localeOf(r), p)
+	s.render(w, r, p.Status, "problem", page{Title: shown.Title, Body: shown})
 }
 
 // --- sessions
@@ -301,16 +289,16 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	token, p := s.Auth.Judge(r, strings.TrimSpace(r.PostFormValue("token")))
 	if p != nil {
 		s.noteWrongSignIn(r)
-		words := "That token isn't valid. Ask your administrator for one."
+		words := lang.Text("That token isn't valid. Ask your administrator for one.")
 		if p.Status == http.StatusTooManyRequests {
 			w.Header().Set("Retry-After", "1")
 			words = "Too many wrong tokens. Wait a moment, and check the token."
 		}
-		s.askForToken(w, r, p.Status, next, words)
+		s.askForToken(w, r, p.Status, next, localeOf(r).T(words))
 		return
 	}
 	if p := handlers.MayDo(token, http.MethodGet); p != nil {
-		s.askForToken(w, r, p.Status, next, "This token is for a program: use one that may read.")
+		s.askForToken(w, r, p.Status, next, localeOf(r).T("This token is for a program: use one that may read."))
 		return
 	}
 	a := s.Auth.Arrival(w, r, token, person, admin.ViaPage)

@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  const words = document.body.dataset; // the texts that this shows, in the person's language
   const parts = () => [...document.querySelectorAll("[data-live]")];
   let latest = 0; // of several answers only the one asked for last is shown
 
@@ -66,7 +67,7 @@
   });
   // A list says how many of its rows are ticked, and what is done to them comes back to the list as it is now.
   for (const count of document.querySelectorAll("[data-count]")) {
-    const tell = () => { count.textContent = `${document.querySelectorAll(`input[name="${count.dataset.count}"]:checked`).length} selected`; };
+    const tell = () => { count.textContent = words.selected.replace("{n}", document.querySelectorAll(`input[name="${count.dataset.count}"]:checked`).length); };
     document.addEventListener("change", tell);
     tell();
     count.closest("form").addEventListener("submit", (event) => {
@@ -123,8 +124,10 @@
     panel.setAttribute("aria-label", link.textContent);
     panel.tabIndex = -1;
     panel.dataset.from = opener;
-    panel.innerHTML = '<p class="actions"><a class="button quiet">Open</a> <button type="button" class="quiet" data-close>Close</button></p><div class="panel-body"></div>';
+    panel.innerHTML = '<p class="actions"><a class="button quiet"></a> <button type="button" class="quiet" data-close></button></p><div class="panel-body"></div>';
     panel.querySelector("a").href = opener;
+    panel.querySelector("a").textContent = words.open;
+    panel.querySelector("button").textContent = words.close;
     document.getElementById("main").append(panel);
     panel.focus();
     try {
@@ -168,10 +171,10 @@
     const text = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "Copied";
+      button.textContent = words.copied;
     } catch {
       getSelection().selectAllChildren(text);
-      button.textContent = "Selected: copy it with the keyboard";
+      button.textContent = words.copyByHand;
     }
   });
 
@@ -181,11 +184,11 @@
 
   if (parts().length && "EventSource" in window) {
     const state = document.querySelector("[data-live-state]");
-    const say = (words) => { state.hidden = false; state.textContent = words; };
+    const say = (text) => { state.hidden = false; state.textContent = text; };
     const source = new EventSource("/updates");
     let waiting = false;
-    source.addEventListener("open", () => { say("Live"); if (waiting) refresh(location.href); waiting = false; });
-    source.addEventListener("error", () => { say("Not live: reconnecting"); waiting = true; });
+    source.addEventListener("open", () => { say(words.liveOn); if (waiting) refresh(location.href); waiting = false; });
+    source.addEventListener("error", () => { say(words.liveOff); waiting = true; });
     source.addEventListener("changed", () => { if (!document.hidden) refresh(location.href); else waiting = true; });
     document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting) { waiting = false; refresh(location.href); } });
     addEventListener("pagehide", () => source.close());

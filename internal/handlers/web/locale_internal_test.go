@@ -3,7 +3,11 @@ package web
 import (
 	"testing"
 	"time"
+
+	"github.com/staykey/staykey/internal/lang"
 )
+
+var english = lang.English.Locale("", lang.RegionsClock)
 
 // Days have their year unless it is the current one at the property, however near they are.
 func TestClockFaces(t *testing.T) {
@@ -20,8 +24,9 @@ func TestClockFaces(t *testing.T) {
 		}
 		return &parsed
 	}
+	hours24, hours12 := english, lang.English.Locale("", lang.Clock12)
 	for _, c := range []struct {
-		face clockFace
+		face *lang.Locale
 		at   *time.Time
 		want string
 	}{
@@ -32,17 +37,17 @@ func TestClockFaces(t *testing.T) {
 		{hours12, at("2027-01-01T11:00:00Z"), "Fri 1 Jan 2027, 12:00 pm"},
 		{hours12, nil, ""},
 	} {
-		if got := c.face.dayOf(c.at, madrid, now); got != c.want {
+		if got := dayAt(c.face, c.at, madrid, now); got != c.want {
 			t.Errorf("%v: %q, not %q", c.at, got, c.want)
 		}
 		if c.at == nil {
 			continue
 		}
-		if got := c.face.exact(*c.at, madrid, now); got != c.want+" CET" {
+		if got := exactly(c.face, *c.at, madrid, now); got != c.want+" CET" {
 			t.Errorf("%v: %q, not %q", c.at, got, c.want+" CET")
 		}
 	}
-	if got := hours12.local("ends at 2026-12-31T14:00:00.000Z", madrid, now); got != "ends at Thu 31 Dec, 3:00 pm CET" {
+	if got := locally(hours12, "ends at 2026-12-31T14:00:00.000Z", madrid, now); got != "ends at Thu 31 Dec, 3:00 pm CET" {
 		t.Error(got)
 	}
 }
