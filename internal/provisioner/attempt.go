@@ -55,7 +55,7 @@ const (
 type attempt struct {
 	log  *slog.Logger
 	now  func() time.Time
-	work *store.Work // as it was loaded, except for what demand has found out since
+	work *store.Work // as it was loaded, and updated by demand
 
 	demand     *demand
 	users      *users
@@ -78,8 +78,8 @@ type attempt struct {
 
 // newAttempt puts an attempt together. Parts come after those that they work with.
 func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt {
-	work, policy := &loaded, p.policyFor(loaded.Reservation)
 	belief := belief{grace: p.options.Grace, timeout: p.seam.Timeout(), began: p.now()}
+	work, policy := &loaded, p.policyFor(loaded.Reservation)
 	rows := &users{}
 	for _, u := range work.Users {
 		rows.rows = append(rows.rows, record.User{ACSUser: u})
@@ -94,12 +94,12 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 		retryBase: p.options.RetryBase,
 	}
 	demand := &demand{
-		store: p.store, now: p.now, directory: p.directory, guestKey: p.guestKey, ownKey: p.ownKey,
-		configured: p.options.Configured, isBack: p.isBack, defaultSystem: p.options.DefaultSystem, ledger: ledger,
+		store: p.store, now: p.now, directory: p.directory, keys: p.keys,
+		configured: p.options.Configured, systems: p.systems, defaultSystem: p.options.DefaultSystem, ledger: ledger,
 		users: rows, pacing: pacing, work: work, policy: policy,
 	}
 	identities := &identities{
-		store: p.store, seam: p.seam, now: p.now, guestKey: p.guestKey, ownKey: p.ownKey, ledger: ledger,
+		store: p.store, seam: p.seam, now: p.now, keys: p.keys, ledger: ledger,
 		belief: belief, users: rows, reservation: work.Reservation.Ref(), survivors: map[string]string{},
 	}
 	finder := &finder{
@@ -119,7 +119,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 		checker: checker, observed: observed, slots: slots, work: work,
 	}
 	creator := &creator{
-		seam: p.seam, now: p.now, activity: p.options.Activity, directory: p.directory, systemSeen: p.systemSeen,
+		seam: p.seam, now: p.now, activity: p.options.Activity, directory: p.directory, systems: p.systems,
 		demand: demand, ledger: ledger, belief: belief, users: rows, slots: slots, finder: finder,
 		observer: observer, checker: checker, work: work,
 	}
@@ -139,7 +139,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 		log: p.log, now: p.now, work: work, demand: demand, users: rows, observed: observed, observer: observer,
 		checker: checker, identities: identities, slots: slots, creator: creator, changer: changer,
 		remover: remover, surplus: surplus, refusals: &refusals{users: rows}, ledger: ledger, pacing: pacing,
-		keyConfirmed: p.keyConfirmed,
+		keyConfirmed: p.admission.keyConfirmed,
 	}
 	a.codes = &backupCodes{
 		codeTools: codeTools{
@@ -329,6 +329,7 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	return firstOutcome(surplus, a.observed.firstUnsettled)
 }
 
+// readBackIfNeeded reads back the ACS user that serves the stay, unless it is known to open every door.
 func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int) outcome {
 	if keep < 0 || !a.checker.needsReadBack(d, &a.users.rows[keep]) {
 		return outcome{}

@@ -195,6 +195,7 @@ func (c *checker) checkKeys(ctx context.Context, u *record.User) outcome {
 	return c.keyNotSeen(ctx, u, keys)
 }
 
+// keyNotSeen handles a recorded mobile key that neither list nor get shows. others are the keys that the list shows.
 func (c *checker) keyNotSeen(ctx context.Context, u *record.User, others []seam.Credential) outcome {
 	if u.CredentialMarkedAt != nil {
 		if until := c.belief.countsFrom(*u.CredentialMarkedAt); c.belief.tooEarly(until) {

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -63,7 +62,7 @@ type codeTools struct {
 	listed   listedCodes            // those that were listed in this attempt
 }
 
-// wantsCode reports whether the guest should have a code besides the mobile key.
+// wants reports whether the guest should have a code besides the mobile key.
 func (b *backupCodes) wants(d plan.Desired) bool {
 	return b.policy.BackupCode && d.Goal == plan.Have && !d.NoKey
 }
@@ -90,7 +89,7 @@ func codesIn(all []seam.Credential, acsUserID string) []seam.Credential {
 	return codes
 }
 
-// backupCode brings the code of the ACS user that serves the stay as far as it can be brought now. Its outcome stops
+// follow brings the code of the ACS user that serves the stay as far as it can be brought now. Its outcome stops
 // the attempt only if the reservation is another worker's by now, has been overtaken, or can't be written.
 func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
 	if b.ledger.preview {
@@ -146,7 +145,7 @@ func (b *backupCodes) keyComesFirst(d plan.Desired) bool {
 	return false
 }
 
-// forgetCodesOfOthers forgets codes whose ACS user is gone: Seam has deleted them with it.
+// forgetOthers forgets codes whose ACS user is gone: Seam has deleted them with it.
 func (b *backupCodes) forgetOthers(ctx context.Context) outcome {
 	for row, c := range b.codes {
 		i := slices.IndexFunc(b.users.rows, func(u record.User) bool { return u.ID == row })
@@ -243,7 +242,7 @@ func (w *codeWork) begin(ctx context.Context) (more bool, out outcome) {
 
 // follow looks at a code that exists, if that is due.
 func (w *codeWork) follow(ctx context.Context) (more bool, out outcome) {
-	if at := w.lookUpAt(); at != nil && !w.belief.tooEarly(*at) {
+	if at := codeLookUpAt(w.code); at != nil && !w.belief.tooEarly(*at) {
 		return w.lookUp(ctx)
 	}
 	if w.code.DueAt == nil && w.code.MissingAt == nil {
@@ -289,25 +288,21 @@ func (w *codeWork) due(ctx context.Context, at time.Time) outcome {
 	return w.save(ctx)
 }
 
+// save commits the code's row.
 func (w *codeWork) save(ctx context.Context) outcome {
 	return w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		return store.SaveBackupCode(ctx, tx, w.code.BackupCode)
 	})
 }
 
-// saveMark commits the mark of a call that is about to be made. If the work has been overtaken, neither is made.
+// saveMark commits the mark of a call that is about to be made.
 func (w *codeWork) saveMark(ctx context.Context) outcome {
-	out := w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
-		if stale {
-			return errStale
-		}
+	return w.ledger.mark(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return store.SaveBackupCode(ctx, tx, w.code.BackupCode)
 	})
-	point.Reach(point.Marked)
-	return out
 }
 
-// plannedCode is the call that a reconcile would make for a code, for people who ask.
+// planned is the call that a reconcile would make for a code, for people who ask.
 func (b *backupCodes) planned(d plan.Desired) []stay.PlannedCall {
 	i := b.users.standing(d)
 	if i < 0 || b.users.rows[i].ACSUserID == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 )
@@ -71,7 +72,7 @@ func (w *codeWork) take(ctx context.Context, found []seam.Credential) (more bool
 	if c.KeyID == "" {
 		c.KeyID = stay.Text(w.user.CredentialID)
 	}
-	w.addSurplus(found, ours)
+	addSurplus(c, found, ours)
 	w.ledger.note("backup code %s was found", first.ACSCredentialID)
 	if out := w.save(ctx); out.stops() { // before its digits: only a row that is there reports that they come
 		return false, out
@@ -79,10 +80,11 @@ func (w *codeWork) take(ctx context.Context, found []seam.Credential) (more bool
 	return w.learn(ctx, first)
 }
 
-func (w *codeWork) addSurplus(found []seam.Credential, ours func(seam.Credential) bool) {
+// addSurplus records those of some codes that are ours and not the recorded one.
+func addSurplus(c *record.Code, found []seam.Credential, ours func(seam.Credential) bool) {
 	for _, f := range found {
-		if f.ACSCredentialID != stay.Text(w.code.CredentialID) && ours(f) {
-			w.code.AddSurplus(f.ACSCredentialID)
+		if f.ACSCredentialID != stay.Text(c.CredentialID) && ours(f) {
+			c.AddSurplus(f.ACSCredentialID)
 		}
 	}
 }
@@ -90,9 +92,8 @@ func (w *codeWork) addSurplus(found []seam.Credential, ours func(seam.Credential
 // Late look-ups of what a lost create may have made, as for other creates.
 var codeLookups = []time.Duration{firstLookup, lastLookup}
 
-// lookUpAt is when a lost create is looked for once more; nil for never.
-func (w *codeWork) lookUpAt() *time.Time {
-	c := w.code
+// codeLookUpAt is when a lost create is looked for once more; nil for never.
+func codeLookUpAt(c *record.Code) *time.Time {
 	if c.LostAt == nil || int(c.Looks) >= len(codeLookups) {
 		return nil
 	}
@@ -108,7 +109,7 @@ func (w *codeWork) lookUp(ctx context.Context) (more bool, out outcome) {
 	}
 	c := w.code
 	marked := c.MarkedAt
-	w.addSurplus(found, func(f seam.Credential) bool {
+	addSurplus(c, found, func(f seam.Credential) bool {
 		return marked != nil && seam.ParseTime(f.CreatedAt).After(marked.Add(-clocksDiffer))
 	})
 	c.Looked(int16(len(codeLookups))) // #nosec G115 -- a handful

@@ -74,7 +74,7 @@ func (w *codeWork) learn(ctx context.Context, got seam.Credential) (more bool, o
 func (w *codeWork) settle(ctx context.Context) outcome {
 	c := w.code
 	next := &earliest{}
-	if at := w.lookUpAt(); at != nil {
+	if at := codeLookUpAt(c); at != nil {
 		next.at(*at)
 	}
 	switch {

@@ -14,14 +14,14 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	defer cut()
 	var running sync.WaitGroup
 	running.Go(func() { p.learnGroups(ctx) })
-	running.Go(func() { p.sweepInTurn(ctx) })
-	running.Go(func() { p.watch(ctx) })
+	running.Go(func() { p.sweeper.run(ctx) })
+	running.Go(func() { p.watcher.run(ctx) })
 	slots := make(chan struct{}, p.options.Workers)
 	freed := make(chan struct{}, 1)
 	tick := p.options.After(p.options.PollEvery)
 	p.queueDue(ctx)
 	for ctx.Err() == nil {
-		admitted, unreachable := p.admitted(ctx)
+		admitted, unreachable := p.admission.admitted(ctx)
 		for _, lease := range p.claim(ctx, admitted || unreachable != nil, len(slots)) {
 			slots <- struct{}{}
 			running.Go(func() {
@@ -122,7 +122,7 @@ func (p *Provisioner) learnGroups(ctx context.Context) {
 		case <-tick:
 			tick = p.options.After(p.options.PollEvery)
 		}
-		if p.Trouble() != "" {
+		if p.admission.trouble() != "" {
 			continue
 		}
 		groups, latest, err := p.store.GroupsInUse(ctx, since)

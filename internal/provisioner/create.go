@@ -18,20 +18,20 @@ import (
 // the call and the id after it, and finds out why Seam refuses one. The identity and its slot exist already: they are
 // found by [slots].
 type creator struct {
-	seam       *seam.Client
-	now        func() time.Time
-	activity   *store.Activity
-	directory  *directory
-	systemSeen func(context.Context, seam.System) bool // records whether an access system is connected
-	demand     *demand
-	ledger     *ledger
-	belief     belief
-	users      *users
-	slots      *slots
-	finder     *finder
-	observer   *observer
-	checker    *checker
-	work       *store.Work // as it was loaded
+	seam      *seam.Client
+	now       func() time.Time
+	activity  *store.Activity
+	directory *directory
+	systems   *systems
+	demand    *demand
+	ledger    *ledger
+	belief    belief
+	users     *users
+	slots     *slots
+	finder    *finder
+	observer  *observer
+	checker   *checker
+	work      *store.Work // as it was loaded
 }
 
 // createUser creates the ACS user of a slot that is ours. Seam has no idempotency keys: unless this attempt has
@@ -163,7 +163,7 @@ func (c *creator) blameSystem(ctx context.Context, u *record.User, cause error) 
 	if err != nil {
 		return outcome{}
 	}
-	c.systemSeen(ctx, system)
+	c.systems.record(ctx, system)
 	if code := system.Disconnected(); code != "" {
 		api := new(seam.Error)
 		if errors.As(cause, &api) {

@@ -17,15 +17,14 @@ type demand struct {
 	store         *store.Store
 	now           func() time.Time
 	directory     *directory
-	guestKey      func(address string) string       // the identity key of an address
-	ownKey        func(ref store.Ref, n int) string // the key of a reservation's nth own identity
-	configured    func(source string) bool          // nil: every source
-	isBack        func(ctx context.Context, systemID string) bool
+	keys          identityKeys
+	configured    func(source string) bool // nil: every source
+	systems       *systems
 	defaultSystem string
 	ledger        *ledger
 	users         *users
 	pacing        *pacing
-	work          *store.Work // as it was loaded, less what has been found out since
+	work          *store.Work // as it was loaded; who owns its groups and which systems are cut off is updated here
 	policy        pms.Policy
 }
 
@@ -37,13 +36,13 @@ func (m *demand) desired(ctx context.Context) (plan.Desired, outcome) {
 		return plan.Desired{}, fails(err)
 	}
 	d := plan.Desire(m.situation(m.directory.system))
-	d.OwnKey = m.ownKey(m.work.Reservation.Ref(), 0)
+	d.OwnKey = m.keys.own(m.work.Reservation.Ref(), 0)
 	if d.Goal != plan.Have || len(d.Listed) == 0 {
 		return d, outcome{}
 	}
 	err := m.directory.learn(m.ledger.because(ctx, "which access system the listing's access groups are on"), d.Listed)
 	d = plan.Desire(m.situation(m.directory.system))
-	d.OwnKey = m.ownKey(m.work.Reservation.Ref(), 0)
+	d.OwnKey = m.keys.own(m.work.Reservation.Ref(), 0)
 	if err != nil && (d.SystemID == "" || seam.KindOf(err) == seam.Unauthorized) {
 		return d, fails(err)
 	}
@@ -68,7 +67,7 @@ func (m *demand) disconnection(ctx context.Context, d plan.Desired) *store.Disco
 	cut := m.work.Unreachable[i]
 	old := m.now().Sub(cut.CheckedAt) >= max(m.pacing.slowRetry(), askAgain)
 	asking := m.ledger.because(ctx, "whether the access system is connected again")
-	if old && !m.ledger.preview && m.isBack(asking, systemID) {
+	if old && !m.ledger.preview && m.systems.isBack(asking, systemID) {
 		m.work.Unreachable = slices.Delete(m.work.Unreachable, i, i+1)
 		return nil
 	}
@@ -97,11 +96,12 @@ func (m *demand) claimGroups(ctx context.Context) error {
 // known is what should exist as far as can be known without asking Seam.
 func (m *demand) known() plan.Desired { return plan.Desire(m.situation(m.directory.system)) }
 
+// situation is what the rules depend on, with what is known of access groups.
 func (m *demand) situation(group plan.GroupSystem) plan.Situation {
 	return plan.Situation{
 		Reservation: m.work.Reservation, Listing: m.work.Listing, Overrides: m.work.Overrides,
 		Gates: m.work.Gates, Policy: m.policy,
-		DefaultSystem: m.defaultSystem, GuestKey: m.guestKey, Now: m.now(), Group: group,
+		DefaultSystem: m.defaultSystem, GuestKey: m.keys.guest, Now: m.now(), Group: group,
 		MayOpen: mayOpen(m.policy, m.work.Reservation.Source, m.work.GroupOwners, m.configured),
 	}
 }

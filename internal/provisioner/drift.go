@@ -103,6 +103,7 @@ func (c *checker) leavesDrift(u *record.User) bool {
 	}
 }
 
+// leaveDrift restores what was recorded, and records what differs at Seam as drift.
 func (c *checker) leaveDrift(recorded, u *record.User, what string) {
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.Unlinked, u.DoorsRead = recorded.StartsAt, recorded.EndsAt,
 		recorded.AccessGroupIDs, false, true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
@@ -19,61 +20,76 @@ var ErrAddress = errors.New("must be one whole e-mail address")
 // Nothing is erased while a stay of the guest lasts, anything of one is left at Seam, or an event about the guest is
 // being applied. It may be repeated. It returns [ErrAddress] if the address is not one whole e-mail address.
 func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error) {
-	var e stay.Erasure
+	e := eraser{store: p.store, seam: p.seam, now: p.now, keys: p.keys, grace: p.options.Grace}
+	return e.erase(ctx, address, audit)
+}
+
+// eraser removes what is known about one guest, here and at Seam.
+type eraser struct {
+	store *store.Store
+	seam  *seam.Client
+	now   func() time.Time
+	keys  identityKeys
+	grace time.Duration // how long Seam's reads may lag its writes
+}
+
+// erase does what [Provisioner.EraseGuest] promises.
+func (e *eraser) erase(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error) {
+	var done stay.Erasure
 	mentions, ok := pms.MentionsOf(address)
 	if !ok {
-		return e, ErrAddress
+		return done, ErrAddress
 	}
-	over, live, err := p.store.GuestStays(ctx, mentions.Address(), p.now())
+	over, live, err := e.store.GuestStays(ctx, mentions.Address(), e.now())
 	if err != nil {
-		return e, err
+		return done, err
 	}
-	if e.Live = live; len(live) > 0 {
-		return e, nil
+	if done.Live = live; len(live) > 0 {
+		return done, nil
 	}
 	erasing := store.Erasing{Address: address, Stays: over, Audit: audit}
-	err = p.store.EachContent(ctx, func(c store.EventContent) {
+	err = e.store.EachContent(ctx, func(c store.EventContent) {
 		switch {
 		case !mentions.In(c.Body) && !mentions.In(c.Request) && !mentions.In(c.Documents):
 		case c.Stage == store.EventQueued:
-			e.Unsettled++
+			done.Unsettled++
 		case c.Stage == store.EventFetching:
 			erasing.Fetching = append(erasing.Fetching, c.EventID)
 		default:
 			erasing.Settled = append(erasing.Settled, c.EventID)
 		}
 	})
-	if err != nil || e.Unsettled > 0 {
-		return e, err
+	if err != nil || done.Unsettled > 0 {
+		return done, err
 	}
 	// Seam first: if it fails, what names the guest here is still there for the next try.
 	known := false
-	if e.Identity, known, err = p.eraseIdentity(ctx, pms.GuestAddress(mentions.Address())); err != nil {
-		return e, err
+	if done.Identity, known, err = e.eraseIdentity(ctx, pms.GuestAddress(mentions.Address())); err != nil {
+		return done, err
 	}
 	// The audit log identifies the guest without naming them: anyone who has the address can compute the key.
-	subject := p.guestKey(mentions.Address())
-	erasing.Audit.Subject, erasing.Now = &subject, p.now()
-	e.Reservations = len(over)
-	e.Bodies, e.Waiting, err = p.store.EraseGuest(ctx, erasing)
-	e.Found = known || len(over)+len(erasing.Settled)+len(erasing.Fetching) > 0
-	return e, err
+	subject := e.keys.guest(mentions.Address())
+	erasing.Audit.Subject, erasing.Now = &subject, e.now()
+	done.Reservations = len(over)
+	done.Bodies, done.Waiting, err = e.store.EraseGuest(ctx, erasing)
+	done.Found = known || len(over)+len(erasing.Settled)+len(erasing.Fetching) > 0
+	return done, err
 }
 
 // eraseIdentity deletes the user identity that we created for an address, unless something is linked to it. Meanwhile
 // no stay may take the identity: Seam deletes everything that is linked to an identity with it. known reports whether
 // there was one.
-func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what string, known bool, err error) {
+func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string, known bool, err error) {
 	if address == "" {
 		return "no user identity was created for this address: it is a relay address, or not an address", false, nil
 	}
-	key := p.guestKey(address)
-	recorded, err := p.store.UserIdentity(ctx, key)
+	key := e.keys.guest(address)
+	recorded, err := e.store.UserIdentity(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", false, err
 	}
 	known = err == nil
-	free, err := p.store.BeginErasing(ctx, key, p.now())
+	free, err := e.store.BeginErasing(ctx, key, e.now())
 	if err != nil {
 		return "", false, err
 	}
@@ -82,9 +98,9 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 	}
 	gone, found := true, true
 	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.MadeByUs {
-		gone, found, what, err = p.deleteGuest(ctx, key, address)
+		gone, found, what, err = e.deleteGuest(ctx, key, address)
 	}
-	if ended := p.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
+	if ended := e.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
 		err = errors.Join(err, ended)
 	}
 	return what, known || found, err
@@ -92,16 +108,16 @@ func (p *Provisioner) eraseIdentity(ctx context.Context, address string) (what s
 
 // deleteGuest deletes the user identity with a key at Seam. found reports that it existed, gone that it no longer
 // does.
-func (p *Provisioner) deleteGuest(ctx context.Context, key, address string) (gone, found bool, what string, err error) {
-	began := p.now()
-	at, found, err := p.findGuest(ctx, key, address) // even if retention has removed our row
+func (e *eraser) deleteGuest(ctx context.Context, key, address string) (gone, found bool, what string, err error) {
+	began := e.now()
+	at, found, err := e.findGuest(ctx, key, address) // even if retention has removed our row
 	switch {
 	case err != nil:
 		return false, false, "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
 	case !found:
 		return true, false, "Seam has no user identity for the guest", nil
 	}
-	linked, err := linkedTo(ctx, p.seam, at)
+	linked, err := linkedTo(ctx, e.seam, at)
 	if err != nil {
 		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
@@ -109,10 +125,10 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key, address string) (gon
 		return false, true, fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it",
 			at.UserIdentityID, n), nil
 	}
-	if p.now().Add(p.seam.Timeout() + p.options.Grace).After(began.Add(store.EraseWithin)) {
+	if e.now().Add(e.seam.Timeout() + e.grace).After(began.Add(store.EraseWithin)) {
 		return false, true, "", errors.New("the answer of Seam came too late: erase the guest again")
 	}
-	switch err := p.seam.DeleteUserIdentity(ctx, at.UserIdentityID); {
+	switch err := e.seam.DeleteUserIdentity(ctx, at.UserIdentityID); {
 	case seam.KindOf(err) == seam.NotFound:
 		return false, true, "", fmt.Errorf("delete the guest's user identity, which Seam has just shown: "+
 			"erase the guest again: %w", err)
@@ -124,14 +140,14 @@ func (p *Provisioner) deleteGuest(ctx context.Context, key, address string) (gon
 
 // findGuest asks Seam for the user identity that we created for an address: by its key and, because one wrong answer
 // would leave the guest's address there, by the address.
-func (p *Provisioner) findGuest(ctx context.Context, key, address string) (is seam.UserIdentity, found bool,
+func (e *eraser) findGuest(ctx context.Context, key, address string) (is seam.UserIdentity, found bool,
 	err error,
 ) {
-	is, err = p.seam.UserIdentityByKey(ctx, key)
+	is, err = e.seam.UserIdentityByKey(ctx, key)
 	if seam.KindOf(err) != seam.NotFound {
 		return is, err == nil, err
 	}
-	list, err := p.seam.SearchUserIdentities(ctx, address)
+	list, err := e.seam.SearchUserIdentities(ctx, address)
 	if err != nil {
 		return is, false, err
 	}

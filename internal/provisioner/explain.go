@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
-	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -39,7 +38,7 @@ func (p *Provisioner) AccessGroups(ctx context.Context) ([]stay.AccessGroup, err
 	if err != nil {
 		return nil, err
 	}
-	systems, err := p.systems(ctx)
+	systems, err := p.systems.list(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,21 +59,4 @@ func (p *Provisioner) AccessGroups(ctx context.Context) ([]stay.AccessGroup, err
 			cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return list, nil
-}
-
-// systems lists the access systems, at most a few seconds old.
-func (p *Provisioner) systems(ctx context.Context) ([]seam.System, error) {
-	p.mu.Lock()
-	list, at := p.systemsSeen, p.systemsAt
-	p.mu.Unlock()
-	if !at.IsZero() && p.now().Sub(at) < shownFor {
-		return list, nil
-	}
-	list, err := p.seam.Systems(ctx)
-	if err == nil {
-		p.mu.Lock()
-		p.systemsSeen, p.systemsAt = list, p.now()
-		p.mu.Unlock()
-	}
-	return list, err
 }

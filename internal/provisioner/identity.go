@@ -22,8 +22,7 @@ type identities struct {
 	store       *store.Store
 	seam        *seam.Client
 	now         func() time.Time
-	guestKey    func(address string) string       // the identity key of an address
-	ownKey      func(ref store.Ref, n int) string // the key of a reservation's nth own identity
+	keys        identityKeys
 	ledger      *ledger
 	belief      belief
 	users       *users
@@ -39,7 +38,7 @@ type candidate struct {
 	usable bool
 }
 
-// guestIdentity returns the identity of the guest's address: a known one, one that we create, or one that somebody
+// ofGuest returns the identity of the guest's address: a known one, one that we create, or one that somebody
 // else created. It is not usable if the address can't be used.
 func (r *identities) ofGuest(ctx context.Context, d plan.Desired) (candidate, outcome) {
 	c, out := r.known(ctx, d.GuestKey, false)
@@ -122,18 +121,20 @@ func sameAddress(a, b string) bool {
 // another person.
 func (r *identities) isKeyOf(key, address string) bool {
 	guest := pms.GuestAddress(address)
-	return guest != "" && r.guestKey(guest) == key && sameAddress(address, guest)
+	return guest != "" && r.keys.guest(guest) == key && sameAddress(address, guest)
 }
 
+// take makes a candidate the identity that Seam has.
 func (c *candidate) take(id string, made bool) {
 	c.ID, c.MadeByUs, c.LostAt, c.usable = &id, made, nil, true
 }
 
-// ownIdentity returns the reservation's nth own identity.
+// own returns the reservation's nth own identity.
 func (r *identities) own(ctx context.Context, n int) (candidate, outcome) {
-	return r.ownOf(ctx, r.ownKey(r.reservation, n))
+	return r.ownOf(ctx, r.keys.own(r.reservation, n))
 }
 
+// ownOf returns the reservation's own identity with a key. It is found or created.
 func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome) {
 	c, out := r.known(ctx, key, true)
 	if out.stops() || c.ID != nil {
@@ -160,7 +161,7 @@ func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome)
 	return c, fails(refusal)
 }
 
-// unseenIdentity handles a create that was refused although no look-up shows why. Reads may lag: that counts only
+// unseen handles a create that was refused although no look-up shows why. Reads may lag: that counts only
 // after the grace.
 func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
@@ -176,6 +177,7 @@ func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 	return outcome{}
 }
 
+// known returns what is recorded of the identity with a key: a new record if nothing is.
 func (r *identities) known(ctx context.Context, key string, own bool) (candidate, outcome) {
 	identity, err := r.store.UserIdentity(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
@@ -184,7 +186,7 @@ func (r *identities) known(ctx context.Context, key string, own bool) (candidate
 	return candidate{UserIdentity: identity}, fails(err)
 }
 
-// makeIdentity marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
+// create marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
 // created.
 func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
 	refusal error,
@@ -207,7 +209,7 @@ func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUse
 	}
 }
 
-// forgetIdentity handles an identity that Seam reports as gone.
+// forget handles an identity that Seam reports as gone.
 func (r *identities) forget(ctx context.Context, c *candidate) outcome {
 	r.ledger.note("user identity %s is gone from Seam", stay.Text(c.ID))
 	c.ID, c.LostAt = nil, nil

@@ -100,7 +100,7 @@ func (r *identities) followMerge(ctx context.Context, u *record.User, survivor s
 	return out
 }
 
-// renewIdentity replaces an ACS user's identity that was deleted at Seam, by the guest's or by one of the stay's own.
+// renew replaces an ACS user's identity that was deleted at Seam, by the guest's or by one of the stay's own.
 // One that was created for an earlier guest counts as deleted: the address to create that guest's identity with is no
 // longer known.
 func (r *identities) renew(ctx context.Context, d plan.Desired, u *record.User) outcome {

@@ -14,7 +14,7 @@ import (
 
 // The end of the identities of a reservation's own: they go when nothing is linked to them any more.
 
-// removeOwnIdentity deletes the identity of an ACS user that is gone, if it is the reservation's own and nothing else
+// removeOwn deletes the identity of an ACS user that is gone, if it is the reservation's own and nothing else
 // is linked to it. It reports whether the identity can be forgotten.
 func (r *identities) removeOwn(ctx context.Context, u *record.User) (bool, outcome) {
 	identity, err := r.store.UserIdentity(ctx, u.UserIdentityKey)
@@ -31,7 +31,7 @@ func (r *identities) removeOwn(ctx context.Context, u *record.User) (bool, outco
 	return r.remove(ctx, identity, u)
 }
 
-// deleteIdentity deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
+// remove deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
 // is the last one that was linked; nil for none.
 func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 	u *record.User,
@@ -121,7 +121,7 @@ func linkedTo(ctx context.Context, client *seam.Client, identity seam.UserIdenti
 func (r *identities) removeStrays(ctx context.Context) outcome {
 	keys := make([]string, ownIdentities)
 	for n := range keys {
-		keys[n] = r.ownKey(r.reservation, n)
+		keys[n] = r.keys.own(r.reservation, n)
 	}
 	strays, err := r.store.UserIdentities(ctx, keys)
 	if err != nil {
@@ -135,6 +135,7 @@ func (r *identities) removeStrays(ctx context.Context) outcome {
 	return outcome{}
 }
 
+// removeStray deletes one own identity that has no ACS user, once it is certain whether Seam has it.
 func (r *identities) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
 	if identity.ID == nil {
 		byKey, err := r.seam.UserIdentityByKey(r.ledger.because(ctx,

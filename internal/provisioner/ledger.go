@@ -7,17 +7,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
-	"go.opentelemetry.io/otel/attribute"
 )
 
-// ledger writes what an attempt is about to do and what has come of it: the marks and results in the rows, and the
-// timeline. Every commit checks that the lease is still ours and that the work has not been overtaken. It doesn't
-// decide what is done, and it makes no call to Seam; it records the calls that are made with its contexts.
+// ledger writes for an attempt: a mark before each call that changes something, its result after it, the timeline, and
+// at the end the verdict. Every commit checks that the lease is still ours and that the work has not been overtaken.
+// The ledger decides nothing and makes no call to Seam; it records the calls that are made with its contexts.
 type ledger struct {
 	store   *store.Store
 	now     func() time.Time
@@ -81,13 +82,18 @@ func (l *ledger) saveUnlessPreview(ctx context.Context, u *record.User) outcome 
 	return l.saveUser(ctx, u)
 }
 
-// saveMark commits the mark of a call that is about to be made. If the work has been overtaken, neither is made.
+// saveMark commits the mark, in an ACS user's row, of a call that is about to be made.
 func (l *ledger) saveMark(ctx context.Context, u *record.User) outcome {
+	return l.mark(ctx, func(ctx context.Context, tx pgx.Tx) error { return store.SaveACSUser(ctx, tx, u.ACSUser) })
+}
+
+// mark commits the mark of a call that is about to be made. If the work has been overtaken, neither is made.
+func (l *ledger) mark(ctx context.Context, save func(ctx context.Context, tx pgx.Tx) error) outcome {
 	out := l.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if stale {
 			return errStale
 		}
-		return store.SaveACSUser(ctx, tx, u.ACSUser)
+		return save(ctx, tx)
 	})
 	point.Reach(point.Marked)
 	return out

@@ -59,6 +59,7 @@ func (o *observer) leaveUnsettled(d plan.Desired, i int, out outcome) bool {
 	return true
 }
 
+// observeUser reads from Seam what can't be trusted of one ACS user. due is true if everything must be compared.
 func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.User, due bool) outcome {
 	switch u.Phase() {
 	case record.Marked, record.Lost, record.Aside:

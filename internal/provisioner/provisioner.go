@@ -18,15 +18,16 @@
 //	verdict.go, retry.go                  the key's status, and when to look again
 //	belief.go                             when an answer of Seam counts
 //	record                                the states of an ACS user, a mobile key and an identity
-//	sweep.go, systems.go, watch.go        compare everything from lists; disconnected systems; alerts
+//	admission.go, systems.go              whether Seam accepts the API key; which access systems it can reach
+//	directory.go, doors.go                which access system a group is on; who may open it
+//	sweep.go, watch.go                    compare everything from lists; alerts
+//	explain.go, preview.go, erase.go      answers for people; the end of a guest's data
 //
 // See docs/architecture.md.
 package provisioner
 
 import (
-	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,28 +111,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Provisioner is safe for concurrent use; any number of them may share a database and a workspace.
+// Provisioner is safe for concurrent use; any number of them may share a database and a workspace. It claims due keys
+// and starts an attempt for each; what the workspace as a whole needs is in its parts.
 type Provisioner struct {
-	store       *store.Store
-	seam        *seam.Client
-	log         *slog.Logger
-	options     Options
-	salt        []byte
-	sealer      stay.Sealer
-	directory   *directory
+	store   *store.Store
+	seam    *seam.Client
+	log     *slog.Logger
+	options Options
+	keys    identityKeys
+	sealer  stay.Sealer
+
+	directory *directory
+	systems   *systems
+	admission *admission
+	sweeper   *sweeper
+	watcher   *watcher
+
 	wake        chan struct{} // something may be due
 	wakeLearner chan struct{} // a listing may have changed
-
-	mu         sync.Mutex
-	trouble    string               // why nothing is provisioned; "" while it is
-	ready      bool                 // the workspace is known to be ours
-	doubted    bool                 // a call was answered with 401 since the key was last accepted
-	confirmed  time.Time            // when Seam last accepted the key after such an answer
-	askNext    time.Time            // when Seam may be asked for the workspace again; used by Run alone
-	askedAfter map[string]time.Time // disconnected access systems: when Seam was last asked
-
-	systemsSeen []seam.System // the last list, for people to look at
-	systemsAt   time.Time
 }
 
 // New returns a provisioner that is not running yet. salt keys the HMAC that represents guests in Seam's identity
@@ -139,24 +136,25 @@ type Provisioner struct {
 func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, options Options) *Provisioner {
 	options = options.withDefaults()
 	p := &Provisioner{
-		store: s, seam: client, log: log, options: options, salt: []byte(salt),
-		sealer: stay.NewSealer(options.Secret), wake: make(chan struct{},
-			1), wakeLearner: make(chan struct{}, 1),
-		askedAfter: map[string]time.Time{},
+		store: s, seam: client, log: log, options: options, keys: identityKeys{[]byte(salt)},
+		sealer: stay.NewSealer(options.Secret), wake: make(chan struct{}, 1), wakeLearner: make(chan struct{}, 1),
 	}
 	p.directory = newDirectory(client, s, log, p.now)
+	p.systems = &systems{
+		store: s, seam: client, log: log, now: p.now, wake: p.Wake, askedAfter: map[string]time.Time{},
+	}
+	p.admission = &admission{
+		store: s, seam: client, log: log, now: p.now, directory: p.directory, pollEvery: options.PollEvery,
+	}
+	p.sweeper = &sweeper{
+		store: s, seam: client, log: log, now: p.now, options: options, keys: p.keys, sealer: p.sealer,
+		systems: p.systems, admission: p.admission, wake: p.Wake,
+	}
+	p.watcher = &watcher{store: s, log: log, now: p.now, dueWithin: options.DueWithin}
 	return p
 }
 
 func (p *Provisioner) now() time.Time { return p.options.Now().UTC() }
-
-// guestKey is the identity key of an address.
-func (p *Provisioner) guestKey(address string) string { return stay.GuestKey(p.salt, address) }
-
-// ownKey is the key of a reservation's nth own identity.
-func (p *Provisioner) ownKey(ref store.Ref, n int) string {
-	return "staykey_stay_" + stay.Keyed(p.salt, "stay", ref.Source, ref.ReservationID, fmt.Sprint(n))
-}
 
 // Wake triggers a look for due keys. It never blocks.
 func (p *Provisioner) Wake() {
@@ -165,25 +163,4 @@ func (p *Provisioner) Wake() {
 }
 
 // Trouble returns why nothing is being provisioned, "" while it is. Webhooks are accepted in any case.
-func (p *Provisioner) Trouble() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.trouble
-}
-
-func (p *Provisioner) setTrouble(trouble string) {
-	p.mu.Lock()
-	changed := p.trouble != trouble
-	p.trouble = trouble
-	p.mu.Unlock()
-	if !changed {
-		return
-	}
-	if trouble == "" {
-		paused.Set(0)
-		p.log.Info("provisioning resumed")
-	} else {
-		paused.Set(1)
-		p.log.Error("provisioning paused", "reason", trouble)
-	}
-}
+func (p *Provisioner) Trouble() string { return p.admission.trouble() }

@@ -40,7 +40,7 @@ type slots struct {
 	notGuest bool           // the guest's identity can't be used
 }
 
-// takeSlot finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
+// take finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
 // that slot is known to be free, otherwise one of the reservation's own.
 func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
 	if d.GuestKey != "" && !s.notGuest && !d.PerStay {
@@ -116,7 +116,7 @@ func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, o
 	return true, outcome{}
 }
 
-// slotIsFree asks our table and Seam whether an identity has an ACS user on the access system. ours reports that it
+// isFree asks our table and Seam whether an identity has an ACS user on the access system. ours reports that it
 // has one of this stay.
 func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free,
 	ours bool, out outcome,
@@ -167,7 +167,7 @@ func (s *slots) candidateGone(ctx context.Context, c candidate, u *record.User) 
 	return again()
 }
 
-// noteSlotTaken records that another stay has the slot of the guest's own identity, so that this one gets an
+// noteTaken records that another stay has the slot of the guest's own identity, so that this one gets an
 // identity of its own, without the guest's address. A reservation of another source is not named: readers of this
 // timeline may not have access to that source.
 func (s *slots) noteTaken(d plan.Desired, holder store.Ref) {
@@ -185,7 +185,7 @@ func (s *slots) noteTaken(d plan.Desired, holder store.Ref) {
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 
-// verifySlot makes sure that the identity of a slot that an earlier attempt claimed is still the guest's: somebody
+// verify makes sure that the identity of a slot that an earlier attempt claimed is still the guest's: somebody
 // may have given it another address since. What a lost create has left there is looked for first.
 func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &s.users.rows[i]
@@ -206,7 +206,7 @@ func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 	return s.leave(ctx, i)
 }
 
-// leaveSlot gives up a slot that turned out to be somebody else's. What a lost create may have left there is still
+// leave gives up a slot that turned out to be somebody else's. What a lost create may have left there is still
 // looked for.
 func (s *slots) leave(ctx context.Context, i int) outcome {
 	u := &s.users.rows[i]
@@ -242,6 +242,7 @@ func (s *slots) identityGone(ctx context.Context, i int) outcome {
 	return s.forget(ctx, i, &identity)
 }
 
+// forget deletes the row of a slot that is given up, and saves the record of its identity, unless that is nil.
 func (s *slots) forget(ctx context.Context, i int, identity *store.UserIdentity) outcome {
 	id := s.users.rows[i].ID
 	out := s.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {

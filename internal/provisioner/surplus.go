@@ -29,7 +29,7 @@ type surplus struct {
 	due *time.Time // when one next to the ACS user that serves the stay is looked at next
 }
 
-// seeOffSurplus follows what was left in addition to the ACS user that serves the stay. That one's status doesn't wait
+// seeOff follows what was left in addition to the ACS user that serves the stay. That one's status doesn't wait
 // for it, unless a person has to remove it.
 func (s *surplus) seeOff(ctx context.Context, keep int) outcome {
 	if keep < 0 {
@@ -43,7 +43,7 @@ func (s *surplus) seeOff(ctx context.Context, keep int) outcome {
 	return out
 }
 
-// followSurplus stops the attempt until what was left in addition to an ACS user is gone from Seam.
+// follow stops the attempt until what was left in addition to an ACS user is gone from Seam.
 func (s *surplus) follow(ctx context.Context, u *record.User) outcome {
 	var first outcome
 	for _, second := range slices.Clone(u.Surplus) {
@@ -57,6 +57,7 @@ func (s *surplus) follow(ctx context.Context, u *record.User) outcome {
 	return first
 }
 
+// followOne stops the attempt until one second ACS user is gone from Seam. One that is still there is deleted again.
 func (s *surplus) followOne(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
 	if second.DeletedAt == nil {
 		if u.DeletedAt == nil {
@@ -92,7 +93,7 @@ func (s *surplus) followOne(ctx context.Context, u *record.User, second store.Su
 	return s.stillThere(ctx, u, second, from)
 }
 
-// surplusNotSeen counts a second ACS user as gone when get and list agree on that twice, a grace apart.
+// notSeen counts a second ACS user as gone when get and list agree on that twice, a grace apart.
 func (s *surplus) notSeen(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
 	until := s.belief.countsFrom(u.SurplusNotSeen(second.ID, s.now()))
 	if s.belief.tooEarly(until) {
@@ -105,7 +106,7 @@ func (s *surplus) notSeen(ctx context.Context, u *record.User, second store.Surp
 	return s.ledger.saveUser(ctx, u)
 }
 
-// surplusStillThere handles a delete that had no effect. It is repeated a few times at once, and then after a delay,
+// stillThere handles a delete that had no effect. It is repeated a few times at once, and then after a delay,
 // while a person knows.
 func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.SurplusUser,
 	from seam.ACSUser,
@@ -123,7 +124,7 @@ func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.S
 	return s.remove(ctx, u, second)
 }
 
-// deleteSurplus deletes a second ACS user. The call may be repeated without harm, so it needs no mark.
+// remove deletes a second ACS user. The call may be repeated without harm, so it needs no mark.
 func (s *surplus) remove(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
 	s.ledger.changes++
 	started := s.now()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -69,45 +70,61 @@ func (s *swept) total() {
 	}
 }
 
-// sweepInTurn sweeps whenever it is due and no other replica does it.
-func (p *Provisioner) sweepInTurn(ctx context.Context) {
+// sweeper compares all keys with Seam from lists, in turn with the other replicas. What differs it only marks as due:
+// an attempt judges and repairs it.
+type sweeper struct {
+	store     *store.Store
+	seam      *seam.Client
+	log       *slog.Logger
+	now       func() time.Time
+	options   Options
+	keys      identityKeys
+	sealer    stay.Sealer
+	systems   *systems
+	admission *admission
+	wake      func() // keys may be due
+}
+
+// run sweeps whenever it is due and no other replica does it.
+func (w *sweeper) run(ctx context.Context) {
 	schedule := func() bool {
-		return p.store.ScheduleTask(ctx, sweepTask, p.now().Add(p.options.SweepInterval)) == nil
+		return w.store.ScheduleTask(ctx, sweepTask, w.now().Add(w.options.SweepInterval)) == nil
 	}
 	scheduled := schedule()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.options.After(p.options.PollEvery):
+		case <-w.options.After(w.options.PollEvery):
 		}
 		scheduled = scheduled || schedule()
 		// with a wrong clock, current stays look over, and finished ones look missing
-		if p.Trouble() != "" || p.options.ClockIsWrong() {
+		if w.admission.trouble() != "" || w.options.ClockIsWrong() {
 			continue
 		}
-		lease, err := p.store.ClaimTask(ctx, sweepTask, p.now(), sweepLease)
+		lease, err := w.store.ClaimTask(ctx, sweepTask, w.now(), sweepLease)
 		switch {
 		case err == nil:
-			p.sweepOnce(ctx, lease)
+			w.once(ctx, lease)
 		case !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
-			p.log.Error("sweep not claimed; retrying", "error", err)
+			w.log.Error("sweep not claimed; retrying", "error", err)
 		}
 	}
 }
 
-func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
-	started, clock := p.now(), time.Now()
+// once makes one sweep under a lease, and schedules the next.
+func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
+	started, clock := w.now(), time.Now()
 	sweeping, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		keep(sweeping, cancel, sweepLease/3, func() error { return p.store.RenewTask(sweeping, lease, sweepLease) })
+		keep(sweeping, cancel, sweepLease/3, func() error { return w.store.RenewTask(sweeping, lease, sweepLease) })
 	})
 	var before swept
-	err := p.store.TaskResult(sweeping, sweepTask, &before)
+	err := w.store.TaskResult(sweeping, sweepTask, &before)
 	var result swept
 	if err == nil {
-		result = p.sweep(sweeping, started, before)
+		result = w.sweep(sweeping, started, before)
 	}
 	cancel()
 	renewing.Wait()
@@ -115,44 +132,44 @@ func (p *Provisioner) sweepOnce(ctx context.Context, lease store.TaskLease) {
 		return // another replica takes over when the lease ends
 	}
 	if err != nil {
-		p.log.Error("last sweep's result not read; retrying", "error", err)
-		next := p.now().Add(min(p.options.SweepInterval, time.Minute))
-		if err := p.store.FinishTask(ctx, lease, next, nil); err != nil {
-			p.log.Error("sweep not postponed", "error", err)
+		w.log.Error("last sweep's result not read; retrying", "error", err)
+		next := w.now().Add(min(w.options.SweepInterval, time.Minute))
+		if err := w.store.FinishTask(ctx, lease, next, nil); err != nil {
+			w.log.Error("sweep not postponed", "error", err)
 		}
 		return
 	}
 	result.TookMS = time.Since(clock).Milliseconds()
 	sweepSeconds.Set(time.Since(clock).Seconds())
-	next := started.Add(p.options.SweepInterval)
+	next := started.Add(w.options.SweepInterval)
 	if len(result.Failed) > 0 {
-		next = p.now().Add(min(p.options.SweepInterval, time.Minute))
+		next = w.now().Add(min(w.options.SweepInterval, time.Minute))
 	}
-	if err := p.store.FinishTask(ctx, lease, next, result); err != nil {
-		p.log.Error("sweep result not stored", "error", err)
+	if err := w.store.FinishTask(ctx, lease, next, result); err != nil {
+		w.log.Error("sweep result not stored", "error", err)
 	}
-	p.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing,
+	w.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing,
 		"held_back", result.HeldBack,
 		"failed", result.Failed, "duration_ms", result.TookMS)
 }
 
 // sweep compares everything recorded with Seam, system by system, from lists. Each key that differs is compared again
 // by an attempt of its own, which judges and repairs it. before is the last sweep's result.
-func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept) swept {
+func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) swept {
 	result := swept{Sweep: stay.Sweep{At: started, Failed: []string{}}, Systems: map[string]sweptSystem{}}
-	if err := p.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
-		p.log.Warn("old Seam events not deleted", "error", err)
+	if err := w.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
+		w.log.Warn("old Seam events not deleted", "error", err)
 	}
 	ctx = seam.Background(ctx)
-	unreachable := p.seeSystems(ctx)
-	systems, err := p.store.SystemsInUse(ctx)
+	unreachable := w.systems.recordAll(ctx)
+	systems, err := w.store.SystemsInUse(ctx)
 	if err != nil {
 		result.Failed = append(result.Failed, err.Error())
 		result.HeldBack, result.Unknown, result.Systems = before.HeldBack, before.Unknown, before.Systems
 		return result
 	}
 	seed := maphash.MakeSeed()
-	identities := p.listIdentities(ctx, seed)
+	identities := w.listIdentities(ctx, seed)
 	suspects := map[string][]uint64{} // by access system, if it was listed
 	for _, id := range slices.Sorted(maps.Keys(systems)) {
 		result.Systems[id] = before.Systems[id]
@@ -163,17 +180,18 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept
 			continue // what Seam would report about it is old
 		}
 		s := &systemSweep{
-			Provisioner: p, systemID: id, recorded: systems[id], since: started.Add(-p.options.Grace),
-			seed: seed, listedIdentities: identities,
+			store: w.store, seam: w.seam, log: w.log, now: w.now, sealer: w.sealer, policy: w.options.Policy,
+			wake: w.wake, systemID: id, recorded: systems[id], since: started.Add(-w.options.Grace), seed: seed,
+			listedIdentities: identities,
 		}
 		if err := s.run(ctx); err != nil {
-			p.heed(err)
+			w.admission.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
-			p.log.Warn("sweep of an access system failed; retrying", "acs_system_id", id, "error", err)
+			w.log.Warn("sweep of an access system failed; retrying", "acs_system_id", id, "error", err)
 		}
 		if s.locked != nil {
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: a key that differs is locked: %v", id, s.locked))
-			p.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for",
+			w.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for",
 				store.LockedRow(s.locked), "error", s.locked)
 		}
 		result.Compared += s.compared
@@ -186,19 +204,19 @@ func (p *Provisioner) sweep(ctx context.Context, started time.Time, before swept
 			suspects[id] = s.suspects
 		}
 	}
-	p.judgeUnknown(ctx, seed, suspects, &result)
+	w.judgeUnknown(ctx, seed, suspects, &result)
 	return result
 }
 
 // judgeUnknown reports signs of a database that was restored from an older backup. Nothing is stopped: a sweep that
 // is wrong about it must not keep the doors of every hotel as they are.
-func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects map[string][]uint64,
+func (w *sweeper) judgeUnknown(ctx context.Context, seed maphash.Seed, suspects map[string][]uint64,
 	result *swept,
 ) {
 	all := slices.Concat(slices.Collect(maps.Values(suspects))...)
-	known, err := p.knownHere(ctx, seed, all)
+	known, err := w.knownHere(ctx, seed, all)
 	if err != nil {
-		p.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects",
+		w.log.Warn("sweep found ACS users of unknown user identities and could not check them; retrying", "suspects",
 			len(all), "error", err)
 		suspects = nil // they count as in the sweep before
 	}
@@ -208,27 +226,7 @@ func (p *Provisioner) judgeUnknown(ctx context.Context, seed maphash.Seed, suspe
 		result.Systems[id] = system
 	}
 	if result.total(); err == nil && result.Unknown > 0 {
-		p.log.Error("database older than Seam: it doesn't know ACS users that staykey created; if it was restored from a backup, restart with STAYKEY_DRIFT=report "+
+		w.log.Error("database older than Seam: it doesn't know ACS users that staykey created; if it was restored from a backup, restart with STAYKEY_DRIFT=report "+
 			"and have the PMS resend what changed since", "unknown", result.Unknown)
 	}
-}
-
-// seeSystems records which access systems are connected, and returns those that are not. It covers for lost Seam
-// events.
-func (p *Provisioner) seeSystems(ctx context.Context) map[string]bool {
-	unreachable := map[string]bool{}
-	systems, err := p.seam.Systems(ctx)
-	if err != nil {
-		p.log.Warn("access systems not listed; keeping the known state", "error", err)
-		known, _ := p.store.Disconnections(ctx)
-		for _, d := range known {
-			unreachable[d.ACSSystemID] = true
-		}
-		return unreachable
-	}
-	for _, s := range systems {
-		p.systemSeen(ctx, s)
-		unreachable[s.ACSSystemID] = s.Disconnected() != ""
-	}
-	return unreachable
 }

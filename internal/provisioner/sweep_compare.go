@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"hash/maphash"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -21,7 +23,13 @@ import (
 
 // systemSweep compares one access system.
 type systemSweep struct {
-	*Provisioner
+	store    *store.Store
+	seam     *seam.Client
+	log      *slog.Logger
+	now      func() time.Time
+	sealer   stay.Sealer
+	policy   func(source string) pms.Policy
+	wake     func()
 	systemID string
 	recorded int       // ACS users of ours on it
 	since    time.Time // later changes are left to their own attempts
@@ -95,8 +103,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	s.users, s.slots = map[uint64]digest{}, map[uint64]int{}
 	err := s.read(ctx)
 	if seam.IsRefusal(err) && seam.KindOf(err) != seam.Unauthorized {
-		p := s.Provisioner
-		p.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id",
+		s.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id",
 			s.systemID, "error", err)
 		s.judged = true // nothing is held back: each key is looked at
 		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
@@ -157,7 +164,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 // byPolicy separates rows whose differences are only reported from those that are repaired.
 func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []store.RecordedUser) {
 	for _, row := range rows {
-		if s.options.Policy(row.Source).Drift == pms.DriftReport {
+		if s.policy(row.Source).Drift == pms.DriftReport {
 			reported = append(reported, row)
 		} else {
 			repaired = append(repaired, row)
@@ -265,7 +272,7 @@ func (s *systemSweep) digestOf(row store.RecordedUser) digest {
 // leavesAlone reports whether a known difference is not repaired: by the source's policy, or after too many repairs
 // that Seam did not keep.
 func (s *systemSweep) leavesAlone(row store.RecordedUser) bool {
-	return s.options.Policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept
+	return s.policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept
 }
 
 // knownBy is d with the values that Seam doesn't report, or only rounds, replaced by the expected ones.
@@ -297,7 +304,7 @@ func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error
 			return err
 		}
 		point.Reach(point.SweepFlagged)
-		s.Wake()
+		s.wake()
 	}
 	return nil
 }

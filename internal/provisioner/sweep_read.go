@@ -24,31 +24,31 @@ type listedIdentities struct {
 
 // listIdentities reads who each user identity belongs to, by its e-mail address. If Seam doesn't list it, or leaves the
 // address out, that is unknown; one that others were merged into belongs to several people.
-func (p *Provisioner) listIdentities(ctx context.Context, seed maphash.Seed) listedIdentities {
+func (w *sweeper) listIdentities(ctx context.Context, seed maphash.Seed) listedIdentities {
 	known := map[uint64]struct{}{}
-	if err := p.store.EachIdentityID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
-		p.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
+	if err := w.store.EachIdentityID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
+		w.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
 		known = nil
 	}
 	found := listedIdentities{owners: map[uint64]uint64{}}
 	if known != nil {
 		found.unknown = map[uint64]struct{}{}
 	}
-	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
+	err := w.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
 		for _, i := range page {
 			if i.EmailAddress == "" || len(i.MergedKeys) > 0 {
 				continue
 			}
-			id, key := hashOf(seed, i.UserIdentityID), p.guestKey(pms.GuestAddress(i.EmailAddress))
+			id, key := hashOf(seed, i.UserIdentityID), w.keys.guest(pms.GuestAddress(i.EmailAddress))
 			found.owners[id] = hashOf(seed, key)
-			if _, here := known[id]; found.unknown != nil && !here && i.Key == key && !p.mayBeForgotten(i) {
+			if _, here := known[id]; found.unknown != nil && !here && i.Key == key && !w.mayBeForgotten(i) {
 				found.unknown[id] = struct{}{}
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		p.log.Warn("user identities not listed; this sweep doesn't check their e-mail addresses", "error", err)
+		w.log.Warn("user identities not listed; this sweep doesn't check their e-mail addresses", "error", err)
 		return listedIdentities{}
 	}
 	return found
@@ -56,9 +56,9 @@ func (p *Provisioner) listIdentities(ctx context.Context, seed maphash.Seed) lis
 
 // mayBeForgotten reports whether retention may have forgotten a user identity that is still at Seam, where somebody
 // else may use it. No backup that is worth restoring is as old.
-func (p *Provisioner) mayBeForgotten(i seam.UserIdentity) bool {
+func (w *sweeper) mayBeForgotten(i seam.UserIdentity) bool {
 	created := seam.ParseTime(i.CreatedAt)
-	return !created.IsZero() && p.now().Sub(created) > store.IdentitiesKept
+	return !created.IsZero() && w.now().Sub(created) > store.IdentitiesKept
 }
 
 // knownHere returns which of the suspects this database does know after all. A suspect is the hash of the user identity
@@ -66,12 +66,12 @@ func (p *Provisioner) mayBeForgotten(i seam.UserIdentity) bool {
 // not in the database when the sweep began. A create whose answer was lost is no suspect: its identity is in the
 // database before it is sent. So if one is still not known, either the database was restored from an older backup, or
 // another copy of it works on the same workspace.
-func (p *Provisioner) knownHere(ctx context.Context, seed maphash.Seed, suspects []uint64) (map[uint64]bool, error) {
+func (w *sweeper) knownHere(ctx context.Context, seed maphash.Seed, suspects []uint64) (map[uint64]bool, error) {
 	if len(suspects) == 0 {
 		return nil, nil
 	}
 	keys := map[string]uint64{}
-	err := p.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
+	err := w.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
 		for _, i := range page {
 			if id := hashOf(seed, i.UserIdentityID); slices.Contains(suspects, id) {
 				keys[i.Key] = id
@@ -82,7 +82,7 @@ func (p *Provisioner) knownHere(ctx context.Context, seed maphash.Seed, suspects
 	if err != nil {
 		return nil, err
 	}
-	list, err := p.store.KnownIdentities(ctx, slices.Collect(maps.Keys(keys)))
+	list, err := w.store.KnownIdentities(ctx, slices.Collect(maps.Keys(keys)))
 	if err != nil {
 		return nil, err
 	}

@@ -214,6 +214,7 @@ func (e *ending) conclude(out outcome) store.KeyOutcome {
 // manyAttempts is after how many attempts with an unexpected error a person should know.
 const manyAttempts = 3
 
+// concludeError judges an attempt that an error has stopped, by its class.
 func (e *ending) concludeError(v *store.KeyOutcome, err error, retry func(time.Duration)) {
 	api := new(seam.Error)
 	if !errors.As(err, &api) {
@@ -248,6 +249,7 @@ func (e *ending) concludeError(v *store.KeyOutcome, err error, retry func(time.D
 	}
 }
 
+// spend counts a try that has failed.
 func (e *ending) spend(v *store.KeyOutcome, err error) {
 	e.count(v, true)
 	v.LastError = err.Error()

@@ -25,23 +25,31 @@ var (
 // watchEvery is how often guests without a key, and keys without a guest, are looked for.
 const watchEvery = 15 * time.Second
 
-// watch counts the stays that begin soon and have no key, and the keys that should be gone, and logs it whenever
+// watcher counts what a person should know about, for metrics and the log, and frees what dead workers hold too long.
+type watcher struct {
+	store     *store.Store
+	log       *slog.Logger
+	now       func() time.Time
+	dueWithin time.Duration // arrivals this soon should have a key
+}
+
+// run counts the stays that begin soon and have no key, and the keys that should be gone, and logs it whenever
 // their number or the first of them changes.
-func (p *Provisioner) watch(ctx context.Context) {
+func (w *watcher) run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	arrivals := watched{
-		gauge: dueWithoutKey, count: p.arrivalsWithoutKey,
+		gauge: dueWithoutKey, count: w.arrivalsWithoutKey,
 		failed: "arrivals without a key not counted; retrying",
 	}
 	removals := watched{
-		gauge: overdueRemovals, count: p.overdueRemovals,
+		gauge: overdueRemovals, count: w.overdueRemovals,
 		failed: "overdue removals not counted; retrying",
 	}
 	for {
-		p.look(ctx, &arrivals)
-		p.look(ctx, &removals)
-		p.shortenLeases(ctx)
+		w.look(ctx, &arrivals)
+		w.look(ctx, &removals)
+		w.shortenLeases(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -52,13 +60,13 @@ func (p *Provisioner) watch(ctx context.Context) {
 
 // shortenLeases frees keys and tasks of dead workers whose leases would last too long because the database's clock
 // was set back.
-func (p *Provisioner) shortenLeases(ctx context.Context) {
-	n, err := p.store.ShortenLeases(ctx)
+func (w *watcher) shortenLeases(ctx context.Context) {
+	n, err := w.store.ShortenLeases(ctx)
 	if err != nil && ctx.Err() == nil {
-		p.log.Warn("leases not checked, retrying", "error", err)
+		w.log.Warn("leases not checked, retrying", "error", err)
 	}
 	if n > 0 {
-		p.log.Warn("leases shortened: the clock of Postgres was set back", "leases", n)
+		w.log.Warn("leases shortened: the clock of Postgres was set back", "leases", n)
 	}
 }
 
@@ -80,32 +88,33 @@ type sighting struct {
 	about   []any
 }
 
-func (p *Provisioner) look(ctx context.Context, w *watched) {
-	is, err := w.count(ctx)
+// look counts some reservations, and logs a change.
+func (w *watcher) look(ctx context.Context, these *watched) {
+	is, err := these.count(ctx)
 	if err != nil {
-		w.gauge.Set(math.NaN()) // nobody must mistake it for zero, or for the previous number
-		if ctx.Err() == nil && !w.unknown {
-			p.log.Error(w.failed, "error", err)
+		these.gauge.Set(math.NaN()) // nobody must mistake it for zero, or for the previous number
+		if ctx.Err() == nil && !these.unknown {
+			w.log.Error(these.failed, "error", err)
 		}
-		w.unknown = true
+		these.unknown = true
 		return
 	}
-	w.unknown = false
-	w.gauge.Set(float64(is.n))
-	if is.n == w.last.n && is.first == w.last.first {
+	these.unknown = false
+	these.gauge.Set(float64(is.n))
+	if is.n == these.last.n && is.first == these.last.first {
 		return
 	}
-	w.last = is
+	these.last = is
 	level := slog.LevelInfo
 	if is.n > 0 {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, is.message, is.about...)
+	w.log.Log(ctx, level, is.message, is.about...)
 }
 
-func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
-	now, within := p.now(), p.options.DueWithin
-	n, nearest, err := p.store.CountArrivalsWithoutKey(ctx, now, now.Add(within))
+func (w *watcher) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
+	now, within := w.now(), w.dueWithin
+	n, nearest, err := w.store.CountArrivalsWithoutKey(ctx, now, now.Add(within))
 	if nearest == nil {
 		return sighting{message: "all upcoming arrivals have a key", about: []any{"within", within.String()}}, err
 	}
@@ -115,8 +124,8 @@ func (p *Provisioner) arrivalsWithoutKey(ctx context.Context) (sighting, error) 
 	}}, err
 }
 
-func (p *Provisioner) overdueRemovals(ctx context.Context) (sighting, error) {
-	n, first, err := p.store.CountOverdueRemovals(ctx, p.now().Add(-removedWithin))
+func (w *watcher) overdueRemovals(ctx context.Context) (sighting, error) {
+	n, first, err := w.store.CountOverdueRemovals(ctx, w.now().Add(-removedWithin))
 	if first == nil {
 		return sighting{message: "no removals overdue"}, err
 	}

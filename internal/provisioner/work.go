@@ -53,7 +53,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		log.Warn("reservation taken over by another worker", "error", out.err)
 		return
 	}
-	p.heed(out.err)
+	p.admission.heed(out.err)
 	point.Reach(point.FinishBefore)
 	switch err := a.ledger.finish(ctx, verdict); {
 	case errors.Is(err, store.ErrLeaseLost):

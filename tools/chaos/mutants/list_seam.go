@@ -128,8 +128,8 @@ var seamMutants = []mutant{
 		"TestAnUnlinkedUserOfAFormerGuest",
 		edit{
 			"internal/provisioner/identity.go",
-			"	return guest != \"\" && r.guestKey(guest) == key && sameAddress(address, guest)\n",
-			"	return guest != \"\" && r.guestKey(guest) == key\n",
+			"	return guest != \"\" && r.keys.guest(guest) == key && sameAddress(address, guest)\n",
+			"	return guest != \"\" && r.keys.guest(guest) == key\n",
 		}),
 	provisionerTests("rows that only look", "a row that only looks for a lost create is a place for another ACS user",
 		"TestRowsThatOnlyLookLeadToNoSecondUser",
