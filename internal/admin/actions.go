@@ -42,7 +42,7 @@ func (s *Service) Act(ctx context.Context, ref stay.Ref, action Action) (View, e
 	}
 	v, err := s.view(ctx, ref)
 	if err == nil && action.Kind == Reconcile {
-		err = errors.Join(s.repeatWriteBack(ctx, v), s.store.CheckDoors(ctx, ref))
+		err = errors.Join(s.repeatWriteBack(ctx, v), s.store.Doors.Check(ctx, ref))
 	}
 	return v, notFound(err, noReservation)
 }
@@ -74,7 +74,7 @@ func (s *Service) Overrides(ctx context.Context, v View) (Overrides, error) {
 	if err := visible(ctx, ref); err != nil {
 		return Overrides{}, err
 	}
-	o, err := s.store.Overrides(ctx, ref)
+	o, err := s.store.Reservations.Overrides(ctx, ref)
 	if err != nil {
 		return Overrides{}, err
 	}

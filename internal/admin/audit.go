@@ -58,7 +58,7 @@ func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], er
 	if err != nil {
 		return Page[AuditEntry]{}, err
 	}
-	rows, err := s.store.Audits(ctx, f, below, p.Limit+1)
+	rows, err := s.store.Audit.List(ctx, f, below, p.Limit+1)
 	if err != nil {
 		return Page[AuditEntry]{}, err
 	}
@@ -92,5 +92,5 @@ func SubjectOf(a AuditEntry) AuditSubject {
 // record writes an entry for something that changes nothing in the database.
 func (s *Service) record(ctx context.Context, entry store.Audit) error {
 	entry.At = s.now().UTC()
-	return s.store.AddAudit(ctx, entry)
+	return s.store.Audit.Add(ctx, entry)
 }

@@ -28,7 +28,7 @@ func (s *Service) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, err
 	}
 	audit := ActorOf(ctx).Audit(ActionShowCode, "").About(ref.Source, ref.ReservationID, "")
 	audit.At = s.now().UTC()
-	return code, s.store.AddAudit(ctx, audit)
+	return code, s.store.Audit.Add(ctx, audit)
 }
 
 const noCode = "there is no backup code for this stay now: its source has no backup_code: true, or Salto has not made it yet (backup_code of the reservation has its status)"

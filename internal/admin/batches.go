@@ -59,7 +59,7 @@ func (s *Service) ActOnMany(ctx context.Context, refs []stay.Ref, action BulkAct
 		id = uuid.NewHash(sha256.New(), uuid.Nil, a.RequestKey, 5)
 	}
 	now := s.now().UTC()
-	err := s.store.BeginBatch(ctx, store.ActionBatch{
+	err := s.store.Batches.Begin(ctx, store.ActionBatch{
 		BatchID: id, At: now, UndoUntil: now.Add(UndoWithin), Action: string(action.Kind),
 		Author: a.Author(plainText(action.Author)),
 	})
@@ -71,7 +71,7 @@ func (s *Service) ActOnMany(ctx context.Context, refs []stay.Ref, action BulkAct
 	if err != nil {
 		return Batch{}, err
 	}
-	if err := s.store.FinishBatch(ctx, id, refused, nil); err != nil {
+	if err := s.store.Batches.Finish(ctx, id, refused, nil); err != nil {
 		return Batch{}, err
 	}
 	done, err := s.Batch(ctx, id.String())
@@ -136,14 +136,14 @@ func (s *Service) actOne(ctx context.Context, ref stay.Ref, action BulkAction, b
 		return err
 	}
 	if action.Kind == Window {
-		v, err := s.store.View(ctx, ref)
+		v, err := s.store.Reservations.View(ctx, ref)
 		if err != nil {
 			return notFound(err, noReservation)
 		}
 		if v.Reservation.CheckIn == nil || v.Reservation.CheckOut == nil {
 			return &Error{Kind: Conflict, Code: "dates_unknown", Message: "check-in and check-out are not known yet"}
 		}
-		o, err := s.store.Overrides(ctx, ref)
+		o, err := s.store.Reservations.Overrides(ctx, ref)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (s *Service) ActUndoably(ctx context.Context, ref stay.Ref, action Action) 
 	id, now := uuid.New(), s.now().UTC()
 	what := ActorOf(ctx).intakeAction(action)
 	what.Batch = id
-	err = s.store.BeginBatch(ctx, store.ActionBatch{
+	err = s.store.Batches.Begin(ctx, store.ActionBatch{
 		BatchID: id, At: now, UndoUntil: now.Add(UndoWithin), Action: string(action.Kind), Author: what.By,
 	})
 	if err == nil {
@@ -198,7 +198,7 @@ func (s *Service) Batch(ctx context.Context, id string) (Batch, error) {
 	if err != nil {
 		return Batch{}, refuse(NotFound, noBatch)
 	}
-	b, stays, err := s.store.Batch(ctx, batch)
+	b, stays, err := s.store.Batches.Get(ctx, batch)
 	if err != nil {
 		return Batch{}, notFound(err, noBatch)
 	}
@@ -262,7 +262,7 @@ func (s *Service) Undo(ctx context.Context, id, author string) (Batch, error) {
 		}
 	}
 	now := s.now().UTC()
-	if err := s.store.FinishBatch(ctx, batch, refused, &now); err != nil {
+	if err := s.store.Batches.Finish(ctx, batch, refused, &now); err != nil {
 		return Batch{}, err
 	}
 	return s.Batch(ctx, b.ID)

@@ -73,7 +73,7 @@ func (s *Service) Calendar(ctx context.Context, q CalendarQuery) (Calendar, erro
 		first = c.Today
 	}
 	c.Days = calendarDays(first, q.Month)
-	listings, err := s.store.CalendarListings(ctx, sources, strings.TrimSpace(q.Query), after, q.Limit+1)
+	listings, err := s.store.Calendar.Listings(ctx, sources, strings.TrimSpace(q.Query), after, q.Limit+1)
 	if err != nil {
 		return c, err
 	}
@@ -122,7 +122,7 @@ func (s *Service) addListings(ctx context.Context, b *calendarBuild, listings []
 		b.Rows = append(b.Rows, CalendarRow{CalendarListing: l})
 	}
 	from, until := b.span()
-	stays, err := s.store.StaysOfListings(ctx, refs, from, until, mostStays+1)
+	stays, err := s.store.Calendar.StaysOf(ctx, refs, from, until, mostStays+1)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *Service) addNoRoom(ctx context.Context, b *calendarBuild, sources []str
 		sources = s.VisibleSources(ctx)
 	}
 	from, until := b.span()
-	stays, err := s.store.StaysWithoutListing(ctx, sources, from, until, mostNoRoom+1)
+	stays, err := s.store.Calendar.StaysWithoutListing(ctx, sources, from, until, mostNoRoom+1)
 	if err != nil || len(stays) == 0 {
 		return err
 	}

@@ -127,7 +127,7 @@ func (s *Service) readDay(ctx context.Context, q DayQuery) (board, error) {
 	if q.Date != "" {
 		from, until = day.Add(-zonesAhead), day.Add(oneDay+zonesAfter)
 	}
-	stays, err := s.store.StaysBetween(ctx, from, until, s.sourcesFor(ctx, q.Source))
+	stays, err := s.store.Calendar.StaysBetween(ctx, from, until, s.sourcesFor(ctx, q.Source))
 	if err != nil {
 		return board{}, err
 	}
@@ -265,7 +265,7 @@ func (s *Service) staysOf(ctx context.Context, entries []entry) ([]Stay, error) 
 	for i, e := range entries {
 		refs[i] = e.Ref
 	}
-	views, err := s.store.ViewsOf(ctx, refs)
+	views, err := s.store.Reservations.Of(ctx, refs)
 	if err != nil {
 		return nil, err
 	}

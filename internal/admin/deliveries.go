@@ -40,7 +40,7 @@ func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried],
 	if err := s.openCursor(list, p.Cursor, &below); err != nil {
 		return Page[Tried]{}, err
 	}
-	rows, err := s.store.Deliveries(ctx, store.DeliveryFilter{
+	rows, err := s.store.Deliveries.List(ctx, store.DeliveryFilter{
 		Subscription: q.Subscription, Status: q.Status, Type: q.Type, Source: q.Source, ReservationID: q.ReservationID,
 		Sources: ActorOf(ctx).Sources,
 	}, below, p.Limit+1)
@@ -58,7 +58,7 @@ func (s *Service) tried(ctx context.Context, deliveries ...Delivery) ([]Tried, e
 	for i, d := range deliveries {
 		ids[i] = d.DeliveryID
 	}
-	attempts, err := s.store.DeliveryAttempts(ctx, ids)
+	attempts, err := s.store.Deliveries.Attempts(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (s *Service) delivery(ctx context.Context, id string) (Delivery, error) {
 	if err != nil {
 		return Delivery{}, refuse(NotFound, noDelivery)
 	}
-	d, err := s.store.Delivery(ctx, parsed)
+	d, err := s.store.Deliveries.Get(ctx, parsed)
 	if err != nil {
 		return Delivery{}, notFound(err, noDelivery)
 	}
@@ -112,7 +112,7 @@ func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
 	}
 	entry := ActorOf(ctx).Audit(auditResend, "").About(d.Source, d.DeliveryID.String(), "")
 	entry.At = s.now().UTC()
-	again, err := s.store.ResendDelivery(ctx, d, entry.At, entry)
+	again, err := s.store.Deliveries.Resend(ctx, d, entry.At, entry)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return Tried{}, refuse(Conflict, "its reservation was removed by the retention policy")
@@ -129,7 +129,7 @@ func (s *Service) Resent(ctx context.Context, id string) (Tried, error) {
 	if err != nil {
 		return Tried{}, err
 	}
-	newest, err := s.store.NewestDelivery(ctx, d)
+	newest, err := s.store.Deliveries.Newest(ctx, d)
 	if err != nil {
 		return Tried{}, err
 	}
@@ -145,7 +145,7 @@ func (s *Service) mayResend(ctx context.Context, d Delivery) error {
 	if !slices.ContainsFunc(s.config.Subscriptions(), configured) {
 		return refuse(Conflict, "its subscription is no longer in the configuration")
 	}
-	states, err := s.store.Subscriptions(ctx, []string{d.Subscription})
+	states, err := s.store.Subscriptions.Named(ctx, []string{d.Subscription})
 	if err != nil {
 		return err
 	}

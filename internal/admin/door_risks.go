@@ -19,7 +19,7 @@ func (s *Service) addDoorRisks(ctx context.Context, listings []Listing) error {
 	if len(groups) == 0 {
 		return nil
 	}
-	problems, err := s.store.DoorProblems(ctx, groups)
+	problems, err := s.store.Doors.Problems(ctx, groups)
 	if err != nil || len(problems) == 0 {
 		return err
 	}
@@ -66,7 +66,7 @@ const doorsShown = 1000
 // DoorsAtRisk returns the doors of the actor's stays that may not open, those with the most stays first. An access
 // system most of whose doors are offline is one of them.
 func (s *Service) DoorsAtRisk(ctx context.Context, source string) ([]DoorAtRisk, error) {
-	risks, err := s.store.DoorRisks(ctx, s.sourcesFor(ctx, source), doorsShown)
+	risks, err := s.store.Doors.Risks(ctx, s.sourcesFor(ctx, source), doorsShown)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 		return Page[DoorRow]{}, err
 	}
 	f := store.DoorFilter{Query: q.Query, Missing: q.Missing, Sources: s.sourcesFor(ctx, q.Source)}
-	rows, err := s.store.DoorListings(ctx, f, after, s.now().UTC(), q.Limit+1)
+	rows, err := s.store.Listings.WithDoors(ctx, f, after, s.now().UTC(), q.Limit+1)
 	if err != nil {
 		return Page[DoorRow]{}, err
 	}
@@ -69,7 +69,7 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 
 // MissingDoors counts, up to most, the listings without doors, those that nobody has set up among them.
 func (s *Service) MissingDoors(ctx context.Context, most int) (int, error) {
-	return s.store.CountMissingDoors(ctx, ActorOf(ctx).Sources, s.now().UTC(), most)
+	return s.store.Listings.CountMissingDoors(ctx, ActorOf(ctx).Sources, s.now().UTC(), most)
 }
 
 // doorChoices returns a function for the doors that listings of a source may have. It asks once for each source.

@@ -54,7 +54,7 @@ func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[E
 	if err := s.openCursor(list, p.Cursor, &below); err != nil {
 		return Page[Event]{}, err
 	}
-	rows, err := s.store.Events(ctx, q.filter(ctx), below, p.Limit+1)
+	rows, err := s.store.Events.List(ctx, q.filter(ctx), below, p.Limit+1)
 	if err != nil {
 		return Page[Event]{}, err
 	}
@@ -76,7 +76,7 @@ func (s *Service) Event(ctx context.Context, id string) (Event, error) {
 	if err != nil {
 		return Event{}, refuse(NotFound, noEvent)
 	}
-	e, err := s.store.Event(ctx, parsed)
+	e, err := s.store.Events.Get(ctx, parsed)
 	if err != nil {
 		return Event{}, notFound(err, noEvent)
 	}

@@ -25,7 +25,7 @@ func (s *Service) CountReservations(ctx context.Context, q ReservationQuery, mos
 		return 0, err
 	}
 	f.Order, _ = q.order()
-	return s.store.CountViews(ctx, f, most)
+	return s.store.Reservations.Count(ctx, f, most)
 }
 
 // Export is a table of reservations that may be written.

@@ -71,7 +71,7 @@ func (s *Service) withGates(v View) View {
 
 // view reads one reservation with its gates and its guest's link.
 func (s *Service) view(ctx context.Context, ref stay.Ref) (View, error) {
-	v, err := s.store.View(ctx, ref)
+	v, err := s.store.Reservations.View(ctx, ref)
 	if err != nil {
 		return v, err
 	}

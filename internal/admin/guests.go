@@ -72,7 +72,7 @@ func (s *Service) AppSession(ctx context.Context, ref stay.Ref) (guest.Session, 
 	}
 	audit := ActorOf(ctx).Audit(ActionAppSession, "").About(ref.Source, ref.ReservationID, "")
 	audit.At = s.now().UTC()
-	return session, s.store.AddAudit(ctx, audit)
+	return session, s.store.Audit.Add(ctx, audit)
 }
 
 const noLinks = "the source of this reservation has neither guest_links: true nor identity: per_stay, so its stays may share user identities, and nothing is handed out"

@@ -59,7 +59,7 @@ func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], 
 		deleted := q.Deleted == "true"
 		f.Deleted = &deleted
 	}
-	rows, err := s.store.Listings(ctx, f, after, p.Limit+1)
+	rows, err := s.store.Listings.List(ctx, f, after, p.Limit+1)
 	if err != nil {
 		return Page[Listing]{}, err
 	}
@@ -76,7 +76,7 @@ func (s *Service) Listing(ctx context.Context, ref stay.ListingRef) (Listing, er
 	if !ActorOf(ctx).Sees(ref.Source) {
 		return Listing{}, refuse(NotFound, noListing)
 	}
-	l, err := s.store.Listing(ctx, ref)
+	l, err := s.store.Listings.Get(ctx, ref)
 	if err != nil {
 		return l, notFound(err, noListing)
 	}
@@ -97,7 +97,7 @@ func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (Listin
 	if err := s.mayPutListing(ctx, ref); err != nil {
 		return ListingState{}, err
 	}
-	listings, err := s.store.ListingsNamed(ctx, []stay.ListingRef{ref})
+	listings, err := s.store.Listings.Named(ctx, []stay.ListingRef{ref})
 	if err != nil {
 		return ListingState{}, err
 	}
@@ -153,7 +153,7 @@ func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error 
 	if _, configured := s.source(ref.Source); configured {
 		return nil
 	}
-	_, err := s.store.Listing(ctx, ref)
+	_, err := s.store.Listings.Get(ctx, ref)
 	return notFound(err, noSource)
 }
 
@@ -244,5 +244,5 @@ func (s *Service) ListingsOf(ctx context.Context, views []View) (map[stay.Listin
 			refs = append(refs, stay.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
 		}
 	}
-	return s.store.ListingsNamed(ctx, refs)
+	return s.store.Listings.Named(ctx, refs)
 }

@@ -75,7 +75,7 @@ func (s *Service) Begin(ctx context.Context, r OnceRequest) (context.Context, co
 	deadline := time.NewTimer(onceWait)
 	defer deadline.Stop()
 	for {
-		kept, err := s.store.ClaimRequest(ctx, once.key, fingerprint, onceLease)
+		kept, err := s.store.Requests.Claim(ctx, once.key, fingerprint, onceLease)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -118,14 +118,14 @@ func (o *Once) Keep(ctx context.Context, a Answer) error {
 	defer cancel()
 	kept := o.lease
 	kept.Status, kept.MediaType, kept.Body = a.Status, a.MediaType, a.Body
-	return o.service.store.FinishRequest(ctx, o.key, kept)
+	return o.service.store.Requests.Finish(ctx, o.key, kept)
 }
 
 // Release forgets a request that changed nothing.
 func (o *Once) Release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()
-	return o.service.store.ReleaseRequest(ctx, o.key, o.lease.Lease)
+	return o.service.store.Requests.Release(ctx, o.key, o.lease.Lease)
 }
 
 // scope is a token with what it may do. Keys of one are nothing to another, nor to the same token once it may do

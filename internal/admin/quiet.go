@@ -104,7 +104,7 @@ func InWords(d time.Duration) string {
 const unknownShown = 20
 
 func (s *Service) unknownListings(ctx context.Context) ([]Finding, error) {
-	rows, err := s.store.DoorListings(ctx, store.DoorFilter{Unknown: true, Sources: ActorOf(ctx).Sources},
+	rows, err := s.store.Listings.WithDoors(ctx, store.DoorFilter{Unknown: true, Sources: ActorOf(ctx).Sources},
 		store.DoorCursor{}, s.now().UTC(), unknownShown+1)
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error
 
 // ReplayDone returns what a replay with an Idempotency-Key has done whose answer was lost: its events as they are now.
 func (s *Service) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, error) {
-	entries, err := s.store.AuditsOfRequest(ctx, ActorOf(ctx).RequestKey)
+	entries, err := s.store.Audit.OfRequest(ctx, ActorOf(ctx).RequestKey)
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -102,7 +102,7 @@ func (s *Service) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, e
 // olderThan is the cursor of a replay's events that are older than one of them; "" if there are none.
 func (s *Service) olderThan(ctx context.Context, q EventQuery, seq int64) (string, error) {
 	q.Paging = Paging{}
-	older, err := s.store.Events(ctx, q.filter(ctx), seq, 1)
+	older, err := s.store.Events.List(ctx, q.filter(ctx), seq, 1)
 	if err != nil || len(older) == 0 {
 		return "", err
 	}

@@ -63,7 +63,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	}
 	f.Order = order
 	if order == store.ByCheckIn && p.Cursor == "" {
-		if after.Snapshot, err = s.store.Snapshot(ctx); err != nil {
+		if after.Snapshot, err = s.store.Reservations.Snapshot(ctx); err != nil {
 			return Page[View]{}, err
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	if p.Cursor == "" {
 		after = store.Cursor{}
 	}
-	rows, err := s.store.Views(ctx, f, after, p.Limit+1)
+	rows, err := s.store.Reservations.List(ctx, f, after, p.Limit+1)
 	if err == nil {
 		err = s.addLinks(ctx, pointers(rows)...)
 	}
@@ -93,7 +93,7 @@ func (s *Service) reservationFilter(ctx context.Context, q ReservationQuery) (st
 	}
 	b := bounds{now: s.now(), sources: s.config.Sources()}
 	if q.CheckInFrom+q.CheckInTo+q.CheckOutFrom+q.CheckOutTo != "" {
-		if b.zones, err = s.store.TimeZones(ctx); err != nil {
+		if b.zones, err = s.store.Listings.TimeZones(ctx); err != nil {
 			return f, err
 		}
 	}
@@ -140,10 +140,10 @@ func (s *Service) Timeline(ctx context.Context, ref stay.Ref, p Paging) (Page[Ti
 	if err := s.openCursor(list, p.Cursor, &below); err != nil {
 		return Page[TimelineItem]{}, err
 	}
-	if _, err := s.store.View(ctx, ref); err != nil {
+	if _, err := s.store.Reservations.View(ctx, ref); err != nil {
 		return Page[TimelineItem]{}, notFound(err, noReservation)
 	}
-	items, err := s.store.Timeline(ctx, ref, below, p.Limit+1)
+	items, err := s.store.Reservations.Timeline(ctx, ref, below, p.Limit+1)
 	if err != nil {
 		return Page[TimelineItem]{}, err
 	}
@@ -194,11 +194,11 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 			refs = append(refs, stay.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
 		}
 	}
-	listings, err := s.store.ListingsNamed(ctx, refs)
+	listings, err := s.store.Listings.Named(ctx, refs)
 	if err != nil {
 		return nil, err
 	}
-	notes, err := s.store.StayNotes(ctx, named)
+	notes, err := s.store.Notes.Of(ctx, named)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (s *Service) SavedViews(ctx context.Context, list string) ([]SavedView, err
 }
 
 func (s *Service) savedViews(ctx context.Context, list string) (shown, hidden []SavedView, err error) {
-	views, err := s.store.SavedViews(ctx, list)
+	views, err := s.store.SavedViews.List(ctx, list)
 	for _, v := range views {
 		sees, seesErr := s.seesView(ctx, v.Query)
 		switch {
@@ -65,7 +65,7 @@ func (s *Service) seesView(ctx context.Context, query string) (bool, error) {
 	}
 	for name, read := range map[string]func(source, id string) error{
 		"listing_id": func(source, id string) error {
-			_, err := s.store.Listing(ctx, stay.ListingRef{Source: source, ListingID: id})
+			_, err := s.store.Listings.Get(ctx, stay.ListingRef{Source: source, ListingID: id})
 			return err
 		},
 		"reservation_id": func(source, id string) error {
@@ -121,7 +121,7 @@ func (s *Service) SaveView(ctx context.Context, list, name, query string) error 
 	now := s.now().UTC()
 	entry := a.Audit(auditSaveView, "")
 	entry.At, entry.After = now, map[string]any{"list": list, "name": name, "filters": query}
-	saved, err := s.store.SaveView(ctx, SavedView{
+	saved, err := s.store.SavedViews.Save(ctx, SavedView{
 		Page: list, Name: name, Query: query, Author: a.Author(""), CreatedAt: now,
 	}, mostViews, entry)
 	if err == nil && !saved {
@@ -137,5 +137,5 @@ func (s *Service) DeleteView(ctx context.Context, list, name string) error {
 	}
 	entry := ActorOf(ctx).Audit(auditDeleteView, "")
 	entry.At, entry.Before = s.now().UTC(), map[string]any{"list": list, "name": name}
-	return notFound(s.store.DeleteView(ctx, list, name, entry), "This view was deleted already.")
+	return notFound(s.store.SavedViews.Delete(ctx, list, name, entry), "This view was deleted already.")
 }

@@ -73,7 +73,7 @@ func (s *Service) begin(ctx context.Context, a Actor, tokenHash []byte, by Provi
 	if by.Subject != "" {
 		entry.After = map[string]any{"subject": by.Subject, "groups": strings.Join(by.Groups, ", ")}
 	}
-	return cookie, s.store.SaveSession(ctx, session, entry)
+	return cookie, s.store.Sessions.Save(ctx, session, entry)
 }
 
 // Session returns the session of a cookie; [ErrNoSession] if there is none.
@@ -81,7 +81,7 @@ func (s *Service) Session(ctx context.Context, cookie string) (Session, error) {
 	if cookie == "" {
 		return Session{}, ErrNoSession
 	}
-	found, err := s.store.Session(ctx, hashOf(cookie), s.now())
+	found, err := s.store.Sessions.Get(ctx, hashOf(cookie), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return Session{}, ErrNoSession
 	}
@@ -95,7 +95,7 @@ func (s *Service) Session(ctx context.Context, cookie string) (Session, error) {
 func (s *Service) SignOut(ctx context.Context, cookie string) error {
 	entry := ActorOf(ctx).Audit(auditSignOut, "")
 	entry.At = s.now().UTC()
-	return s.store.DeleteSession(ctx, hashOf(cookie), entry)
+	return s.store.Sessions.Delete(ctx, hashOf(cookie), entry)
 }
 
 // Mark is a moment in what changes.
@@ -103,5 +103,5 @@ type Mark = store.Mark
 
 // ChangedSince reports whether anything that pages show has changed since a mark, and for which sources.
 func (s *Service) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
-	return s.store.ChangedSince(ctx, since)
+	return s.store.Changes.Since(ctx, since)
 }

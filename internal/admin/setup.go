@@ -38,7 +38,8 @@ func (s *Service) Setup(ctx context.Context) (Setup, error) {
 	}
 	sources := ActorOf(ctx).Sources
 	live := false
-	listings, err := s.store.Listings(ctx, store.ListingFilter{Deleted: &live, Sources: sources}, store.Cursor{}, 1)
+	listings, err := s.store.Listings.List(ctx, store.ListingFilter{Deleted: &live, Sources: sources}, store.Cursor{},
+		1)
 	if err != nil {
 		return set, err
 	}
@@ -46,10 +47,10 @@ func (s *Service) Setup(ctx context.Context) (Setup, error) {
 	if set.Missing, err = s.MissingDoors(ctx, missingCounted); err != nil {
 		return set, err
 	}
-	if set.Stays, err = s.store.HasReservations(ctx, sources); err != nil {
+	if set.Stays, err = s.store.Reservations.Exist(ctx, sources); err != nil {
 		return set, err
 	}
-	set.Key, err = s.store.HasKeys(ctx, sources)
+	set.Key, err = s.store.Keys.Exist(ctx, sources)
 	return set, err
 }
 

@@ -60,15 +60,15 @@ type SourceTest struct {
 func (s *Service) Sources(ctx context.Context) ([]SourceState, error) {
 	visible := ActorOf(ctx).Sources
 	s.flushActivity(ctx)
-	last, err := s.store.LastActivity(ctx, visible)
+	last, err := s.store.Activity.Last(ctx, visible)
 	if err != nil {
 		return nil, err
 	}
-	day, err := s.store.ActivitySince(ctx, s.now().Add(-24*time.Hour), visible)
+	day, err := s.store.Activity.Since(ctx, s.now().Add(-24*time.Hour), visible)
 	if err != nil {
 		return nil, err
 	}
-	paces, err := s.store.EventPaces(ctx, visible)
+	paces, err := s.store.Activity.EventPaces(ctx, visible)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (s *Service) flushActivity(ctx context.Context) {
 	if s.config.Activity == nil {
 		return
 	}
-	if err := s.store.FlushActivity(ctx, s.config.Activity); err != nil {
+	if err := s.store.Activity.Flush(ctx, s.config.Activity); err != nil {
 		s.log.Warn("activity not read: leaving it out of the answer", "error", err)
 	}
 }

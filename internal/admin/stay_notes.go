@@ -31,7 +31,7 @@ func (s *Service) StayNotes(ctx context.Context, ref stay.Ref) ([]StayNote, erro
 	if _, err := s.Reservation(ctx, ref); err != nil {
 		return nil, err
 	}
-	notes, err := s.store.StayNotes(ctx, []stay.Ref{ref})
+	notes, err := s.store.Notes.Of(ctx, []stay.Ref{ref})
 	return notes[ref], err
 }
 
@@ -50,7 +50,7 @@ func (s *Service) AddStayNote(ctx context.Context, ref stay.Ref, text, author st
 	a, now := ActorOf(ctx), s.now().UTC()
 	entry := a.Audit(auditAddNote, author)
 	entry.At = now
-	n, err := s.store.AddStayNote(ctx, ref, StayNote{At: now, Author: a.Author(author), Body: text}, mostNotes, entry)
+	n, err := s.store.Notes.Add(ctx, ref, StayNote{At: now, Author: a.Author(author), Body: text}, mostNotes, entry)
 	if errors.Is(err, store.ErrManyNotes) {
 		return n, refuse(Conflict, fmt.Sprintf("This stay has %d notes: delete some first.", mostNotes))
 	}
@@ -59,7 +59,7 @@ func (s *Service) AddStayNote(ctx context.Context, ref stay.Ref, text, author st
 
 // AddedStayNote returns the note that a request with an Idempotency-Key has added and whose answer was lost.
 func (s *Service) AddedStayNote(ctx context.Context, ref stay.Ref) (StayNote, error) {
-	entries, err := s.store.AuditsOfRequest(ctx, ActorOf(ctx).RequestKey)
+	entries, err := s.store.Audit.OfRequest(ctx, ActorOf(ctx).RequestKey)
 	if err != nil {
 		return StayNote{}, err
 	}
@@ -85,5 +85,5 @@ func (s *Service) DeleteStayNote(ctx context.Context, ref stay.Ref, id int64) er
 	}
 	entry := ActorOf(ctx).Audit(auditDeleteNote, "")
 	entry.At = s.now().UTC()
-	return notFound(s.store.DeleteStayNote(ctx, ref, id, entry), "This note was deleted already.")
+	return notFound(s.store.Notes.Delete(ctx, ref, id, entry), "This note was deleted already.")
 }

@@ -91,11 +91,11 @@ func (s *Service) Subscriptions(ctx context.Context) ([]Subscription, error) {
 	for i, sub := range settings {
 		names[i], scopes[i] = sub.Name, store.Scope{Subscription: sub.Name, Sources: sub.Sources}
 	}
-	states, err := s.store.Subscriptions(ctx, names)
+	states, err := s.store.Subscriptions.Named(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := s.store.UnreportedStays(ctx, scopes)
+	waiting, err := s.store.Subscriptions.UnreportedStays(ctx, scopes)
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +135,9 @@ func (s *Service) SwitchSubscription(ctx context.Context, name string, enable bo
 	entry.At = now
 	var err error
 	if enable {
-		err = s.store.EnableSubscription(ctx, name, now, entry)
+		err = s.store.Subscriptions.Enable(ctx, name, now, entry)
 	} else {
-		err = s.store.DisableSubscription(ctx, name, entry.Author, plainText(reason), now, entry)
+		err = s.store.Subscriptions.Disable(ctx, name, entry.Author, plainText(reason), now, entry)
 	}
 	if err != nil {
 		return Subscription{}, notFound(err, noSubscription)

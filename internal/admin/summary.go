@@ -58,7 +58,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	out := Summary{Reservations: counts.Reservations, MobileKeys: counts.Keys}
-	oldest, err := s.store.OldestWaiting(ctx, sources)
+	oldest, err := s.store.Keys.OldestWaiting(ctx, sources)
 	switch {
 	case err == nil:
 		oldest = s.withGates(oldest)
@@ -66,7 +66,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	case !errors.Is(err, store.ErrNotFound):
 		return Summary{}, err
 	}
-	if out.ArrivalsWithoutKey, err = s.store.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), sources,
+	if out.ArrivalsWithoutKey, err = s.store.Keys.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), sources,
 		arrivalsShown); err != nil {
 		return Summary{}, err
 	}
@@ -78,7 +78,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	if err := s.addLinks(ctx, shown...); err != nil {
 		return Summary{}, err
 	}
-	if out.Backlog.Events, out.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
+	if out.Backlog.Events, out.Backlog.OldestAt, err = s.store.Events.Backlog(ctx, sources); err != nil {
 		return Summary{}, err
 	}
 	out.Provisioning, err = s.provisioning(ctx)
@@ -112,19 +112,19 @@ const attentionCounted = 1000
 func (s *Service) Operation(ctx context.Context) (Operation, error) {
 	var o Operation
 	sources := ActorOf(ctx).Sources
-	has, err := s.store.HasReservations(ctx, sources)
+	has, err := s.store.Reservations.Exist(ctx, sources)
 	if err != nil {
 		return o, err
 	}
 	o.None = !has
-	if has, err = s.store.HasKeys(ctx, sources); err != nil {
+	if has, err = s.store.Keys.Exist(ctx, sources); err != nil {
 		return o, err
 	}
 	o.NoKey = !has
-	if o.Attention, err = s.store.CountAttention(ctx, sources, attentionCounted); err != nil {
+	if o.Attention, err = s.store.Keys.CountAttention(ctx, sources, attentionCounted); err != nil {
 		return o, err
 	}
-	if o.Backlog.Events, o.Backlog.OldestAt, err = s.store.Backlog(ctx, sources); err != nil {
+	if o.Backlog.Events, o.Backlog.OldestAt, err = s.store.Events.Backlog(ctx, sources); err != nil {
 		return o, err
 	}
 	if o.Provisioning, err = s.provisioning(ctx); err != nil {
@@ -145,7 +145,7 @@ type Hour struct {
 // hours counts what happened in each of the 24 hours since a time.
 func (s *Service) hours(ctx context.Context, since time.Time) ([]Hour, error) {
 	s.flushActivity(ctx)
-	rows, err := s.store.ActivitySince(ctx, since, ActorOf(ctx).Sources)
+	rows, err := s.store.Activity.Since(ctx, since, ActorOf(ctx).Sources)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (s *Service) counts(ctx context.Context) (store.Summary, error) {
 		return s.counted.get(of, func() (store.Summary,
 			error,
 		) {
-			return s.store.Summary(context.WithoutCancel(ctx), sources)
+			return s.store.Keys.Summary(context.WithoutCancel(ctx), sources)
 		})
 	})
 	select {

@@ -66,5 +66,5 @@ func (s *Service) repeatWriteBack(ctx context.Context, v View) error {
 	if v.WriteBackOf == nil {
 		return nil
 	}
-	return s.store.RepeatWriteBack(ctx, v.Reservation.Source, store.BookingOf(v.Reservation))
+	return s.store.WriteBacks.Repeat(ctx, v.Reservation.Source, store.BookingOf(v.Reservation))
 }

@@ -224,7 +224,7 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 	var after store.Cursor
 	for looked < diagnosedListings {
 		const page = 500
-		rows, err := d.store.Listings(ctx, store.ListingFilter{Deleted: &live}, after, page)
+		rows, err := d.store.Listings.List(ctx, store.ListingFilter{Deleted: &live}, after, page)
 		if err != nil {
 			d.found("listing", admin.LevelError, "all", "", "reading failed: %v", err)
 			return
@@ -276,7 +276,7 @@ func (d *diagnosis) sources() {
 }
 
 func (d *diagnosis) intake(ctx context.Context) {
-	switch n, oldest, err := d.store.Backlog(ctx, nil); {
+	switch n, oldest, err := d.store.Events.Backlog(ctx, nil); {
 	case err != nil:
 		d.found("intake", admin.LevelError, "inbox", "", "it can't be read: %v", err)
 	case oldest != nil && time.Since(*oldest) > admin.SlowBacklog:

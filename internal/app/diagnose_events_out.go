@@ -21,7 +21,7 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 	for _, s := range d.service.subscriptions() {
 		names = append(names, s.Name)
 	}
-	states, err := d.store.Subscriptions(ctx, names)
+	states, err := d.store.Subscriptions.Named(ctx, names)
 	if err != nil {
 		d.found("subscription", admin.LevelError, "all", "see that Postgres runs",
 			"subscriptions can't be read: %v", err)
@@ -53,7 +53,7 @@ func (d *diagnosis) gates(ctx context.Context) {
 		if len(gates) == 0 {
 			continue
 		}
-		set, stays, err := d.store.GatesSet(ctx, source)
+		set, stays, err := d.store.Gates.Set(ctx, source)
 		if err != nil {
 			d.found("gates", admin.LevelError, source, "see that Postgres runs", "gates can't be read: %v", err)
 			continue

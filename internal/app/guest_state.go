@@ -28,7 +28,7 @@ func (c guestCollector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := readingState(c.gone)
 	defer cancel()
 	value := notANumber
-	if n, err := c.store.OverdueGuestKeys(ctx, time.Now().Add(-takenBackWithin)); err == nil {
+	if n, err := c.store.GuestStays.CountOverdue(ctx, time.Now().Add(-takenBackWithin)); err == nil {
 		value = float64(n)
 	}
 	metrics <- prometheus.MustNewConstMetric(guestKeysOverdue, prometheus.GaugeValue, value)

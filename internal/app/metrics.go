@@ -180,11 +180,11 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 			gauge(age, max(time.Since(*oldest), 0).Seconds())
 		}
 	}
-	n, oldest, err := c.store.Backlog(ctx, nil)
+	n, oldest, err := c.store.Events.Backlog(ctx, nil)
 	pair(eventsWaiting, eventsWaitingAge, n, oldest, err)
-	n, oldest, err = c.store.DueKeys(ctx)
+	n, oldest, err = c.store.Keys.CountDue(ctx)
 	pair(keysDue, keysDueAge, n, oldest, err)
-	if n, err = c.store.CountAwaitingDocuments(ctx); err != nil {
+	if n, err = c.store.Fetches.CountAwaiting(ctx); err != nil {
 		gauge(jobsWaiting, math.NaN())
 	} else {
 		gauge(jobsWaiting, float64(n))
@@ -211,7 +211,7 @@ func (c *stateCollector) collectSweep(ctx context.Context, gauge func(*prometheu
 
 func (c *stateCollector) collectSilence(ctx context.Context, gauge func(*prometheus.Desc, float64, ...string)) {
 	names := c.sources()
-	rows, err := c.store.LastActivity(ctx, names)
+	rows, err := c.store.Activity.Last(ctx, names)
 	for _, name := range names {
 		switch heard := lastHeard(rows, name); {
 		case err != nil:
@@ -246,7 +246,7 @@ func (c *stateCollector) keys(ctx context.Context) map[string]int {
 	if time.Since(c.counted) < keysCountedBy {
 		return c.counts
 	}
-	summary, err := c.store.Summary(ctx, nil)
+	summary, err := c.store.Keys.Summary(ctx, nil)
 	if err != nil {
 		return nil
 	}

@@ -45,7 +45,7 @@ func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
 			Encoded: string(encoded),
 		})
 	}
-	changed, err := s.store.DecidePolicies(ctx, policies)
+	changed, err := s.store.Policies.Decide(ctx, policies)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
 
 // readPolicies reads what has been decided, by any replica. A policy that this version doesn't understand is left out.
 func (s *service) readPolicies(ctx context.Context) error {
-	list, err := s.store.Policies(ctx)
+	list, err := s.store.Policies.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ type orphan struct {
 // orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says
 // retired.
 func (s *service) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
-	inUse, err := s.store.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
+	inUse, err := s.store.Policies.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) 
 	if trouble := s.provisioner.Trouble(); trouble != "" {
 		p.Paused = &trouble
 	}
-	disconnected, err := s.store.Disconnections(ctx)
+	disconnected, err := s.store.ACSSystems.Disconnections(ctx)
 	if err != nil {
 		return p, err
 	}

@@ -82,7 +82,7 @@ func (s *service) countActivity(ctx context.Context) {
 		case <-tick.C:
 		}
 		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		if err := s.store.FlushActivity(flush, s.activity); err != nil {
+		if err := s.store.Activity.Flush(flush, s.activity); err != nil {
 			s.log.Warn("activity not read: the page's chart is empty", "error", err)
 		}
 		cancel()

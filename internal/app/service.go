@@ -120,8 +120,11 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, source, func() { s.applier.Wake() }, c.RetryBase)
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
 	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
-	s.acceptor = intake.NewAcceptor(db, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
-	s.readiness = &readiness{log: log, now: time.Now, trial: db.TryAccepting, refused: s.acceptor.Refused, full: s.full}
+	s.acceptor = intake.NewAcceptor(db.Events, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
+	s.readiness = &readiness{
+		log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused,
+		full: s.full,
+	}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	s.notifier = notify.New(db, log, notify.Options{
 		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL,

@@ -120,7 +120,7 @@ func (s *service) decided() step {
 // noted records which subscriptions there are.
 func (s *service) noted() step {
 	return step{"store the names of the subscriptions", func(ctx context.Context) error {
-		return s.store.SeeSubscriptions(ctx, subscriptionNames(s.subscriptions()), time.Now())
+		return s.store.Subscriptions.See(ctx, subscriptionNames(s.subscriptions()), time.Now())
 	}}
 }
 

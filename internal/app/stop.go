@@ -82,7 +82,7 @@ func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *ht
 		return nil
 	})
 	stop.step("latest activity counts", time.Second, func(ctx context.Context) error {
-		return s.store.FlushActivity(ctx, s.activity)
+		return s.store.Activity.Flush(ctx, s.activity)
 	})
 	_ = ops.Close()
 	s.seam.Close()

@@ -84,10 +84,10 @@ func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
 	for i, s := range list {
 		scopes[i] = store.Scope{Subscription: s.Name, Sources: s.Sources}
 	}
-	states, err := c.store.Subscriptions(ctx, names)
+	states, err := c.store.Subscriptions.Named(ctx, names)
 	untold := map[string]int{}
 	if err == nil {
-		untold, err = c.store.UnreportedStays(ctx, scopes)
+		untold, err = c.store.Subscriptions.UnreportedStays(ctx, scopes)
 	}
 	now := time.Now()
 	for _, name := range names {

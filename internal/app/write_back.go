@@ -104,7 +104,7 @@ func (c writeBackCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	ctx, cancel := readingState(c.gone)
 	defer cancel()
-	list, err := c.store.WriteBackTroubles(ctx)
+	list, err := c.store.WriteBacks.Troubles(ctx)
 	troubles := map[string]store.WriteBackTrouble{}
 	for _, t := range list {
 		troubles[t.Source] = t
@@ -131,7 +131,7 @@ func (d *diagnosis) writeBack(ctx context.Context) {
 	if len(names) == 0 {
 		return
 	}
-	list, err := d.store.WriteBackTroubles(ctx)
+	list, err := d.store.WriteBacks.Troubles(ctx)
 	if err != nil {
 		d.found("write-back", admin.LevelError, "all", "see that Postgres runs", "write-back can't be read: %v", err)
 		return

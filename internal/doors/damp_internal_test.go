@@ -103,7 +103,7 @@ func TestAWholeSystemOffline(t *testing.T) {
 	}
 	r.pass(time.Hour)
 	r.settle()
-	risks, err := r.store.DoorRisks(context.Background(), nil, 0)
+	risks, err := r.store.Doors.Risks(context.Background(), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestAWholeSystemOffline(t *testing.T) {
 	r.settle()
 	r.want("R1", "Room room-3: the lock is offline")
 	r.want("before", "")
-	if risks, err = r.store.DoorRisks(context.Background(), nil, 0); err != nil {
+	if risks, err = r.store.Doors.Risks(context.Background(), nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	for ref, problems := range risks {

@@ -113,7 +113,7 @@ func (c *Checker) Run(ctx context.Context) {
 	scheduled := false
 	for ctx.Err() == nil {
 		if !scheduled {
-			scheduled = c.store.ScheduleTask(ctx, task, c.now()) == nil
+			scheduled = c.store.Tasks.Schedule(ctx, task, c.now()) == nil
 		}
 		c.turn(ctx)
 		c.count(ctx)
@@ -126,7 +126,7 @@ func (c *Checker) Run(ctx context.Context) {
 
 // count sets the gauge, which is the same from every replica.
 func (c *Checker) count(ctx context.Context) {
-	n, err := c.store.CountDoorRisks(ctx)
+	n, err := c.store.Doors.CountRisks(ctx)
 	if atRisk.Set(float64(n)); err != nil {
 		atRisk.Set(math.NaN())
 	}
@@ -137,7 +137,7 @@ func (c *Checker) turn(ctx context.Context) {
 	if c.options.Idle() {
 		return
 	}
-	l, err := c.store.ClaimTask(ctx, task, c.now(), lease)
+	l, err := c.store.Tasks.Claim(ctx, task, c.now(), lease)
 	if err != nil {
 		if !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
 			c.log.Warn("doors not checked; retrying", "error", err)
@@ -156,7 +156,7 @@ func (c *Checker) turn(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		c.log.Warn("doors not checked; retrying", "error", err)
 	}
-	if err := c.store.FinishTask(context.WithoutCancel(ctx), l, c.now().Add(c.options.Every), result); err != nil {
+	if err := c.store.Tasks.Finish(context.WithoutCancel(ctx), l, c.now().Add(c.options.Every), result); err != nil {
 		c.log.Warn("result of checking doors not stored", "error", err)
 	}
 }
@@ -171,7 +171,7 @@ func (c *Checker) renew(ctx context.Context, cut context.CancelFunc, l store.Tas
 			return
 		case <-tick.C:
 		}
-		if errors.Is(c.store.RenewTask(ctx, l, lease), store.ErrLeaseLost) {
+		if errors.Is(c.store.Tasks.Renew(ctx, l, lease), store.ErrLeaseLost) {
 			cut()
 			return
 		}
@@ -187,11 +187,11 @@ type state struct {
 // nil: as it was.
 func (c *Checker) check(ctx context.Context) (any, error) {
 	before := state{}
-	if err := c.store.TaskResult(ctx, task, &before); err != nil {
+	if err := c.store.Tasks.Result(ctx, task, &before); err != nil {
 		return nil, err
 	}
 	now := c.now()
-	users, err := c.store.DoorsInUse(ctx, now, now.Add(ahead), now.Add(used))
+	users, err := c.store.Doors.InUse(ctx, now, now.Add(ahead), now.Add(used))
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (c *Checker) check(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	risks, err := c.store.DoorRisks(ctx, nil, 0)
+	risks, err := c.store.Doors.Risks(ctx, nil, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (c *Checker) check(ctx context.Context) (any, error) {
 		}
 		after.Systems[s.id] = last
 	}
-	if err := c.store.ForgetDoors(ctx, now.Add(-kept)); err != nil {
+	if err := c.store.Doors.Forget(ctx, now.Add(-kept)); err != nil {
 		c.log.Warn("old doors not deleted; retrying", "error", err)
 	}
 	return after, c.report(ctx)
@@ -219,7 +219,7 @@ func (c *Checker) check(ctx context.Context) (any, error) {
 
 // unreachable are the access systems that Seam can't reach: what it would show of them is old.
 func (c *Checker) unreachable(ctx context.Context) (map[string]bool, error) {
-	list, err := c.store.Disconnections(ctx)
+	list, err := c.store.ACSSystems.Disconnections(ctx)
 	ids := map[string]bool{}
 	for _, d := range list {
 		ids[d.ACSSystemID] = true
@@ -229,7 +229,7 @@ func (c *Checker) unreachable(ctx context.Context) (map[string]bool, error) {
 
 // visit reads an access system if it is due, and returns when it was read last.
 func (c *Checker) visit(ctx context.Context, s system, last reading) reading {
-	doors, groups, err := c.store.DoorsOf(ctx, s.id)
+	doors, groups, err := c.store.Doors.Of(ctx, s.id)
 	if err != nil {
 		c.log.Warn("doors not read from Postgres; retrying", "acs_system_id", s.id, "error", err)
 		return last
@@ -377,5 +377,5 @@ func (r *round) save(ctx context.Context) error {
 	// What is known of other doors is not kept from one reading to the next.
 	maps.DeleteFunc(r.histories, func(id string, _ map[string]history) bool { return !opened[id] })
 	slices.SortFunc(doors, func(a, b store.Door) int { return compare(a.EntranceID, b.EntranceID) })
-	return r.store.SaveDoors(ctx, doors, groups)
+	return r.store.Doors.Save(ctx, doors, groups)
 }

@@ -161,7 +161,7 @@ func TestOneListProvesNothing(t *testing.T) {
 		r.turn()
 		r.want("R1", "")
 	}
-	_, groups, err := r.store.DoorsOf(context.Background(), site)
+	_, groups, err := r.store.Doors.Of(context.Background(), site)
 	if err != nil || len(groups) != 1 || !cmp.Equal(groups[0].EntranceIDs, []string{"door"}) ||
 		len(groups[0].Missing) > 0 {
 		t.Errorf("known of the group: %+v, %v", groups, err)
@@ -268,7 +268,7 @@ func TestWhoseDoors(t *testing.T) {
 	r.want("near", "Room 12: the lock is offline")
 	r.want("far", "")
 	r.want("other", "")
-	found, err := r.store.DoorProblems(context.Background(), []string{"room"})
+	found, err := r.store.Doors.Problems(context.Background(), []string{"room"})
 	if err != nil || len(found["room"]) != 1 {
 		t.Errorf("of the group: %v, %v", found, err)
 	}
@@ -295,7 +295,7 @@ func TestCheckDoorsNow(t *testing.T) {
 	r.settle()
 	r.want("R1", "Room 12: the lock is offline")
 	r.door(func(e *simulator.Entrance) { e.Online = &yes })
-	if err := r.store.CheckDoors(context.Background(), r.stay("R1").Reservation.Ref()); err != nil {
+	if err := r.store.Doors.Check(context.Background(), r.stay("R1").Reservation.Ref()); err != nil {
 		t.Fatal(err)
 	}
 	r.turn()
@@ -310,7 +310,7 @@ func TestForgotten(t *testing.T) {
 	r.turn()
 	r.pass(kept + 4*24*time.Hour)
 	r.turn()
-	doors, groups, err := r.store.DoorsOf(context.Background(), site)
+	doors, groups, err := r.store.Doors.Of(context.Background(), site)
 	if err != nil || len(doors)+len(groups) > 0 {
 		t.Errorf("left: %v, %v, %v", doors, groups, err)
 	}

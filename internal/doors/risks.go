@@ -14,22 +14,22 @@ import (
 // next turn.
 func (c *Checker) report(ctx context.Context) error {
 	now := c.now()
-	problems, err := c.store.DoorProblems(ctx, nil)
+	problems, err := c.store.Doors.Problems(ctx, nil)
 	if err != nil {
 		return err
 	}
-	before, err := c.store.DoorRisks(ctx, nil, 0)
+	before, err := c.store.Doors.Risks(ctx, nil, 0)
 	if err != nil {
 		return err
 	}
 	var stays []store.StayAtDoors
 	if len(problems) > 0 {
 		groups := slices.Sorted(maps.Keys(problems))
-		if stays, err = c.store.StaysAtDoors(ctx, now, now.Add(atRiskWithin), groups); err != nil {
+		if stays, err = c.store.Doors.Stays(ctx, now, now.Add(atRiskWithin), groups); err != nil {
 			return err
 		}
 	}
-	outages, err := c.store.OfflineDoors(ctx, outageOf)
+	outages, err := c.store.Doors.Offline(ctx, outageOf)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (c *Checker) record(ctx context.Context, before, present map[stay.Ref][]sta
 		if same(before[ref], present[ref]) {
 			continue
 		}
-		if err := c.store.SetDoorRisk(ctx, ref, present[ref], now); err != nil {
+		if err := c.store.Doors.SetRisk(ctx, ref, present[ref], now); err != nil {
 			failed = err
 		}
 		if ctx.Err() != nil {

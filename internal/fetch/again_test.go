@@ -92,7 +92,7 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 						Request: []byte(`{"kind": "` + kind + `", "query": ` + webhook[0] + `}`),
 						Body:    []byte(webhook[1]),
 					}
-					if _, err := r.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
+					if _, err := r.store.Events.Insert(t.Context(), []store.Event{e}); err != nil {
 						t.Fatal(err)
 					}
 					r.drain()
@@ -108,7 +108,7 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 					t.Helper()
 					got := pms.Cancelled
 					for _, room := range []string{"", c.room} {
-						if v, err := r.store.View(t.Context(),
+						if v, err := r.store.Reservations.View(t.Context(),
 							store.Ref{Source: "s", ReservationID: "7" + room}); err == nil &&
 							v.Reservation.Status == pms.Confirmed {
 							got = pms.Confirmed
@@ -174,7 +174,7 @@ func (p *replica) says(body string) uuid.UUID {
 		EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
 		Request: []byte(`{}`), Body: []byte(body),
 	}
-	if _, err := p.store.InsertEvents(p.t.Context(), []store.Event{e}); err != nil {
+	if _, err := p.store.Events.Insert(p.t.Context(), []store.Event{e}); err != nil {
 		p.t.Fatal(err)
 	}
 	p.drain()
@@ -208,7 +208,8 @@ func (p *replica) later(seconds int) {
 func (p *replica) is(reservation, want string, id uuid.UUID, status, reason string) {
 	p.t.Helper()
 	got := "none"
-	if v, err := p.store.View(p.t.Context(), store.Ref{Source: "s", ReservationID: reservation}); err == nil {
+	if v, err := p.store.Reservations.View(p.t.Context(),
+		store.Ref{Source: "s", ReservationID: reservation}); err == nil {
 		got = v.Reservation.Status
 		if out := v.Reservation.CheckOutText; out != nil {
 			got += " until " + *out
@@ -222,7 +223,7 @@ func (p *replica) is(reservation, want string, id uuid.UUID, status, reason stri
 	if e.Reason != nil {
 		why = *e.Reason
 	}
-	list, err := p.store.Events(p.t.Context(), store.EventFilter{}, 0, 100)
+	list, err := p.store.Events.List(p.t.Context(), store.EventFilter{}, 0, 100)
 	listed := slices.DeleteFunc(list, func(e store.Event) bool { return e.EventID != id })
 	if err != nil || len(listed) != 1 || listed[0].Status != status {
 		p.t.Errorf("the event is listed as %+v, %v", listed, err)
@@ -365,7 +366,8 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 	found := func(id uuid.UUID, status string, reservations ...string) {
 		t.Helper()
 		for _, r := range reservations {
-			list, err := p.store.Events(t.Context(), store.EventFilter{ReservationID: r, Status: []string{status}}, 0,
+			list, err := p.store.Events.List(t.Context(), store.EventFilter{ReservationID: r, Status: []string{status}},
+				0,
 				10)
 			if err != nil || len(list) == 0 || list[0].EventID != id || list[0].ReservationID == nil {
 				t.Errorf("%s events of %s: %v, %+v", status, r, err, list)
@@ -374,7 +376,8 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 	}
 	lastOf := func(reservation string) string {
 		t.Helper()
-		items, err := p.store.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: reservation}, 0, 1)
+		items, err := p.store.Reservations.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: reservation}, 0,
+			1)
 		if err != nil || len(items) == 0 {
 			t.Fatalf("%v, %d items", err, len(items))
 		}
@@ -431,7 +434,7 @@ func TestAnUnreadDocumentIsTiedToItsReservation(t *testing.T) {
 	if e := p.event(id); e.ReservationID == nil || *e.ReservationID != "u" {
 		t.Errorf("the event is about %v", e.ReservationID)
 	}
-	items, err := p.store.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: "u"}, 0, 10)
+	items, err := p.store.Reservations.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: "u"}, 0, 10)
 	if err != nil || len(items) == 0 || !strings.Contains(items[0].Summary, "rejected") {
 		t.Errorf("%v, the timeline: %+v", err, items)
 	}

@@ -94,7 +94,7 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 			return err
 		}
 		for after := int64(0); ; {
-			list, err := f.store.FetchesWaiting(ctx, name, after, page)
+			list, err := f.store.Fetches.Waiting(ctx, name, after, page)
 			if err != nil {
 				return err
 			}
@@ -154,7 +154,7 @@ func (w *worker) NextRetry(j *river.Job[job]) time.Time {
 }
 
 func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
-	e, err := f.store.EventToFetch(ctx, id)
+	e, err := f.store.Fetches.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // already fetched, or the event is gone
 	}
@@ -163,7 +163,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 	}
 	source := f.source(e.Source)
 	if source.Fetch == nil || source.Format == nil {
-		return f.store.HoldFetch(ctx, id, store.ReasonNeedsFetch) // enqueued when the source configures fetching
+		return f.store.Fetches.Hold(ctx, id, store.ReasonNeedsFetch) // enqueued when the source configures fetching
 	}
 	documents, err := f.collect(ctx, source, &e)
 	var encoded []byte
@@ -171,7 +171,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 		encoded, err = json.Marshal(documents)
 	}
 	if err == nil {
-		if err := f.store.Fetched(ctx, e, encoded); err != nil {
+		if err := f.store.Fetches.Fetched(ctx, e, encoded); err != nil {
 			return err
 		}
 		f.done()
@@ -186,7 +186,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 // failed decides whether to retry, and records why the documents are still missing.
 func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) error {
 	if held := new(pmsapi.PausedError); errors.As(reason, &held) {
-		if err := f.store.HoldFetch(ctx, e.EventID, "waits for the PMS's documents: "+held.Why); err != nil {
+		if err := f.store.Fetches.Hold(ctx, e.EventID, "waits for the PMS's documents: "+held.Why); err != nil {
 			return err
 		}
 		return river.JobSnooze(pmsapi.After(held.Wait))
@@ -200,9 +200,9 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 	if next.GiveUp {
 		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts",
 			a.Number, "error", reason)
-		return f.store.GiveUpFetch(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
+		return f.store.Fetches.GiveUp(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
-	if err := f.store.NoteFetch(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents (tried %d×): %v",
+	if err := f.store.Fetches.Note(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents (tried %d×): %v",
 		a.Number, reason)); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (r *rig) post(source string, n int) []uuid.UUID {
 		}
 		events, ids = append(events, e), append(ids, e.EventID)
 	}
-	if _, err := r.store.InsertEvents(r.t.Context(), events); err != nil {
+	if _, err := r.store.Events.Insert(r.t.Context(), events); err != nil {
 		r.t.Fatal(err)
 	}
 	r.drain()
@@ -112,7 +112,7 @@ func (r *rig) settled(ids []uuid.UUID) {
 
 func (r *rig) event(id uuid.UUID) store.Event {
 	r.t.Helper()
-	e, err := r.store.Event(r.t.Context(), id)
+	e, err := r.store.Events.Get(r.t.Context(), id)
 	if err != nil {
 		r.t.Fatal(err)
 	}

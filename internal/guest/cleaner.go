@@ -49,7 +49,7 @@ func (s *Service) Run(ctx context.Context) {
 // Clean looks at the stays that are due, and returns how many there were.
 func (s *Service) Clean(ctx context.Context) (int, error) {
 	asked := time.Now()
-	due, err := s.store.ClaimGuestStays(ctx, s.now(), s.options.Lease, cleaners)
+	due, err := s.store.GuestStays.Claim(ctx, s.now(), s.options.Lease, cleaners)
 	if err != nil {
 		return 0, err
 	}
@@ -101,7 +101,7 @@ type cleaning struct {
 
 // load reads what the guest has, and writes down what ends: from then on it is not handed out.
 func (c *cleaning) load(ctx context.Context) error {
-	return c.store.WithGuestLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
+	return c.store.GuestStays.WithLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		has, err := store.GuestHas(ctx, tx, c.ref)
 		if err != nil {
 			return err
@@ -202,7 +202,7 @@ func (c *cleaning) extend(ctx context.Context) error {
 		return nil
 	}
 	until := time.Now().Add(c.options.Lease)
-	if err := c.store.ExtendGuestLease(ctx, c.lease, c.options.Lease); err != nil {
+	if err := c.store.GuestStays.ExtendLease(ctx, c.lease, c.options.Lease); err != nil {
 		return err
 	}
 	c.until = until
@@ -345,7 +345,7 @@ func (c *cleaning) finish(ctx context.Context, failure error) error {
 	if c.gone {
 		c.entries = nil
 	}
-	return c.store.WithGuestLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
+	return c.store.GuestStays.WithLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		if state == nil {
 			c.entries = nil
 		}

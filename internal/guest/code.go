@@ -54,7 +54,7 @@ func (s *Service) showCode(ctx context.Context, id string) (Code, Page, error) {
 	if err != nil {
 		return Code{}, page, err
 	}
-	return code, page, s.store.NoteCodeShown(ctx, state.Ref, used(state.Recent, now), store.Entry{
+	return code, page, s.store.BackupCodes.NoteShown(ctx, state.Ref, used(state.Recent, now), store.Entry{
 		Ref: state.Ref, At: now, Kind: store.TimelineStep, Summary: "The backup code was shown to the guest",
 		Detail: map[string]any{"acs_credential_id": stay.Text(state.CodeID)},
 	})
@@ -63,7 +63,7 @@ func (s *Service) showCode(ctx context.Context, id string) (Code, Page, error) {
 // BackupCode returns the backup code of a stay for a program that may have it, also before the stay begins. Errors:
 // [ErrGone], [NotReadyError], [ErrNoCode], [ErrUnavailable], [store.ErrNotFound].
 func (s *Service) BackupCode(ctx context.Context, ref store.Ref) (Code, error) {
-	state, err := s.store.GuestState(ctx, ref)
+	state, err := s.store.GuestStays.State(ctx, ref)
 	if err != nil {
 		return Code{}, err
 	}
@@ -144,7 +144,7 @@ func (s *Service) digits(ctx context.Context, state store.GuestState) (string, e
 
 // lookAtCode has the provisioner record what Seam shows. If that fails, the sweep finds the difference.
 func (s *Service) lookAtCode(ctx context.Context, id string) {
-	if _, err := s.store.LookAtCode(context.WithoutCancel(ctx), id, true, s.now()); err != nil {
+	if _, err := s.store.BackupCodes.LookAt(context.WithoutCancel(ctx), id, true, s.now()); err != nil {
 		s.log.Warn("backup code not scheduled for a look: the sweep compares it", "error", err)
 	}
 }

@@ -82,7 +82,7 @@ func TestTheCodeIsShownDuringTheStay(t *testing.T) {
 	if got, _, err := r.guest.ShowCode(ctx, link); err != nil || got.Digits != "555001" {
 		t.Errorf("while Seam doesn't answer: %+v %v", got, err)
 	}
-	items, err := r.store.Timeline(ctx, a.ref(), 0, 200)
+	items, err := r.store.Reservations.Timeline(ctx, a.ref(), 0, 200)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -328,7 +328,7 @@ func TestOverdueGuestKeys(t *testing.T) {
 	r.mustOpen(b)
 	overdue := func(want int) {
 		t.Helper()
-		n, err := r.store.OverdueGuestKeys(context.Background(), r.now().Add(-15*time.Minute))
+		n, err := r.store.GuestStays.CountOverdue(context.Background(), r.now().Add(-15*time.Minute))
 		if err != nil || n != want {
 			t.Errorf("%d are overdue, want %d: %v", n, want, err)
 		}

@@ -28,7 +28,7 @@ func TestAGateHoldsTheLink(t *testing.T) {
 		Source: "default", Fingerprint: r.source.Policy.Fingerprint(),
 		Encoded: string(encoded),
 	}
-	if _, err := r.store.DecidePolicies(ctx, []store.SourcePolicy{policy}); err != nil {
+	if _, err := r.store.Policies.Decide(ctx, []store.SourcePolicy{policy}); err != nil {
 		t.Fatal(err)
 	}
 	r.listing("g1")

@@ -202,7 +202,7 @@ func (s *Service) lease(ctx context.Context, ref store.Ref) (l store.GuestLease,
 	deadline := s.options.After(s.options.Patience)
 	for {
 		asked := time.Now()
-		l, ok, err := s.store.TakeGuestLease(ctx, ref, s.options.Lease)
+		l, ok, err := s.store.GuestStays.TakeLease(ctx, ref, s.options.Lease)
 		if err != nil || ok {
 			return l, asked.Add(s.options.Lease), err
 		}
@@ -223,7 +223,7 @@ const leasePoll = 100 * time.Millisecond
 func (s *Service) drop(ctx context.Context, l store.GuestLease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.store.Within(commitTimeout))
 	defer cancel()
-	if err := s.store.DropGuestLease(ctx, l); err != nil {
+	if err := s.store.GuestStays.DropLease(ctx, l); err != nil {
 		s.log.Warn("guest lease not released: it will expire", "error", err)
 	}
 }

@@ -55,7 +55,7 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.G
 	for i, st := range stays {
 		refs[i] = st.Ref
 	}
-	known, err := s.store.GuestLinks(ctx, refs)
+	known, err := s.store.GuestStays.Links(ctx, refs)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +66,10 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.G
 		}
 	}
 	if len(fresh) > 0 {
-		if err := s.store.SaveGuestLinks(ctx, fresh, s.now()); err != nil {
+		if err := s.store.GuestStays.SaveLinks(ctx, fresh, s.now()); err != nil {
 			return nil, err
 		}
-		if known, err = s.store.GuestLinks(ctx, refs); err != nil {
+		if known, err = s.store.GuestStays.Links(ctx, refs); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,7 @@ func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.So
 	if len(id) != idLength {
 		return store.GuestState{}, pms.Source{}, 0, ErrUnknown
 	}
-	ref, counter, err := s.store.GuestLinkOf(ctx, hashOf(id))
+	ref, counter, err := s.store.GuestStays.OfLink(ctx, hashOf(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return store.GuestState{}, pms.Source{}, 0, ErrUnknown
 	}
@@ -118,7 +118,7 @@ func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.So
 	if !source.GuestLinks {
 		return store.GuestState{}, source, 0, ErrUnknown
 	}
-	state, err := s.store.GuestState(ctx, ref)
+	state, err := s.store.GuestStays.State(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
 		return state, source, 0, ErrGone
 	}
@@ -158,7 +158,7 @@ func (s *Service) Renew(ctx context.Context, st Stay, audit store.Audit) error {
 		Ref: st.Ref, At: now, Kind: store.TimelineAction, Summary: audit.Author + " renewed the guest's link",
 		Detail: map[string]any{"action": audit.Action, "by": audit.Author},
 	}
-	if err := s.store.RenewGuestLink(ctx, st.Ref, now, []store.Entry{entry}, audit); err != nil {
+	if err := s.store.GuestStays.RenewLink(ctx, st.Ref, now, []store.Entry{entry}, audit); err != nil {
 		return err
 	}
 	s.Wake()

@@ -121,7 +121,7 @@ func (o *opening) once(ctx context.Context) (seam.InstantKey, error) {
 // begin judges the stay once more, with its key locked, and returns the instant key to hand out again, or the mark
 // of one that must be made.
 func (o *opening) begin(ctx context.Context) (h store.HandedOut, err error) {
-	err = o.store.WithGuestLease(ctx, o.lease, func(tx pgx.Tx, state *store.GuestState) error {
+	err = o.store.GuestStays.WithLease(ctx, o.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		if state == nil {
 			return ErrGone
 		}
@@ -233,7 +233,7 @@ func (c *calls) entriesOf(state *store.GuestState) []store.Entry {
 func (o *opening) commit(ctx context.Context, fn func(context.Context, pgx.Tx, *store.GuestState) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.store.Within(commitTimeout))
 	defer cancel()
-	err := o.store.WithGuestLease(ctx, o.lease,
+	err := o.store.GuestStays.WithLease(ctx, o.lease,
 		func(tx pgx.Tx, state *store.GuestState) error { return fn(ctx, tx, state) })
 	return wrapped(err)
 }

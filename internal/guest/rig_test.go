@@ -161,7 +161,7 @@ func (r *rig) send(eventType string, data map[string]any) {
 		EventID: uuid.New(), Source: "default", EventKey: &key, Type: eventType,
 		Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: r.now(), Body: body,
 	}
-	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := r.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.applier.Drain(context.Background()); err != nil {
@@ -209,7 +209,7 @@ func (b booking) ref() store.Ref { return store.Ref{Source: "default", Reservati
 
 func (r *rig) view(b booking) store.View {
 	r.t.Helper()
-	v, err := r.store.View(context.Background(), b.ref())
+	v, err := r.store.Reservations.View(context.Background(), b.ref())
 	if err != nil {
 		r.t.Fatal(err)
 	}

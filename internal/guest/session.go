@@ -30,7 +30,7 @@ func (s *Service) AppSession(ctx context.Context, ref store.Ref) (Session, error
 }
 
 func (s *Service) appSession(ctx context.Context, ref store.Ref) (Session, error) {
-	state, err := s.store.GuestState(ctx, ref)
+	state, err := s.store.GuestStays.State(ctx, ref)
 	if err != nil {
 		return Session{}, err
 	}
@@ -85,7 +85,7 @@ func (s *Service) identifierKey(identityID string) string {
 }
 
 func (a *appSession) begin(ctx context.Context) (h store.HandedOut, ends time.Time, err error) {
-	err = a.store.WithGuestLease(ctx, a.lease, func(tx pgx.Tx, state *store.GuestState) error {
+	err = a.store.GuestStays.WithLease(ctx, a.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		if state == nil {
 			return store.ErrNotFound
 		}

@@ -264,7 +264,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 // audits is the whole audit log, newest first.
 func (a *app) audits() []store.Audit {
 	a.t.Helper()
-	list, err := a.store.Audits(context.Background(), store.AuditFilter{}, 0, 1000)
+	list, err := a.store.Audit.List(context.Background(), store.AuditFilter{}, 0, 1000)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func TestForeignFormats(t *testing.T) {
 		if e := event(r); !strings.Contains(e["body"].(string), `"token":"[redacted]"`) {
 			t.Errorf("%v", e["body"])
 		}
-		stored, err := a.store.Event(context.Background(), uuid.MustParse(r.body["event_id"].(string)))
+		stored, err := a.store.Events.Get(context.Background(), uuid.MustParse(r.body["event_id"].(string)))
 		if err != nil || bytes.Contains(stored.Request, []byte("token")) ||
 			!bytes.Contains(stored.Request, []byte(`"path": "more"`)) {
 			t.Errorf("%s %v", stored.Request, err)

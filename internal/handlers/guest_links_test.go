@@ -38,7 +38,7 @@ func (g guestsStub) BackupCode(context.Context, stay.Ref) (guest.Code, error) {
 
 func (g guestsStub) Renew(ctx context.Context, _ guest.Stay, audit store.Audit) error {
 	audit.At = time.Now()
-	return g.store.AddAudit(ctx, audit)
+	return g.store.Audit.Add(ctx, audit)
 }
 
 func TestGuestLinkOfReservations(t *testing.T) {

@@ -84,7 +84,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil,
 		&intake.Pace{}, func() {})
-	acceptor := intake.NewAcceptor(a.store, log, &intake.Pace{}, func() {}, until.Patience)
+	acceptor := intake.NewAcceptor(a.store.Events, log, &intake.Pace{}, func() {}, until.Patience)
 	a.sources = map[string]pms.Source{
 		"default": {
 			Name: "default", Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secretA, secretB}},
@@ -170,7 +170,7 @@ func (p provisionerStub) NotAllowed(_ context.Context, source string, groups []s
 }
 
 func (p provisionerStub) EraseGuest(ctx context.Context, _ string, audit store.Audit) (stay.Erasure, error) {
-	_, _, err := p.store.EraseGuest(ctx, store.Erasing{Audit: audit, Now: time.Now()})
+	_, _, err := p.store.Erasure.Erase(ctx, store.Erasing{Audit: audit, Now: time.Now()})
 	return stay.Erasure{}, err
 }
 
@@ -325,7 +325,7 @@ func TestContractTable(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	count := func() int {
-		events, err := a.store.Events(context.Background(), store.EventFilter{}, 0, 1000)
+		events, err := a.store.Events.List(context.Background(), store.EventFilter{}, 0, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -825,7 +825,7 @@ func TestSeamEvents(t *testing.T) {
 	if a.changed != 0 {
 		t.Error("an ACS user that is nobody's has made work")
 	}
-	if list, err := a.store.Disconnections(context.Background()); err != nil || len(list) != 0 {
+	if list, err := a.store.ACSSystems.Disconnections(context.Background()); err != nil || len(list) != 0 {
 		t.Errorf("a forged event was believed: %v %v", list, err)
 	}
 
@@ -870,13 +870,13 @@ func TestSeamEvents(t *testing.T) {
 		}
 		a.changed = i + 1
 		if i == 3 {
-			list, err := a.store.Disconnections(context.Background())
+			list, err := a.store.ACSSystems.Disconnections(context.Background())
 			if err != nil || len(list) != 1 || *list[0].Problem != "account_disconnected" {
 				t.Errorf("not recorded: %v %v", list, err)
 			}
 		}
 	}
-	if list, err := a.store.Disconnections(context.Background()); err != nil || len(list) != 0 {
+	if list, err := a.store.ACSSystems.Disconnections(context.Background()); err != nil || len(list) != 0 {
 		t.Errorf("still disconnected: %v %v", list, err)
 	}
 	for _, body := range []string{

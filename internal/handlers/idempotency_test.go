@@ -106,7 +106,7 @@ func TestIdempotencyKey(t *testing.T) {
 				`UPDATE idempotent_requests SET created_at = now() - interval '25 hours'`); err != nil {
 				t.Fatal(err)
 			}
-			if n, err := a.store.PruneRequests(t.Context(), 100); err != nil || n != 3 {
+			if n, err := a.store.Requests.Prune(t.Context(), 100); err != nil || n != 3 {
 				t.Errorf("%d requests were forgotten: %v", n, err)
 			}
 		})

@@ -39,7 +39,7 @@ func TestRateLimit(t *testing.T) {
 	if refused.media != "application/problem+json" || refused.body["detail"] == "" {
 		t.Errorf("over the limit: %s %s", refused.media, refused.rawBody)
 	}
-	kept, err := a.store.Events(context.Background(), store.EventFilter{Source: []string{"limited"}}, 0, 10)
+	kept, err := a.store.Events.List(context.Background(), store.EventFilter{Source: []string{"limited"}}, 0, 10)
 	if err != nil || len(kept) != 2 {
 		t.Errorf("%d events are kept, want 2: %v", len(kept), err)
 	}

@@ -66,7 +66,7 @@ func TestChangedSince(t *testing.T) {
 	a := newApp(t)
 	ctx := context.Background()
 	changed := func(since store.Mark) (store.Mark, []string) {
-		now, changed, sources, err := a.store.ChangedSince(ctx, since)
+		now, changed, sources, err := a.store.Changes.Since(ctx, since)
 		if err != nil {
 			t.Fatal(err)
 		}

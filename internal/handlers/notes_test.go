@@ -88,7 +88,7 @@ func TestNotesOnAStay(t *testing.T) {
 	erasing := store.Erasing{
 		Address: "Jane1@example.com", Audit: store.Audit{Author: "admin", Action: "erase_guest"}, Now: time.Now(),
 	}
-	if _, _, err := a.store.EraseGuest(t.Context(), erasing); err != nil {
+	if _, _, err := a.store.Erasure.Erase(t.Context(), erasing); err != nil {
 		t.Fatal(err)
 	}
 	if left := a.get(path).rawBody; strings.Contains(left, "about Jane") || !strings.Contains(left, "about Bob") {

@@ -430,9 +430,9 @@ func (a *app) tellsWith(preset, body, documents string) map[string]any {
 	if e["reason"] != "needs_fetch" {
 		a.t.Fatalf("%s waits for no document: %v", body, e)
 	}
-	waiting, err := a.store.EventToFetch(context.Background(), uuid.MustParse(e["event_id"].(string)))
+	waiting, err := a.store.Fetches.Get(context.Background(), uuid.MustParse(e["event_id"].(string)))
 	if err == nil {
-		err = a.store.Fetched(context.Background(), waiting, json.RawMessage(documents))
+		err = a.store.Fetches.Fetched(context.Background(), waiting, json.RawMessage(documents))
 	}
 	if err != nil {
 		a.t.Fatal(err)

@@ -129,7 +129,7 @@ func TestReplayIsNoWebhook(t *testing.T) {
 		a.call("POST", "/v1/events/"+id+"/replay", "")
 		a.apply()
 	}
-	if err := a.store.FlushActivity(context.Background(), counts); err != nil {
+	if err := a.store.Activity.Flush(context.Background(), counts); err != nil {
 		t.Fatal(err)
 	}
 	if day := a.lastDay("default"); day["applied"] != 1.0 || len(day) != 1 {
@@ -163,7 +163,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			if err := a.applier.Act(ctx, other, intake.Action{Kind: intake.ActionHold, By: "x", Why: "y"}); err != nil {
 				return err
 			}
-			before, err := a.store.Changes(ctx)
+			before, err := a.store.Changes.Count(ctx)
 			if err != nil {
 				return err
 			}
@@ -171,7 +171,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 				func() time.Time { return time.Now().Add(-time.Minute) },
 				func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
 			err = hold(late)
-			if after, _ := a.store.Changes(ctx); after == before {
+			if after, _ := a.store.Changes.Count(ctx); after == before {
 				a.t.Error("no page is notified")
 			}
 			return err
@@ -185,9 +185,9 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 		},
 		"the result of a replay": func(a *app) error {
 			a.call("POST", "/v1/events/"+a.eventOf("status=rejected&source=default")+"/replay", "")
-			before, err := a.store.Changes(ctx)
+			before, err := a.store.Changes.Count(ctx)
 			a.apply()
-			if after, _ := a.store.Changes(ctx); after == before {
+			if after, _ := a.store.Changes.Count(ctx); after == before {
 				a.t.Error("no page is notified of the result of a replay")
 			}
 			return err
@@ -201,7 +201,7 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 		},
 		"an event set aside": func(a *app) error {
 			a.post(hook{id: "w", body: laterReservation})
-			return a.store.SetAside(ctx, 1, "x")
+			return a.store.Events.SetAside(ctx, 1, "x")
 		},
 		"what retention took": func(a *app) error {
 			_, err := a.store.Pool().Exec(ctx, `DELETE FROM event_results WHERE seq = 1`)
@@ -211,14 +211,14 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := two(t)
-			before, err := a.store.Changes(ctx)
+			before, err := a.store.Changes.Count(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := change(a); err != nil {
 				t.Fatal(err)
 			}
-			after, err := a.store.Changes(ctx)
+			after, err := a.store.Changes.Count(ctx)
 			if err != nil || after == before {
 				t.Errorf("no page is notified: %v", err)
 			}
@@ -227,11 +227,11 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 	t.Run("nothing", func(t *testing.T) {
 		t.Parallel()
 		a := two(t)
-		before, _ := a.store.Changes(ctx)
+		before, _ := a.store.Changes.Count(ctx)
 		a.get(onePath)
 		a.get("/v1/events")
 		a.apply()
-		if after, err := a.store.Changes(ctx); err != nil || after != before {
+		if after, err := a.store.Changes.Count(ctx); err != nil || after != before {
 			t.Errorf("pages are notified without a change: %d, %d, %v", before, after, err)
 		}
 	})
@@ -259,7 +259,7 @@ func TestLastDayIs24Hours(t *testing.T) {
 		if _, err := a.store.Pool().Exec(t.Context(), `DELETE FROM activity`); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.store.FlushActivity(t.Context(), activity); err != nil {
+		if err := a.store.Activity.Flush(t.Context(), activity); err != nil {
 			t.Fatal(err)
 		}
 		if got := a.lastDay(source)["rejected"] == 1.0; got != tc.counted {
@@ -285,11 +285,11 @@ func TestActivityIsAddedUp(t *testing.T) {
 	} {
 		activity.Add("default", store.EventApplied, now.Add(-ago))
 	}
-	if err := a.store.FlushActivity(t.Context(), activity); err != nil {
+	if err := a.store.Activity.Flush(t.Context(), activity); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := a.store.PruneActivity(t.Context(), now); err != nil {
+		if err := a.store.Activity.Prune(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 		var rows, n int

@@ -75,7 +75,7 @@ func (a *app) subscribedAbout(s notify.Subscription, source, reservation string)
 	var found []store.Delivery
 	until.True(a.t, "a delivery", func() bool {
 		var err error
-		if found, err = a.store.Deliveries(ctx, store.DeliveryFilter{
+		if found, err = a.store.Deliveries.List(ctx, store.DeliveryFilter{
 			Subscription: []string{s.Name},
 			Status:       []string{store.DeliveryDelivered}, ReservationID: reservation,
 		}, 0, 1); err != nil {

@@ -164,7 +164,7 @@ func TestDecisionsOutliveRetention(t *testing.T) {
 			}
 			now := time.Now()
 			for stage := store.PruneBodies; stage <= store.PruneReservations; stage++ {
-				if _, err := a.store.PruneStays(ctx, stage, now, now, 100); err != nil {
+				if _, err := a.store.Retention.PruneStays(ctx, stage, now, now, 100); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -72,9 +72,9 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{acceptBatch, appliedEvents, unknownStatuses, droppedFields, rejectedItems}
 }
 
-// inserter is the part of the store that accepting needs.
+// inserter is [store.Events], as far as accepting needs it.
 type inserter interface {
-	InsertEvents(context.Context, []store.Event) ([]store.Accepted, error)
+	Insert(context.Context, []store.Event) ([]store.Accepted, error)
 }
 
 // Acceptor commits events in groups: events that arrive during a commit wait for the next one, so that a burst costs
@@ -269,7 +269,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 		events[i] = w.event
 	}
 	point.Reach(point.AcceptBefore)
-	accepted, err := a.store.InsertEvents(ctx, events)
+	accepted, err := a.store.Insert(ctx, events)
 	if store.IsDataError(err) && len(batch) > 1 {
 		a.flush(batch[:len(batch)/2])
 		a.flush(batch[len(batch)/2:])

@@ -340,6 +340,6 @@ func (a *Applier) PutListing(
 		return store.Listing{}, false, err
 	}
 	a.Wake()
-	l, err = a.store.Listing(ctx, ref)
+	l, err = a.store.Listings.Get(ctx, ref)
 	return l, created, err
 }

@@ -207,7 +207,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 	case isPoison(err):
 		a.log.Error("event not applied: set aside as rejected", "event_id", t.first.EventID, "source",
 			t.first.Source, "error", err)
-		err = a.store.SetAside(ctx, t.first.Seq, "it could not be applied: "+err.Error())
+		err = a.store.Events.SetAside(ctx, t.first.Seq, "it could not be applied: "+err.Error())
 	default:
 		err = a.postpone(ctx, t, err)
 	}
@@ -260,7 +260,7 @@ func (a *Applier) postpone(ctx context.Context, t try, cause error) error {
 			"state", b.State, "transaction_since", since))
 	}
 	a.log.Warn("event postponed: waiting for a lock, others continue", args...)
-	return a.store.Postpone(ctx, t.first.Seq, a.now().UTC().Add(wait), t.about)
+	return a.store.Events.Postpone(ctx, t.first.Seq, a.now().UTC().Add(wait), t.about)
 }
 
 func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {

@@ -28,7 +28,7 @@ func deref(s *string) string {
 
 func (w *world) event(e store.Event) store.Event {
 	w.t.Helper()
-	got, err := w.store.Event(context.Background(), e.EventID)
+	got, err := w.store.Events.Get(context.Background(), e.EventID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func (w *world) insert(e store.Event) store.Event {
 	if e.Source == "" {
 		e.Source = "default"
 	}
-	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
 	return e
@@ -173,12 +173,13 @@ func TestItemsOneByOne(t *testing.T) {
 		!strings.Contains(notes[0].Problem, "could not be read") {
 		t.Errorf("the reservation's notes: %+v", notes)
 	}
-	items, err := w.store.Timeline(context.Background(), store.Ref{Source: "default", ReservationID: "r3"}, 0, 10)
+	items, err := w.store.Reservations.Timeline(context.Background(), store.Ref{Source: "default", ReservationID: "r3"},
+		0, 10)
 	if err != nil || len(items) != 2 || items[0].Summary != "posted rejected" {
 		t.Errorf("the timeline: %+v %v", items, err)
 	}
 	for _, id := range []string{"r1", "r2", "r3"} { // the event is found by each of them
-		list, err := w.store.Events(context.Background(), store.EventFilter{
+		list, err := w.store.Events.List(context.Background(), store.EventFilter{
 			ReservationID: id,
 			Source:        []string{"default"},
 		}, 0, 1)
@@ -367,11 +368,11 @@ func TestNewsThatLooksRepeated(t *testing.T) {
 		w.now = w.now.Add(time.Minute)
 		e := w.insert(store.Event{Body: []byte(`{}`), Request: []byte(`{}`)})
 		w.drain()
-		waiting, err := w.store.EventToFetch(ctx, e.EventID)
+		waiting, err := w.store.Fetches.Get(ctx, e.EventID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.store.Fetched(ctx, waiting, []byte(`{"booking": ["`+status+`"]}`)); err != nil {
+		if err := w.store.Fetches.Fetched(ctx, waiting, []byte(`{"booking": ["`+status+`"]}`)); err != nil {
 			t.Fatal(err)
 		}
 		w.becomes(e, store.EventApplied, "")
@@ -688,7 +689,7 @@ func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
 			w.drain()
 			w.source.Policy.TimeZone = "Europe/Berlin"
 			p := store.SourcePolicy{Source: "default", Fingerprint: w.source.Policy.Fingerprint()}
-			if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{p}); err != nil {
+			if _, err := w.store.Policies.Decide(t.Context(), []store.SourcePolicy{p}); err != nil {
 				t.Fatal(err)
 			}
 			forgotten := storetest.Begin(t, w.store)

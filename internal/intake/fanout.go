@@ -25,7 +25,7 @@ const (
 // fanOutSome carries the change of one listing to one page of its stays, so that events need not wait for all stays
 // of a large one. A listing whose fan-out fails now is skipped for a while. more reports whether there may be others.
 func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error) {
-	refs, err := a.store.ListingsToFanOut(ctx, fanOutChoice)
+	refs, err := a.store.Listings.ToFanOut(ctx, fanOutChoice)
 	if err != nil {
 		return false, err
 	}
@@ -105,7 +105,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 	if err != nil || !done {
 		return reached, err
 	}
-	return reached, a.store.ListingFannedOut(ctx, ref, generation)
+	return reached, a.store.Listings.FannedOut(ctx, ref, generation)
 }
 
 // moveBatch is how many stays move to their next room in one transaction.
@@ -113,7 +113,7 @@ const moveBatch = 100
 
 // moveSome moves stays to their next room if its time has come.
 func (a *Applier) moveSome(ctx context.Context, _ *turn) (more bool, err error) {
-	due, err := a.store.SegmentsDue(ctx, a.now().UTC(), moveBatch)
+	due, err := a.store.Reservations.SegmentsDue(ctx, a.now().UTC(), moveBatch)
 	if err != nil || len(due) == 0 {
 		return false, err
 	}

@@ -22,7 +22,7 @@ const mostLocked = 3
 // to the others. If some of a source's stays are locked, the source is skipped for a while, so that events don't
 // wait. more reports whether there may be others.
 func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error) {
-	stale, err := a.store.StalePolicies(ctx)
+	stale, err := a.store.Policies.Stale(ctx)
 	if err != nil {
 		return false, err
 	}

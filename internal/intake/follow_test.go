@@ -28,7 +28,7 @@ func (h hotel) post(bodies ...string) {
 			EventID: uuid.New(), Source: "hotel", EventKey: &key, Type: "x", Status: store.EventAccepted,
 			ReceivedAt: time.Now().UTC(), Body: []byte(body),
 		}
-		if _, err := h.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+		if _, err := h.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 			h.t.Fatal(err)
 		}
 	}
@@ -36,7 +36,7 @@ func (h hotel) post(bodies ...string) {
 
 func (h hotel) decide(p pms.Policy) {
 	h.t.Helper()
-	if _, err := h.store.DecidePolicies(context.Background(),
+	if _, err := h.store.Policies.Decide(context.Background(),
 		[]store.SourcePolicy{{Source: "hotel", Fingerprint: p.Fingerprint()}}); err != nil {
 		h.t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func (h hotel) work(p pms.Policy) {
 
 func (h hotel) checkIn(id string) string {
 	h.t.Helper()
-	v, err := h.store.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
+	v, err := h.store.Reservations.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func (h hotel) checkIn(id string) string {
 
 func (h hotel) generation(id string) int64 {
 	h.t.Helper()
-	v, err := h.store.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
+	v, err := h.store.Reservations.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestUpgradeLeavesKeysAlone(t *testing.T) {
 	if after := h.generation("R"); after != before {
 		t.Errorf("generation %d after %d: the upgrade has the key planned again", after, before)
 	}
-	stale, err := h.store.StalePolicies(ctx)
+	stale, err := h.store.Policies.Stale(ctx)
 	if err != nil || len(stale) != 0 {
 		t.Errorf("still to follow: %v %v", stale, err)
 	}
@@ -239,23 +239,23 @@ func TestPoliciesAreDecidedTogether(t *testing.T) {
 		{Source: "b", Fingerprint: "1", Encoded: "{}"},
 		{Source: "a", Fingerprint: "1", Encoded: "{}"},
 	}
-	if changed, err := s.DecidePolicies(ctx, policies); err != nil || len(changed) != 0 {
+	if changed, err := s.Policies.Decide(ctx, policies); err != nil || len(changed) != 0 {
 		t.Fatalf("changed %v: %v", changed, err)
 	}
 	policies[0].Fingerprint = "2"
-	if changed, err := s.DecidePolicies(ctx, policies); err != nil || len(changed) != 1 || changed[0] != "b" {
+	if changed, err := s.Policies.Decide(ctx, policies); err != nil || len(changed) != 1 || changed[0] != "b" {
 		t.Fatalf("changed %v: %v", changed, err)
 	}
 	if _, err := s.Pool().Exec(ctx, `ALTER TABLE settings ADD CHECK (name <> 'policy:c')`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DecidePolicies(ctx, []store.SourcePolicy{
+	if _, err := s.Policies.Decide(ctx, []store.SourcePolicy{
 		{Source: "a", Fingerprint: "3"},
 		{Source: "c", Fingerprint: "3"},
 	}); err == nil {
 		t.Fatal("no error")
 	}
-	got, err := s.Policies(ctx)
+	got, err := s.Policies.List(ctx)
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%v: %v", got, err)
 	}
@@ -275,7 +275,7 @@ func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
 	decide := func(change func(*pms.Policy)) {
 		t.Helper()
 		change(&w.source.Policy)
-		if _, err := w.store.DecidePolicies(t.Context(), []store.SourcePolicy{{
+		if _, err := w.store.Policies.Decide(t.Context(), []store.SourcePolicy{{
 			Source:      "default",
 			Fingerprint: w.source.Policy.Fingerprint(),
 		}}); err != nil {

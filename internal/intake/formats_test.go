@@ -41,7 +41,7 @@ func (w *world) post(outputs ...string) store.Event {
 		Request: []byte(`{}`),
 		Body:    []byte(`{"type": "posted", "says": [` + strings.Join(outputs, ",") + `]}`),
 	}
-	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
 	return e
@@ -50,7 +50,7 @@ func (w *world) post(outputs ...string) store.Event {
 func (w *world) becomes(e store.Event, status, reason string) {
 	w.t.Helper()
 	w.drain()
-	got, err := w.store.Event(context.Background(), e.EventID)
+	got, err := w.store.Events.Get(context.Background(), e.EventID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func (w *world) stays(ids ...string) string {
 	w.t.Helper()
 	var out []string
 	for _, id := range ids {
-		v, err := w.store.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+		v, err := w.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
 		if err != nil {
 			out = append(out, id+" none")
 			continue
@@ -256,7 +256,8 @@ func TestARoomThatIsGoneStaysGone(t *testing.T) {
 // confirmed are the confirmed reservations with their listings, in the order of their ids.
 func (w *world) confirmed() string {
 	w.t.Helper()
-	views, err := w.store.Views(context.Background(), store.ReservationFilter{Status: []string{pms.Confirmed}},
+	views, err := w.store.Reservations.List(context.Background(),
+		store.ReservationFilter{Status: []string{pms.Confirmed}},
 		store.Cursor{}, 500)
 	if err != nil {
 		w.t.Fatal(err)
@@ -324,7 +325,7 @@ func TestOmittedFieldsEraseNothing(t *testing.T) {
 	w.drain()
 	w.post(`{"listing": {"listing_id": "L", "name": "Villa"}}`)
 	w.drain()
-	l, err := w.store.Listing(context.Background(), store.ListingRef{Source: "default", ListingID: "L"})
+	l, err := w.store.Listings.Get(context.Background(), store.ListingRef{Source: "default", ListingID: "L"})
 	if err != nil || *l.Name != "Villa" || *l.TimeZone != "Europe/Madrid" || *l.CheckInTime != "16:00" {
 		t.Errorf("%+v %v", l, err)
 	}
@@ -366,7 +367,7 @@ func TestListingsMerge(t *testing.T) {
 	w.drain()
 	w.becomes(w.post(`{"merge": {"from": "old", "into": "new"}}`), "applied", "")
 	w.want("R confirmed new", "R")
-	l, err := w.store.Listing(context.Background(), store.ListingRef{Source: "default", ListingID: "new"})
+	l, err := w.store.Listings.Get(context.Background(), store.ListingRef{Source: "default", ListingID: "new"})
 	if err != nil || l.Groups()[0] != "g1" || *l.TimeZone != "Europe/Madrid" {
 		t.Errorf("%+v %v", l, err)
 	}
@@ -479,7 +480,7 @@ func TestAFailingItem(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.source.Format = corrected
-	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e},
+	if _, err := w.store.Events.Replay(context.Background(), []store.Event{e},
 		store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -495,11 +496,12 @@ func TestNeedsFetch(t *testing.T) {
 	w := foreign(t, passThrough)
 	e := w.post(`{"fetch": {"kind": "reservation", "id": "1"}}`)
 	w.becomes(e, "accepted", "needs_fetch")
-	list, err := w.store.Events(context.Background(), store.EventFilter{Status: []string{store.EventAccepted}}, 0, 10)
+	list, err := w.store.Events.List(context.Background(), store.EventFilter{Status: []string{store.EventAccepted}}, 0,
+		10)
 	if err != nil || len(list) != 1 || *list[0].Reason != "needs_fetch" {
 		t.Errorf("%+v %v", list, err)
 	}
-	if n, oldest, err := w.store.Backlog(context.Background(), nil); n != 0 || oldest != nil || err != nil {
+	if n, oldest, err := w.store.Events.Backlog(context.Background(), nil); n != 0 || oldest != nil || err != nil {
 		t.Errorf("it counts as a backlog: %d %v %v", n, oldest, err)
 	}
 }
@@ -537,7 +539,7 @@ func TestARemovedSource(t *testing.T) {
 	w.source.Format = nil
 	w.becomes(e, "rejected", "no longer has a format for the source")
 	w.source.Format = format
-	if _, err := w.store.ReplayEvents(context.Background(), []store.Event{e},
+	if _, err := w.store.Events.Replay(context.Background(), []store.Event{e},
 		store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func (a *Applier) Import(ctx context.Context, source string, bodies [][]byte, dr
 	if dryRun {
 		return results, a.previewImport(ctx, events, rows, results)
 	}
-	accepted, err := a.store.ImportEvents(ctx, events, audit, a.now().UTC())
+	accepted, err := a.store.Events.Import(ctx, events, audit, a.now().UTC())
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, 
 	enough := time.NewTimer(importWait)
 	defer enough.Stop()
 	for settled := 0; settled < len(waiting); {
-		found, err := a.store.ResultsOf(ctx, waiting)
+		found, err := a.store.Events.ResultsOf(ctx, waiting)
 		if err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, 
 
 // previewImport finds out the result of events. Mapping them, which may take long, comes before its transaction.
 func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows []int, results []Imported) error {
-	known, err := a.store.KnownKeys(ctx, events)
+	known, err := a.store.Events.KnownKeys(ctx, events)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type slowStore struct {
 	refuse  func([]store.Event) error
 }
 
-func (s *slowStore) InsertEvents(_ context.Context, events []store.Event) ([]store.Accepted, error) {
+func (s *slowStore) Insert(_ context.Context, events []store.Event) ([]store.Accepted, error) {
 	s.entered <- struct{}{}
 	<-s.release
 	if s.refuse != nil {
@@ -167,7 +167,7 @@ func (w *world) put(source, body string) store.Event {
 		EventID: uuid.New(), Source: source, EventKey: &key, Type: p.Type, Status: store.EventAccepted,
 		OccurredAt: &p.OccurredAt, ReceivedAt: w.now, Body: []byte(body),
 	}
-	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
 	return e
@@ -182,7 +182,7 @@ func (w *world) drain() {
 
 func (w *world) status(e store.Event) string {
 	w.t.Helper()
-	got, err := w.store.Event(context.Background(), e.EventID)
+	got, err := w.store.Events.Get(context.Background(), e.EventID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func (w *world) status(e store.Event) string {
 
 func (w *world) reservation(id string) store.View {
 	w.t.Helper()
-	v, err := w.store.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+	v, err := w.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 		}
 	})
 	t.Run("a replay keeps its position", func(t *testing.T) {
-		if _, err := w.store.ReplayEvents(context.Background(), []store.Event{older},
+		if _, err := w.store.Events.Replay(context.Background(), []store.Event{older},
 			store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +341,7 @@ func TestApplyersShareTheWork(t *testing.T) {
 			}
 		}
 	}
-	if n, _, err := w.store.Backlog(context.Background(), nil); err != nil || n != 0 {
+	if n, _, err := w.store.Events.Backlog(context.Background(), nil); err != nil || n != 0 {
 		t.Errorf("%d events are left: %v", n, err)
 	}
 }
@@ -382,7 +382,7 @@ func TestAListingsChangeReachesItsStays(t *testing.T) {
 			t.Errorf("R%d: check-in %v, generation %d", i, v.Reservation.CheckIn, v.Key.Generation)
 		}
 	}
-	left, err := w.store.ListingsToFanOut(context.Background(), 10)
+	left, err := w.store.Listings.ToFanOut(context.Background(), 10)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left to fan out: %v %v", left, err)
 	}
@@ -431,7 +431,7 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 		var pace intake.Pace
 		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now },
 			func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &pace, func() {})
-		acceptor := intake.NewAcceptor(w.store, log, &pace, applier.Wake, until.Patience)
+		acceptor := intake.NewAcceptor(w.store.Events, log, &pace, applier.Wake, until.Patience)
 		replicas.Go(func() { applier.Run(ctx) })
 		var senders sync.WaitGroup
 		for range 16 {

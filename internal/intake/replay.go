@@ -91,7 +91,7 @@ const previewAtOnce = 8
 
 // mapAgain adds events to a batch. Nothing waits for them: they may take as long as they need.
 func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) error {
-	events, err := a.store.WithBodies(ctx, events)
+	events, err := a.store.Events.WithBodies(ctx, events)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func changedFields(differences []FieldDifference) (before, after map[string]any)
 // Replay queues events to be applied again, each in its old position, and returns those that were queued: not those
 // whose body has been removed, or that wait to be applied anyway. audit says who asked for it.
 func (a *Applier) Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error) {
-	queued, err := a.store.ReplayEvents(ctx, events, audit, a.now().UTC())
+	queued, err := a.store.Events.Replay(ctx, events, audit, a.now().UTC())
 	if err == nil && len(queued) > 0 {
 		a.Wake()
 	}

@@ -146,7 +146,7 @@ func (n *Notifier) claim(ctx context.Context, permits *pool, s Subscription, lim
 		return nil, 0, err
 	}
 	defer giveBack()
-	return n.store.ClaimDeliveries(ctx, store.ClaimRequest{
+	return n.store.Deliveries.Claim(ctx, store.ClaimRequest{
 		Scope: s.scope(), Now: n.Now(), Lease: leaseFor,
 		Limit: limit, Window: window,
 	},
@@ -208,9 +208,10 @@ func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDel
 	}
 	defer giveBack()
 	now := n.Now()
-	v, err := n.store.RecordAttempt(ctx, c, r, now, func(sub store.Subscription, tries int) store.AttemptVerdict {
-		return judge(o, sub, tries, now, jitter)
-	})
+	v, err := n.store.Deliveries.RecordAttempt(ctx, c, r, now,
+		func(sub store.Subscription, tries int) store.AttemptVerdict {
+			return judge(o, sub, tries, now, jitter)
+		})
 	n.reach(point.DeliverNoted)
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
@@ -250,18 +251,18 @@ func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, st
 	} else {
 		d.Reason = &result.Error
 	}
-	return d, result, n.store.SaveDelivery(ctx, d, result, n.Now())
+	return d, result, n.store.Deliveries.Save(ctx, d, result, n.Now())
 }
 
 // prune deletes deliveries that are older than their retention.
 func (n *Notifier) prune(ctx context.Context) {
 	now := n.Now()
-	if _, err := n.store.PruneSubscriptions(ctx, now.Add(-forgetAfter)); err != nil {
+	if _, err := n.store.Subscriptions.Prune(ctx, now.Add(-forgetAfter)); err != nil {
 		n.log.Error("removed subscriptions not deleted yet", "error", err)
 	}
 	for removed := pruneAtOnce; n.Retain > 0 && removed == pruneAtOnce && ctx.Err() == nil; {
 		var err error
-		if removed, err = n.store.PruneDeliveries(ctx, now.Add(-n.Retain), pruneAtOnce); err != nil {
+		if removed, err = n.store.Deliveries.Prune(ctx, now.Add(-n.Retain), pruneAtOnce); err != nil {
 			n.log.Error("old deliveries not deleted yet", "error", err)
 			return
 		}

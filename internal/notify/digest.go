@@ -41,15 +41,15 @@ func (n *Notifier) startDigests(ctx, sending context.Context, subscriptions []Su
 func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 	now := n.Now()
 	next := s.Digest.next(now, s.zone())
-	tries, due, err := n.store.ClaimDigest(ctx, s.Name, now, now.Add(digestClaimed))
+	tries, due, err := n.store.Subscriptions.ClaimDigest(ctx, s.Name, now, now.Add(digestClaimed))
 	if err == nil && !due {
-		err = n.store.StartDigest(ctx, s.Name, next)
+		err = n.store.Subscriptions.StartDigest(ctx, s.Name, next)
 	}
 	if err != nil || !due {
 		n.digestFailed(ctx, s, err)
 		return
 	}
-	arrivals, err := n.store.DigestData(ctx, s.Sources, now, now.Add(digestCovers), digestLists)
+	arrivals, err := n.store.Subscriptions.DigestData(ctx, s.Sources, now, now.Add(digestCovers), digestLists)
 	if err != nil {
 		n.digestFailed(ctx, s, err)
 		return
@@ -74,10 +74,11 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 		}
 		n.log.Warn("digest failed", "subscription", s.Name, "error", result.Error, "retry_at", next)
 	}
-	if err := n.store.SaveDelivery(sending, d, result, n.Now()); err != nil {
+	if err := n.store.Deliveries.Save(sending, d, result, n.Now()); err != nil {
 		n.digestFailed(ctx, s, err)
 	}
-	n.digestFailed(ctx, s, n.store.FinishDigest(sending, s.Name, o.delivered() || tries+1 >= digestTries, next))
+	n.digestFailed(ctx, s,
+		n.store.Subscriptions.FinishDigest(sending, s.Name, o.delivered() || tries+1 >= digestTries, next))
 }
 
 func (n *Notifier) digestFailed(ctx context.Context, s Subscription, err error) {

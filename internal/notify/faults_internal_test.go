@@ -26,7 +26,7 @@ const (
 // oneDelivery does what a process does until it dies.
 func (r *rig) oneDelivery(ctx context.Context, s Subscription, death int) {
 	r.t.Helper()
-	if _, err := r.db.OrderChanges(ctx, changesAtMax); err != nil {
+	if _, err := r.db.Changes.Order(ctx, changesAtMax); err != nil {
 		r.t.Fatal(err)
 	}
 	if death == diesBeforeClaim {
@@ -235,7 +235,7 @@ func TestALostLeaseChangesNothing(t *testing.T) {
 	r.stay("R1")
 	r.key("R1", "issued", "")
 	ctx := context.Background()
-	if _, err := r.db.OrderChanges(ctx, changesAtMax); err != nil {
+	if _, err := r.db.Changes.Order(ctx, changesAtMax); err != nil {
 		t.Fatal(err)
 	}
 	claimed, _, err := r.claim(ctx, r.claims, s, 1)

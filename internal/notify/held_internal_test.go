@@ -135,10 +135,10 @@ func TestADeadlineThatPassesDuringAClaim(t *testing.T) {
 	r.key("R1", "waiting", "gate_closed")
 	r.settle()
 	pass := func(now time.Time) {
-		if _, err := r.db.PassDeadlines(t.Context(), r.GatedSources(), deadlines, now); err != nil {
+		if _, err := r.db.Gates.PassDeadlines(t.Context(), r.GatedSources(), deadlines, now); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.db.OrderChanges(t.Context(), 100); err != nil {
+		if _, err := r.db.Changes.Order(t.Context(), 100); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestHeldForPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(claimed) == 0 {
-		if _, err := r.db.OrderChanges(t.Context(), 100); err != nil {
+		if _, err := r.db.Changes.Order(t.Context(), 100); err != nil {
 			t.Fatal(err)
 		}
 		r.exec(`UPDATE reservations SET check_in = $1 WHERE reservation_id = 'R1'`, r.clock())

@@ -32,7 +32,7 @@ func TestALockedStayHoldsUpNoOther(t *testing.T) {
 		},
 		"after its change was ordered": {func(r *rig) {
 			ready(r, "locked", "free")
-			if n, err := r.db.OrderChanges(t.Context(), changesAtMax); err != nil || n == 0 {
+			if n, err := r.db.Changes.Order(t.Context(), changesAtMax); err != nil || n == 0 {
 				t.Fatalf("%d changes ordered: %v", n, err)
 			}
 		}, func(*rig) {}, lockReservation, TypeReady},

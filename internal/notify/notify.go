@@ -220,7 +220,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	ordered, err := n.store.OrderChanges(ctx, changesAtMax)
+	ordered, err := n.store.Changes.Order(ctx, changesAtMax)
 	if err != nil {
 		return false, err
 	}
@@ -263,7 +263,7 @@ func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	n.deadlines, n.deadlinesRest = now, deadlinesEvery
-	n.moreDeadlines, err = n.store.PassDeadlines(ctx, sources, deadlines, now)
+	n.moreDeadlines, err = n.store.Gates.PassDeadlines(ctx, sources, deadlines, now)
 	if store.IsLockWait(err) { // the others were looked at, and their messages must not wait
 		n.deadlinesRest = deadlinesLocked
 		n.log.Warn("gates of some stays not looked at: waiting for a lock; retrying", "waits_for",
@@ -292,7 +292,7 @@ func (n *Notifier) due(ctx context.Context) ([]store.Subscription, error) {
 	if all {
 		names = n.roster.names
 	}
-	list, err := n.store.DueSubscriptions(ctx, names, n.Now())
+	list, err := n.store.Subscriptions.Due(ctx, names, n.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +317,7 @@ func (n *Notifier) see(ctx context.Context) error {
 	if !n.seen.IsZero() && now.Sub(n.seen).Abs() < time.Hour {
 		return nil
 	}
-	if err := n.store.SeeSubscriptions(ctx, n.roster.names, now); err != nil {
+	if err := n.store.Subscriptions.See(ctx, n.roster.names, now); err != nil {
 		return err
 	}
 	n.seen = now

@@ -156,7 +156,7 @@ func TestRetriesCarryTheNewestState(t *testing.T) {
 		list[1].Attempts != 2 {
 		t.Errorf("deliveries: %+v", list)
 	}
-	attempts, err := r.db.DeliveryAttempts(context.Background(), []uuid.UUID{list[1].DeliveryID})
+	attempts, err := r.db.Deliveries.Attempts(context.Background(), []uuid.UUID{list[1].DeliveryID})
 	if err != nil || len(attempts[list[1].DeliveryID]) != 2 || attempts[list[1].DeliveryID][1].StatusCode != 500 {
 		t.Errorf("attempts: %+v, %v", attempts, err)
 	}
@@ -210,7 +210,7 @@ func TestASubscriptionIsDisabledAndEnabled(t *testing.T) {
 	r.pass(100 * time.Hour)
 	r.settle()
 	wantTypes(t, receiver.take())
-	if err := r.db.EnableSubscription(context.Background(), "app", r.clock(), store.Audit{
+	if err := r.db.Subscriptions.Enable(context.Background(), "app", r.clock(), store.Audit{
 		At: r.clock(), Token: "admin",
 		Author: "admin", Via: store.AuditREST, Action: "enable_subscription",
 	}); err != nil {
@@ -329,7 +329,7 @@ func TestReceiversThatDontTakeIt(t *testing.T) {
 		if len(list) != 1 || list[0].Status != store.DeliveryWaiting {
 			t.Fatalf("%s: %+v", name, list)
 		}
-		attempts, err := r.db.DeliveryAttempts(context.Background(), []uuid.UUID{list[0].DeliveryID})
+		attempts, err := r.db.Deliveries.Attempts(context.Background(), []uuid.UUID{list[0].DeliveryID})
 		if err != nil || len(attempts[list[0].DeliveryID]) != 1 {
 			t.Fatalf("%s: %+v, %v", name, attempts, err)
 		}
@@ -467,7 +467,7 @@ func TestDeadReceiversCostLittle(t *testing.T) {
 		`SELECT max(n) FROM (SELECT count(*) AS n FROM subscription_stays WHERE subscription <> 'healthy' GROUP BY subscription) s`); most > 16 {
 		t.Errorf("a dead receiver holds %d stays", most)
 	}
-	counts, err := r.db.UnreportedStays(context.Background(),
+	counts, err := r.db.Subscriptions.UnreportedStays(context.Background(),
 		[]store.Scope{{Subscription: "dead3"}, {Subscription: "healthy"}})
 	if err != nil || counts["dead3"] != stays || counts["healthy"] != 0 {
 		t.Errorf("untold: %v, %v", counts, err)
@@ -604,9 +604,9 @@ func TestResendSendsTheSameUnlessItIsOvertaken(t *testing.T) {
 	first := receiver.take()[0]
 	resend := func(id string) store.Delivery {
 		t.Helper()
-		d, err := r.db.Delivery(context.Background(), parseID(t, id))
+		d, err := r.db.Deliveries.Get(context.Background(), parseID(t, id))
 		if err == nil {
-			d, err = r.db.ResendDelivery(context.Background(), d, r.clock(), store.Audit{
+			d, err = r.db.Deliveries.Resend(context.Background(), d, r.clock(), store.Audit{
 				At: r.clock(), Token: "admin",
 				Author: "admin", Via: store.AuditREST, Action: "resend_delivery",
 			})

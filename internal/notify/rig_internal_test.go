@@ -140,7 +140,7 @@ func (r *rig) settle() {
 		for i, s := range r.subscriptions {
 			names[i] = s.Name
 		}
-		due, err := r.db.DueSubscriptions(ctx, names, r.clock())
+		due, err := r.db.Subscriptions.Due(ctx, names, r.clock())
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func (r *rig) crash() {
 
 func (r *rig) deliveries(f store.DeliveryFilter) []store.Delivery {
 	r.t.Helper()
-	list, err := r.db.Deliveries(context.Background(), f, 0, 500)
+	list, err := r.db.Deliveries.List(context.Background(), f, 0, 500)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func (r *rig) deliveries(f store.DeliveryFilter) []store.Delivery {
 
 func (r *rig) state(name string) store.Subscription {
 	r.t.Helper()
-	found, err := r.db.Subscriptions(context.Background(), []string{name})
+	found, err := r.db.Subscriptions.Named(context.Background(), []string{name})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -386,7 +386,7 @@ func withPerhaps(perhaps []Reported, then Reported) []Reported {
 	return perhaps
 }
 
-// report decides about one stay, for [store.Store.ClaimDeliveries].
+// report decides about one stay, for [store.Deliveries.Claim].
 func (s Subscription) report(in store.StayToReport, gates []pms.Gate, now time.Time, url string) (store.Report, error) {
 	var reported Reported
 	var perhaps []Reported

@@ -133,14 +133,14 @@ func TestALostCreateElsewhereHidesNothing(t *testing.T) {
 	s.listing = "L"
 	r.book(s)
 	v := r.untilThat(s, "issued again", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
-	users, err := r.store.ACSUsers(context.Background(), []store.Ref{s.ref()})
+	users, err := r.store.ACSUsers.Of(context.Background(), []store.Ref{s.ref()})
 	if err != nil || len(users[s.ref()]) != 2 {
 		t.Fatalf("rows of ACS users: %+v, %v", users, err)
 	}
 	if v.User == nil || v.User.ACSUserID == nil || *v.User.ACSUserID != code.UserID || v.BackupCodeOf == nil {
 		t.Errorf("the key is %s, its ACS user %+v, its code %+v", v.Key.Status, v.User, v.BackupCodeOf)
 	}
-	guest, err := r.store.GuestState(context.Background(), s.ref())
+	guest, err := r.store.GuestStays.State(context.Background(), s.ref())
 	if err != nil || guest.CredentialID == nil || guest.CodeID == nil {
 		t.Errorf("the guest may have %+v, %v", guest, err)
 	}
@@ -158,7 +158,7 @@ func TestACodeDoesNotDelayTheKey(t *testing.T) {
 		return v.BackupCodeOf != nil &&
 			v.BackupCodeOf.LostAt != nil
 	})
-	items, err := r.store.Timeline(context.Background(), s.ref(), 0, 120)
+	items, err := r.store.Reservations.Timeline(context.Background(), s.ref(), 0, 120)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -195,13 +195,15 @@ func TestLateBackupCodes(t *testing.T) {
 		c.CodeAt = r.now()
 		st.Credentials[c.ID] = c
 	})
-	if n, err := r.store.LookAtCode(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now()); n != 1 ||
+	if n, err := r.store.BackupCodes.LookAt(context.Background(), *v.BackupCodeOf.CredentialID, false,
+		r.now()); n != 1 ||
 		err != nil {
 		t.Fatalf("Seam's event makes %d keys due: %v", n, err)
 	}
 	r.prov.Wake()
 	r.untilCode(other)
-	if n, err := r.store.LookAtCode(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now()); n != 0 ||
+	if n, err := r.store.BackupCodes.LookAt(context.Background(), *v.BackupCodeOf.CredentialID, false,
+		r.now()); n != 0 ||
 		err != nil {
 		t.Errorf("the echo of a code that is known makes %d keys due: %v", n, err)
 	}
@@ -315,7 +317,8 @@ func TestBackupCodesAndOtherPeople(t *testing.T) {
 		r.sim.Change(func(st *simulator.State) { delete(st.Credentials, id) })
 	}
 	remove(code.ID)
-	if n, err := r.store.CheckNamed(context.Background(), "", code.ID, r.now()); n != 1 || err != nil { // Seam's event
+	if n, err := r.store.Keys.CheckNamed(context.Background(), "", code.ID,
+		r.now()); n != 1 || err != nil { // Seam's event
 		t.Fatalf("the event about the code makes %d keys due: %v", n, err)
 	}
 	r.prov.Wake()

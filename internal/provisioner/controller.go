@@ -60,7 +60,7 @@ const mostPages = 50
 
 func (p *Provisioner) queueDue(ctx context.Context) {
 	for range mostPages {
-		n, err := p.store.QueueDue(ctx, p.now())
+		n, err := p.store.Keys.QueueDue(ctx, p.now())
 		if err != nil && ctx.Err() == nil {
 			p.log.Error("due keys not queued; retrying", "error", err)
 		}
@@ -88,7 +88,7 @@ func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lea
 		if c.most -= len(leases); c.most <= 0 {
 			continue
 		}
-		some, err := p.store.ClaimKeys(ctx, p.options.Lease, c.before, c.most)
+		some, err := p.store.Keys.Claim(ctx, p.options.Lease, c.before, c.most)
 		if err != nil && ctx.Err() == nil {
 			p.log.Error("due keys not claimed; retrying", "error", err)
 		}
@@ -125,7 +125,7 @@ func (p *Provisioner) learnGroups(ctx context.Context) {
 		if p.admission.trouble() != "" {
 			continue
 		}
-		groups, latest, err := p.store.GroupsInUse(ctx, since)
+		groups, latest, err := p.store.AccessGroups.InUse(ctx, since)
 		if err == nil && len(groups) > 0 {
 			err = p.directory.learn(ctx, groups)
 		}

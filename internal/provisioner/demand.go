@@ -83,7 +83,7 @@ func (m *demand) claimGroups(ctx context.Context) error {
 	}
 	for _, group := range l.Groups() {
 		if _, owned := m.work.GroupOwners[group]; !owned {
-			owners, err := m.store.ClaimGroups(ctx, m.work.Reservation.Source, l.Groups(), m.now())
+			owners, err := m.store.AccessGroups.Claim(ctx, m.work.Reservation.Source, l.Groups(), m.now())
 			if err == nil {
 				m.work.GroupOwners = owners
 			}

@@ -110,7 +110,7 @@ func (d *directory) load(ctx context.Context) {
 	if d.loaded {
 		return
 	}
-	systems, err := d.store.AccessGroups(ctx)
+	systems, err := d.store.AccessGroups.All(ctx)
 	if err != nil {
 		d.log.Warn("access groups not read from Postgres; asking Seam", "error", err)
 		return
@@ -201,7 +201,7 @@ func (d *directory) put(ctx context.Context, groups []seam.AccessGroup) {
 	if len(news) == 0 {
 		return
 	}
-	if err := d.store.SaveAccessGroups(ctx, news, d.now()); err != nil {
+	if err := d.store.AccessGroups.Save(ctx, news, d.now()); err != nil {
 		d.log.Warn("access groups not stored; asking Seam again after a restart", "error", err)
 	}
 }

@@ -26,7 +26,7 @@ func (p *Provisioner) NotAllowed(ctx context.Context, source string, groups []st
 	if !policy.OwnGroups && len(policy.AccessGroups)+len(policy.AccessSystems) == 0 {
 		return nil, nil
 	}
-	owners, err := p.store.GroupOwners(ctx, groups)
+	owners, err := p.store.AccessGroups.Owners(ctx, groups)
 	if err != nil {
 		return nil, err
 	}

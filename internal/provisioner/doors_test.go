@@ -165,7 +165,8 @@ func TestSlotTakenByAnotherSource(t *testing.T) {
 	own := real
 	own.email = ""
 	r.mustHold(real.id, own.wants(system, "666666-6666"))
-	items, err := r.store.Timeline(context.Background(), store.Ref{Source: "beta", ReservationID: "REAL"}, 0, 100)
+	items, err := r.store.Reservations.Timeline(context.Background(), store.Ref{Source: "beta", ReservationID: "REAL"},
+		0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

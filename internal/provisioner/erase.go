@@ -40,7 +40,7 @@ func (e *eraser) erase(ctx context.Context, address string, audit store.Audit) (
 	if !ok {
 		return done, ErrAddress
 	}
-	over, live, err := e.store.GuestStays(ctx, mentions.Address(), e.now())
+	over, live, err := e.store.Erasure.StaysOf(ctx, mentions.Address(), e.now())
 	if err != nil {
 		return done, err
 	}
@@ -48,7 +48,7 @@ func (e *eraser) erase(ctx context.Context, address string, audit store.Audit) (
 		return done, nil
 	}
 	erasing := store.Erasing{Address: address, Stays: over, Audit: audit}
-	err = e.store.EachContent(ctx, func(c store.EventContent) {
+	err = e.store.Erasure.EachContent(ctx, func(c store.EventContent) {
 		switch {
 		case !mentions.In(c.Body) && !mentions.In(c.Request) && !mentions.In(c.Documents):
 		case c.Stage == store.EventQueued:
@@ -71,7 +71,7 @@ func (e *eraser) erase(ctx context.Context, address string, audit store.Audit) (
 	subject := e.keys.guest(mentions.Address())
 	erasing.Audit.Subject, erasing.Now = &subject, e.now()
 	done.Reservations = len(over)
-	done.Bodies, done.Waiting, err = e.store.EraseGuest(ctx, erasing)
+	done.Bodies, done.Waiting, err = e.store.Erasure.Erase(ctx, erasing)
 	done.Found = known || len(over)+len(erasing.Settled)+len(erasing.Fetching) > 0
 	return done, err
 }
@@ -84,12 +84,12 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 		return "no user identity was created for this address: it is a relay address, or not an address", false, nil
 	}
 	key := e.keys.guest(address)
-	recorded, err := e.store.UserIdentity(ctx, key)
+	recorded, err := e.store.UserIdentities.Get(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", false, err
 	}
 	known = err == nil
-	free, err := e.store.BeginErasing(ctx, key, e.now())
+	free, err := e.store.UserIdentities.BeginErasing(ctx, key, e.now())
 	if err != nil {
 		return "", false, err
 	}
@@ -100,7 +100,7 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.MadeByUs {
 		gone, found, what, err = e.deleteGuest(ctx, key, address)
 	}
-	if ended := e.store.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
+	if ended := e.store.UserIdentities.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
 		err = errors.Join(err, ended)
 	}
 	return what, known || found, err

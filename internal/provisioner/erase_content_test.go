@@ -103,7 +103,7 @@ func TestEraseGuestInEveryEncoding(t *testing.T) {
 			}
 		}
 	}
-	entries, err := r.store.Audits(context.Background(), store.AuditFilter{Action: []string{"erase_guest"}}, 0, 10)
+	entries, err := r.store.Audit.List(context.Background(), store.AuditFilter{Action: []string{"erase_guest"}}, 0, 10)
 	if err != nil || len(entries) != 1 || entries[0].Token != "desk" || entries[0].After["bodies"] != 4.0 ||
 		entries[0].After["waiting_events"] != 1.0 {
 		t.Errorf("the audit log: %+v, %v", entries, err)

@@ -179,7 +179,7 @@ func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 
 // known returns what is recorded of the identity with a key: a new record if nothing is.
 func (r *identities) known(ctx context.Context, key string, own bool) (candidate, outcome) {
-	identity, err := r.store.UserIdentity(ctx, key)
+	identity, err := r.store.UserIdentities.Get(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return candidate{UserIdentity: store.UserIdentity{Key: key, StayOnly: own, CreatedAt: r.now()}}, outcome{}
 	}

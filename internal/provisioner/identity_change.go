@@ -79,7 +79,7 @@ func (r *identities) isMergedInto(ctx context.Context, u *record.User, other str
 // followMerge replaces the merged identity by the survivor in the record. If another stay already has the survivor's
 // slot, the row keeps the old id.
 func (r *identities) followMerge(ctx context.Context, u *record.User, survivor string) outcome {
-	identity, err := r.store.UserIdentity(ctx, u.UserIdentityKey)
+	identity, err := r.store.UserIdentities.Get(ctx, u.UserIdentityKey)
 	if err != nil {
 		return fails(err)
 	}

@@ -17,7 +17,7 @@ import (
 // removeOwn deletes the identity of an ACS user that is gone, if it is the reservation's own and nothing else
 // is linked to it. It reports whether the identity can be forgotten.
 func (r *identities) removeOwn(ctx context.Context, u *record.User) (bool, outcome) {
-	identity, err := r.store.UserIdentity(ctx, u.UserIdentityKey)
+	identity, err := r.store.UserIdentities.Get(ctx, u.UserIdentityKey)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, outcome{}
 	}
@@ -123,7 +123,7 @@ func (r *identities) removeStrays(ctx context.Context) outcome {
 	for n := range keys {
 		keys[n] = r.keys.own(r.reservation, n)
 	}
-	strays, err := r.store.UserIdentities(ctx, keys)
+	strays, err := r.store.UserIdentities.List(ctx, keys)
 	if err != nil {
 		return fails(err)
 	}

@@ -51,7 +51,7 @@ func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx
 	if lostAt == l.work.Key.UncertainSince {
 		lostAt = nil
 	}
-	generation, err := l.store.WithLease(ctx, l.lease, l.entries, lostAt, func(tx pgx.Tx, generation int64) error {
+	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, lostAt, func(tx pgx.Tx, generation int64) error {
 		return fn(ctx, tx, generation != l.work.Key.Generation)
 	})
 	if err != nil && !errors.Is(err, errStale) {
@@ -111,7 +111,7 @@ func (l *ledger) finish(ctx context.Context, v store.KeyOutcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
 	now := l.now()
-	return l.store.FinishKey(ctx, l.lease, v, now, func(changed bool) []store.Entry {
+	return l.store.Keys.Finish(ctx, l.lease, v, now, func(changed bool) []store.Entry {
 		if !changed {
 			return l.entries
 		}

@@ -88,7 +88,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 	for i, l := range list {
 		ids[i] = l.ACSUserID
 	}
-	held, err := f.store.TakenElsewhere(ctx, ids, u.ID)
+	held, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
 		return nil, false, fails(err)
 	}
@@ -138,7 +138,7 @@ func (f *finder) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSUs
 	for _, l := range list {
 		ids = append(ids, l.ACSUserID)
 	}
-	held, err := f.store.TakenElsewhere(ctx, ids, u.ID)
+	held, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
 		return nil, fails(err)
 	}

@@ -292,7 +292,7 @@ func (l *lane) reach(s stay, status string) error {
 	until.Reached(l.t, func() bool {
 		if l.mayDiffer(s, &seen) {
 			var err error
-			if v, err = l.store.View(context.Background(), s.ref()); err != nil {
+			if v, err = l.store.Reservations.View(context.Background(), s.ref()); err != nil {
 				return false
 			}
 			if is(v) {

@@ -174,7 +174,8 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 	for _, id := range ids {
 		var wrong error
 		until.Reached(s.t, func() bool {
-			v, err := s.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.prefix + id})
+			v, err := s.store.Reservations.View(context.Background(),
+				store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
 			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation &&
 				v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking) || s.pass()

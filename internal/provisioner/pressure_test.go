@@ -42,7 +42,7 @@ func (r *rig) backlog(n int, in time.Time) {
 				Type: "reservation.created", Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Body: body,
 			})
 		}
-		if _, err := r.store.InsertEvents(context.Background(), events); err != nil {
+		if _, err := r.store.Events.Insert(context.Background(), events); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -93,7 +93,8 @@ func TestNearArrivalOvertakesABackfill(t *testing.T) {
 	})
 	go apply() // the first one may be working on the backfill, or done
 	waitFor(t, "it to be applied", func() bool {
-		_, err := r.store.View(context.Background(), store.Ref{Source: near.source, ReservationID: near.id})
+		_, err := r.store.Reservations.View(context.Background(),
+			store.Ref{Source: near.source, ReservationID: near.id})
 		return err == nil
 	})
 	r.until(near, store.KeyIssued)
@@ -120,7 +121,7 @@ func TestUrgentEventsAreAppliedFirst(t *testing.T) {
 		`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":"near","listing_id":"L","check_in":%q,"check_out":%q}}`,
 		at.Format("2006-01-02T15:04:05.000Z"), at.Add(time.Hour).Format(time.RFC3339),
 		at.Add(24*time.Hour).Format(time.RFC3339))
-	if _, err := r.store.InsertEvents(context.Background(), []store.Event{{
+	if _, err := r.store.Events.Insert(context.Background(), []store.Event{{
 		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "reservation.created",
 		Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: at, Urgent: true, Body: []byte(body),
 	}}); err != nil {
@@ -131,10 +132,11 @@ func TestUrgentEventsAreAppliedFirst(t *testing.T) {
 	if err := r.applier.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if n, _, err := r.store.Backlog(context.Background(), nil); err != nil || n == 0 || n >= 601 {
+	if n, _, err := r.store.Events.Backlog(context.Background(), nil); err != nil || n == 0 || n >= 601 {
 		t.Fatalf("%d events wait after one batch: %v", n, err)
 	}
-	if _, err := r.store.View(context.Background(), store.Ref{Source: "default", ReservationID: "near"}); err != nil {
+	if _, err := r.store.Reservations.View(context.Background(),
+		store.Ref{Source: "default", ReservationID: "near"}); err != nil {
 		t.Errorf("the urgent one is not among the first: %v", err)
 	}
 }
@@ -189,7 +191,8 @@ func TestArrivalsWithoutKeyAreLogged(t *testing.T) {
 		return strings.Contains(log(), "upcoming arrivals without a key") &&
 			strings.Contains(log(), "count=2 within=24h0m0s source=default reservation_id=R0")
 	})
-	count, nearest, err := r.store.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))
+	count, nearest, err := r.store.Keys.CountArrivalsWithoutKey(context.Background(), r.now(),
+		r.now().Add(24*time.Hour))
 	if err != nil || count != 2 || nearest.ReservationID != "R0" {
 		t.Errorf("got %d, %+v, %v", count, nearest, err)
 	}
@@ -200,7 +203,7 @@ func TestArrivalsWithoutKeyAreLogged(t *testing.T) {
 			return v.Key.Status == store.KeyIssued || v.Key.Status == store.KeyActive
 		})
 	}
-	count, nearest, err = r.store.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))
+	count, nearest, err = r.store.Keys.CountArrivalsWithoutKey(context.Background(), r.now(), r.now().Add(24*time.Hour))
 	if err != nil || count != 0 || nearest != nil {
 		t.Errorf("with their keys: got %d, %+v, %v", count, nearest, err)
 	}
@@ -228,7 +231,7 @@ func TestArrivalsComeBeforeCleanup(t *testing.T) {
 	s := r.stay("NOW")
 	s.in = r.now().Add(10 * time.Minute).Truncate(time.Millisecond)
 	r.book(s)
-	if _, err := r.store.QueueDue(context.Background(), r.now()); err != nil {
+	if _, err := r.store.Keys.QueueDue(context.Background(), r.now()); err != nil {
 		t.Fatal(err)
 	}
 	r.start()

@@ -11,7 +11,7 @@ import (
 // Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It only
 // reads. It returns [store.ErrNotFound] if there is no such reservation.
 func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCall, error) {
-	work, err := p.store.LoadWork(ctx, ref)
+	work, err := p.store.Keys.LoadWork(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 		key = d.OwnKey
 	}
 	if d.Goal == plan.Have && key != "" {
-		if known, err := p.store.UserIdentity(ctx, key); err == nil {
+		if known, err := p.store.UserIdentities.Get(ctx, key); err == nil {
 			d.IdentityID = stay.Text(known.ID)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // overdue counts the keys that should have been gone a quarter of an hour ago.
 func (r *rig) overdue() int {
 	r.t.Helper()
-	n, first, err := r.store.CountOverdueRemovals(context.Background(), r.now().Add(-15*time.Minute))
+	n, first, err := r.store.Keys.CountOverdueRemovals(context.Background(), r.now().Add(-15*time.Minute))
 	if err != nil || (n > 0) != (first != nil) {
 		r.t.Fatalf("%d overdue removals, the first is %v: %v", n, first, err)
 	}

@@ -61,7 +61,7 @@ func (r *rig) accept(source, eventType string, at time.Time, data map[string]any
 	if s := parsed.Change().Reservation; s != nil {
 		e.Urgent = s.ArrivesWithin(e.ReceivedAt, 24*time.Hour)
 	}
-	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := r.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
 	}
 	return e

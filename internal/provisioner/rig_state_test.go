@@ -12,7 +12,7 @@ import (
 
 func (r *rig) view(s stay) store.View {
 	r.t.Helper()
-	v, err := r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+	v, err := r.store.Reservations.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func (r *rig) untilThat(s stay, what string, reached func(store.View) bool) stor
 			return r.pass()
 		}
 		var err error
-		v, err = r.store.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
+		v, err = r.store.Reservations.View(context.Background(), store.Ref{Source: s.source, ReservationID: s.id})
 		if err != nil && !errors.Is(err, store.ErrNotFound) { // another applier may be applying its event right now
 			r.t.Fatal(err)
 		}
@@ -72,7 +72,8 @@ func (r *rig) mayDiffer(s stay, last *glimpse) bool {
 
 // tell logs a stay's history.
 func (r *rig) tell(s stay) {
-	items, _ := r.store.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0, 120)
+	items, _ := r.store.Reservations.Timeline(context.Background(), store.Ref{Source: s.source, ReservationID: s.id}, 0,
+		120)
 	slices.Reverse(items)
 	for _, item := range items {
 		r.t.Logf("%s %-12s %s %v", item.At.Format("05.000"), item.Kind, item.Summary, item.Detail["reason"])
@@ -95,7 +96,7 @@ func (r *rig) rest(s stay) store.View {
 // recheck has a stay compared with Seam, like the sweep or a Seam event.
 func (r *rig) recheck(s stay) {
 	r.t.Helper()
-	if err := r.store.CheckKeys(context.Background(), []store.Ref{s.ref()}, r.now()); err != nil {
+	if err := r.store.Keys.Check(context.Background(), []store.Ref{s.ref()}, r.now()); err != nil {
 		r.t.Fatal(err)
 	}
 	r.prov.Wake()

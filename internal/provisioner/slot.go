@@ -62,7 +62,7 @@ func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
 		}
 		// What this stay's other guest was given, or this guest for a key that is gone, shows the keys of this
 		// identity until it is taken back.
-		if handed, err := s.store.IsHandedToOthers(ctx, *c.ID, d.GuestKey); handed || err != nil {
+		if handed, err := s.store.UserIdentities.IsHandedToOthers(ctx, *c.ID, d.GuestKey); handed || err != nil {
 			if err != nil {
 				return fails(err)
 			}
@@ -121,7 +121,7 @@ func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, o
 func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *record.User) (free,
 	ours bool, out outcome,
 ) {
-	holder, err := s.store.SlotHolder(ctx, d.SystemID, *c.ID)
+	holder, err := s.store.ACSUsers.SlotHolder(ctx, d.SystemID, *c.ID)
 	if err == nil {
 		s.noteTaken(d, holder)
 	}
@@ -232,7 +232,7 @@ func (s *slots) identityGone(ctx context.Context, i int) outcome {
 		return contradicted(errContradiction)
 	}
 	s.ledger.note("user identity %s is gone from Seam", u.UserIdentityID)
-	identity, err := s.store.UserIdentity(ctx, u.UserIdentityKey)
+	identity, err := s.store.UserIdentities.Get(ctx, u.UserIdentityKey)
 	if err != nil {
 		return fails(err)
 	}

@@ -44,7 +44,7 @@ const (
 // LastSweep returns the last sweep of any replica; the zero value if there was none.
 func LastSweep(ctx context.Context, s *store.Store) (stay.Sweep, error) {
 	var last stay.Sweep
-	err := s.TaskResult(ctx, sweepTask, &last)
+	err := s.Tasks.Result(ctx, sweepTask, &last)
 	return last, err
 }
 
@@ -88,7 +88,7 @@ type sweeper struct {
 // run sweeps whenever it is due and no other replica does it.
 func (w *sweeper) run(ctx context.Context) {
 	schedule := func() bool {
-		return w.store.ScheduleTask(ctx, sweepTask, w.now().Add(w.options.SweepInterval)) == nil
+		return w.store.Tasks.Schedule(ctx, sweepTask, w.now().Add(w.options.SweepInterval)) == nil
 	}
 	scheduled := schedule()
 	for {
@@ -102,7 +102,7 @@ func (w *sweeper) run(ctx context.Context) {
 		if w.admission.trouble() != "" || w.options.ClockIsWrong() {
 			continue
 		}
-		lease, err := w.store.ClaimTask(ctx, sweepTask, w.now(), sweepLease)
+		lease, err := w.store.Tasks.Claim(ctx, sweepTask, w.now(), sweepLease)
 		switch {
 		case err == nil:
 			w.once(ctx, lease)
@@ -118,10 +118,10 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 	sweeping, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		keep(sweeping, cancel, sweepLease/3, func() error { return w.store.RenewTask(sweeping, lease, sweepLease) })
+		keep(sweeping, cancel, sweepLease/3, func() error { return w.store.Tasks.Renew(sweeping, lease, sweepLease) })
 	})
 	var before swept
-	err := w.store.TaskResult(sweeping, sweepTask, &before)
+	err := w.store.Tasks.Result(sweeping, sweepTask, &before)
 	var result swept
 	if err == nil {
 		result = w.sweep(sweeping, started, before)
@@ -134,7 +134,7 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 	if err != nil {
 		w.log.Error("last sweep's result not read; retrying", "error", err)
 		next := w.now().Add(min(w.options.SweepInterval, time.Minute))
-		if err := w.store.FinishTask(ctx, lease, next, nil); err != nil {
+		if err := w.store.Tasks.Finish(ctx, lease, next, nil); err != nil {
 			w.log.Error("sweep not postponed", "error", err)
 		}
 		return
@@ -145,7 +145,7 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 	if len(result.Failed) > 0 {
 		next = w.now().Add(min(w.options.SweepInterval, time.Minute))
 	}
-	if err := w.store.FinishTask(ctx, lease, next, result); err != nil {
+	if err := w.store.Tasks.Finish(ctx, lease, next, result); err != nil {
 		w.log.Error("sweep result not stored", "error", err)
 	}
 	w.log.Info("swept", "compared", result.Compared, "different", result.Different, "missing", result.Missing,
@@ -157,12 +157,12 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 // by an attempt of its own, which judges and repairs it. before is the last sweep's result.
 func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) swept {
 	result := swept{Sweep: stay.Sweep{At: started, Failed: []string{}}, Systems: map[string]sweptSystem{}}
-	if err := w.store.ForgetSeamEvents(ctx, started.Add(-seamEventsKept)); err != nil {
+	if err := w.store.SeamEvents.Forget(ctx, started.Add(-seamEventsKept)); err != nil {
 		w.log.Warn("old Seam events not deleted", "error", err)
 	}
 	ctx = seam.Background(ctx)
 	unreachable := w.systems.recordAll(ctx)
-	systems, err := w.store.SystemsInUse(ctx)
+	systems, err := w.store.ACSSystems.InUse(ctx)
 	if err != nil {
 		result.Failed = append(result.Failed, err.Error())
 		result.HeldBack, result.Unknown, result.Systems = before.HeldBack, before.Unknown, before.Systems

@@ -31,7 +31,7 @@ func (s *systemSweep) readCodes(ctx context.Context, rows []store.RecordedUser) 
 	for i, row := range rows {
 		ids[i] = row.ID
 	}
-	s.codesRecorded, err = s.store.BackupCodes(ctx, ids)
+	s.codesRecorded, err = s.store.BackupCodes.Of(ctx, ids)
 	return err
 }
 

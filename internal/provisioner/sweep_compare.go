@@ -176,7 +176,7 @@ func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []
 func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUser) error) error {
 	after := ""
 	for {
-		rows, err := s.store.RecordedUsers(ctx, s.systemID, s.since, after, sweepPage)
+		rows, err := s.store.ACSUsers.Recorded(ctx, s.systemID, s.since, after, sweepPage)
 		if err != nil {
 			return err
 		}
@@ -297,7 +297,7 @@ func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error
 		for i, row := range page {
 			refs[i] = store.Ref{Source: row.Source, ReservationID: row.ReservationID}
 		}
-		switch err := s.store.CheckKeys(ctx, refs, s.now()); {
+		switch err := s.store.Keys.Check(ctx, refs, s.now()); {
 		case store.IsLockWait(err): // the others are flagged
 			s.locked = err
 		case err != nil:

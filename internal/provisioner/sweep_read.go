@@ -26,7 +26,7 @@ type listedIdentities struct {
 // address out, that is unknown; one that others were merged into belongs to several people.
 func (w *sweeper) listIdentities(ctx context.Context, seed maphash.Seed) listedIdentities {
 	known := map[uint64]struct{}{}
-	if err := w.store.EachIdentityID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
+	if err := w.store.UserIdentities.EachID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
 		w.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
 		known = nil
 	}
@@ -82,7 +82,7 @@ func (w *sweeper) knownHere(ctx context.Context, seed maphash.Seed, suspects []u
 	if err != nil {
 		return nil, err
 	}
-	list, err := w.store.KnownIdentities(ctx, slices.Collect(maps.Keys(keys)))
+	list, err := w.store.UserIdentities.Known(ctx, slices.Collect(maps.Keys(keys)))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (s *systemSweep) read(ctx context.Context) error {
 		return err
 	}
 	s.listed = true
-	if s.hasCodes, err = s.store.HasBackupCodes(ctx, s.systemID); err != nil {
+	if s.hasCodes, err = s.store.BackupCodes.Exist(ctx, s.systemID); err != nil {
 		return err
 	}
 	credentials := s.seam.EachMobileKey

@@ -53,10 +53,10 @@ func (y *systems) isBack(ctx context.Context, systemID string) bool {
 // whether it could.
 func (y *systems) record(ctx context.Context, system seam.System) bool {
 	now := y.now()
-	changed, err := y.store.SystemSeen(ctx, system.ACSSystemID, system.Disconnected(), nil, now)
+	changed, err := y.store.ACSSystems.Seen(ctx, system.ACSSystemID, system.Disconnected(), nil, now)
 	if err == nil && changed {
 		var keys int
-		keys, err = y.store.QueueSystem(ctx, system.ACSSystemID, now)
+		keys, err = y.store.ACSSystems.Queue(ctx, system.ACSSystemID, now)
 		y.log.Warn("access system connection changed", "acs_system_id", system.ACSSystemID, "problem",
 			system.Disconnected(), "keys", keys)
 		y.wake()
@@ -75,7 +75,7 @@ func (y *systems) recordAll(ctx context.Context) map[string]bool {
 	systems, err := y.seam.Systems(ctx)
 	if err != nil {
 		y.log.Warn("access systems not listed; keeping the known state", "error", err)
-		known, _ := y.store.Disconnections(ctx)
+		known, _ := y.store.ACSSystems.Disconnections(ctx)
 		for _, d := range known {
 			unreachable[d.ACSSystemID] = true
 		}

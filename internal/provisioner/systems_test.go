@@ -26,10 +26,10 @@ func TestDisconnectedSystem(t *testing.T) {
 	event := func(r *rig, problem string) {
 		r.t.Helper()
 		now := r.now()
-		if _, err := r.store.SystemSeen(context.Background(), system, problem, &now, now); err != nil {
+		if _, err := r.store.ACSSystems.Seen(context.Background(), system, problem, &now, now); err != nil {
 			r.t.Fatal(err)
 		}
-		if _, err := r.store.QueueSystem(context.Background(), system, now); err != nil {
+		if _, err := r.store.ACSSystems.Queue(context.Background(), system, now); err != nil {
 			r.t.Fatal(err)
 		}
 		r.prov.Wake()
@@ -117,18 +117,18 @@ func TestOlderSystemEventChangesNothing(t *testing.T) {
 		{"account_disconnected", &now, true},
 		{"", &now, true},
 	} {
-		changed, err := r.store.SystemSeen(context.Background(), system, e.problem, e.at, now)
+		changed, err := r.store.ACSSystems.Seen(context.Background(), system, e.problem, e.at, now)
 		if err != nil || changed != e.changed {
 			t.Errorf("%q at %v: changed %v, %v", e.problem, e.at, changed, err)
 		}
 	}
 	// Reads right after an event may be stale.
 	for in, want := range map[time.Duration]bool{10 * time.Second: false, 2 * time.Minute: true} {
-		changed, err := r.store.SystemSeen(context.Background(), system, "account_disconnected", nil, now.Add(in))
+		changed, err := r.store.ACSSystems.Seen(context.Background(), system, "account_disconnected", nil, now.Add(in))
 		if err != nil || changed != want {
 			t.Errorf("read %s later: changed %v, %v", in, changed, err)
 		}
-		if changed, err = r.store.SystemSeen(context.Background(), system, "", nil, now.Add(in)); err != nil ||
+		if changed, err = r.store.ACSSystems.Seen(context.Background(), system, "", nil, now.Add(in)); err != nil ||
 			changed != want {
 			t.Errorf("read again %s later: changed %v, %v", in, changed, err)
 		}

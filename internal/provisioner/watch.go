@@ -114,7 +114,7 @@ func (w *watcher) look(ctx context.Context, these *watched) {
 
 func (w *watcher) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
 	now, within := w.now(), w.dueWithin
-	n, nearest, err := w.store.CountArrivalsWithoutKey(ctx, now, now.Add(within))
+	n, nearest, err := w.store.Keys.CountArrivalsWithoutKey(ctx, now, now.Add(within))
 	if nearest == nil {
 		return sighting{message: "all upcoming arrivals have a key", about: []any{"within", within.String()}}, err
 	}
@@ -125,7 +125,7 @@ func (w *watcher) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
 }
 
 func (w *watcher) overdueRemovals(ctx context.Context) (sighting, error) {
-	n, first, err := w.store.CountOverdueRemovals(ctx, w.now().Add(-removedWithin))
+	n, first, err := w.store.Keys.CountOverdueRemovals(ctx, w.now().Add(-removedWithin))
 	if first == nil {
 		return sighting{message: "no removals overdue"}, err
 	}

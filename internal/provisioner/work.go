@@ -34,7 +34,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	point.Reach(point.Claimed)
 	started := time.Now()
 	log := p.log.With("source", lease.Source, "reservation_id", lease.ReservationID)
-	work, err := p.store.LoadWork(ctx, lease.Ref)
+	work, err := p.store.Keys.LoadWork(ctx, lease.Ref)
 	if err != nil {
 		log.Error("reservation not loaded; retrying when its lease ends", "error", err)
 		return
@@ -138,7 +138,7 @@ func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lea
 ) {
 	keep(ctx, cut, p.options.Lease/3, func() error {
 		renewed := time.Now().Add(p.options.Lease)
-		err := p.store.RenewLease(ctx, lease, p.options.Lease)
+		err := p.store.Keys.RenewLease(ctx, lease, p.options.Lease)
 		if err == nil {
 			until.Store(&renewed)
 		}

@@ -100,10 +100,10 @@ type progress struct {
 const lookAgain = 7 * 24 * time.Hour
 
 func (k *Keeper) turn(ctx context.Context) error {
-	if err := k.store.ScheduleTask(ctx, task, k.now().Add(every)); err != nil {
+	if err := k.store.Tasks.Schedule(ctx, task, k.now().Add(every)); err != nil {
 		return err
 	}
-	claimed, err := k.store.ClaimTask(ctx, task, k.now(), lease)
+	claimed, err := k.store.Tasks.Claim(ctx, task, k.now(), lease)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -111,13 +111,13 @@ func (k *Keeper) turn(ctx context.Context) error {
 		return err
 	}
 	var p progress
-	if err := k.store.TaskResult(ctx, task, &p); err != nil {
+	if err := k.store.Tasks.Result(ctx, task, &p); err != nil {
 		return err
 	}
 	if now := k.now(); now.Sub(p.Began) >= lookAgain {
 		p = progress{Began: now}
 	}
-	counts, err := k.prune(ctx, &p, func() error { return k.store.RenewTask(ctx, claimed, lease) })
+	counts, err := k.prune(ctx, &p, func() error { return k.store.Tasks.Renew(ctx, claimed, lease) })
 	if len(counts) > 0 {
 		attrs := make([]any, 0, 2*len(counts))
 		for kind, n := range counts {
@@ -128,7 +128,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return k.store.FinishTask(ctx, claimed, k.now().Add(every), p)
+	return k.store.Tasks.Finish(ctx, claimed, k.now().Add(every), p)
 }
 
 // Prune removes everything that is too old now, without taking turns with other replicas.
@@ -181,34 +181,36 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 		})
 	}
 	step("waiting_events", k.ages.Bodies, func() (int, error) {
-		return k.store.PruneWaiting(ctx, now.Add(-k.ages.Bodies), pageSize)
+		return k.store.Retention.PruneWaiting(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})
 	step("loose_bodies", k.ages.Bodies, func() (n int, err error) {
-		p.BodiesTo, n, err = k.store.PruneLooseBodies(ctx, p.BodiesTo, now.Add(-k.ages.Bodies), pageSize)
+		p.BodiesTo, n, err = k.store.Retention.PruneLooseBodies(ctx, p.BodiesTo, now.Add(-k.ages.Bodies), pageSize)
 		return n, err
 	})
 	step("guests", k.ages.Bodies, func() (int, error) {
-		return k.store.PruneGuests(ctx, now.Add(-k.ages.Bodies), pageSize)
+		return k.store.Retention.PruneGuests(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})
 	step("loose_events", k.ages.Events, func() (n int, err error) {
-		p.LooseTo, n, err = k.store.PruneLooseEvents(ctx, p.LooseTo, now.Add(-max(k.ages.Events, leastUnknown)),
+		p.LooseTo, n, err = k.store.Retention.PruneLooseEvents(ctx, p.LooseTo,
+			now.Add(-max(k.ages.Events, leastUnknown)),
 			pageSize)
 		return n, err
 	})
 	step("identities", k.ages.Reservations, func() (int, error) {
-		return k.store.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, store.IdentitiesKept)), pageSize)
+		return k.store.Retention.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, store.IdentitiesKept)),
+			pageSize)
 	})
 	step("audit", k.ages.Reservations, func() (int, error) {
-		return k.store.PruneAudit(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
+		return k.store.Audit.Prune(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
 	})
 	step("requests", store.RequestsKept, func() (int, error) {
-		return k.store.PruneRequests(ctx, pageSize)
+		return k.store.Requests.Prune(ctx, pageSize)
 	})
 	step("action_batches", store.BatchesKept, func() (int, error) {
-		return k.store.PruneBatches(ctx, now.Add(-store.BatchesKept), pageSize)
+		return k.store.Batches.Prune(ctx, now.Add(-store.BatchesKept), pageSize)
 	})
 	if err == nil {
-		err = k.store.PruneActivity(ctx, now)
+		err = k.store.Activity.Prune(ctx, now)
 	}
 	return counts, err
 }
@@ -216,14 +218,14 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 // pruneStays brings a page of stays to a stage. Where something of them is locked, they go one by one, and those
 // that are locked are passed over.
 func (k *Keeper) pruneStays(ctx context.Context, stage int, ended, changed time.Time) (n int, err error) {
-	n, err = k.store.PruneStays(ctx, stage, ended, changed, pageSize)
+	n, err = k.store.Retention.PruneStays(ctx, stage, ended, changed, pageSize)
 	if !store.IsLockWait(err) {
 		return n, err
 	}
 	n = 0
 	var locked []store.Ref
 	for range pageSize {
-		refs, err := k.store.PruneStaysExcept(ctx, stage, ended, changed, 1, locked)
+		refs, err := k.store.Retention.PruneStaysExcept(ctx, stage, ended, changed, 1, locked)
 		switch {
 		case store.IsLockWait(err) && len(refs) > 0:
 			k.log.Warn("retention skipped a locked stay; retrying later", "source", refs[0].Source, "reservation_id",

@@ -57,7 +57,7 @@ func (w *world) put(body string) store.Event {
 	if p.Ignored {
 		e.Status = store.EventIgnored
 	}
-	if _, err := w.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
 	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
@@ -107,15 +107,15 @@ func TestBatchesOfActions(t *testing.T) {
 	w := newWorld(t, retention.Defaults())
 	batch := uuid.New()
 	b := store.ActionBatch{BatchID: batch, At: start, UndoUntil: start, Action: "hold"}
-	if err := w.store.BeginBatch(t.Context(), b); err != nil {
+	if err := w.store.Batches.Begin(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	w.at(start.Add(store.BatchesKept), left{})
-	if _, _, err := w.store.Batch(t.Context(), batch); err != nil {
+	if _, _, err := w.store.Batches.Get(t.Context(), batch); err != nil {
 		t.Error(err)
 	}
 	w.at(start.Add(store.BatchesKept+time.Second), left{})
-	if _, _, err := w.store.Batch(t.Context(), batch); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := w.store.Batches.Get(t.Context(), batch); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a batch is still there: %v", err)
 	}
 }
@@ -133,7 +133,7 @@ func TestAges(t *testing.T) {
 		Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2,
 		Guests: 1, Keys: 2,
 	})
-	if again, err := w.store.ReplayEvents(context.Background(), []store.Event{stay},
+	if again, err := w.store.Events.Replay(context.Background(), []store.Event{stay},
 		store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) > 0 || err != nil {
 		t.Errorf("an event without its body is replayed: %v", err)
 	}
@@ -171,7 +171,7 @@ func TestEventsAboutSeveralStays(t *testing.T) {
 		EventID: uuid.New(), Source: "default", Status: store.EventAccepted, ReceivedAt: w.now,
 		Request: []byte(`{}`), Body: []byte(`[` + stay("long", out.Add(1000*day)) + `,` + stay("short", out) + `]`),
 	}
-	if _, err := w.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
+	if _, err := w.store.Events.Insert(t.Context(), []store.Event{e}); err != nil {
 		t.Fatal(err)
 	}
 	source := pms.Source{Name: "default", Format: format, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
@@ -211,7 +211,7 @@ func TestWaitingEvents(t *testing.T) {
 		EventID: uuid.New(), Source: "ownerrez", Status: store.EventAccepted, ReceivedAt: w.now,
 		Request: []byte(`{}`), Body: []byte(`{"entity":{"guest":{"first_name":"Jane"}}}`),
 	}
-	if _, err := w.store.InsertEvents(t.Context(), []store.Event{e}); err != nil {
+	if _, err := w.store.Events.Insert(t.Context(), []store.Event{e}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.store.Pool().Exec(t.Context(), `
@@ -221,7 +221,7 @@ func TestWaitingEvents(t *testing.T) {
 	}
 	w.at(start.Add(30*day), left{Bodies: 1, Events: 1})
 	w.at(start.Add(30*day+time.Second), left{Events: 1, Results: 1})
-	got, err := w.store.Event(t.Context(), e.EventID)
+	got, err := w.store.Events.Get(t.Context(), e.EventID)
 	if err != nil || got.Status != store.EventRejected || *got.Reason != store.ReasonTooOld {
 		t.Errorf("%+v %v", got, err)
 	}
@@ -237,16 +237,17 @@ func TestReplayOfALooseEvent(t *testing.T) {
 	w.put(ping)
 	replayed := w.put(ping)
 	w.put(ping)
-	if again, err := w.store.ReplayEvents(ctx, []store.Event{replayed}, store.Audit{Author: "a test", Action: "replay"},
+	if again, err := w.store.Events.Replay(ctx, []store.Event{replayed},
+		store.Audit{Author: "a test", Action: "replay"},
 		w.now); len(again) != 1 || err != nil {
 		t.Fatalf("%d replayed: %v", len(again), err)
 	}
-	behind, n, err := w.store.PruneLooseEvents(ctx, 0, w.now.Add(day), 100)
+	behind, n, err := w.store.Retention.PruneLooseEvents(ctx, 0, w.now.Add(day), 100)
 	if err != nil || n != 1 {
 		t.Fatalf("%d removed before the one that is replayed: %v", n, err)
 	}
 	w.put(ping) // has what waits applied
-	if _, _, err := w.store.PruneLooseEvents(ctx, behind, w.now.Add(day), 100); err != nil {
+	if _, _, err := w.store.Retention.PruneLooseEvents(ctx, behind, w.now.Add(day), 100); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.left(); got.Events != 0 || got.Results != 0 {

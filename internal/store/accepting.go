@@ -81,7 +81,7 @@ const beginTrial = `BEGIN; SET LOCAL lock_timeout = '2s'`
 // TryAccepting does what accepting a webhook does, on the connections that accepting uses, and rolls it back. So a
 // database that is read-only, full, locked, or lacks a table fails it like a webhook. It takes few round trips, so
 // that a slow network isn't mistaken for a missing Postgres.
-func (s *Store) TryAccepting(ctx context.Context) (Accepting, error) {
+func (s Events) TryAccepting(ctx context.Context) (Accepting, error) {
 	var a Accepting
 	conn, err := s.intake.Acquire(ctx)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestTryAccepting(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(s.Close)
-			a, err := s.TryAccepting(ctx)
+			a, err := s.Events.TryAccepting(ctx)
 			if c.cause == "" {
 				if err != nil || a.SchemaVersion == 0 || a.ClockOffset.Abs() > time.Minute {
 					t.Errorf("%+v %v", a, err)
@@ -97,7 +97,7 @@ func TestReadOnlyServerThatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.TryAccepting(ctx); store.CauseOf(err) != store.CauseReadOnly {
+	if _, err := s.Events.TryAccepting(ctx); store.CauseOf(err) != store.CauseReadOnly {
 		t.Errorf("it is %s: %v", store.CauseOf(err), err)
 	}
 }
@@ -163,12 +163,12 @@ func TestIntakeHasItsOwnConnections(t *testing.T) {
 		ReceivedAt: time.Now(), Body: []byte("{}"),
 	}
 	for range 2 { // the second time it is tried again, over the same connections
-		if _, err := s.InsertEvents(ctx, []store.Event{e}); err != nil {
+		if _, err := s.Events.Insert(ctx, []store.Event{e}); err != nil {
 			t.Error(err)
 		}
 		e.EventID = uuid.New()
 	}
-	if _, err := s.TryAccepting(ctx); err != nil {
+	if _, err := s.Events.TryAccepting(ctx); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,8 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AccessGroups returns the access system of every access group that was ever seen.
-func (s *Store) AccessGroups(ctx context.Context) (map[string]string, error) {
+// AccessGroups are Seam's names for doors that are opened together: the access system of each, and which source may use
+// it.
+type AccessGroups struct{ *db }
+
+// All returns the access system of every access group that was ever seen.
+func (s AccessGroups) All(ctx context.Context) (map[string]string, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT acs_access_group_id, acs_system_id FROM access_groups`)
 	systems := map[string]string{}
 	var group, system string
@@ -16,8 +20,8 @@ func (s *Store) AccessGroups(ctx context.Context) (map[string]string, error) {
 	return systems, wrap(err, "read access groups")
 }
 
-// SaveAccessGroups remembers which access system each group is on.
-func (s *Store) SaveAccessGroups(ctx context.Context, systems map[string]string, now time.Time) error {
+// Save remembers which access system each group is on.
+func (s AccessGroups) Save(ctx context.Context, systems map[string]string, now time.Time) error {
 	groups, on := make([]string, 0, len(systems)), make([]string, 0, len(systems))
 	for group, system := range systems {
 		groups, on = append(groups, group), append(on, system)

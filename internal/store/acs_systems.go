@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// ACSSystems are the access systems that staykey has ACS users on, and whether Seam can reach them.
+type ACSSystems struct{ *db }
+
 // Disconnection is an access system that Seam can't reach.
 type Disconnection struct {
 	ACSSystemID string    `db:"acs_system_id"` // Seam's id
@@ -21,17 +24,17 @@ const disconnections = `
 		WHERE disconnected_at IS NOT NULL ORDER BY acs_system_id`
 
 // Disconnections returns the access systems that Seam can't reach.
-func (s *Store) Disconnections(ctx context.Context) ([]Disconnection, error) {
+func (s ACSSystems) Disconnections(ctx context.Context) ([]Disconnection, error) {
 	rows, _ := s.pool.Query(ctx, disconnections)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
 	return list, wrap(err, "read which access systems are disconnected")
 }
 
-// SystemSeen records what Seam reports about an access system: problem is its error code if it is disconnected, "" if
+// Seen records what Seam reports about an access system: problem is its error code if it is disconnected, "" if
 // it is connected. eventAt is when the reporting event happened, nil if Seam was asked. An event older than the last
 // one changes nothing, and neither does an answer within a minute after an event: reads may lag. changed reports
 // whether the state is new.
-func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time,
+func (s ACSSystems) Seen(ctx context.Context, acsSystemID, problem string, eventAt *time.Time,
 	now time.Time,
 ) (changed bool, err error) {
 	err = s.pool.QueryRow(ctx, `
@@ -56,11 +59,11 @@ func (s *Store) SystemSeen(ctx context.Context, acsSystemID, problem string, eve
 	return changed, wrap(err, "record access system %s", acsSystemID)
 }
 
-// QueueSystem makes every key due that has an ACS user on an access system, or waits for it, and returns their
+// Queue makes every key due that has an ACS user on an access system, or waits for it, and returns their
 // number. Keys that somebody keeps locked are passed over: then all others are due, and the error is one of
 // [IsLockWait].
-func (s *Store) QueueSystem(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
-	n, err := s.flagKeys(ctx, `
+func (s ACSSystems) Queue(ctx context.Context, acsSystemID string, now time.Time) (int, error) {
+	n, err := MobileKeys(s).flag(ctx, `
 			SELECT source, reservation_id FROM (
 				SELECT source, reservation_id FROM acs_users WHERE acs_system_id = @system
 				UNION SELECT source, reservation_id FROM mobile_keys WHERE reason = 'access_system_disconnected') u`,

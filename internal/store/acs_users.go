@@ -9,6 +9,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// ACSUsers are the record of what was created, or may have been created, at Seam for each stay. A worker writes it in
+// the transaction of its lease: [SaveACSUser], [DeleteACSUser].
+type ACSUsers struct{ *db }
+
+// UserIdentities are the record of guests' identities at Seam, by the key that staykey gives each. A worker writes it
+// in the transaction of its lease: [SaveUserIdentity].
+type UserIdentities struct{ *db }
+
 // ErrIDTaken means that an ACS user or credential id already belongs to another reservation.
 var ErrIDTaken = errors.New("this id belongs to another reservation")
 
@@ -105,8 +113,8 @@ func Current(users []ACSUser, keyStatus string) (current *ACSUser) {
 // currentFirst orders rows u of acs_users that are not being deleted as [Current] does, for the mobile key k.
 const currentFirst = `u.acs_user_id IS NULL AND k.status IN ('` + KeyIssued + `', '` + KeyActive + `'), u.id DESC`
 
-// ACSUsers returns the rows of each reservation, oldest first.
-func (s *Store) ACSUsers(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, error) {
+// Of returns the rows of each reservation, oldest first.
+func (s ACSUsers) Of(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, error) {
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+userColumns+` FROM acs_users
@@ -152,7 +160,7 @@ func ClaimSlot(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error) 
 }
 
 // SlotHolder returns the stay that has this (access system, identity), or [ErrNotFound].
-func (s *Store) SlotHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
+func (s ACSUsers) SlotHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id FROM acs_users WHERE acs_system_id = $1
 		AND user_identity_id = $2 LIMIT 1`,
 		acsSystemID, userIdentityID).Scan(&holder.Source, &holder.ReservationID)
@@ -208,7 +216,7 @@ func DeleteACSUser(ctx context.Context, tx pgx.Tx, id int64) error {
 }
 
 // TakenElsewhere returns those of the ids that rows other than except have.
-func (s *Store) TakenElsewhere(ctx context.Context, acsUserIDs []string, except int64) (map[string]bool, error) {
+func (s ACSUsers) TakenElsewhere(ctx context.Context, acsUserIDs []string, except int64) (map[string]bool, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT acs_user_id FROM acs_users WHERE acs_user_id = ANY ($1)
 		AND id <> $2`, acsUserIDs, except)
 	held := map[string]bool{}
@@ -240,9 +248,9 @@ type RecordedUser struct {
 	Unkept            int16      // as in [ACSUser]
 }
 
-// RecordedUsers returns up to limit ACS users of an access system that are recorded as existing, were not changed
+// Recorded returns up to limit ACS users of an access system that are recorded as existing, were not changed
 // since the given time, and whose access has not ended by then, ordered by identity, after the given one.
-func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since time.Time, after string,
+func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.Time, after string,
 	limit int,
 ) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
@@ -261,8 +269,8 @@ func (s *Store) RecordedUsers(ctx context.Context, acsSystemID string, since tim
 	return users, wrap(err, "read the ACS users of access system %s", acsSystemID)
 }
 
-// SystemsInUse returns the access systems on which we have ACS users, with their numbers.
-func (s *Store) SystemsInUse(ctx context.Context) (map[string]int, error) {
+// InUse returns the access systems on which we have ACS users, with their numbers.
+func (s ACSSystems) InUse(ctx context.Context) (map[string]int, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT acs_system_id, count(*) FROM acs_users WHERE acs_user_id IS NOT NULL
 		GROUP BY 1`)
 	systems := map[string]int{}
@@ -288,10 +296,10 @@ const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at
 // EraseWithin is how long new stays may not use an identity that is being erased, in case the erasing process dies.
 const EraseWithin = time.Minute
 
-// BeginErasing keeps new stays from using a guest's identity until [Store.EndErasing], for at most [EraseWithin]. It
-// returns false, and does nothing, while a stay uses the identity.
-func (s *Store) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+// BeginErasing keeps new stays from using a guest's identity until [UserIdentities.EndErasing], for at most
+// [EraseWithin]. It returns false, and does nothing, while a stay uses the identity.
+func (s UserIdentities) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO user_identities (user_identity_key, made, own, created_at) VALUES ($1, true, false, $2)
 				ON CONFLICT DO NOTHING`, key, now)
@@ -315,7 +323,7 @@ func (s *Store) BeginErasing(ctx context.Context, key string, now time.Time) (fr
 }
 
 // EndErasing releases an identity for stays, or deletes its row if it is gone from Seam.
-func (s *Store) EndErasing(ctx context.Context, key string, gone bool) error {
+func (s UserIdentities) EndErasing(ctx context.Context, key string, gone bool) error {
 	if gone {
 		_, err := s.pool.Exec(ctx, `
 			DELETE FROM user_identities i WHERE user_identity_key = $1 AND erasing_at IS NOT NULL
@@ -326,15 +334,15 @@ func (s *Store) EndErasing(ctx context.Context, key string, gone bool) error {
 	return wrap(err, "end erasing user identity %s", key)
 }
 
-// UserIdentity returns the record of an identity, or [ErrNotFound].
-func (s *Store) UserIdentity(ctx context.Context, key string) (UserIdentity, error) {
+// Get returns the record of an identity, or [ErrNotFound].
+func (s UserIdentities) Get(ctx context.Context, key string) (UserIdentity, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = $1`, key)
 	i, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[UserIdentity])
 	return i, wrap(err, "user identity %s", key)
 }
 
-// UserIdentities returns those of the identities that are known.
-func (s *Store) UserIdentities(ctx context.Context, keys []string) ([]UserIdentity, error) {
+// List returns those of the identities that are known.
+func (s UserIdentities) List(ctx context.Context, keys []string) ([]UserIdentity, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+identityColumns+` FROM user_identities WHERE user_identity_key = ANY ($1)
 		ORDER BY created_at`, keys)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[UserIdentity])
@@ -354,8 +362,8 @@ func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
 // identityPage is how many user identities are read at a time.
 const identityPage = 1000
 
-// EachIdentityID calls take with the id at Seam of each user identity that has one.
-func (s *Store) EachIdentityID(ctx context.Context, take func(id string)) error {
+// EachID calls take with the id at Seam of each user identity that has one.
+func (s UserIdentities) EachID(ctx context.Context, take func(id string)) error {
 	for after, n := "", identityPage; n == identityPage; {
 		n = 0
 		rows, _ := s.pool.Query(ctx, `
@@ -374,8 +382,8 @@ func (s *Store) EachIdentityID(ctx context.Context, take func(id string)) error 
 	return nil
 }
 
-// KnownIdentities returns those of the keys that user identities have.
-func (s *Store) KnownIdentities(ctx context.Context, keys []string) ([]string, error) {
+// Known returns those of the keys that user identities have.
+func (s UserIdentities) Known(ctx context.Context, keys []string) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT user_identity_key FROM user_identities
 		WHERE user_identity_key = ANY ($1)`, keys)
 	known, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// ActionBatches are actions on several stays at once, so that they can be looked up and undone.
+type ActionBatches struct{ *db }
+
 // ActionBatch is what one request of an admin did to some reservations. While UndoUntil has not passed, it can be
 // undone: each of its stays holds the admins' decisions before and after it.
 type ActionBatch struct {
@@ -48,15 +51,15 @@ type BatchStay struct {
 // Idempotency-Key finds what it has done already.
 const BatchesKept = 24 * time.Hour
 
-// BeginBatch records a batch before its actions. A batch that exists is unchanged.
-func (s *Store) BeginBatch(ctx context.Context, b ActionBatch) error {
+// Begin records a batch before its actions. A batch that exists is unchanged.
+func (s ActionBatches) Begin(ctx context.Context, b ActionBatch) error {
 	_, err := s.pool.Exec(ctx, `INSERT INTO action_batches (batch_id, at, undo_until, action, author)
 		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, b.BatchID, b.At, b.UndoUntil, b.Action, b.Author)
 	return wrap(err, "begin a batch of actions")
 }
 
-// PruneBatches deletes up to limit batches whose request came before a time, and returns how many.
-func (s *Store) PruneBatches(ctx context.Context, before time.Time, limit int) (int, error) {
+// Prune deletes up to limit batches whose request came before a time, and returns how many.
+func (s ActionBatches) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM action_batches WHERE batch_id = ANY (ARRAY (
 			SELECT batch_id FROM action_batches WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`,
@@ -64,8 +67,8 @@ func (s *Store) PruneBatches(ctx context.Context, before time.Time, limit int) (
 	return int(tag.RowsAffected()), wrap(err, "delete old batches of actions")
 }
 
-// FinishBatch records what a batch was refused.
-func (s *Store) FinishBatch(ctx context.Context, batch uuid.UUID, refused []RefusedAction, undone *time.Time) error {
+// Finish records what a batch was refused.
+func (s ActionBatches) Finish(ctx context.Context, batch uuid.UUID, refused []RefusedAction, undone *time.Time) error {
 	encoded, err := json.Marshal(refused)
 	if err != nil {
 		return wrap(err, "encode refused actions")
@@ -75,8 +78,8 @@ func (s *Store) FinishBatch(ctx context.Context, batch uuid.UUID, refused []Refu
 	return wrap(err, "finish a batch of actions")
 }
 
-// Batch returns a batch with its stays, or [ErrNotFound].
-func (s *Store) Batch(ctx context.Context, batch uuid.UUID) (ActionBatch, []BatchStay, error) {
+// Get returns a batch with its stays, or [ErrNotFound].
+func (s ActionBatches) Get(ctx context.Context, batch uuid.UUID) (ActionBatch, []BatchStay, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT batch_id, at, undo_until, action, author, refused, undone_at
 		FROM action_batches WHERE batch_id = $1`, batch)
 	b, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ActionBatch])

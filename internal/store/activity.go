@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// ActivityLog keeps the counts of [Activity], for charts.
+type ActivityLog struct{ *db }
+
 // Kinds of activity. Events are counted by result, see [EventApplied] and the others.
 const (
 	ActivityRefused   = "refused"     // a webhook that could not be verified
@@ -38,7 +41,7 @@ type activityCount struct {
 	last time.Time
 }
 
-// NewActivity returns empty counts. [Store.FlushActivity] writes them.
+// NewActivity returns empty counts. [ActivityLog.Flush] writes them.
 func NewActivity() *Activity { return &Activity{counts: map[activityKey]*activityCount{}} }
 
 // Add counts one of a kind.
@@ -68,8 +71,8 @@ func (a *Activity) take() map[activityKey]*activityCount {
 	return taken
 }
 
-// FlushActivity adds what has been counted to the database.
-func (s *Store) FlushActivity(ctx context.Context, a *Activity) error {
+// Flush adds what has been counted to the database.
+func (s ActivityLog) Flush(ctx context.Context, a *Activity) error {
 	taken := a.take()
 	if len(taken) == 0 {
 		return nil
@@ -102,9 +105,9 @@ type ActivityRow struct {
 	LastAt time.Time // the last time
 }
 
-// ActivitySince returns what happened at the sources (nil: all) since a time at most a day ago, oldest first. A
+// Since returns what happened at the sources (nil: all) since a time at most a day ago, oldest first. A
 // minute that had begun by then counts if something happened in the rest of it.
-func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []string) ([]ActivityRow, error) {
+func (s ActivityLog) Since(ctx context.Context, since time.Time, sources []string) ([]ActivityRow, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, kind, hour, n, last_at FROM activity
 		WHERE hour > $1::timestamptz - interval '1 minute' AND last_at >= $1
@@ -113,9 +116,9 @@ func (s *Store) ActivitySince(ctx context.Context, since time.Time, sources []st
 	return list, wrap(err, "read what happened")
 }
 
-// LastActivity returns the last time that each kind of thing happened at each of the sources (nil: all), as far as it
+// Last returns the last time that each kind of thing happened at each of the sources (nil: all), as far as it
 // is kept.
-func (s *Store) LastActivity(ctx context.Context, sources []string) ([]ActivityRow, error) {
+func (s ActivityLog) Last(ctx context.Context, sources []string) ([]ActivityRow, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, kind, max(hour) AS hour, sum(n)::bigint AS n, max(last_at) AS last_at FROM activity
 		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY source, kind ORDER BY source, kind`, sources)
@@ -132,7 +135,7 @@ type EventPace struct {
 
 // EventPaces returns the pace of each of the sources (nil: of all) whose PMS has posted something authentic. Test
 // events don't count.
-func (s *Store) EventPaces(ctx context.Context, sources []string) (map[string]EventPace, error) {
+func (s ActivityLog) EventPaces(ctx context.Context, sources []string) (map[string]EventPace, error) {
 	rows, _ := s.pool.Query(ctx, `
 		WITH hours AS (
 			SELECT source, date_trunc('hour', hour, 'UTC') AS at, max(last_at) AS last_at FROM activity
@@ -156,8 +159,8 @@ func (s *Store) EventPaces(ctx context.Context, sources []string) (map[string]Ev
 // keepActivity is for how long activity is kept.
 const keepActivity = 35 * 24 * time.Hour
 
-// PruneActivity deletes older activity, and adds up the minutes of hours that ended more than a day ago.
-func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
+// Prune deletes older activity, and adds up the minutes of hours that ended more than a day ago.
+func (s ActivityLog) Prune(ctx context.Context, now time.Time) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity)); err != nil {
 		return wrap(err, "forget what happened long ago")
 	}
@@ -175,10 +178,10 @@ func (s *Store) PruneActivity(ctx context.Context, now time.Time) error {
 	return wrap(err, "add up what happened by hour")
 }
 
-// Changes counts changes of what lists show: if the number differs from an earlier one, they look different. The
+// Count counts changes of what lists show: if the number differs from an earlier one, they look different. The
 // database counts, in the transactions that change something (migration 14), so that no clock, order of commits or
 // kind of change is missed.
-func (s *Store) Changes(ctx context.Context) (n int64, err error) {
+func (s Changes) Count(ctx context.Context) (n int64, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(n), 0)::bigint FROM changes`).Scan(&n)
 	return n, wrap(err, "see whether anything has changed")
 }
@@ -191,12 +194,12 @@ type Mark struct {
 	Events         int64     // number of the newest event
 }
 
-// ChangedSince returns the present mark, whether anything that lists show has changed since an earlier mark, and the
+// Since returns the present mark, whether anything that lists show has changed since an earlier mark, and the
 // sources that may be affected: those with changes since, or shortly before, because transactions don't commit in the
 // order of their clocks. Nothing has changed since the zero mark.
-func (s *Store) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
+func (s Changes) Since(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
 	now = since
-	if now.Count, err = s.Changes(ctx); err != nil {
+	if now.Count, err = s.Count(ctx); err != nil {
 		return since, false, nil, err
 	}
 	if since.Known && now.Count == since.Count {

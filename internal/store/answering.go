@@ -38,12 +38,12 @@ func Unhurried(ctx context.Context) context.Context {
 }
 
 // begin runs fn in a transaction, within the bounds of ctx.
-func (s *Store) begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
+func (s *db) begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
 	until, _ := ctx.Value(answeringKey{}).(time.Time)
 	if until.IsZero() {
 		return pgx.BeginFunc(ctx, pool, fn)
 	}
-	within, cancel := context.WithTimeout(ctx, s.Within(answerWithin))
+	within, cancel := context.WithTimeout(ctx, s.within(answerWithin))
 	defer cancel()
 	var options pgx.TxOptions
 	if left := max(time.Until(until), shortestWait); left < LockTimeout*9/10 { // the session's own is good otherwise

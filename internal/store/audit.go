@@ -9,6 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// AuditLog is who did what. Most entries are written in the transaction of what they are about ([QueueAudit]).
+type AuditLog struct{ *db }
+
 // Audit is one entry of the audit log: who did what, through which interface. Its texts never hold guest data.
 type Audit struct {
 	AuditID   int64          // ascending; given by the database
@@ -24,7 +27,7 @@ type Audit struct {
 	After     map[string]any // the new values of what is in Before
 	RequestID *string        // of the HTTP request; nil outside of one
 	Address   *string        // of the client
-	// RequestKey identifies a request with an Idempotency-Key, see [Store.ClaimRequest]; nil for others, and in
+	// RequestKey identifies a request with an Idempotency-Key, see [KeptRequests.Claim]; nil for others, and in
 	// lists.
 	RequestKey []byte `db:"-"`
 }
@@ -91,9 +94,9 @@ func writeAudit(ctx context.Context, tx pgx.Tx, a Audit) error {
 	return tx.SendBatch(ctx, &b).Close()
 }
 
-// AddAudit writes the entry of an action that changes nothing in the database: an export, a test event.
-func (s *Store) AddAudit(ctx context.Context, a Audit) error {
-	return wrap(s.InTx(ctx, func(tx pgx.Tx) error { return writeAudit(ctx, tx, a) }), "write the audit log")
+// Add writes the entry of an action that changes nothing in the database: an export, a test event.
+func (s AuditLog) Add(ctx context.Context, a Audit) error {
+	return wrap(s.inTx(ctx, func(tx pgx.Tx) error { return writeAudit(ctx, tx, a) }), "write the audit log")
 }
 
 // AuditFilter narrows the audit log; empty fields don't.
@@ -104,8 +107,8 @@ type AuditFilter struct {
 	From, To              *time.Time // included; nil: no limit
 }
 
-// Audits lists the audit log, newest first, from below the given id (0: the newest).
-func (s *Store) Audits(ctx context.Context, f AuditFilter, below int64, limit int) ([]Audit, error) {
+// List lists the audit log, newest first, from below the given id (0: the newest).
+func (s AuditLog) List(ctx context.Context, f AuditFilter, below int64, limit int) ([]Audit, error) {
 	var w where
 	w.among("source", within(f.Source, f.Sources))
 	w.among("token", f.Token)
@@ -127,8 +130,8 @@ func (s *Store) Audits(ctx context.Context, f AuditFilter, below int64, limit in
 	return list, wrap(err, "list the audit log")
 }
 
-// AuditsOfRequest returns the entries of a request with an Idempotency-Key, in their order, see [Audit.RequestKey].
-func (s *Store) AuditsOfRequest(ctx context.Context, key []byte) ([]Audit, error) {
+// OfRequest returns the entries of a request with an Idempotency-Key, in their order, see [Audit.RequestKey].
+func (s AuditLog) OfRequest(ctx context.Context, key []byte) ([]Audit, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT audit_id, at, token, author, via, action, source, subject, reason, before, after, request_id, address
 		FROM audit WHERE request_key = $1 AND at > now() - $2::interval ORDER BY audit_id`, key, RequestsKept)
@@ -136,8 +139,8 @@ func (s *Store) AuditsOfRequest(ctx context.Context, key []byte) ([]Audit, error
 	return list, wrap(err, "read the audit log of a request")
 }
 
-// PruneAudit removes up to limit entries older than before, and returns how many it removed.
-func (s *Store) PruneAudit(ctx context.Context, before time.Time, limit int) (int, error) {
+// Prune removes up to limit entries older than before, and returns how many it removed.
+func (s AuditLog) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM audit WHERE audit_id = ANY (ARRAY (SELECT audit_id FROM audit WHERE at < $1 ORDER BY at LIMIT $2
 			FOR UPDATE SKIP LOCKED))`, before, limit)

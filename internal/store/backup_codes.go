@@ -11,6 +11,9 @@ import (
 
 // PINs of ACS users, with which their guests open doors without a phone.
 
+// BackupCodes are the PIN codes that guests have in addition to their mobile keys. Codes themselves are sealed.
+type BackupCodes struct{ *db }
+
 // BackupCode is the PIN of an ACS user, or the mark of one that is being made. Only package provisioner writes it.
 type BackupCode struct {
 	UserRow       int64  // the row of the ACS user
@@ -68,8 +71,8 @@ func DeleteBackupCode(ctx context.Context, tx pgx.Tx, userRow int64) error {
 	return wrap(err, "forget a backup code")
 }
 
-// BackupCodes returns the PINs of ACS users, by the ids of their rows.
-func (s *Store) BackupCodes(ctx context.Context, userRows []int64) (map[int64]BackupCode, error) {
+// Of returns the PINs of ACS users, by the ids of their rows.
+func (s BackupCodes) Of(ctx context.Context, userRows []int64) (map[int64]BackupCode, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+backupCodeColumns+` FROM backup_codes WHERE user_row = ANY ($1)`, userRows)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[BackupCode])
 	codes := map[int64]BackupCode{}
@@ -79,16 +82,16 @@ func (s *Store) BackupCodes(ctx context.Context, userRows []int64) (map[int64]Ba
 	return codes, wrap(err, "read the backup codes of %d ACS users", len(userRows))
 }
 
-// HasBackupCodes reports whether any ACS user of an access system has a PIN.
-func (s *Store) HasBackupCodes(ctx context.Context, acsSystemID string) (has bool, err error) {
+// Exist reports whether any ACS user of an access system has a PIN.
+func (s BackupCodes) Exist(ctx context.Context, acsSystemID string) (has bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM backup_codes c JOIN acs_users u ON u.id = c.user_row
 		WHERE u.acs_system_id = $1 AND c.acs_credential_id IS NOT NULL)`, acsSystemID).Scan(&has)
 	return has, wrap(err, "look for backup codes of access system %s", acsSystemID)
 }
 
-// LookAtCode makes a PIN due for a look, because Seam has issued it, or again has. One that is known and issued only
+// LookAt makes a PIN due for a look, because Seam has issued it, or again has. One that is known and issued only
 // needs one when it was issued again. It returns how many keys are due for it.
-func (s *Store) LookAtCode(ctx context.Context, credentialID string, again bool, now time.Time) (int, error) {
+func (s BackupCodes) LookAt(ctx context.Context, credentialID string, again bool, now time.Time) (int, error) {
 	var due bool
 	err := s.pool.QueryRow(ctx, `
 		WITH due AS (
@@ -98,14 +101,15 @@ func (s *Store) LookAtCode(ctx context.Context, credentialID string, again bool,
 	if err != nil || !due {
 		return 0, wrap(err, "look at a backup code")
 	}
-	n, err := s.flagKeys(ctx, `SELECT source, reservation_id FROM backup_codes WHERE acs_credential_id = @credential`,
+	n, err := MobileKeys(s).flag(ctx, `
+		SELECT source, reservation_id FROM backup_codes WHERE acs_credential_id = @credential`,
 		`check_requested = check_requested`, pgx.StrictNamedArgs{"credential": credentialID}, now)
 	return n, wrap(err, "look at a backup code")
 }
 
-// NoteCodeShown records in the timeline that a guest was shown a PIN, and the last uses of the link, oldest first.
-func (s *Store) NoteCodeShown(ctx context.Context, ref Ref, recent []time.Time, e Entry) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+// NoteShown records in the timeline that a guest was shown a PIN, and the last uses of the link, oldest first.
+func (s BackupCodes) NoteShown(ctx context.Context, ref Ref, recent []time.Time, e Entry) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue(`UPDATE guest_stays SET recent = $3 WHERE source = $1
 			AND reservation_id = $2`, ref.Source, ref.ReservationID, recent)
@@ -118,7 +122,7 @@ func (s *Store) NoteCodeShown(ctx context.Context, ref Ref, recent []time.Time, 
 }
 
 // addBackupCodes fills in the PINs of the ACS users that serve reservations.
-func (s *Store) addBackupCodes(ctx context.Context, views []View) error {
+func (s Reservations) addBackupCodes(ctx context.Context, views []View) error {
 	var rows []int64
 	for _, v := range views {
 		if v.User != nil {
@@ -128,7 +132,7 @@ func (s *Store) addBackupCodes(ctx context.Context, views []View) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	codes, err := s.BackupCodes(ctx, rows)
+	codes, err := BackupCodes(s).Of(ctx, rows)
 	for i, v := range views {
 		if v.User == nil {
 			continue

@@ -10,6 +10,9 @@ import (
 
 // This file reads the calendar: listings by name, and their stays between two times.
 
+// Calendar reads stays by listing and time.
+type Calendar struct{ *db }
+
 // CalendarListing is a row of the calendar.
 type CalendarListing struct {
 	ListingRef
@@ -32,9 +35,9 @@ func (l CalendarListing) Cursor() NameCursor { return NameCursor{l.Folded, l.Sou
 // listingName is what the index listings_name is ordered by.
 const listingName = `(staykey_plain(coalesce(l.name, l.listing_id)) COLLATE "C")`
 
-// CalendarListings lists the listings of the sources (nil: of all) that are not deleted and whose name or id has
+// Listings lists the listings of the sources (nil: of all) that are not deleted and whose name or id has
 // each word of a text, by name, from after a place. Listings that nobody has set up are among them.
-func (s *Store) CalendarListings(ctx context.Context, sources []string, text string, after NameCursor,
+func (s Calendar) Listings(ctx context.Context, sources []string, text string, after NameCursor,
 	limit int,
 ) ([]CalendarListing, error) {
 	var w where
@@ -84,9 +87,9 @@ const calendarStays = `
 		SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
 	ORDER BY r.check_in, r.source, r.reservation_id LIMIT $6`
 
-// StaysOfListings returns the confirmed stays of listings that last at any time from then until then, by check-in, and
+// StaysOf returns the confirmed stays of listings that last at any time from then until then, by check-in, and
 // at most so many.
-func (s *Store) StaysOfListings(ctx context.Context, listings []ListingRef, from, until time.Time, most int,
+func (s Calendar) StaysOf(ctx context.Context, listings []ListingRef, from, until time.Time, most int,
 ) ([]CalendarStay, error) {
 	sources, ids := make([]string, len(listings)), make([]string, len(listings))
 	for i, l := range listings {
@@ -98,8 +101,8 @@ func (s *Store) StaysOfListings(ctx context.Context, listings []ListingRef, from
 	return list, wrap(err, "find the stays of %d listings", len(listings))
 }
 
-// StaysWithoutListing is like [Store.StaysOfListings], for the stays of sources that have no listing yet.
-func (s *Store) StaysWithoutListing(ctx context.Context, sources []string, from, until time.Time, most int,
+// StaysWithoutListing is like [Calendar.StaysOf], for the stays of sources that have no listing yet.
+func (s Calendar) StaysWithoutListing(ctx context.Context, sources []string, from, until time.Time, most int,
 ) ([]CalendarStay, error) {
 	query, args := calendarQuery(sources, nil, from, until, most)
 	rows, _ := s.pool.Query(ctx, query, args...)

@@ -33,7 +33,7 @@ func TestCalendarReadsLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	seedMany(t, s, now)
-	listings, err := s.CalendarListings(ctx, nil, "", store.NameCursor{}, 500)
+	listings, err := s.Calendar.Listings(ctx, nil, "", store.NameCursor{}, 500)
 	if err != nil || len(listings) != 500 {
 		t.Fatalf("%d listings, %v", len(listings), err)
 	}
@@ -120,17 +120,17 @@ func TestCalendarStays(t *testing.T) {
 		slices.Sort(ids)
 		return ids
 	}
-	if diff := cmp.Diff(want, idsOf(s.StaysOfListings(ctx, []store.ListingRef{
+	if diff := cmp.Diff(want, idsOf(s.Calendar.StaysOf(ctx, []store.ListingRef{
 		{Source: "default", ListingID: "101"},
 		{Source: "other", ListingID: "102"},
 	}, from, until, 1000))); diff != "" {
 		t.Errorf("of a listing: %s", diff)
 	}
-	if diff := cmp.Diff(wantNone, idsOf(s.StaysWithoutListing(ctx, []string{"default"}, from, until,
+	if diff := cmp.Diff(wantNone, idsOf(s.Calendar.StaysWithoutListing(ctx, []string{"default"}, from, until,
 		1000))); diff != "" {
 		t.Errorf("without a listing: %s", diff)
 	}
-	if none := idsOf(s.StaysWithoutListing(ctx, []string{}, from, until, 1000)); len(none) > 0 {
+	if none := idsOf(s.Calendar.StaysWithoutListing(ctx, []string{}, from, until, 1000)); len(none) > 0 {
 		t.Errorf("of no source: %v", none)
 	}
 }

@@ -8,19 +8,23 @@ import (
 
 // Changes of stays, in an order that readers can follow.
 //
-// Triggers append a row to stay_changes in the commit of each change that a subscriber can see. [Store.OrderChanges]
+// Triggers append a row to stay_changes in the commit of each change that a subscriber can see. [Changes.Order]
 // moves them to stay_positions, which has one row per stay, at the position of its last change. One process at a time
 // assigns positions, so that a reader at a position has seen every stay before it, no matter how long the
 // transactions took that changed them.
 
+// Changes are the order in which subscriptions follow the changes of stays, and the number of changes by which pages
+// notice that they are out of date.
+type Changes struct{ *db }
+
 // orderChangesLock is the advisory lock of the process that assigns positions.
 const orderChangesLock = 7_820_021
 
-// OrderChanges assigns positions to up to limit changes, and returns how many it took: 0 also where another process
+// Order assigns positions to up to limit changes, and returns how many it took: 0 also where another process
 // is at it. Changes of a stay whose reservation somebody keeps locked wait, and others pass them: assigning a
 // position needs a weak lock of it, as every foreign key does. It doesn't wait for the disk: should Postgres crash,
 // the changes wait again, as does everything that was committed later.
-func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) {
+func (s Changes) Order(ctx context.Context, limit int) (n int, err error) {
 	var waiting bool
 	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM stay_changes)`).Scan(&waiting); err != nil || !waiting {
 		return 0, wrap(err, "look for changed stays")
@@ -61,7 +65,7 @@ func (s *Store) OrderChanges(ctx context.Context, limit int) (n int, err error) 
 // closely. It must not block. Nothing depends on it but speed.
 func (s *Store) OnCommit(fn func()) { s.onCommit.Store(&fn) }
 
-func (s *Store) committed() {
+func (s *db) committed() {
 	if fn := s.onCommit.Load(); fn != nil {
 		(*fn)()
 	}

@@ -22,8 +22,8 @@ const compareWithSeam = `check_requested = true`
 // CheckNamed schedules a comparison with Seam of the reservations of an ACS user or a credential, unless we are
 // deleting it, and returns their number. Keys that somebody keeps locked are passed over: then all others are
 // flagged, and the error is one of [IsLockWait].
-func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
-	n, err := s.flagKeys(ctx, `
+func (s MobileKeys) CheckNamed(ctx context.Context, acsUserID, acsCredentialID string, now time.Time) (int, error) {
+	n, err := s.flag(ctx, `
 			SELECT source, reservation_id FROM acs_users
 			WHERE deleted_at IS NULL AND (acs_user_id = nullif(@user, '')
 				OR acs_credential_id = nullif(@credential, ''))
@@ -37,29 +37,29 @@ func (s *Store) CheckNamed(ctx context.Context, acsUserID, acsCredentialID strin
 // CheckMembers schedules a comparison with Seam of the reservations whose ACS users are in an access group, and
 // returns their number. Keys that somebody keeps locked are passed over: then all others are flagged, and the error
 // is one of [IsLockWait].
-func (s *Store) CheckMembers(ctx context.Context, acsSystemID, accessGroupID string, now time.Time) (int, error) {
-	n, err := s.flagKeys(ctx, `
+func (s MobileKeys) CheckMembers(ctx context.Context, acsSystemID, accessGroupID string, now time.Time) (int, error) {
+	n, err := s.flag(ctx, `
 			SELECT DISTINCT source, reservation_id FROM acs_users
 			WHERE deleted_at IS NULL AND acs_system_id = @system AND acs_access_group_ids @> ARRAY[@group::text]`,
 		compareWithSeam, pgx.StrictNamedArgs{"system": acsSystemID, "group": accessGroupID}, now)
 	return n, wrap(err, "check the members of access group %s", accessGroupID)
 }
 
-// CheckKeys schedules a comparison of reservations with Seam. Those that somebody keeps locked are passed over: then
+// Check schedules a comparison of reservations with Seam. Those that somebody keeps locked are passed over: then
 // all others are flagged, and the error is one of [IsLockWait].
-func (s *Store) CheckKeys(ctx context.Context, refs []Ref, now time.Time) error {
+func (s MobileKeys) Check(ctx context.Context, refs []Ref, now time.Time) error {
 	sources, ids := splitRefs(refs)
-	_, err := s.flagKeys(ctx, `SELECT DISTINCT source, reservation_id
+	_, err := s.flag(ctx, `SELECT DISTINCT source, reservation_id
 		FROM unnest(@sources::text[], @ids::text[]) AS w (source, reservation_id)`,
 		compareWithSeam, pgx.StrictNamedArgs{"sources": sources, "ids": ids}, now)
 	return wrap(err, "check %d reservations", len(ids))
 }
 
-// flagKeys makes the keys due that a query names, with a change, and returns how many. It goes page by page in the
+// flag makes the keys due that a query names, with a change, and returns how many. It goes page by page in the
 // order of the primary key; Postgres decides where the next page begins, because its order depends on the
 // database's collation. Keys are locked in the order in which everything else locks them. The query has the columns
 // source and reservation_id, each key once, and uses args.
-func (s *Store) flagKeys(ctx context.Context, query, change string, args pgx.StrictNamedArgs,
+func (s MobileKeys) flag(ctx context.Context, query, change string, args pgx.StrictNamedArgs,
 	now time.Time,
 ) (flagged int, err error) {
 	var locked error

@@ -39,24 +39,24 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 		compare bool // they are compared with Seam
 	}{
 		"access system": {func(ctx context.Context, s *store.Store) (int, error) {
-			return s.QueueSystem(ctx, system,
+			return s.ACSSystems.Queue(ctx, system,
 				time.Now())
 		}, keys, false},
 		"access group": {func(ctx context.Context, s *store.Store) (int, error) {
-			return s.CheckMembers(ctx, system, group, time.Now())
+			return s.Keys.CheckMembers(ctx, system, group, time.Now())
 		}, keys, true},
 		"credential": {func(ctx context.Context, s *store.Store) (int, error) {
-			return s.CheckNamed(ctx, "", "credential-abnb-3", time.Now())
+			return s.Keys.CheckNamed(ctx, "", "credential-abnb-3", time.Now())
 		}, 1, true},
 		"ACS user": {func(ctx context.Context, s *store.Store) (int, error) {
-			return s.CheckNamed(ctx, "user-abnb-3", "", time.Now())
+			return s.Keys.CheckNamed(ctx, "user-abnb-3", "", time.Now())
 		}, 1, true},
 		"by name": {func(ctx context.Context, s *store.Store) (int, error) {
 			refs, err := everyone(ctx, s)
 			if err != nil {
 				return 0, err
 			}
-			err = s.CheckKeys(ctx, refs, time.Now())
+			err = s.Keys.Check(ctx, refs, time.Now())
 			var n int
 			if scan := s.Pool().QueryRow(ctx,
 				`SELECT count(*) FROM mobile_keys WHERE check_requested`).Scan(&n); scan != nil {

@@ -60,7 +60,8 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 		return nil, err
 	}
 	statement := statementTimeout(pool.Config().ConnConfig.RuntimeParams["statement_timeout"])
-	return &Store{pool: pool, intake: intake, patience: max(1, float64(statement)/float64(StatementTimeout))}, nil
+	patience := max(1, float64(statement)/float64(StatementTimeout))
+	return newStore(&db{pool: pool, intake: intake, patience: patience}), nil
 }
 
 // ParseDSN reads a DSN as [Open] does: with its deadlines for connecting and what notices a connection that has
@@ -188,11 +189,13 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Within returns how long something may take that needs d where statements have [StatementTimeout]: a DSN that gives
 // them more is one of a slow database, and stretches whatever waits for it in proportion.
-func (s *Store) Within(d time.Duration) time.Duration { return time.Duration(float64(d) * s.patience) }
+func (s *Store) Within(d time.Duration) time.Duration { return s.within(d) }
+
+func (s *db) within(d time.Duration) time.Duration { return time.Duration(float64(d) * s.patience) }
 
 // prompt is for round trips that others wait for.
-func (s *Store) prompt(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.Within(promptTimeout))
+func (s *db) prompt(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.within(promptTimeout))
 }
 
 // deadlines gives every round trip of a pool a deadline, and notices refusals. It is a tracer because pgx runs each

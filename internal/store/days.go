@@ -23,7 +23,7 @@ type StayInTime struct {
 
 // StaysBetween returns the confirmed stays of the sources (nil: of all) that last at any time from then until then,
 // in no order. It reads those and no others, by an index on what a stay lasts.
-func (s *Store) StaysBetween(ctx context.Context, from, until time.Time, sources []string) ([]StayInTime, error) {
+func (s Calendar) StaysBetween(ctx context.Context, from, until time.Time, sources []string) ([]StayInTime, error) {
 	// First the reservations, and then the key and the listing of each: whatever the planner thinks of how many
 	// there are, it must not come from the keys, of which all would be read.
 	rows, _ := s.pool.Query(ctx, `
@@ -45,8 +45,8 @@ func (s *Store) StaysBetween(ctx context.Context, from, until time.Time, sources
 	return list, wrap(err, "find the stays from %s until %s", from, until)
 }
 
-// ViewsOf returns the named reservations that exist, in the order of their names.
-func (s *Store) ViewsOf(ctx context.Context, refs []Ref) ([]View, error) {
+// Of returns the named reservations that exist, in the order of their names.
+func (s Reservations) Of(ctx context.Context, refs []Ref) ([]View, error) {
 	sources, ids := make([]string, len(refs)), make([]string, len(refs))
 	for i, r := range refs {
 		sources[i], ids[i] = r.Source, r.ReservationID
@@ -58,7 +58,7 @@ func (s *Store) ViewsOf(ctx context.Context, refs []Ref) ([]View, error) {
 }
 
 // CountAttention counts the keys of the sources (nil: of all) that need attention, whenever their stay is, up to most.
-func (s *Store) CountAttention(ctx context.Context, sources []string, most int) (n int, err error) {
+func (s MobileKeys) CountAttention(ctx context.Context, sources []string, most int) (n int, err error) {
 	var w where
 	k := kinds{
 		table: "mobile_keys", columns: []string{"source", "cancelled", "status"},
@@ -70,8 +70,8 @@ func (s *Store) CountAttention(ctx context.Context, sources []string, most int) 
 	return n, wrap(err, "count the keys that need attention")
 }
 
-// HasKeys reports whether the sources (nil: any) have, or had, a key that opens doors.
-func (s *Store) HasKeys(ctx context.Context, sources []string) (has bool, err error) {
+// Exist reports whether the sources (nil: any) have, or had, a key that opens doors.
+func (s MobileKeys) Exist(ctx context.Context, sources []string) (has bool, err error) {
 	var w where
 	k := kinds{
 		table: "mobile_keys", columns: []string{"source", "cancelled", "status"},
@@ -83,8 +83,8 @@ func (s *Store) HasKeys(ctx context.Context, sources []string) (has bool, err er
 	return has, wrap(err, "look for a key")
 }
 
-// HasReservations reports whether the sources (nil: any) have a reservation.
-func (s *Store) HasReservations(ctx context.Context, sources []string) (has bool, err error) {
+// Exist reports whether the sources (nil: any) have a reservation.
+func (s Reservations) Exist(ctx context.Context, sources []string) (has bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_keys WHERE $1::text[] IS NULL
 		OR source = ANY ($1))`, sources).Scan(&has)
 	return has, wrap(err, "look for a reservation")

@@ -14,9 +14,14 @@ import (
 
 // A delivery is one message to one subscription. Its id is the webhook-id and identifies one body.
 //
-// The life of a delivery: [Store.ClaimDeliveries] takes up stays that changed, decides what to send, and commits the
-// message with a lease on the stay before it is sent. [Store.RecordAttempt] records the result. If a process dies in
-// between, its lease expires; then the stay is claimed again, with its state at that time.
+// The life of a delivery: [Deliveries.Claim] takes up stays that changed, decides what to send, and commits the
+// message with a lease on the stay before it is sent. [Deliveries.RecordAttempt] records the result. If a process dies
+// in between, its lease expires; then the stay is claimed again, with its state at that time.
+
+// Deliveries are what was sent to subscriptions. Each carries a stay's state at the time of its last attempt: a worker
+// claims stays whose state a subscription doesn't have ([Deliveries.Claim]) and records each attempt
+// ([Deliveries.RecordAttempt]).
+type Deliveries struct{ *db }
 
 // Statuses of a delivery.
 const (
@@ -69,9 +74,9 @@ func insertDelivery(b *pgx.Batch, d Delivery) {
 	})
 }
 
-// SaveDelivery stores a delivery that is not about a stay, with its only attempt.
-func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, now time.Time) error {
-	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+// Save stores a delivery that is not about a stay, with its only attempt.
+func (s Deliveries) Save(ctx context.Context, d Delivery, r AttemptResult, now time.Time) error {
+	err := s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		insertDelivery(&b, d)
 		insertAttempt(&b, d, 1, r)
@@ -82,11 +87,11 @@ func (s *Store) SaveDelivery(ctx context.Context, d Delivery, r AttemptResult, n
 	return wrap(err, "store delivery %s", d.DeliveryID)
 }
 
-// ResendDelivery sends the state of a delivery's stay again, at once, and returns the delivery that does so: the same
+// Resend sends the state of a delivery's stay again, at once, and returns the delivery that does so: the same
 // one, under its id, unless a newer one has replaced it. It returns [ErrNotFound] if the stay is no longer known.
-func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, audit Audit) (Delivery, error) {
+func (s Deliveries) Resend(ctx context.Context, d Delivery, now time.Time, audit Audit) (Delivery, error) {
 	var newest *uuid.UUID
-	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			UPDATE subscription_stays SET again = true, due_at = $4, tries = 0 WHERE source = $1 AND reservation_id = $2
 				AND subscription = $3
@@ -99,35 +104,35 @@ func (s *Store) ResendDelivery(ctx context.Context, d Delivery, now time.Time, a
 	if err != nil {
 		return Delivery{}, wrap(err, "resend delivery %s", d.DeliveryID)
 	}
-	return s.deliveryOr(ctx, newest, d)
+	return s.getOr(ctx, newest, d)
 }
 
-// NewestDelivery returns the delivery that has the newest state of a delivery's stay: the same one, unless a newer one
+// Newest returns the delivery that has the newest state of a delivery's stay: the same one, unless a newer one
 // has replaced it.
-func (s *Store) NewestDelivery(ctx context.Context, d Delivery) (Delivery, error) {
+func (s Deliveries) Newest(ctx context.Context, d Delivery) (Delivery, error) {
 	var newest *uuid.UUID
 	err := s.pool.QueryRow(ctx, `SELECT delivery_id FROM subscription_stays WHERE source = $1 AND reservation_id = $2
 		AND subscription = $3`, d.Source, d.ReservationID, d.Subscription).Scan(&newest)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Delivery{}, wrap(err, "find the newest delivery of a stay")
 	}
-	return s.deliveryOr(ctx, newest, d)
+	return s.getOr(ctx, newest, d)
 }
 
-// deliveryOr returns the newest delivery, and d if there is none.
-func (s *Store) deliveryOr(ctx context.Context, newest *uuid.UUID, d Delivery) (Delivery, error) {
+// getOr returns the newest delivery, and d if there is none.
+func (s Deliveries) getOr(ctx context.Context, newest *uuid.UUID, d Delivery) (Delivery, error) {
 	if newest == nil || *newest == d.DeliveryID {
 		return d, nil
 	}
-	again, err := s.Delivery(ctx, *newest)
+	again, err := s.Get(ctx, *newest)
 	if errors.Is(err, ErrNotFound) {
 		return d, nil
 	}
 	return again, err
 }
 
-// Delivery returns one delivery.
-func (s *Store) Delivery(ctx context.Context, id uuid.UUID) (Delivery, error) {
+// Get returns one delivery.
+func (s Deliveries) Get(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id = $1`, id)
 	d, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Delivery])
 	return d, wrap(err, "delivery %s", id)
@@ -140,8 +145,8 @@ type DeliveryFilter struct {
 	Sources                            []string // those that may be seen; nil for all
 }
 
-// Deliveries lists deliveries, newest first, from below a position (0: the newest).
-func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter, below int64, limit int) ([]Delivery, error) {
+// List lists deliveries, newest first, from below a position (0: the newest).
+func (s Deliveries) List(ctx context.Context, f DeliveryFilter, below int64, limit int) ([]Delivery, error) {
 	if below == 0 {
 		below = math.MaxInt64
 	}
@@ -172,8 +177,8 @@ func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter, below int64, l
 	return found, wrap(err, "list deliveries")
 }
 
-// DeliveryAttempts returns the attempts at deliveries, oldest first.
-func (s *Store) DeliveryAttempts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]DeliveryAttempt, error) {
+// Attempts returns the attempts at deliveries, oldest first.
+func (s Deliveries) Attempts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]DeliveryAttempt, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT delivery_id, attempt, at, duration_ms, status_code, error, answer FROM delivery_attempts
 			WHERE delivery_id = ANY ($1) ORDER BY delivery_id, attempt`, ids)
@@ -185,9 +190,9 @@ func (s *Store) DeliveryAttempts(ctx context.Context, ids []uuid.UUID) (map[uuid
 	return attempts, wrap(err, "read attempts at deliveries")
 }
 
-// PruneDeliveries deletes up to limit deliveries, with their attempts, that were created before a time and are not
+// Prune deletes up to limit deliveries, with their attempts, that were created before a time and are not
 // waiting for another try.
-func (s *Store) PruneDeliveries(ctx context.Context, created time.Time, limit int) (int, error) {
+func (s Deliveries) Prune(ctx context.Context, created time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM deliveries WHERE delivery_id = ANY (ARRAY (
 			SELECT delivery_id FROM deliveries d WHERE created_at < $1 AND (status <> 'waiting' OR NOT EXISTS (

@@ -31,7 +31,7 @@ type AttemptVerdict struct {
 // the stay has been tried without success. It returns [ErrLeaseLost] if the lease has ended and another process has
 // the stay: then nothing is recorded. Successes don't wait for the disk: one that a crash of Postgres loses is
 // delivered again, under its id.
-func (s *Store) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptResult, now time.Time,
+func (s Deliveries) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptResult, now time.Time,
 	judge func(Subscription, int) AttemptVerdict,
 ) (AttemptVerdict, error) {
 	var v AttemptVerdict

@@ -47,7 +47,7 @@ type StayToReport struct {
 	Reported    json.RawMessage // nil: nothing
 	Unconfirmed json.RawMessage // a list
 	Present     StayState       // now
-	LookedTo    *time.Time      // deadlines of gates up to then were looked at, see [Store.PassDeadlines]
+	LookedTo    *time.Time      // deadlines of gates up to then were looked at, see [Gates.PassDeadlines]
 	Last        *Delivery       // the last message; nil: none, or retention has removed it
 	// LastSequence is the highest sequence of a message so far.
 	LastSequence int64
@@ -95,16 +95,16 @@ type ClaimedDelivery struct {
 	Delivery
 	Attempt int             // its number, from 1
 	State   json.RawMessage // what the subscription knows once this is delivered
-	Token   uuid.UUID       // of the lease, for [Store.RecordAttempt]
+	Token   uuid.UUID       // of the lease, for [Deliveries.RecordAttempt]
 	Until   time.Time       // by this machine's monotonic clock; early rather than late
 	More    bool            // another message about the same state follows
 	Present StayState       // the stay's state when it was claimed
 }
 
-// ClaimDeliveries takes up what changed and what is due, lets decide choose for each stay, and returns the messages
+// Claim takes up what changed and what is due, lets decide choose for each stay, and returns the messages
 // to send. When it returns, the messages and leases are on disk, and so is every change that they report. looked is
 // how many stays were looked at: if it is 0, nothing is due.
-func (s *Store) ClaimDeliveries(ctx context.Context, c ClaimRequest,
+func (s Deliveries) Claim(ctx context.Context, c ClaimRequest,
 	decide func(StayToReport) (Report, error),
 ) (claimed []ClaimedDelivery, looked int, err error) {
 	until := time.Now().Add(c.Lease)

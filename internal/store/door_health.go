@@ -11,6 +11,9 @@ import (
 
 // What Seam shows of the doors that keys open. Package doors writes it, one replica at a time.
 
+// Doors are the entrances of access groups, with what Seam reports about their locks and which stays that puts at risk.
+type Doors struct{ *db }
+
 // Door is a door of an access system, as Seam last showed it.
 type Door struct {
 	EntranceID string               `db:"acs_entrance_id"` // Seam's id of it
@@ -60,9 +63,9 @@ const staysWithDoors = `
 			WHERE u.acs_user_id IS NOT NULL AND u.removed_at IS NULL OFFSET 0) u
 		WHERE k.status NOT IN ('revoking', 'revoked', 'expired'))`
 
-// DoorsInUse returns which access groups the keys of stays from now until then open, and for which listings. soon is
+// InUse returns which access groups the keys of stays from now until then open, and for which listings. soon is
 // when a stay is about to begin.
-func (s *Store) DoorsInUse(ctx context.Context, now, soon, until time.Time) ([]DoorUsers, error) {
+func (s Doors) InUse(ctx context.Context, now, soon, until time.Time) ([]DoorUsers, error) {
 	rows, _ := s.pool.Query(ctx, staysWithDoors+`
 		SELECT s.acs_system_id, g, s.source, coalesce(s.listing_id, ''), coalesce(l.time_zone, ''),
 			max(s.check_in) FILTER (WHERE s.check_in > @now AND s.check_in <= @soon)
@@ -82,8 +85,8 @@ const (
 		used_at`
 )
 
-// DoorsOf returns what is known of the doors and groups of an access system.
-func (s *Store) DoorsOf(ctx context.Context, systemID string) ([]Door, []DoorGroup, error) {
+// Of returns what is known of the doors and groups of an access system.
+func (s Doors) Of(ctx context.Context, systemID string) ([]Door, []DoorGroup, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+doorGroupColumns+` FROM door_groups WHERE acs_system_id = $1`, systemID)
 	groups, err := pgx.CollectRows(rows, pgx.RowToStructByName[DoorGroup])
 	if err != nil {
@@ -95,8 +98,8 @@ func (s *Store) DoorsOf(ctx context.Context, systemID string) ([]Door, []DoorGro
 	return doors, groups, wrap(err, "read the doors of %s", systemID)
 }
 
-// SaveDoors stores what Seam showed of doors and groups.
-func (s *Store) SaveDoors(ctx context.Context, doors []Door, groups []DoorGroup) error {
+// Save stores what Seam showed of doors and groups.
+func (s Doors) Save(ctx context.Context, doors []Door, groups []DoorGroup) error {
 	var b pgx.Batch
 	for _, d := range doors {
 		b.Queue(`
@@ -132,17 +135,17 @@ func times(m map[string]time.Time) map[string]time.Time {
 	return m
 }
 
-// ForgetDoors deletes what is known of access groups that no key has opened since then, and of doors that no group
+// Forget deletes what is known of access groups that no key has opened since then, and of doors that no group
 // opens.
-func (s *Store) ForgetDoors(ctx context.Context, before time.Time) error {
+func (s Doors) Forget(ctx context.Context, before time.Time) error {
 	var b pgx.Batch
 	b.Queue(`DELETE FROM door_groups WHERE used_at < $1`, before)
 	b.Queue(`DELETE FROM doors WHERE acs_entrance_id NOT IN (SELECT unnest(acs_entrance_ids) FROM door_groups)`)
 	return wrap(s.pool.SendBatch(ctx, &b).Close(), "forget doors")
 }
 
-// CheckDoors has the access groups that a stay's key opens checked at the next opportunity.
-func (s *Store) CheckDoors(ctx context.Context, ref Ref) error {
+// Check has the access groups that a stay's key opens checked at the next opportunity.
+func (s Doors) Check(ctx context.Context, ref Ref) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE door_groups SET asked_at = NULL WHERE acs_access_group_id IN (
 			SELECT unnest(acs_access_group_ids) FROM acs_users
@@ -150,8 +153,8 @@ func (s *Store) CheckDoors(ctx context.Context, ref Ref) error {
 	return wrap(err, "have the doors of reservation %s/%s checked", ref.Source, ref.ReservationID)
 }
 
-// DoorProblems returns what is wrong with the doors of access groups, by group; of all groups if groups is nil.
-func (s *Store) DoorProblems(ctx context.Context, groups []string) (map[string][]stay.DoorProblem, error) {
+// Problems returns what is wrong with the doors of access groups, by group; of all groups if groups is nil.
+func (s Doors) Problems(ctx context.Context, groups []string) (map[string][]stay.DoorProblem, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT g.acs_access_group_id, '' AS acs_entrance_id, '' AS name, @no_door::text AS problem, g.no_door_at, ''
 		FROM door_groups g WHERE g.no_door_at IS NOT NULL AND (@groups::text[] IS NULL OR g.acs_access_group_id = ANY (@groups))
@@ -176,8 +179,8 @@ type StayAtDoors struct {
 	GroupIDs []string  // Seam's ids
 }
 
-// StaysAtDoors returns the stays from now until then whose keys open any of the access groups.
-func (s *Store) StaysAtDoors(ctx context.Context, now, until time.Time, groups []string) ([]StayAtDoors, error) {
+// Stays returns the stays from now until then whose keys open any of the access groups.
+func (s Doors) Stays(ctx context.Context, now, until time.Time, groups []string) ([]StayAtDoors, error) {
 	rows, _ := s.pool.Query(ctx, staysWithDoors+`
 		SELECT s.source, s.reservation_id, s.check_in, s.acs_access_group_ids FROM s
 		WHERE s.acs_access_group_ids && @groups::text[]`,
@@ -186,9 +189,9 @@ func (s *Store) StaysAtDoors(ctx context.Context, now, until time.Time, groups [
 	return list, wrap(err, "find the stays whose doors may not open")
 }
 
-// OfflineDoors returns the doors that are offline, by their ids, of access systems most of whose doors that keys open
+// Offline returns the doors that are offline, by their ids, of access systems most of whose doors that keys open
 // are offline, at least some: with the id of the access system.
-func (s *Store) OfflineDoors(ctx context.Context, some int) (map[string]string, error) {
+func (s Doors) Offline(ctx context.Context, some int) (map[string]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT acs_entrance_id, acs_system_id FROM doors WHERE problems ? @offline AND acs_system_id IN (
 			SELECT acs_system_id FROM doors GROUP BY 1
@@ -203,8 +206,8 @@ func (s *Store) OfflineDoors(ctx context.Context, some int) (map[string]string, 
 	return found, wrap(err, "find access systems whose doors are offline")
 }
 
-// DoorRisks returns the doors of stays that may not open, of the sources (nil: of all), up to most stays (0: all).
-func (s *Store) DoorRisks(ctx context.Context, sources []string, most int) (map[Ref][]stay.DoorProblem, error) {
+// Risks returns the doors of stays that may not open, of the sources (nil: of all), up to most stays (0: all).
+func (s Doors) Risks(ctx context.Context, sources []string, most int) (map[Ref][]stay.DoorProblem, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, reservation_id, doors FROM door_risks WHERE $1::text[] IS NULL OR source = ANY ($1)
 		ORDER BY since, source, reservation_id LIMIT nullif($2, 0)`, sources, most)
@@ -223,9 +226,9 @@ func doorRisks(rows pgx.Rows, doing string) (map[Ref][]stay.DoorProblem, error) 
 	return risks, wrap(err, doing)
 }
 
-// SetDoorRisk stores the doors of a stay that may not open, and notes it in its timeline; none deletes it. A stay that
+// SetRisk stores the doors of a stay that may not open, and notes it in its timeline; none deletes it. A stay that
 // is gone has none.
-func (s *Store) SetDoorRisk(ctx context.Context, ref Ref, doors []stay.DoorProblem, now time.Time) error {
+func (s Doors) SetRisk(ctx context.Context, ref Ref, doors []stay.DoorProblem, now time.Time) error {
 	set := `DELETE FROM door_risks WHERE source = @source AND reservation_id = @reservation_id`
 	args := pgx.StrictNamedArgs{"source": ref.Source, "reservation_id": ref.ReservationID}
 	entry := Entry{Ref: ref, At: now, Kind: TimelineStep, Summary: "No door is reported at risk any more"}
@@ -238,7 +241,7 @@ func (s *Store) SetDoorRisk(ctx context.Context, ref Ref, doors []stay.DoorProbl
 		args["doors"], args["since"] = doors, stay.NewDoorRisk(doors).Since
 		entry.Summary, entry.Detail = "A door may not open for the guest", map[string]any{"doors": doors}
 	}
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, set, args)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
@@ -252,14 +255,14 @@ func (s *Store) SetDoorRisk(ctx context.Context, ref Ref, doors []stay.DoorProbl
 	return wrap(err, "record the doors at risk of reservation %s/%s", ref.Source, ref.ReservationID)
 }
 
-// CountDoorRisks counts the stays whose doors may not open.
-func (s *Store) CountDoorRisks(ctx context.Context) (n int, err error) {
+// CountRisks counts the stays whose doors may not open.
+func (s Doors) CountRisks(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM door_risks`).Scan(&n)
 	return n, wrap(err, "count the stays whose doors may not open")
 }
 
 // addDoorRisks fills in the doors of reservations that may not open. A key that is gone opens none.
-func (s *Store) addDoorRisks(ctx context.Context, views []View, refs []Ref) error {
+func (s Reservations) addDoorRisks(ctx context.Context, views []View, refs []Ref) error {
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, reservation_id, doors FROM door_risks

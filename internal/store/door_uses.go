@@ -35,16 +35,16 @@ const doorUseColumns = `guest_key, first_used_at, first_used_entrance, denied_at
 // deniedEvery is how far apart refusals are that count: a guest tries several times.
 const deniedEvery = 10 * time.Minute
 
-// NoteDoorEvent records an event for the stay of its ACS user, and returns how many stays it was news for: none for an
+// NoteEvent records an event for the stay of its ACS user, and returns how many stays it was news for: none for an
 // ACS user that is nobody's, or of an earlier guest, and for an opening that isn't the first.
-func (s *Store) NoteDoorEvent(ctx context.Context, e DoorEvent, now time.Time) (news int, err error) {
+func (s Doors) NoteEvent(ctx context.Context, e DoorEvent, now time.Time) (news int, err error) {
 	opened, summary := noteOpening, "The guest opened a door for the first time"
 	detail := map[string]any{"acs_user_id": e.ACSUserID, "acs_entrance_id": e.Entrance, "method": e.Method}
 	if e.Denied {
 		opened, summary = noteRefusal, "A door was refused to the guest"
 		detail = map[string]any{"acs_user_id": e.ACSUserID, "acs_entrance_id": e.Entrance, "reason": e.Reason}
 	}
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		args := pgx.StrictNamedArgs{"acs_user_id": e.ACSUserID, "at": e.At, "entrance": e.Entrance}
 		if e.Denied {
 			args["reason"], args["before"] = e.Reason, e.At.Add(-deniedEvery)
@@ -97,7 +97,7 @@ const noteRefusal = doorUser + `
 	RETURNING source, reservation_id`
 
 // addDoorUses fills in the door uses of reservations' guests.
-func (s *Store) addDoorUses(ctx context.Context, views []View, refs []Ref) error {
+func (s Reservations) addDoorUses(ctx context.Context, views []View, refs []Ref) error {
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, reservation_id, `+doorUseColumns+` FROM door_uses

@@ -47,9 +47,9 @@ const (
 	doorFolded = `(staykey_fold(coalesce(l.name, l.listing_id)) COLLATE "C")`
 )
 
-// DoorListings lists the listings that are not deleted, by what is missing and then by name, from after a place. Of
+// WithDoors lists the listings that are not deleted, by what is missing and then by name, from after a place. Of
 // those that nobody has set up it leaves out what no stay is waiting for.
-func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorCursor, now time.Time,
+func (s Listings) WithDoors(ctx context.Context, f DoorFilter, after DoorCursor, now time.Time,
 	limit int,
 ) ([]DoorListing, error) {
 	var w where
@@ -81,7 +81,7 @@ func (s *Store) DoorListings(ctx context.Context, f DoorFilter, after DoorCursor
 
 // CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that
 // reservations name and nobody has set up.
-func (s *Store) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
-	list, err := s.DoorListings(ctx, DoorFilter{Missing: true, Sources: sources}, DoorCursor{}, now, most)
+func (s Listings) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
+	list, err := s.WithDoors(ctx, DoorFilter{Missing: true, Sources: sources}, DoorCursor{}, now, most)
 	return len(list), err
 }

@@ -9,9 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// GuestStays returns the reservations of a guest: those that are over and removed from Seam, and the others.
+// Erasure finds and removes what is kept about a guest.
+type Erasure struct{ *db }
+
+// StaysOf returns the reservations of a guest: those that are over and removed from Seam, and the others.
 // The address matches as a whole, in any case.
-func (s *Store) GuestStays(ctx context.Context, address string, now time.Time) (over, live []Ref, err error) {
+func (s Erasure) StaysOf(ctx context.Context, address string, now time.Time) (over, live []Ref, err error) {
 	address = strings.ToLower(address)
 	// What Postgres folds to the same may still differ for us: the address is compared here, as everywhere.
 	rows, _ := s.pool.Query(ctx, `
@@ -59,7 +62,7 @@ type EventContent struct {
 const contentPage = 2000
 
 // EachContent calls fn with the content of every event that still has any. The slices are good until fn returns.
-func (s *Store) EachContent(ctx context.Context, fn func(EventContent)) error {
+func (s Erasure) EachContent(ctx context.Context, fn func(EventContent)) error {
 	last := uuid.Nil
 	for {
 		looked := 0
@@ -97,9 +100,9 @@ type Erasing struct {
 // ReasonErased is why a waiting event is rejected: its guest was erased.
 const ReasonErased = "erased"
 
-// EraseGuest erases a guest in one transaction and records that in timelines and the audit log. It returns how many
+// Erase erases a guest in one transaction and records that in timelines and the audit log. It returns how many
 // events lost their content besides those of the stays, and how many waiting ones were rejected.
-func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int, err error) {
+func (s Erasure) Erase(ctx context.Context, e Erasing) (bodies, waiting int, err error) {
 	sources, ids := splitRefs(e.Stays)
 	entries := make([]Entry, len(e.Stays))
 	for i, ref := range e.Stays {
@@ -108,7 +111,7 @@ func (s *Store) EraseGuest(ctx context.Context, e Erasing) (bodies, waiting int,
 			Detail: map[string]any{"action": "erase", "by": e.Audit.Author},
 		}
 	}
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		const these = `(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
 		for _, statement := range []string{`DELETE FROM guests WHERE lower(guest_email) = lower($1)`, forgetNotesOf} {
 			if _, err := tx.Exec(ctx, statement, e.Address); err != nil {
@@ -174,8 +177,8 @@ func giveUpFetching(ctx context.Context, tx pgx.Tx, events []uuid.UUID) (int, er
 	return int(tag.RowsAffected()), err
 }
 
-// DeleteUserIdentity forgets an identity that is gone at Seam, unless an ACS user of ours is linked to it.
-func (s *Store) DeleteUserIdentity(ctx context.Context, key string) error {
+// Delete forgets an identity that is gone at Seam, unless an ACS user of ours is linked to it.
+func (s UserIdentities) Delete(ctx context.Context, key string) error {
 	_, err := s.pool.Exec(ctx, `
 		DELETE FROM user_identities i WHERE user_identity_key = $1
 			AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)`, key)

@@ -17,7 +17,12 @@ import (
 
 // This file is the inbox: how events are stored, recognized when repeated, and settled.
 
-// Accepted is the result for one event given to [Store.InsertEvents].
+// Events is the inbox: every event that was accepted, until it is applied or set aside, and afterwards its result.
+// Webhooks and imports insert events; [ClaimEvents] and [FinishEvents] begin and end applying them, in a caller's
+// transaction.
+type Events struct{ *db }
+
+// Accepted is the result for one event given to [Events.Insert].
 type Accepted struct {
 	EventID   uuid.UUID // of the event, or of the known one that it repeats
 	Duplicate bool      // the same event key was accepted before
@@ -56,7 +61,7 @@ func newEventRows(events []Event) eventRows {
 	return r
 }
 
-// Statements of InsertEvents. What they don't return existed before, by its key.
+// Statements of [Events.Insert]. What they don't return existed before, by its key.
 const (
 	storeEvents = `
 		INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected,
@@ -91,10 +96,10 @@ func (r eventRows) stored() []any {
 	}
 }
 
-// InsertEvents stores events in one commit, and returns their results in the same order. An event whose source and
+// Insert stores events in one commit, and returns their results in the same order. An event whose source and
 // key are known is a duplicate, unless the known one was rejected: then that one is tried again with the new body. No
 // two events of one call may have the same source and key.
-func (s *Store) InsertEvents(ctx context.Context, events []Event) ([]Accepted, error) {
+func (s Events) Insert(ctx context.Context, events []Event) ([]Accepted, error) {
 	fresh := make(map[uuid.UUID]bool, len(events))
 	note := func(rows pgx.Rows) error {
 		var id uuid.UUID
@@ -159,7 +164,7 @@ func splitEvents(events []Event) (waiting, settled []Event) {
 }
 
 // meetAgain finds the results of events whose keys existed before.
-func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fates []Accepted) error {
+func (s Events) meetAgain(ctx context.Context, events []Event, known []int, fates []Accepted) error {
 	if len(known) == 0 {
 		return nil
 	}
@@ -199,9 +204,9 @@ func (s *Store) meetAgain(ctx context.Context, events []Event, known []int, fate
 
 // tryAgain gives a rejected event the body with which it was sent again. If somebody else has done so in the
 // meantime, this one is a duplicate.
-func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
+func (s Events) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 	tried := false
-	err := s.inTx(ctx, s.intake, func(tx pgx.Tx) error {
+	err := s.inTxOn(ctx, s.intake, func(tx pgx.Tx) error {
 		tried = false
 		r := newEventRows([]Event{e})
 		var seq int64
@@ -241,8 +246,8 @@ func (s *Store) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 	return wrap(err, "try event %q of source %s again", *e.EventKey, e.Source)
 }
 
-// EventIDByKey returns the id of the accepted or ignored event with that key, or [ErrNotFound].
-func (s *Store) EventIDByKey(ctx context.Context, source, key string) (uuid.UUID, error) {
+// IDByKey returns the id of the accepted or ignored event with that key, or [ErrNotFound].
+func (s Events) IDByKey(ctx context.Context, source, key string) (uuid.UUID, error) {
 	var id uuid.UUID
 	err := s.pool.QueryRow(ctx, `
 		SELECT event_id FROM events WHERE source = $1 AND event_key = $2 AND NOT rejected`, source, key).Scan(&id)
@@ -317,7 +322,7 @@ const settleReplays = `
 	FROM settled p WHERE r.seq = p.seq AND r.event_id = p.event_id`
 
 // WithBodies returns events with their bodies, in the order of receipt, without those whose body has been removed.
-func (s *Store) WithBodies(ctx context.Context, events []Event) ([]Event, error) {
+func (s Events) WithBodies(ctx context.Context, events []Event) ([]Event, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason,
 			e.reservation_id, e.listing_id,
@@ -339,7 +344,7 @@ func eventIDs(events []Event) [][16]byte {
 
 // Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when
 // the oldest does.
-func (s *Store) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
+func (s Events) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT (SELECT count(*) FROM (SELECT FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1)
 			LIMIT 10000) q),

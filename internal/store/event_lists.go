@@ -27,8 +27,8 @@ func (f EventFilter) isEmpty() bool {
 		f.ReservationID == "" && f.ListingID == ""
 }
 
-// Events lists events, newest receipt first, without bodies, from below the given place (0: the newest).
-func (s *Store) Events(ctx context.Context, f EventFilter, below int64, limit int) ([]Event, error) {
+// List lists events, newest receipt first, without bodies, from below the given place (0: the newest).
+func (s Events) List(ctx context.Context, f EventFilter, below int64, limit int) ([]Event, error) {
 	if below == 0 {
 		below = math.MaxInt64
 	}

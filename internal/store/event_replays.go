@@ -11,15 +11,15 @@ import (
 
 // This file applies events again that were settled.
 
-// ReplayEvents queues settled events again at their old places in the order, and returns those that are queued:
+// Replay queues settled events again at their old places in the order, and returns those that are queued:
 // what has lost its body is not. The author of audit is who wants it, for the timelines of reservations.
-func (s *Store) ReplayEvents(ctx context.Context, events []Event, audit Audit,
+func (s Events) Replay(ctx context.Context, events []Event, audit Audit,
 	now time.Time,
 ) (queued []Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			WITH undone AS (
 				DELETE FROM event_results r USING events e

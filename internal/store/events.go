@@ -18,7 +18,7 @@ import (
 //	event_fetches   accepted, and waits for documents of the PMS, or has them (fetches.go)
 //	event_results   settled: applied, superseded, ignored or rejected, with a reason
 //
-//	InsertEvents ──▶ event_queue ──▶ event_results ──▶ deleted by retention (retention.go)
+//	Events.Insert ─▶ event_queue ──▶ event_results ──▶ deleted by retention (retention.go)
 //	                  │   ▲   ▲          │
 //	                  ▼   │   └──────────┘ replay: the row is queued again, and event_replays keeps the first result
 //	                event_fetches
@@ -113,8 +113,8 @@ const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text
 const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be applied yet, in ' || greatest(q.tries, 1)
 			|| ' tries: its subject is locked or takes too long; retried automatically' END`
 
-// Event returns one event with its body.
-func (s *Store) Event(ctx context.Context, id uuid.UUID) (Event, error) {
+// Get returns one event with its body.
+func (s Events) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type,
 			coalesce(r.status, 'accepted') AS status,

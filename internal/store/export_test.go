@@ -8,7 +8,7 @@ import (
 // PageQuery is the statement of a page of reservations, for tests that look at its plan.
 func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Cursor, limit int) (string, []any, error) {
 	var w where
-	page, err := f.page(ctx, s, &w, after, limit)
+	page, err := f.page(ctx, s.db, &w, after, limit)
 	return page, w.planned(), err
 }
 
@@ -23,7 +23,7 @@ func AnsweringUntil(ctx context.Context) time.Time {
 	return until
 }
 
-// CalendarQuery is the statement of [Store.StaysOfListings], or, where ids is nil, of [Store.StaysWithoutListing].
+// CalendarQuery is the statement of [Calendar.StaysOf], or, where ids is nil, of [Calendar.StaysWithoutListing].
 func CalendarQuery(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
 	return calendarQuery(sources, ids, from, until, most)
 }

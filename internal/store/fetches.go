@@ -11,6 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Fetches are events that wait for documents which their PMS only names.
+type Fetches struct{ *db }
+
 // ReasonNeedsFetch is why an event waits if its source doesn't configure how to fetch its documents.
 const ReasonNeedsFetch = "needs_fetch"
 
@@ -133,8 +136,8 @@ func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied, sett
 	return wrap(err, "have documents of event %s fetched again", id)
 }
 
-// EventToFetch returns an event that waits for documents; [ErrNotFound] once it doesn't.
-func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, error) {
+// Get returns an event that waits for documents; [ErrNotFound] once it doesn't.
+func (s Fetches) Get(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request, coalesce(f.reservation_ids, '{}') AS reservation_ids
 		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL
@@ -143,8 +146,8 @@ func (s *Store) EventToFetch(ctx context.Context, id uuid.UUID) (EventFetch, err
 	return f, wrap(err, "event %s to fetch for", id)
 }
 
-// HoldFetch records why an event waits although nothing was requested for it: its source is held back.
-func (s *Store) HoldFetch(ctx context.Context, id uuid.UUID, reason string) error {
+// Hold records why an event waits although nothing was requested for it: its source is held back.
+func (s Fetches) Hold(ctx context.Context, id uuid.UUID, reason string) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH known AS (SELECT event_id, reason FROM event_fetches WHERE event_id = $1),
 			begun AS (
@@ -157,8 +160,8 @@ func (s *Store) HoldFetch(ctx context.Context, id uuid.UUID, reason string) erro
 	return wrap(err, "note what event %s waits for", id)
 }
 
-// NoteFetch records the requests for an event after an attempt that has not brought all documents, and why.
-func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason string) error {
+// Note records the requests for an event after an attempt that has not brought all documents, and why.
+func (s Fetches) Note(ctx context.Context, id uuid.UUID, tries []Try, reason string) error {
 	encoded, err := json.Marshal(tries)
 	if err != nil {
 		return wrap(err, "encode requests")
@@ -176,7 +179,7 @@ func (s *Store) NoteFetch(ctx context.Context, id uuid.UUID, tries []Try, reason
 
 // Fetched stores the documents of an event and queues it, in its old position. Where it has a result, that is
 // replaced by the next one.
-func (s *Store) Fetched(ctx context.Context, e EventFetch, documents json.RawMessage) error {
+func (s Fetches) Fetched(ctx context.Context, e EventFetch, documents json.RawMessage) error {
 	encoded, err := json.Marshal(e.Tries)
 	if err != nil {
 		return wrap(err, "encode requests")
@@ -219,10 +222,10 @@ const givenUp = `
 	FROM gone g JOIN events e USING (event_id)
 	WHERE NOT EXISTS (SELECT FROM event_results r WHERE r.seq = g.seq) RETURNING event_id, seq, status`
 
-// GiveUpFetch settles an event whose documents can't be fetched: it is rejected, or stays partly applied.
+// GiveUp settles an event whose documents can't be fetched: it is rejected, or stays partly applied.
 // It can be replayed.
-func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+func (s Fetches) GiveUp(ctx context.Context, id uuid.UUID, reason string) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var event uuid.UUID
 		var seq int64
 		var status string
@@ -249,8 +252,8 @@ func (s *Store) GiveUpFetch(ctx context.Context, id uuid.UUID, reason string) er
 	return wrap(err, "give up fetching for event %s", id)
 }
 
-// FetchesWaiting returns the events of a source that wait for documents, oldest first, from after a position.
-func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
+// Waiting returns the events of a source that wait for documents, oldest first, from after a position.
+func (s Fetches) Waiting(ctx context.Context, source string, after int64, limit int) ([]EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT event_id, seq, source, attempts, asked_at, NULL::jsonb AS tries, false AS urgent, NULL::bytea AS body,
 			NULL::jsonb AS request, NULL::text[] AS reservation_ids FROM event_fetches
@@ -259,8 +262,8 @@ func (s *Store) FetchesWaiting(ctx context.Context, source string, after int64, 
 	return list, wrap(err, "list events of source %s that wait for documents", source)
 }
 
-// CountAwaitingDocuments returns how many events wait for documents of their PMS, at most 10,000.
-func (s *Store) CountAwaitingDocuments(ctx context.Context) (n int, err error) {
+// CountAwaiting returns how many events wait for documents of their PMS, at most 10,000.
+func (s Fetches) CountAwaiting(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM event_fetches WHERE documents IS NULL
 		LIMIT 10000) f`).Scan(&n)
 	return n, wrap(err, "count events that wait for documents")

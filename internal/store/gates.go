@@ -15,6 +15,10 @@ import (
 // anyway; those of programs and people are rows of gate_reports. Which of them counts is decided in one place,
 // [stay.Gates].
 
+// Gates are what a key or a guest's link waits for. Reports about them are written in a caller's transaction:
+// [SaveGateReport].
+type Gates struct{ *db }
+
 // GateByPMS is the author of what PMSs report about gates.
 const GateByPMS = "pms"
 
@@ -166,7 +170,7 @@ const clockAhead = time.Minute
 // with that, so that no deadline is missed, whatever is killed when; one that is looked at twice is reported once.
 // Keys that somebody keeps locked are passed over and looked at again next time; the error is one of [IsLockWait]
 // then.
-func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []time.Duration,
+func (s Gates) PassDeadlines(ctx context.Context, sources []string, before []time.Duration,
 	now time.Time,
 ) (more bool, err error) {
 	err = s.passingLocked(ctx, func(tx pgx.Tx, skip string) error {
@@ -214,9 +218,9 @@ func (s *Store) PassDeadlines(ctx context.Context, sources []string, before []ti
 // gatesLooked bounds how many reservations are looked at for gates that were set.
 const gatesLooked = 2000
 
-// GatesSet returns the names of gates that were set for any of a source's reservations, of which it looks at some,
+// Set returns the names of gates that were set for any of a source's reservations, of which it looks at some,
 // and whether the source has reservations.
-func (s *Store) GatesSet(ctx context.Context, source string) (names []string, stays bool, err error) {
+func (s Gates) Set(ctx context.Context, source string) (names []string, stays bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT jsonb_object_keys(gates) FROM (SELECT gates FROM reservations WHERE source = $1
 			ORDER BY reservation_id DESC LIMIT $2) r WHERE gates IS NOT NULL

@@ -23,18 +23,18 @@ func claimGroupsOf(batch *pgx.Batch, l Listing) {
 	}
 }
 
-// ClaimGroups makes a source the owner of those access groups that have none, and returns the owners of all.
-func (s *Store) ClaimGroups(ctx context.Context, source string, groups []string,
+// Claim makes a source the owner of those access groups that have none, and returns the owners of all.
+func (s AccessGroups) Claim(ctx context.Context, source string, groups []string,
 	now time.Time,
 ) (map[string]string, error) {
 	if _, err := s.pool.Exec(ctx, claimGroups, source, groups, now); err != nil {
 		return nil, wrap(err, "claim access groups for source %s", source)
 	}
-	return s.GroupOwners(ctx, groups)
+	return s.Owners(ctx, groups)
 }
 
-// GroupOwners returns which source used each of the access groups first; those that nobody used are absent.
-func (s *Store) GroupOwners(ctx context.Context, groups []string) (map[string]string, error) {
+// Owners returns which source used each of the access groups first; those that nobody used are absent.
+func (s AccessGroups) Owners(ctx context.Context, groups []string) (map[string]string, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT acs_access_group_id, source FROM access_group_owners
 		WHERE acs_access_group_id = ANY ($1)`, groups)
 	owners, err := collectOwners(rows)

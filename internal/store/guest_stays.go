@@ -12,6 +12,10 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// GuestStays are the guest's side of stays: links, and instant keys and app sessions that were handed out, so that they
+// can be taken back. One process at a time changes those of a stay, under its lease.
+type GuestStays struct{ *db }
+
 // GuestState is everything that decides what a stay's guest sees and gets now.
 type GuestState struct {
 	Ref
@@ -112,12 +116,12 @@ func (r *guestRow) judgeGates(ctx context.Context, q querier) error {
 	return err
 }
 
-// GuestState returns what decides about a stay's guest, or [ErrNotFound].
-func (s *Store) GuestState(ctx context.Context, ref Ref) (GuestState, error) {
+// State returns what decides about a stay's guest, or [ErrNotFound].
+func (s GuestStays) State(ctx context.Context, ref Ref) (GuestState, error) {
 	return readGuestState(ctx, s.pool, ref)
 }
 
-// LockedGuestState is [Store.GuestState] with the stay's key locked: nobody changes it, or takes it away, until the
+// LockedGuestState is [GuestStays.State] with the stay's key locked: nobody changes it, or takes it away, until the
 // transaction ends.
 func LockedGuestState(ctx context.Context, tx pgx.Tx, ref Ref) (GuestState, error) {
 	// Alone: only a later statement sees what was committed while this one waited.
@@ -138,8 +142,8 @@ type GuestLink struct {
 	Hashes   [][]byte   // of the ids that open it: of several where the key that ids are derived with was changed
 }
 
-// GuestLinks returns the links of those of the stays that have one.
-func (s *Store) GuestLinks(ctx context.Context, refs []Ref) (map[Ref]GuestLink, error) {
+// Links returns the links of those of the stays that have one.
+func (s GuestStays) Links(ctx context.Context, refs []Ref) (map[Ref]GuestLink, error) {
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `
 		SELECT s.source, s.reservation_id, s.counter, s.guest_key, s.opened_at, s.openings,
@@ -167,8 +171,8 @@ type NewGuestLink struct {
 	Hash     []byte // of the link's id
 }
 
-// SaveGuestLinks records links. Nothing is recorded for a link that has changed in the meantime.
-func (s *Store) SaveGuestLinks(ctx context.Context, links []NewGuestLink, now time.Time) error {
+// SaveLinks records links. Nothing is recorded for a link that has changed in the meantime.
+func (s GuestStays) SaveLinks(ctx context.Context, links []NewGuestLink, now time.Time) error {
 	var b pgx.Batch
 	for _, l := range links {
 		b.Queue(`
@@ -185,20 +189,20 @@ func (s *Store) SaveGuestLinks(ctx context.Context, links []NewGuestLink, now ti
 			"hash": l.Hash, "now": now,
 		})
 	}
-	err := s.InTx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
+	err := s.inTx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
 	return wrap(err, "record the links of %d stays", len(links))
 }
 
-// GuestLinkOf returns the stay that a link was created for, and which of its links it is, or [ErrNotFound].
-func (s *Store) GuestLinkOf(ctx context.Context, hash []byte) (ref Ref, counter int32, err error) {
+// OfLink returns the stay that a link was created for, and which of its links it is, or [ErrNotFound].
+func (s GuestStays) OfLink(ctx context.Context, hash []byte) (ref Ref, counter int32, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT source, reservation_id, counter FROM guest_links WHERE id_hash = $1`, hash).
 		Scan(&ref.Source, &ref.ReservationID, &counter)
 	return ref, counter, wrap(err, "look for a link")
 }
 
-// RenewGuestLink replaces the link of a stay: the old one no longer works, and what was handed out through it ends.
-func (s *Store) RenewGuestLink(ctx context.Context, ref Ref, now time.Time, entries []Entry, audit Audit) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+// RenewLink replaces the link of a stay: the old one no longer works, and what was handed out through it ends.
+func (s GuestStays) RenewLink(ctx context.Context, ref Ref, now time.Time, entries []Entry, audit Audit) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue(`
 			INSERT INTO guest_stays AS s (source, reservation_id, counter) VALUES ($1, $2, 1)
@@ -228,8 +232,8 @@ type GuestLease struct {
 	Tries   int32     // failed cleanups in a row
 }
 
-// TakeGuestLease takes the lease on a stay. ok is false while another process has it.
-func (s *Store) TakeGuestLease(ctx context.Context, ref Ref, lease time.Duration) (l GuestLease, ok bool, err error) {
+// TakeLease takes the lease on a stay. ok is false while another process has it.
+func (s GuestStays) TakeLease(ctx context.Context, ref Ref, lease time.Duration) (l GuestLease, ok bool, err error) {
 	l.Ref = ref
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO guest_stays AS s (source, reservation_id, lease_token, lease_until)
@@ -244,8 +248,8 @@ func (s *Store) TakeGuestLease(ctx context.Context, ref Ref, lease time.Duration
 	return l, err == nil, wrap(err, "take the lease on what the guest of %s/%s has", ref.Source, ref.ReservationID)
 }
 
-// ClaimGuestStays takes the leases on up to limit stays that are due.
-func (s *Store) ClaimGuestStays(ctx context.Context, now time.Time, lease time.Duration,
+// Claim takes the leases on up to limit stays that are due.
+func (s GuestStays) Claim(ctx context.Context, now time.Time, lease time.Duration,
 	limit int,
 ) ([]GuestLease, error) {
 	rows, _ := s.pool.Query(ctx, `
@@ -259,8 +263,8 @@ func (s *Store) ClaimGuestStays(ctx context.Context, now time.Time, lease time.D
 	return list, wrap(err, "claim stays whose guests have something")
 }
 
-// ExtendGuestLease extends a lease. It returns [ErrLeaseLost] if another process has it.
-func (s *Store) ExtendGuestLease(ctx context.Context, l GuestLease, lease time.Duration) error {
+// ExtendLease extends a lease. It returns [ErrLeaseLost] if another process has it.
+func (s GuestStays) ExtendLease(ctx context.Context, l GuestLease, lease time.Duration) error {
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE guest_stays SET lease_until = clock_timestamp() + $4::interval WHERE source = $1 AND reservation_id = $2
 			AND lease_token = $3`,
@@ -271,10 +275,10 @@ func (s *Store) ExtendGuestLease(ctx context.Context, l GuestLease, lease time.D
 	return wrap(err, "extend the lease on what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// WithGuestLease runs fn in a transaction that holds the lease on a stay. The stay's key is locked before, where fn
+// WithLease runs fn in a transaction that holds the lease on a stay. The stay's key is locked before, where fn
 // needs it: locked says so. [ErrLeaseLost] where somebody else has the lease.
-func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx.Tx, state *GuestState) error) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+func (s GuestStays) WithLease(ctx context.Context, l GuestLease, fn func(tx pgx.Tx, state *GuestState) error) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var state *GuestState
 		locked, err := LockedGuestState(ctx, tx, l.Ref)
 		switch {
@@ -297,13 +301,13 @@ func (s *Store) WithGuestLease(ctx context.Context, l GuestLease, fn func(tx pgx
 	return wrap(err, "what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// ReleaseGuestLease gives a lease back, in the transaction that holds it or, with [Store.DropGuestLease], alone.
+// ReleaseGuestLease gives a lease back, in the transaction that holds it or, with [GuestStays.DropLease], alone.
 const releaseGuestLease = `
 	UPDATE guest_stays SET lease_token = NULL, lease_until = NULL WHERE source = $1 AND reservation_id = $2
 		AND lease_token = $3`
 
-// DropGuestLease releases a lease.
-func (s *Store) DropGuestLease(ctx context.Context, l GuestLease) error {
+// DropLease releases a lease.
+func (s GuestStays) DropLease(ctx context.Context, l GuestLease) error {
 	_, err := s.pool.Exec(ctx, releaseGuestLease, l.Source, l.ReservationID, l.Token)
 	return wrap(err, "give back the lease on what the guest of %s/%s has", l.Source, l.ReservationID)
 }
@@ -327,8 +331,8 @@ func ForgetGuestStay(b *pgx.Batch, ref Ref) {
 			AND h.reservation_id = s.reservation_id)`, ref.Source, ref.ReservationID)
 }
 
-// OverdueGuestKeys counts instant keys and sessions that ended before a time and still may be out there, up to 10,000.
-func (s *Store) OverdueGuestKeys(ctx context.Context, ended time.Time) (n int, err error) {
+// CountOverdue counts instant keys and sessions that ended before a time and still may be out there, up to 10,000.
+func (s GuestStays) CountOverdue(ctx context.Context, ended time.Time) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM handed_out WHERE ending_at < $1 AND deleted_at IS NULL
 		LIMIT 10000) h`, ended).Scan(&n)
 	return n, wrap(err, "count what guests should have lost")

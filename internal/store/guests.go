@@ -106,7 +106,7 @@ func ReservationsOfGuests(ctx context.Context, tx pgx.Tx, guests []Ref, now time
 }
 
 // PruneGuests deletes up to limit guests that no event has mentioned since a time and that no reservation names.
-func (s *Store) PruneGuests(ctx context.Context, updated time.Time, limit int) (int, error) {
+func (s Retention) PruneGuests(ctx context.Context, updated time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM guests WHERE (source, guest_id) IN (
 			SELECT source, guest_id FROM guests g WHERE updated_at < $1

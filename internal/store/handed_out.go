@@ -115,7 +115,7 @@ func ReleaseGuestLease(b *pgx.Batch, l GuestLease) {
 
 // IsHandedToOthers reports whether something that shows an identity's keys was handed to a guest other than this one,
 // or has ended, and is not taken back yet.
-func (s *Store) IsHandedToOthers(ctx context.Context, identityID, guest string) (bool, error) {
+func (s UserIdentities) IsHandedToOthers(ctx context.Context, identityID, guest string) (bool, error) {
 	var is bool
 	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM handed_out WHERE user_identity_id = $1
 		AND (guest_key <> $2 OR ending_at IS NOT NULL))`, identityID, guest).Scan(&is)

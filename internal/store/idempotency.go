@@ -10,6 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// KeptRequests are requests with an Idempotency-Key and their answers, so that a repeated request is answered again
+// instead of being carried out again.
+type KeptRequests struct{ *db }
+
 // RequestsKept is how long a request with an Idempotency-Key is remembered.
 const RequestsKept = 24 * time.Hour
 
@@ -18,7 +22,7 @@ type RequestState int
 
 // States of such a request.
 const (
-	RequestClaimed  RequestState = iota // the caller does it, and then calls FinishRequest or ReleaseRequest
+	RequestClaimed  RequestState = iota // the caller does it, and then calls Finish or Release
 	RequestRunning                      // another process, or another request of this one, is doing it
 	RequestFinished                     // it was done, and its answer is kept
 	RequestOther                        // the key belongs to another request
@@ -34,12 +38,12 @@ type KeptRequest struct {
 	Body      []byte       // like Status
 }
 
-// ClaimRequest claims a request until the lease ends, unless another has it or it was done within [RequestsKept].
+// Claim claims a request until the lease ends, unless another has it or it was done within [RequestsKept].
 // Both run by the database's clock.
-func (s *Store) ClaimRequest(ctx context.Context, key, fingerprint []byte,
+func (s KeptRequests) Claim(ctx context.Context, key, fingerprint []byte,
 	lease time.Duration,
 ) (k KeptRequest, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		k = KeptRequest{}
 		var token *uuid.UUID
 		err := tx.QueryRow(ctx, `
@@ -89,23 +93,23 @@ func (s *Store) ClaimRequest(ctx context.Context, key, fingerprint []byte,
 	return k, wrap(err, "claim a request by its Idempotency-Key")
 }
 
-// FinishRequest keeps the answer to a claimed request.
-func (s *Store) FinishRequest(ctx context.Context, key []byte, k KeptRequest) error {
+// Finish keeps the answer to a claimed request.
+func (s KeptRequests) Finish(ctx context.Context, key []byte, k KeptRequest) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE idempotent_requests SET status = $3, media_type = $4, body = $5, lease_token = NULL, lease_until = NULL
 		WHERE request_key = $1 AND lease_token = $2`, key, k.Lease, k.Status, unlessEmpty(k.MediaType), k.Body)
 	return wrap(err, "keep the answer to a request")
 }
 
-// ReleaseRequest gives up the claim of a request that changed nothing.
-func (s *Store) ReleaseRequest(ctx context.Context, key []byte, lease uuid.UUID) error {
+// Release gives up the claim of a request that changed nothing.
+func (s KeptRequests) Release(ctx context.Context, key []byte, lease uuid.UUID) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotent_requests WHERE request_key = $1
 		AND lease_token = $2`, key, lease)
 	return wrap(err, "release a request")
 }
 
-// PruneRequests forgets up to limit requests that were made longer than [RequestsKept] ago, and returns how many.
-func (s *Store) PruneRequests(ctx context.Context, limit int) (int, error) {
+// Prune forgets up to limit requests that were made longer than [RequestsKept] ago, and returns how many.
+func (s KeptRequests) Prune(ctx context.Context, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM idempotent_requests WHERE request_key = ANY (ARRAY (
 			SELECT request_key FROM idempotent_requests WHERE created_at < now() - $1::interval ORDER BY created_at

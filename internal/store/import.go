@@ -10,9 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// ImportEvents is [Store.InsertEvents] with an entry of the audit log for those that are new.
-func (s *Store) ImportEvents(ctx context.Context, events []Event, audit Audit, now time.Time) ([]Accepted, error) {
-	accepted, err := s.InsertEvents(ctx, events)
+// Import is [Events.Insert] with an entry of the audit log for those that are new.
+func (s Events) Import(ctx context.Context, events []Event, audit Audit, now time.Time) ([]Accepted, error) {
+	accepted, err := s.Insert(ctx, events)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ type Result struct {
 }
 
 // ResultsOf returns the results of those events that are settled.
-func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Result, error) {
+func (s Events) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Result, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, r.status, coalesce(r.reason, '') FROM events e JOIN event_results r USING (seq)
 			WHERE e.event_id = ANY ($1)`, ids)
@@ -52,7 +52,7 @@ func (s *Store) ResultsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]R
 }
 
 // KnownKeys returns which of the keys of events of one source are known, but for those of rejected events.
-func (s *Store) KnownKeys(ctx context.Context, events []Event) (map[string]bool, error) {
+func (s Events) KnownKeys(ctx context.Context, events []Event) (map[string]bool, error) {
 	known := map[string]bool{}
 	keys := make([]string, len(events))
 	for i, e := range events {

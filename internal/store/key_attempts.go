@@ -26,7 +26,7 @@ type Work struct {
 }
 
 // LoadWork reads a reservation with its listing, key and ACS users, in one snapshot and one round trip.
-func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
+func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	var w Work
 	var b pgx.Batch
 	b.Queue(`begin isolation level repeatable read read only`)
@@ -83,7 +83,7 @@ func (s *Store) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
 }
 
-// KeyOutcome is what a reconcile found and when the key is due next. [Store.FinishKey] writes it.
+// KeyOutcome is what a reconcile found and when the key is due next. [MobileKeys.Finish] writes it.
 type KeyOutcome struct {
 	Status         string     // one of the Key constants
 	Reason         string     // "" for none
@@ -105,7 +105,7 @@ type KeyOutcome struct {
 }
 
 // finishKey writes an outcome. Whatever was requested in the meantime (another generation, more checks) stays due. The
-// key's rank is left to the request, and to [Store.QueueDue].
+// key's rank is left to the request, and to [MobileKeys.QueueDue].
 const finishKey = `
 	WITH before AS (
 		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint
@@ -138,10 +138,10 @@ const finishKey = `
 	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
 	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`
 
-// FinishKey writes the verdict and ends the lease. Any request made in the meantime makes the key due at once. It
+// Finish writes the verdict and ends the lease. Any request made in the meantime makes the key due at once. It
 // doesn't wait for the disk: what an attempt has created is recorded already, and if Postgres crashes, the key is
 // looked at again. entries returns what to add to the timeline, given whether status, reason or message changed.
-func (s *Store) FinishKey(ctx context.Context, l Lease, v KeyOutcome, now time.Time,
+func (s MobileKeys) Finish(ctx context.Context, l Lease, v KeyOutcome, now time.Time,
 	entries func(changed bool) []Entry,
 ) error {
 	changed, held := false, false

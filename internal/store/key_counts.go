@@ -18,7 +18,7 @@ type Summary struct {
 }
 
 // Summary returns the counts by status of the sources (nil: of all), from one pass over an index.
-func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) {
+func (s MobileKeys) Summary(ctx context.Context, sources []string) (Summary, error) {
 	sum := Summary{Reservations: map[string]int{}, Keys: map[string]int{}}
 	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, count(*)
 		FROM mobile_keys
@@ -34,14 +34,14 @@ func (s *Store) Summary(ctx context.Context, sources []string) (Summary, error) 
 }
 
 // OldestWaiting returns the key of the sources (nil: of all) that has waited longest, or [ErrNotFound].
-func (s *Store) OldestWaiting(ctx context.Context, sources []string) (View, error) {
+func (s MobileKeys) OldestWaiting(ctx context.Context, sources []string) (View, error) {
 	var w where
 	k := kinds{
 		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_in_month"},
 		values: []any{oneOf(sources), nil, KeyWaiting, nil},
 	}
 	const oldest = ` ORDER BY t.changed_at, t.source, t.reservation_id DESC LIMIT 1`
-	views, err := s.views(ctx, `SELECT source, reservation_id FROM `+
+	views, err := Reservations(s).views(ctx, `SELECT source, reservation_id FROM `+
 		k.merge(&w, `t.source, t.reservation_id, t.changed_at`, oldest, oldest)+` t`, w.planned()...)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound
@@ -60,17 +60,17 @@ const arrivalsWithoutKey = `
 
 // ArrivalsWithoutKey returns confirmed stays of the sources (nil: of all) that begin before until, or have begun
 // and last, without an issued key; the nearest first.
-func (s *Store) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string,
+func (s MobileKeys) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string,
 	limit int,
 ) ([]View, error) {
-	views, err := s.inOrderOf(ctx, `
+	views, err := Reservations(s).inOrderOf(ctx, `
 		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` AND ($4::text[] IS NULL OR r.source = ANY ($4))
 		ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit, sources)
 	return views, wrap(err, "find arrivals without a key")
 }
 
 // inOrderOf reads what a query names, in its order.
-func (s *Store) inOrderOf(ctx context.Context, query string, args ...any) ([]View, error) {
+func (s Reservations) inOrderOf(ctx context.Context, query string, args ...any) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, query, args...)
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 	if err != nil || len(refs) == 0 {
@@ -95,8 +95,8 @@ type Arrival struct {
 	Reason  string    // of the key; "" for none
 }
 
-// CountArrivalsWithoutKey counts what [Store.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
-func (s *Store) CountArrivalsWithoutKey(ctx context.Context, now, until time.Time) (count int,
+// CountArrivalsWithoutKey counts what [MobileKeys.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
+func (s MobileKeys) CountArrivalsWithoutKey(ctx context.Context, now, until time.Time) (count int,
 	nearest *Arrival, err error,
 ) {
 	var a Arrival
@@ -121,7 +121,7 @@ type Removal struct {
 
 // CountOverdueRemovals counts the keys that should have been gone at a time and are not, or not for certain, and
 // returns the one that should have been first, nil for none.
-func (s *Store) CountOverdueRemovals(ctx context.Context, by time.Time) (count int, first *Removal, err error) {
+func (s MobileKeys) CountOverdueRemovals(ctx context.Context, by time.Time) (count int, first *Removal, err error) {
 	var r Removal
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*) OVER (), source, reservation_id, since, status, reason FROM (

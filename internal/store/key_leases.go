@@ -25,7 +25,7 @@ const QueueAtMost = 2000
 
 // QueueDue queues keys whose time has come, at most [QueueAtMost] of them, and returns how many. Whatever is due for
 // a stay that is over is cleanup, and takes the last rank: after an outage guests who arrive come first.
-func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
+func (s MobileKeys) QueueDue(ctx context.Context, now time.Time) (int, error) {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
@@ -36,11 +36,11 @@ func (s *Store) QueueDue(ctx context.Context, now time.Time) (int, error) {
 	return int(tag.RowsAffected()), wrap(err, "queue what is due")
 }
 
-// ClaimKeys leases up to limit keys that are due, the nearest check-in first, and if before is not zero only those
+// Claim leases up to limit keys that are due, the nearest check-in first, and if before is not zero only those
 // with an earlier check-in. Leases run by the database's clock, so that the clocks of replicas don't matter. A claim
 // doesn't wait for the disk: if Postgres crashes, the first mark made under it is refused, and no call is made before
 // a mark.
-func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
+func (s MobileKeys) Claim(ctx context.Context, lease time.Duration, before time.Time, limit int) ([]Lease, error) {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	until := time.Now().Add(lease)
@@ -73,7 +73,7 @@ func (s *Store) ClaimKeys(ctx context.Context, lease time.Duration, before time.
 const dontWaitForDisk = `SET LOCAL synchronous_commit = off`
 
 // RenewLease extends a lease. It returns [ErrLeaseLost] if another worker has the key.
-func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
+func (s MobileKeys) RenewLease(ctx context.Context, l Lease, lease time.Duration) error {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
@@ -88,7 +88,7 @@ func (s *Store) RenewLease(ctx context.Context, l Lease, lease time.Duration) er
 // WithLease runs fn in a transaction that commits, with entries in the timeline, only if the lease is still ours, and
 // returns the key's present generation. Every mark and result goes through it. lostAt is when the answer to a create
 // of the key's was last lost, nil if unchanged: the look-ups that follow must survive a crash that the loss survives.
-func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time,
+func (s MobileKeys) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time,
 	fn func(tx pgx.Tx, generation int64) error,
 ) (generation int64, err error) {
 	held := false
@@ -119,8 +119,8 @@ func (s *Store) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt 
 	return generation, err
 }
 
-// DueKeys returns how many keys a worker could take up now, at most 10,000, and since when the first of them is due.
-func (s *Store) DueKeys(ctx context.Context) (n int, since *time.Time, err error) {
+// CountDue returns how many keys a worker could take up now, at most 10,000, and since when the first of them is due.
+func (s MobileKeys) CountDue(ctx context.Context) (n int, since *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*), min(next_reconcile_at) FROM (
 			SELECT next_reconcile_at FROM mobile_keys WHERE queued

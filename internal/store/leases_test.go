@@ -57,7 +57,7 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 		WHERE lease_until IS NOT NULL`); err != nil {
 		t.Fatal(err)
 	}
-	leases, err := s.ClaimKeys(ctx, 10*time.Second, time.Time{}, 10)
+	leases, err := s.Keys.Claim(ctx, 10*time.Second, time.Time{}, 10)
 	if err != nil || len(leases) != 1 || leases[0].Ref != (store.Ref{Source: "default", ReservationID: "free"}) {
 		t.Errorf("claimed %v: %v", leases, err)
 	}

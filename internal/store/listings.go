@@ -10,6 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// Listings are what is rented. They are written in a caller's transaction: [LockListings], then [SaveListing].
+type Listings struct{ *db }
+
 // ListingRef names one listing.
 type ListingRef = stay.ListingRef
 
@@ -111,8 +114,8 @@ func SaveListing(batch *pgx.Batch, l Listing) {
 	claimGroupsOf(batch, l)
 }
 
-// Listing returns one known listing.
-func (s *Store) Listing(ctx context.Context, ref ListingRef) (Listing, error) {
+// Get returns one known listing.
+func (s Listings) Get(ctx context.Context, ref ListingRef) (Listing, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings WHERE source = $1 AND listing_id = $2
 		AND known`, ref.Source, ref.ListingID)
 	l, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Listing])
@@ -139,8 +142,8 @@ type Cursor struct {
 
 func (p Cursor) isBeginning() bool { return p == Cursor{} }
 
-// Listings lists known listings, newest change first, from after a cursor.
-func (s *Store) Listings(ctx context.Context, f ListingFilter, after Cursor, limit int) ([]Listing, error) {
+// List lists known listings, newest change first, from after a cursor.
+func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit int) ([]Listing, error) {
 	const text = `staykey_plain(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_plain has it
 	var w where
 	w.add("t.known")
@@ -188,25 +191,25 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, after Cursor, lim
 	return listings, wrap(err, "list listings")
 }
 
-// ListingsToFanOut returns listings whose last change has not reached all their reservations.
-func (s *Store) ListingsToFanOut(ctx context.Context, limit int) ([]ListingRef, error) {
+// ToFanOut returns listings whose last change has not reached all their reservations.
+func (s Listings) ToFanOut(ctx context.Context, limit int) ([]ListingRef, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT source, listing_id FROM listings WHERE generation <> fanned_generation
 		ORDER BY source, listing_id LIMIT $1`, limit)
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ListingRef])
 	return refs, wrap(err, "find listings to fan out")
 }
 
-// ListingFannedOut records that a generation has reached every reservation.
-func (s *Store) ListingFannedOut(ctx context.Context, ref ListingRef, generation int64) error {
+// FannedOut records that a generation has reached every reservation.
+func (s Listings) FannedOut(ctx context.Context, ref ListingRef, generation int64) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE listings SET fanned_generation = $3 WHERE source = $1 AND listing_id = $2 AND fanned_generation < $3`,
 		ref.Source, ref.ListingID, generation)
 	return wrap(err, "record the fan-out of listing %s/%s", ref.Source, ref.ListingID)
 }
 
-// GroupsInUse returns the access groups of listings changed since a time, so that their access systems are known
+// InUse returns the access groups of listings changed since a time, so that their access systems are known
 // before a reservation needs them.
-func (s *Store) GroupsInUse(ctx context.Context, since time.Time) (groups []string, latest time.Time, err error) {
+func (s AccessGroups) InUse(ctx context.Context, since time.Time) (groups []string, latest time.Time, err error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT coalesce(admin_access_group_ids, access_group_ids), updated_at FROM listings
 		WHERE known AND NOT deleted AND updated_at > $1 ORDER BY updated_at DESC LIMIT 1000`, since)
@@ -224,8 +227,8 @@ func (s *Store) GroupsInUse(ctx context.Context, since time.Time) (groups []stri
 	return slices.Compact(groups), latest, wrap(err, "read access groups in use")
 }
 
-// ListingsNamed returns those of the named listings that are known.
-func (s *Store) ListingsNamed(ctx context.Context, refs []ListingRef) (map[ListingRef]Listing, error) {
+// Named returns those of the named listings that are known.
+func (s Listings) Named(ctx context.Context, refs []ListingRef) (map[ListingRef]Listing, error) {
 	found := map[ListingRef]Listing{}
 	if len(refs) == 0 {
 		return found, nil

@@ -82,7 +82,7 @@ func TestEventLists(t *testing.T) {
 		if e.Status == store.EventApplied || e.Status == store.EventSuperseded { // such are settled by an applier
 			stored.Status = store.EventRejected
 		}
-		if _, err := s.InsertEvents(ctx, []store.Event{stored}); err != nil {
+		if _, err := s.Events.Insert(ctx, []store.Event{stored}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Pool().Exec(ctx, `UPDATE event_results SET status = $2 WHERE event_id = $1`, e.EventID,
@@ -111,7 +111,7 @@ func TestEventLists(t *testing.T) {
 				Source: several(fields[0]), Status: several(fields[1]), Type: several(fields[2]),
 				ReservationID: fields[3], ListingID: fields[4],
 			}
-			got := pages(t, func(below int64) ([]store.Event, error) { return s.Events(ctx, f, below, 7) },
+			got := pages(t, func(below int64) ([]store.Event, error) { return s.Events.List(ctx, f, below, 7) },
 				func(e store.Event) string { return e.EventID.String() }, func(e store.Event) int64 { return e.Seq })
 			var want []string
 			for _, e := range all {
@@ -157,7 +157,7 @@ func TestListingLists(t *testing.T) {
 		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'L' || n, n % 10 > 0, n % 5 = 1, 'House ' || n, $1, $1::timestamptz + n / 8 * interval '1 minute' FROM generate_series(1, 60) n`, epoch); err != nil {
 		t.Fatal(err)
 	}
-	all, err := s.Listings(ctx, store.ListingFilter{}, store.Cursor{}, 1000)
+	all, err := s.Listings.List(ctx, store.ListingFilter{}, store.Cursor{}, 1000)
 	if err != nil || len(all) != 54 {
 		t.Fatalf("%d listings: %v", len(all), err)
 	}
@@ -181,7 +181,8 @@ func TestListingLists(t *testing.T) {
 				f.ChangedSince = &at
 			}
 			name := func(l store.Listing) string { return l.Source + "/" + l.ListingID }
-			got := pages(t, func(after store.Cursor) ([]store.Listing, error) { return s.Listings(ctx, f, after, 4) },
+			got := pages(t,
+				func(after store.Cursor) ([]store.Listing, error) { return s.Listings.List(ctx, f, after, 4) },
 				name,
 				func(l store.Listing) store.Cursor {
 					return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
@@ -219,7 +220,7 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 			Status: status, ReceivedAt: epoch, Body: []byte(status),
 		}}
 	}
-	first, err := s.InsertEvents(ctx, event(store.EventRejected))
+	first, err := s.Events.Insert(ctx, event(store.EventRejected))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 	fates := make(chan store.Accepted, replicas)
 	for range replicas {
 		go func() {
-			got, err := s.InsertEvents(ctx, event(store.EventAccepted))
+			got, err := s.Events.Insert(ctx, event(store.EventAccepted))
 			if err != nil || len(got) != 1 {
 				t.Errorf("sent again: %v %v", got, err)
 				got = make([]store.Accepted, 1)
@@ -245,8 +246,8 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 			fresh++
 		}
 	}
-	n, _, err := s.Backlog(ctx, nil)
-	list, lerr := s.Events(ctx, store.EventFilter{}, 0, 10)
+	n, _, err := s.Events.Backlog(ctx, nil)
+	list, lerr := s.Events.List(ctx, store.EventFilter{}, 0, 10)
 	if fresh != 1 || n != 1 || err != nil || lerr != nil || len(list) != 1 || list[0].Status != store.EventAccepted {
 		t.Errorf("%d tried it again, %d wait, the list says %+v: %v %v", fresh, n, list, err, lerr)
 	}

@@ -11,6 +11,12 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// MobileKeys is the queue of keys: each row says what one stay's key should be and when a worker looks at it next.
+// Keys are requested in a caller's transaction ([RequestKeys]); a worker claims some ([MobileKeys.Claim]), loads what
+// is known ([MobileKeys.LoadWork]), commits each step under its lease ([MobileKeys.WithLease]) and ends the attempt
+// ([MobileKeys.Finish]).
+type MobileKeys struct{ *db }
+
 // Statuses of a mobile key, under the names that this package's users know.
 const (
 	KeyWaiting      = stay.KeyWaiting

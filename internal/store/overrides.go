@@ -143,7 +143,7 @@ func scanOverrides(row pgx.Row) (o Overrides, err error) {
 }
 
 // Overrides returns an admin's word on a reservation.
-func (s *Store) Overrides(ctx context.Context, ref Ref) (Overrides, error) {
+func (s Reservations) Overrides(ctx context.Context, ref Ref) (Overrides, error) {
 	o, err := scanOverrides(s.pool.QueryRow(ctx, overridesOf, ref.Source, ref.ReservationID))
 	return o, wrap(err, "overrides of %s/%s", ref.Source, ref.ReservationID)
 }

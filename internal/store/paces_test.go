@@ -26,7 +26,7 @@ func TestEventPaces(t *testing.T) {
 		a.Add("silent", kind, now)
 		a.Add("tested", kind, now)
 	}
-	if err := s.FlushActivity(ctx, a); err != nil {
+	if err := s.Activity.Flush(ctx, a); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]store.EventPace{
@@ -34,7 +34,7 @@ func TestEventPaces(t *testing.T) {
 		"silent": {LastAt: now.Add(-20 * 24 * time.Hour), Hours: 1},
 	}
 	for name, sources := range map[string][]string{"all": nil, "some": {"busy", "silent", "tested"}} {
-		got, err := s.EventPaces(ctx, sources)
+		got, err := s.Activity.EventPaces(ctx, sources)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestEventPaces(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	got, err := s.EventPaces(ctx, []string{"silent"})
+	got, err := s.Activity.EventPaces(ctx, []string{"silent"})
 	if err != nil || len(got) != 1 {
 		t.Errorf("of one: %v %v", got, err)
 	}
@@ -54,7 +54,7 @@ func TestHasKeys(t *testing.T) {
 	ctx := context.Background()
 	has := func(sources ...string) bool {
 		t.Helper()
-		has, err := s.HasKeys(ctx, sources)
+		has, err := s.Keys.Exist(ctx, sources)
 		if err != nil {
 			t.Fatal(err)
 		}

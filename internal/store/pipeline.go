@@ -12,7 +12,7 @@ import (
 
 // inPipeline is a transaction that costs a round trip less at each end: first travels with its begin, last with its
 // commit. Attempts make many small ones. fn is nil where there is nothing between them.
-func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
+func (s *db) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
 	last func(*pgx.Batch) error,
 ) error {
 	err := s.quietly(ctx, first, fn, last)
@@ -23,7 +23,7 @@ func (s *Store) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(
 }
 
 // quietly is inPipeline for what changes no stay.
-func (s *Store) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
+func (s *db) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
 	last func(*pgx.Batch) error,
 ) error {
 	conn, err := s.pool.Acquire(ctx)

@@ -31,7 +31,7 @@ func TestSearchFindsWhatPeopleType(t *testing.T) {
 		"0034 612 340 001": 1, "+34 (0)612 340001": 1, "0612/340001": 1, "433-3333": 0, "_": 0, `\`: 0, "---": 0,
 		"\u0301": 1, "(": 0,
 	} {
-		views, err := s.Views(ctx, store.ReservationFilter{Query: query}, store.Cursor{}, 10)
+		views, err := s.Reservations.List(ctx, store.ReservationFilter{Query: query}, store.Cursor{}, 10)
 		if err != nil || len(views) != want {
 			t.Errorf("%q finds %d guests, %v", query, len(views), err)
 		}
@@ -40,11 +40,11 @@ func TestSearchFindsWhatPeopleType(t *testing.T) {
 		"atico": 1, "ÁTICO 2": 1, "attico": 0, "2 atico": 1, "102 at": 1,
 		"atico 3": 0, "%": 0, "_": 0, `\`: 0,
 	} {
-		listings, err := s.Listings(ctx, store.ListingFilter{Query: query}, store.Cursor{}, 10)
+		listings, err := s.Listings.List(ctx, store.ListingFilter{Query: query}, store.Cursor{}, 10)
 		if err != nil || len(listings) != want {
 			t.Errorf("%q finds %d listings, %v", query, len(listings), err)
 		}
-		rows, err := s.CalendarListings(ctx, nil, query, store.NameCursor{}, 10)
+		rows, err := s.Calendar.Listings(ctx, nil, query, store.NameCursor{}, 10)
 		if err != nil || len(rows) != want {
 			t.Errorf("%q finds %d listings of the calendar, %v", query, len(rows), err)
 		}

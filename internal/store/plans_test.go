@@ -119,7 +119,7 @@ func TestPagesReadLittle(t *testing.T) {
 		{"one listing", func(f *store.ReservationFilter) { f.ListingID = "l7" }},
 		{"a text", func(f *store.ReservationFilter) { f.Query = "guest-4711" }},
 	}
-	middle, err := s.View(ctx, store.Ref{Source: "other", ReservationID: fmt.Sprint("r", many/2+1)})
+	middle, err := s.Reservations.View(ctx, store.Ref{Source: "other", ReservationID: fmt.Sprint("r", many/2+1)})
 	if err != nil {
 		t.Fatal(err)
 	}

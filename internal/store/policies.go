@@ -15,6 +15,9 @@ import (
 // with (Reservation.Policy), so that any process that notices a difference can bring it up to date, whatever its
 // cause.
 
+// SourcePolicies are what the stays of each source follow, as the replicas agreed on it.
+type SourcePolicies struct{ *db }
+
 // SourcePolicy is what a source's stays are to follow.
 type SourcePolicy struct {
 	Source      string // the source's name
@@ -30,13 +33,13 @@ const (
 	settingPolicyBefore = "policy_before:" // what stays without a fingerprint were completed with, if known
 )
 
-// DecidePolicies makes these the policies of their sources, all of them or, on an error, none. It returns the
+// Decide makes these the policies of their sources, all of them or, on an error, none. It returns the
 // sources whose stays have to follow. It writes only what differs, so that a database that is read-only, or locked
 // against writing, is no obstacle to a start with the configuration that was used before.
-func (s *Store) DecidePolicies(ctx context.Context, policies []SourcePolicy) (changed []string, err error) {
+func (s SourcePolicies) Decide(ctx context.Context, policies []SourcePolicy) (changed []string, err error) {
 	policies = slices.SortedFunc(slices.Values(policies),
 		func(a, b SourcePolicy) int { return Ref{Source: a.Source}.Compare(Ref{Source: b.Source}) })
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		changed = nil
 		differing, err := differing(ctx, tx, policies)
 		if err != nil {
@@ -85,8 +88,8 @@ func differing(ctx context.Context, tx pgx.Tx, policies []SourcePolicy) ([]Sourc
 	}), nil
 }
 
-// Policies returns the decided policies of all sources, also of those that have gone from the configuration.
-func (s *Store) Policies(ctx context.Context) ([]SourcePolicy, error) {
+// List returns the decided policies of all sources, also of those that have gone from the configuration.
+func (s SourcePolicies) List(ctx context.Context) ([]SourcePolicy, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT substr(p.name, 8) AS source, p.value AS fingerprint,
 			coalesce((SELECT t.value FROM settings t WHERE t.name = 'policy_text:' || substr(p.name, 8)), '') AS encoded
@@ -105,8 +108,8 @@ func ofOtherPolicy(source, policy, columns, tail string) string {
 	return branch("IS NULL") + ` UNION ALL ` + branch("< "+policy) + ` UNION ALL ` + branch("> "+policy)
 }
 
-// StalePolicies returns the sources that have stays which were completed with another policy than the decided one.
-func (s *Store) StalePolicies(ctx context.Context) ([]SourcePolicy, error) {
+// Stale returns the sources that have stays which were completed with another policy than the decided one.
+func (s SourcePolicies) Stale(ctx context.Context) ([]SourcePolicy, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT p.source, p.fingerprint, '' AS encoded
 		FROM (SELECT substr(name, 8) AS source, value COLLATE "C" AS fingerprint FROM settings
@@ -185,7 +188,7 @@ const countedInUse = 10_000
 
 // SourcesInUse returns the sources, other than the given ones, that have something at Seam, stays that are not
 // over, or events that wait.
-func (s *Store) SourcesInUse(ctx context.Context, but []string, now time.Time) ([]SourceInUse, error) {
+func (s SourcePolicies) SourcesInUse(ctx context.Context, but []string, now time.Time) ([]SourceInUse, error) {
 	count := func(rows string) string { return `(SELECT count(*) FROM (` + rows + ` LIMIT $3) n)` }
 	rows, _ := s.pool.Query(ctx, `
 		WITH RECURSIVE names AS (

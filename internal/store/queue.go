@@ -133,15 +133,15 @@ func RequeueEvents(ctx context.Context, tx pgx.Tx, list []Requeue) error {
 }
 
 // Postpone puts a waiting event back until later, once more than before.
-func (s *Store) Postpone(ctx context.Context, seq int64, until time.Time, about []string) error {
+func (s Events) Postpone(ctx context.Context, seq int64, until time.Time, about []string) error {
 	_, err := s.pool.Exec(ctx, `UPDATE event_queue SET not_before = $2, tries = tries + 1, about = $3
 		WHERE seq = $1`, seq, until, about)
 	return wrap(err, "put event %d back", seq)
 }
 
 // SetAside rejects a waiting event that can't be applied.
-func (s *Store) SetAside(ctx context.Context, seq int64, reason string) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+func (s Events) SetAside(ctx context.Context, seq int64, reason string) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var id uuid.UUID
 		err := tx.QueryRow(ctx, `
 			WITH taken AS (DELETE FROM event_queue WHERE seq = $1 RETURNING seq, event_id)
@@ -214,8 +214,8 @@ const keysLockWait = time.Second
 // passingLocked runs what locks many rows. If one of them stays locked, it runs again with skip, the words that
 // pass over locked rows, and returns the first run's error, one of [IsLockWait], so that the caller can repeat it
 // later for those that were locked.
-func (s *Store) passingLocked(ctx context.Context, do func(tx pgx.Tx, skip string) error) error {
-	locked := s.InTx(ctx, func(tx pgx.Tx) error {
+func (s *db) passingLocked(ctx context.Context, do func(tx pgx.Tx, skip string) error) error {
+	locked := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := LimitLockWait(ctx, tx, keysLockWait); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (s *Store) passingLocked(ctx context.Context, do func(tx pgx.Tx, skip strin
 	if !IsLockWait(locked) {
 		return locked
 	}
-	if err := s.InTx(ctx, func(tx pgx.Tx) error { return do(tx, "SKIP LOCKED") }); err != nil {
+	if err := s.inTx(ctx, func(tx pgx.Tx) error { return do(tx, "SKIP LOCKED") }); err != nil {
 		return err
 	}
 	return locked

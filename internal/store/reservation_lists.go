@@ -179,7 +179,7 @@ type ReservationFilter struct {
 }
 
 // TimeZones returns the time zones of listings.
-func (s *Store) TimeZones(ctx context.Context) ([]string, error) {
+func (s Listings) TimeZones(ctx context.Context) ([]string, error) {
 	var zones []string
 	err := s.pool.QueryRow(ctx, `
 		WITH RECURSIVE zones AS (
@@ -192,16 +192,16 @@ func (s *Store) TimeZones(ctx context.Context) ([]string, error) {
 }
 
 // Snapshot names what is committed now, for [Cursor].
-func (s *Store) Snapshot(ctx context.Context) (string, error) {
+func (s Reservations) Snapshot(ctx context.Context) (string, error) {
 	var snapshot string
 	err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&snapshot)
 	return snapshot, wrap(err, "take a snapshot")
 }
 
-// Views lists reservations in the filter's order, from after a place.
-func (s *Store) Views(ctx context.Context, f ReservationFilter, after Cursor, limit int) ([]View, error) {
+// List lists reservations in the filter's order, from after a place.
+func (s Reservations) List(ctx context.Context, f ReservationFilter, after Cursor, limit int) ([]View, error) {
 	var w where
-	page, err := f.page(ctx, s, &w, after, limit)
+	page, err := f.page(ctx, s.db, &w, after, limit)
 	if err != nil {
 		return nil, wrap(err, "list reservations")
 	}
@@ -209,10 +209,10 @@ func (s *Store) Views(ctx context.Context, f ReservationFilter, after Cursor, li
 	return views, wrap(err, "list reservations")
 }
 
-// CountViews counts what [Store.Views] lists on all its pages, up to most.
-func (s *Store) CountViews(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
+// Count counts what [Reservations.List] lists on all its pages, up to most.
+func (s Reservations) Count(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
 	var w where
-	page, err := f.page(ctx, s, &w, Cursor{}, most)
+	page, err := f.page(ctx, s.db, &w, Cursor{}, most)
 	if err != nil {
 		return 0, wrap(err, "count reservations")
 	}
@@ -228,7 +228,7 @@ const (
 )
 
 // page selects the refs of a page. Which filter is followed depends on how little it leaves.
-func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after Cursor, limit int) (string, error) {
+func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Cursor, limit int) (string, error) {
 	few, err := f.fewTexts(ctx, s)
 	if err != nil {
 		return "", err
@@ -280,7 +280,7 @@ func (f ReservationFilter) page(ctx context.Context, s *Store, w *where, after C
 
 // followsChanges reports whether the index on the last change leads to the page: newest change first, where nothing
 // else narrows the list but a text, and in the order of check-in where at most half have changed.
-func (f ReservationFilter) followsChanges(ctx context.Context, s *Store) (bool, error) {
+func (f ReservationFilter) followsChanges(ctx context.Context, s *db) (bool, error) {
 	if f.Order == ByChange {
 		return f.Source == nil && f.Sources == nil && f.Status == nil && f.KeyStatus == nil && f.CheckIn.isEmpty() &&
 			f.CheckOut.isEmpty(), nil
@@ -311,7 +311,7 @@ func (f ReservationFilter) byRecency(w *where, after Cursor) {
 
 // kinds are those that the filter leaves, by the index that fits the order and the months that are asked for. small
 // says that they have so few keys that all are read, and sorted.
-func (f ReservationFilter) kinds(ctx context.Context, s *Store) (k kinds, small bool, err error) {
+func (f ReservationFilter) kinds(ctx context.Context, s *db) (k kinds, small bool, err error) {
 	k = kinds{
 		table: "mobile_keys", columns: []string{"source", "cancelled", "status", "check_out_month"},
 		values: []any{oneOf(within(f.Source, f.Sources)), nil, oneOf(f.KeyStatus), nil}, months: f.CheckOut.months(),
@@ -340,7 +340,7 @@ const usualStay = 31 * 24 * time.Hour
 
 // betweenTimes reports, where both check-in and check-out are limited, whether few stays are left, and if not, whether
 // the check-in leaves fewer.
-func (f ReservationFilter) betweenTimes(ctx context.Context, s *Store) (byCheckIn, small bool, err error) {
+func (f ReservationFilter) betweenTimes(ctx context.Context, s *db) (byCheckIn, small bool, err error) {
 	estimate := func(column string, r Range) (float64, error) {
 		var w where
 		r.outer().add(&w, column)
@@ -478,7 +478,7 @@ func phoneNumber(query string) string {
 const reservationText = `staykey_plain(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, '') || ' ' || coalesce(r.guest_phone, ''))`
 
 // fewTexts reports whether the filters on a reservation's texts leave few.
-func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error) {
+func (f ReservationFilter) fewTexts(ctx context.Context, s *db) (bool, error) {
 	if f.GuestEmail != "" || f.ListingID != "" {
 		return true, nil
 	}
@@ -491,14 +491,14 @@ func (f ReservationFilter) fewTexts(ctx context.Context, s *Store) (bool, error)
 }
 
 // fewer reports whether a query leaves at most n rows, by the planner's estimate.
-func (s *Store) fewer(ctx context.Context, most int, query string, args ...any) (bool, error) {
+func (s *db) fewer(ctx context.Context, most int, query string, args ...any) (bool, error) {
 	rows, err := s.estimate(ctx, query, args...)
 	return err == nil && rows <= float64(most), err
 }
 
 // estimate is how many rows the planner thinks that a query has: to count them, an index might have to be read to
 // its end.
-func (s *Store) estimate(ctx context.Context, query string, args ...any) (rows float64, err error) {
+func (s *db) estimate(ctx context.Context, query string, args ...any) (rows float64, err error) {
 	var plan []struct {
 		Plan struct {
 			Rows float64 `json:"Plan Rows"`

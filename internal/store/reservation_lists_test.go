@@ -152,14 +152,14 @@ func TestReservationLists(t *testing.T) {
 
 func listsBy(t *testing.T, s *store.Store, order store.Order) {
 	ctx := context.Background()
-	all, err := s.Views(ctx, store.ReservationFilter{Order: order}, store.Cursor{}, 1000)
+	all, err := s.Reservations.List(ctx, store.ReservationFilter{Order: order}, store.Cursor{}, 1000)
 	if err != nil || len(all) != 150 {
 		t.Fatalf("%d reservations: %v", len(all), err)
 	}
 	if !slices.IsSortedFunc(all, compareBy(order)) {
 		t.Error("the list is not in its order")
 	}
-	snapshot, err := s.Snapshot(ctx)
+	snapshot, err := s.Reservations.Snapshot(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,8 @@ func listsBy(t *testing.T, s *store.Store, order store.Order) {
 				f.ChangedSince = &at
 			}
 			name := func(v store.View) string { return v.Reservation.Source + "/" + v.Reservation.ReservationID }
-			got := pages(t, func(after store.Cursor) ([]store.View, error) { return s.Views(ctx, f, after, 31) }, name,
+			got := pages(t,
+				func(after store.Cursor) ([]store.View, error) { return s.Reservations.List(ctx, f, after, 31) }, name,
 				func(v store.View) store.Cursor { return order.CursorOf(v, snapshot) })
 			var want []string
 			for _, v := range all {
@@ -211,7 +212,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 	t.Parallel()
 	s := listed(t)
 	ctx := context.Background()
-	first, err := s.Views(ctx, store.ReservationFilter{Order: store.ByCheckIn}, store.Cursor{}, 1)
+	first, err := s.Reservations.List(ctx, store.ReservationFilter{Order: store.ByCheckIn}, store.Cursor{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 		early.ReservationID, epoch.AddDate(0, 0, 20)); err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := s.Snapshot(ctx)
+	snapshot, err := s.Reservations.Snapshot(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 	moved := 0
 	var after store.Cursor
 	for {
-		page, err := s.Views(ctx, store.ReservationFilter{Order: store.ByCheckIn}, after, 20)
+		page, err := s.Reservations.List(ctx, store.ReservationFilter{Order: store.ByCheckIn}, after, 20)
 		if err != nil {
 			t.Fatal(err)
 		}

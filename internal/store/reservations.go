@@ -10,6 +10,10 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// Reservations are stays as PMSs reported them, each with its guest, key and history as lists and pages show it. They
+// are written by applying events, in a caller's transaction: [InsertReservations], [UpdateReservations].
+type Reservations struct{ *db }
+
 // Reservation is a row of reservations.
 type Reservation struct {
 	Source            string     // with ReservationID: the reservation
@@ -258,7 +262,7 @@ func MarkUnassigned(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Tim
 }
 
 // SegmentsDue returns up to limit stays whose next room is due, the longest due first. Nothing is locked.
-func (s *Store) SegmentsDue(ctx context.Context, now time.Time, limit int) ([]Reservation, error) {
+func (s Reservations) SegmentsDue(ctx context.Context, now time.Time, limit int) ([]Reservation, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+reservationColumns+` FROM reservations WHERE segment_due <= $1 ORDER BY segment_due LIMIT $2`,
 		now, limit)
@@ -295,7 +299,7 @@ type View struct {
 }
 
 // View returns one reservation.
-func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
+func (s Reservations) View(ctx context.Context, ref Ref) (View, error) {
 	views, err := s.views(ctx, `SELECT $1::text AS source, $2::text AS reservation_id`, ref.Source, ref.ReservationID)
 	if err == nil && len(views) == 0 {
 		err = ErrNotFound
@@ -307,12 +311,12 @@ func (s *Store) View(ctx context.Context, ref Ref) (View, error) {
 }
 
 // views reads what a page names, newest change first.
-func (s *Store) views(ctx context.Context, page string, args ...any) ([]View, error) {
+func (s Reservations) views(ctx context.Context, page string, args ...any) ([]View, error) {
 	return s.viewsBy(ctx, ByChange, page, args...)
 }
 
 // viewsBy reads what a page names, in an order.
-func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...any) ([]View, error) {
+func (s Reservations) viewsBy(ctx context.Context, order Order, page string, args ...any) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
 		FROM (`+page+`) p JOIN reservations r USING (source, reservation_id) JOIN mobile_keys k USING (source, reservation_id)
@@ -328,7 +332,7 @@ func (s *Store) viewsBy(ctx context.Context, order Order, page string, args ...a
 	for i, v := range views {
 		refs[i] = v.Reservation.Ref()
 	}
-	users, err := s.ACSUsers(ctx, refs)
+	users, err := ACSUsers(s).Of(ctx, refs)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Retention deletes what is older than it has to be kept, a limited number of rows in each transaction.
+type Retention struct{ *db }
+
 // Stages of a finished stay's forgetting, in their order. A row of reservations says how far it is.
 const (
 	PruneBodies       = 1 // raw bodies, and the guest's data
@@ -17,7 +20,7 @@ const (
 
 // PruneStays brings up to limit stays to a stage: those that ended before ended, or, where no check-out is known, were
 // last changed before changed. A stay that still has an ACS user is not finished. It returns how many there were.
-func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
+func (s Retention) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
 	refs, err := s.PruneStaysExcept(ctx, stage, ended, changed, limit, nil)
 	return len(refs), err
 }
@@ -25,12 +28,12 @@ func (s *Store) PruneStays(ctx context.Context, stage int, ended, changed time.T
 // pruneLockWait is how long retention waits for a lock: there is always something else to do.
 const pruneLockWait = time.Second
 
-// PruneStaysExcept is [Store.PruneStays] without some stays. It returns which ones it took, also where it failed:
+// PruneStaysExcept is [Retention.PruneStays] without some stays. It returns which ones it took, also where it failed:
 // with an error of [IsLockWait] something of one of them is locked.
-func (s *Store) PruneStaysExcept(ctx context.Context, stage int, ended, changed time.Time, limit int,
+func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, changed time.Time, limit int,
 	except []Ref,
 ) (refs []Ref, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		refs = nil
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
@@ -99,14 +102,14 @@ var pruning = map[int][]string{
 
 // PruneLooseEvents reads up to limit events in the order of receipt from after a cursor, as far as they were received
 // before a time, and removes those that belong to no reservation. next is the cursor it reached; n how many were read.
-func (s *Store) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
+func (s Retention) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
 	n int, err error,
 ) {
 	return s.pruneLoose(ctx, behind, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
 }
 
-// PruneLooseBodies is [Store.PruneLooseEvents] for their bodies alone: the events stay, to recognise repeated ones.
-func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
+// PruneLooseBodies is [Retention.PruneLooseEvents] for their bodies alone: the events stay, to recognise repeated ones.
+func (s Retention) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
 	n int, err error,
 ) {
 	return s.pruneLoose(ctx, behind, received, limit, `
@@ -119,10 +122,10 @@ func (s *Store) PruneLooseBodies(ctx context.Context, behind int64, received tim
 const firstWaiting = `least((SELECT min(seq) FROM event_queue), (SELECT min(seq) FROM event_fetches),
 	9223372036854775807)`
 
-func (s *Store) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int,
+func (s Retention) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int,
 	statements ...string,
 ) (next int64, n int, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		next, n = behind, 0
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
@@ -156,8 +159,8 @@ const ReasonTooOld = "it waited for the PMS's documents for longer than bodies a
 
 // PruneWaiting gives up to limit events up that have waited for documents since before a time, and removes their
 // bodies. Nothing else would ever remove them: they have no result.
-func (s *Store) PruneWaiting(ctx context.Context, received time.Time, limit int) (n int, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+func (s Retention) PruneWaiting(ctx context.Context, received time.Time, limit int) (n int, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
 		}
@@ -183,7 +186,7 @@ const IdentitiesKept = 400 * 24 * time.Hour
 
 // PruneIdentities forgets up to limit user identities that were met before a time and have no ACS user. They stay at
 // Seam, and are found again by their key.
-func (s *Store) PruneIdentities(ctx context.Context, created time.Time, limit int) (int, error) {
+func (s Retention) PruneIdentities(ctx context.Context, created time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM user_identities WHERE user_identity_key = ANY (ARRAY (
 			SELECT user_identity_key FROM user_identities i WHERE created_at < $1 AND lost_at IS NULL

@@ -7,6 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// SavedViews are filters of the page's lists that admins named.
+type SavedViews struct{ *db }
+
 // SavedView is a view of a list that somebody has saved for everybody.
 type SavedView struct {
 	Page      string    // the list
@@ -16,18 +19,18 @@ type SavedView struct {
 	CreatedAt time.Time // when it was saved last
 }
 
-// SavedViews returns those of a list, by name.
-func (s *Store) SavedViews(ctx context.Context, page string) ([]SavedView, error) {
+// List returns those of a list, by name.
+func (s SavedViews) List(ctx context.Context, page string) ([]SavedView, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT page, name, query, author, created_at FROM saved_views WHERE page = $1
 		ORDER BY staykey_plain(name), name COLLATE "C"`, page)
 	views, err := pgx.CollectRows(rows, pgx.RowToStructByName[SavedView])
 	return views, wrap(err, "read saved views")
 }
 
-// SaveView saves a view, or replaces the one of that name, unless there would be more than most. It reports whether
+// Save saves a view, or replaces the one of that name, unless there would be more than most. It reports whether
 // it did.
-func (s *Store) SaveView(ctx context.Context, v SavedView, most int, audit Audit) (saved bool, err error) {
-	err = s.InTx(ctx, func(tx pgx.Tx) error {
+func (s SavedViews) Save(ctx context.Context, v SavedView, most int, audit Audit) (saved bool, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO saved_views (page, name, query, author, created_at)
 			SELECT @page, @name, @query, @author, @at
 			WHERE (SELECT count(*) FROM saved_views WHERE page = @page AND name <> @name) < @most
@@ -44,9 +47,9 @@ func (s *Store) SaveView(ctx context.Context, v SavedView, most int, audit Audit
 	return saved, wrap(err, "save a view")
 }
 
-// DeleteView deletes a view; [ErrNotFound] if there is none of that name.
-func (s *Store) DeleteView(ctx context.Context, page, name string, audit Audit) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+// Delete deletes a view; [ErrNotFound] if there is none of that name.
+func (s SavedViews) Delete(ctx context.Context, page, name string, audit Audit) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `DELETE FROM saved_views WHERE page = $1 AND name = $2`, page, name)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = ErrNotFound

@@ -7,6 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Sessions are those of the admin page. Only hashes of their tokens are kept.
+type Sessions struct{ *db }
+
 // Session is somebody signed in to the web page. It holds no secret: what the cookie and the token are is known by
 // their hashes.
 type Session struct {
@@ -20,9 +23,9 @@ type Session struct {
 	ExpiresAt   time.Time // when it ends
 }
 
-// SaveSession keeps a new session, and forgets those that have expired.
-func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+// Save keeps a new session, and forgets those that have expired.
+func (s Sessions) Save(ctx context.Context, n Session, audit Audit) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, n.CreatedAt); err != nil {
 			return err
 		}
@@ -42,8 +45,8 @@ func (s *Store) SaveSession(ctx context.Context, n Session, audit Audit) error {
 	return wrap(err, "keep a session")
 }
 
-// Session returns a session that has not expired, or [ErrNotFound].
-func (s *Store) Session(ctx context.Context, sessionHash []byte, now time.Time) (Session, error) {
+// Get returns a session that has not expired, or [ErrNotFound].
+func (s Sessions) Get(ctx context.Context, sessionHash []byte, now time.Time) (Session, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT session_hash, token_hash, person, created_at, expires_at, subject, login, groups
 		FROM sessions WHERE session_hash = $1 AND expires_at > $2`, sessionHash, now)
@@ -51,9 +54,9 @@ func (s *Store) Session(ctx context.Context, sessionHash []byte, now time.Time) 
 	return found, wrap(err, "read a session")
 }
 
-// DeleteSession ends a session.
-func (s *Store) DeleteSession(ctx context.Context, sessionHash []byte, audit Audit) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+// Delete ends a session.
+func (s Sessions) Delete(ctx context.Context, sessionHash []byte, audit Audit) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE session_hash = $1`, sessionHash); err != nil {
 			return err
 		}

@@ -29,13 +29,13 @@ func TestSilentPostgres(t *testing.T) {
 	ctx := context.Background() // no deadline of the caller's
 	key := "k"
 	calls := map[string]func() error{
-		"claim":   func() error { _, err := s.ClaimKeys(ctx, 10*time.Second, time.Time{}, 1); return err },
-		"queue":   func() error { _, err := s.QueueDue(ctx, time.Now()); return err },
+		"claim":   func() error { _, err := s.Keys.Claim(ctx, 10*time.Second, time.Time{}, 1); return err },
+		"queue":   func() error { _, err := s.Keys.QueueDue(ctx, time.Now()); return err },
 		"ping":    func() error { return s.Ping(ctx) },
-		"trial":   func() error { _, err := s.TryAccepting(ctx); return err },
-		"listing": func() error { _, err := s.ListingsToFanOut(ctx, 1); return err },
+		"trial":   func() error { _, err := s.Events.TryAccepting(ctx); return err },
+		"listing": func() error { _, err := s.Listings.ToFanOut(ctx, 1); return err },
 		"accept": func() error {
-			_, err := s.InsertEvents(ctx, []store.Event{{
+			_, err := s.Events.Insert(ctx, []store.Event{{
 				EventID: uuid.New(), Source: "default", EventKey: &key,
 				Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now(), Body: []byte("{}"),
 			}})

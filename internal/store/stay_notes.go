@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// StayNotes are what admins wrote about stays for each other.
+type StayNotes struct{ *db }
+
 // StayNote is what somebody of the staff wrote about a stay. It may be about the guest: it is erased with the guest's
 // data, and never in a log, the timeline or the audit log.
 type StayNote struct {
@@ -17,8 +20,8 @@ type StayNote struct {
 	Body   string    // one paragraph
 }
 
-// StayNotes returns the notes on some stays, each stay's oldest first.
-func (s *Store) StayNotes(ctx context.Context, refs []Ref) (map[Ref][]StayNote, error) {
+// Of returns the notes on some stays, each stay's oldest first.
+func (s StayNotes) Of(ctx context.Context, refs []Ref) (map[Ref][]StayNote, error) {
 	notes := map[Ref][]StayNote{}
 	if len(refs) == 0 {
 		return notes, nil
@@ -39,11 +42,11 @@ func (s *Store) StayNotes(ctx context.Context, refs []Ref) (map[Ref][]StayNote, 
 // ErrManyNotes means that a stay has as many notes as it may have.
 var ErrManyNotes = errors.New("the stay has too many notes")
 
-// AddStayNote adds a note, with its entries in the timeline and the audit log; the latter has the note's id. It returns
+// Add adds a note, with its entries in the timeline and the audit log; the latter has the note's id. It returns
 // [ErrNotFound] if there is no such stay, or the guest's data has been removed, and [ErrManyNotes] if there are most
 // notes already; several that are added at once may exceed that.
-func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, most int, audit Audit) (StayNote, error) {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+func (s StayNotes) Add(ctx context.Context, ref Ref, n StayNote, most int, audit Audit) (StayNote, error) {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var notes int
 		if err := tx.QueryRow(ctx, `SELECT count(*) FROM stay_notes WHERE source = $1 AND reservation_id = $2`,
 			ref.Source, ref.ReservationID).Scan(&notes); err != nil {
@@ -68,9 +71,9 @@ func (s *Store) AddStayNote(ctx context.Context, ref Ref, n StayNote, most int, 
 	return n, wrap(err, "add a note to %s/%s", ref.Source, ref.ReservationID)
 }
 
-// DeleteStayNote deletes a note; [ErrNotFound] if the stay has none of that id.
-func (s *Store) DeleteStayNote(ctx context.Context, ref Ref, id int64, audit Audit) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+// Delete deletes a note; [ErrNotFound] if the stay has none of that id.
+func (s StayNotes) Delete(ctx context.Context, ref Ref, id int64, audit Audit) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `DELETE FROM stay_notes WHERE source = $1 AND reservation_id = $2 AND note_id = $3`,
 			ref.Source, ref.ReservationID, id)
 		if err == nil && tag.RowsAffected() == 0 {

@@ -1,9 +1,10 @@
 // Package store is staykey's state in Postgres: one file per noun, with its SQL.
 //
-// Functions with a transaction or a batch as an argument are parts of a caller's transaction; methods of [Store] are
-// whole ones. Locks are taken in one order everywhere: booking, listing, reservation, mobile key, ACS user; ids
-// ascending. All times are UTC. Errors that callers act on are [ErrNotFound], [ErrRaced] and [ErrLeaseLost]; any other
-// means that the database failed.
+// A [Store] has a part for each subject: store.Keys is the queue of mobile keys, store.Deliveries what was sent to
+// subscriptions. Methods of parts are whole transactions; functions with a transaction or a batch as an argument are
+// steps of a caller's ([Store.InTx]). Locks are taken in one order everywhere: booking, listing, reservation, mobile
+// key, ACS user; ids ascending. All times are UTC. Errors that callers act on are [ErrNotFound], [ErrRaced] and
+// [ErrLeaseLost]; any other means that the database failed.
 //
 //	events.go, event_inbox.go, queue.go, fetches.go   the inbox: accepted, queued, waiting for documents, settled
 //	reservations.go, listings.go, guests.go           what PMSs reported
@@ -37,13 +38,99 @@ var (
 	ErrRaced     = errors.New("another replica made the same meanwhile")
 )
 
-// Store is safe for concurrent use.
+// Store is Postgres, by subject. It is safe for concurrent use.
+//
+// Its own methods are about the connections and the database as a whole. Each part is a view of the same connections,
+// so that code which needs only one part can take that instead of the whole, and two parts can work in one transaction
+// ([Store.InTx]).
 type Store struct {
+	*db
+
+	// What came in.
+	Events     Events     // the inbox
+	SeamEvents SeamEvents // Seam's webhooks that were handled
+	Fetches    Fetches    // documents that events wait for
+
+	// What PMSs reported, and what admins decided about it.
+	Reservations Reservations  // stays, with their guests and keys, as lists and pages show them
+	Calendar     Calendar      // stays by listing and day
+	Listings     Listings      // what is rented, and its doors
+	Gates        Gates         // what a key or a link waits for
+	Notes        StayNotes     // admins' notes on stays
+	Batches      ActionBatches // actions on several stays at once
+
+	// What should exist at Seam, and what does.
+	Keys           MobileKeys     // the queue of keys: requests, leases, attempts, results
+	ACSUsers       ACSUsers       // the record of what was created for each stay
+	UserIdentities UserIdentities // the record of guests' identities
+	BackupCodes    BackupCodes    // PIN codes in addition to mobile keys
+	AccessGroups   AccessGroups   // which access system each group is on, and which source may use it
+	ACSSystems     ACSSystems     // access systems: whether they are connected
+	Doors          Doors          // doors, their health and the stays at risk
+
+	// What staykey tells others.
+	Subscriptions Subscriptions // receivers of events out, and digests
+	Deliveries    Deliveries    // what was sent to them
+	Changes       Changes       // the order of changes that they follow
+	WriteBacks    WriteBacks    // what is written into PMSs
+	GuestStays    GuestStays    // guests' links and what they were given
+
+	// Staykey itself.
+	Audit      AuditLog       // who did what
+	Activity   ActivityLog    // counts of what happened at each source
+	Sessions   Sessions       // of the page
+	SavedViews SavedViews     // of its lists
+	Requests   KeptRequests   // answers to requests with an Idempotency-Key
+	Policies   SourcePolicies // what each source's stays follow
+	Tasks      Tasks          // what one replica does at a time
+	Erasure    Erasure        // a guest's right to be forgotten
+	Retention  Retention      // what is deleted because of its age
+}
+
+// db is what all parts share: the connections, and how a transaction on them begins, is repeated and ends.
+type db struct {
 	pool *pgxpool.Pool
 	// for what webhooks and readiness need, so that nothing else can take their connections
 	intake   *pgxpool.Pool
 	onCommit atomic.Pointer[func()] // see [Store.OnCommit]
 	patience float64                // see [Store.Within]
+}
+
+// newStore gives every part the connections.
+func newStore(d *db) *Store {
+	return &Store{
+		db:             d,
+		Events:         Events{d},
+		Fetches:        Fetches{d},
+		SeamEvents:     SeamEvents{d},
+		Listings:       Listings{d},
+		AccessGroups:   AccessGroups{d},
+		ACSSystems:     ACSSystems{d},
+		ACSUsers:       ACSUsers{d},
+		UserIdentities: UserIdentities{d},
+		BackupCodes:    BackupCodes{d},
+		Batches:        ActionBatches{d},
+		Activity:       ActivityLog{d},
+		Changes:        Changes{d},
+		Audit:          AuditLog{d},
+		Calendar:       Calendar{d},
+		Reservations:   Reservations{d},
+		Gates:          Gates{d},
+		Erasure:        Erasure{d},
+		Notes:          StayNotes{d},
+		Keys:           MobileKeys{d},
+		Doors:          Doors{d},
+		Deliveries:     Deliveries{d},
+		Subscriptions:  Subscriptions{d},
+		GuestStays:     GuestStays{d},
+		Requests:       KeptRequests{d},
+		Policies:       SourcePolicies{d},
+		SavedViews:     SavedViews{d},
+		Sessions:       Sessions{d},
+		Tasks:          Tasks{d},
+		WriteBacks:     WriteBacks{d},
+		Retention:      Retention{d},
+	}
 }
 
 // Ref names one reservation.
@@ -56,15 +143,18 @@ const racedTries = 10
 // InTx runs fn in one transaction and commits it unless fn fails. Where fn reports [ErrRaced], or Postgres ended a
 // deadlock with another transaction, fn runs again in a new transaction, up to 10 times in all; then InTx returns
 // ErrRaced. So fn must not build on what an earlier run left in variables outside of it.
-func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	err := s.inTx(ctx, s.pool, fn)
+func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error { return s.inTx(ctx, fn) }
+
+// inTx is [Store.InTx] for the parts.
+func (s *db) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	err := s.inTxOn(ctx, s.pool, fn)
 	if err == nil {
 		s.committed()
 	}
 	return err
 }
 
-func (s *Store) inTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
+func (s *db) inTxOn(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
 	for range racedTries {
 		err = s.begin(ctx, pool, fn)
 		if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "40P01" {

@@ -8,6 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Subscriptions are the receivers of events out that the configuration names: whether each is enabled, what it may not
+// have received yet, and its daily digest.
+type Subscriptions struct{ *db }
+
 // Subscription is a row of subscriptions: how far it is, and how its receiver is doing.
 type Subscription struct {
 	Name          string     // as the configuration names it
@@ -34,9 +38,9 @@ type Scope struct {
 	Sources      []string // nil for all
 }
 
-// SeeSubscriptions adds the subscriptions that are new, and notes that all of them are in the configuration. A new
+// See adds the subscriptions that are new, and notes that all of them are in the configuration. A new
 // one receives what changes from now on, and of the current state of stays that aren't over.
-func (s *Store) SeeSubscriptions(ctx context.Context, names []string, now time.Time) error {
+func (s Subscriptions) See(ctx context.Context, names []string, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO subscriptions (name, made_at_order, seen_at, created_at)
 		SELECT name, coalesce((SELECT max(position) FROM stay_positions), 0), $2, $2 FROM unnest($1::text[]) AS n (name)
@@ -45,8 +49,8 @@ func (s *Store) SeeSubscriptions(ctx context.Context, names []string, now time.T
 	return wrap(err, "note the subscriptions of the configuration")
 }
 
-// Subscriptions returns those of the names that exist, by name.
-func (s *Store) Subscriptions(ctx context.Context, names []string) (map[string]Subscription, error) {
+// Named returns those of the names that exist, by name.
+func (s Subscriptions) Named(ctx context.Context, names []string) (map[string]Subscription, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = ANY ($1)`, names)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subscription])
 	found := make(map[string]Subscription, len(list))
@@ -60,7 +64,7 @@ func (s *Store) Subscriptions(ctx context.Context, names []string) (map[string]S
 const sourceSeparator = "\x1f"
 
 // UnreportedStays counts for each subscription the stays whose current state it may not have received, up to 10,000.
-func (s *Store) UnreportedStays(ctx context.Context, scopes []Scope) (map[string]int, error) {
+func (s Subscriptions) UnreportedStays(ctx context.Context, scopes []Scope) (map[string]int, error) {
 	names, sources := make([]string, len(scopes)), make([]string, len(scopes))
 	for i, scope := range scopes {
 		names[i], sources[i] = scope.Subscription, strings.Join(scope.Sources, sourceSeparator)
@@ -81,9 +85,9 @@ func (s *Store) UnreportedStays(ctx context.Context, scopes []Scope) (map[string
 	return counts, wrap(err, "count what subscriptions have not received")
 }
 
-// EnableSubscription resumes deliveries at once. Changes made meanwhile are reported by the current state.
-func (s *Store) EnableSubscription(ctx context.Context, name string, now time.Time, audit Audit) error {
-	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+// Enable resumes deliveries at once. Changes made meanwhile are reported by the current state.
+func (s Subscriptions) Enable(ctx context.Context, name string, now time.Time, audit Audit) error {
+	err := s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE subscriptions SET disabled_at = NULL, disabled_by = NULL, disabled_why = NULL, failures = 0,
 				failing_since = NULL, not_before = NULL
@@ -110,10 +114,10 @@ func hurry(b *pgx.Batch, name string, now time.Time) {
 		AND due_at > $2`, name, now)
 }
 
-// DisableSubscription keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first
+// Disable keeps deliveries from leaving. One that is on its way still arrives. Who disabled it first
 // stays its author.
-func (s *Store) DisableSubscription(ctx context.Context, name, by, why string, now time.Time, audit Audit) error {
-	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+func (s Subscriptions) Disable(ctx context.Context, name, by, why string, now time.Time, audit Audit) error {
+	err := s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE subscriptions SET disabled_at = coalesce(disabled_at, $4), disabled_by = coalesce(disabled_by, $2),
 				disabled_why = coalesce(disabled_why, nullif($3, ''))
@@ -135,9 +139,9 @@ type DueSubscription struct {
 	Due bool // it has something to do now
 }
 
-// DueSubscriptions returns those of the names that exist, in the order to serve them: those that
+// Due returns those of the names that exist, in the order to serve them: those that
 // work first. A receiver that fails is offered nothing new while a few messages wait that it has not accepted.
-func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.Time) ([]DueSubscription, error) {
+func (s Subscriptions) Due(ctx context.Context, names []string, now time.Time) ([]DueSubscription, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+subscriptionColumns+`,
 			coalesce(disabled_at IS NULL AND (not_before IS NULL OR not_before <= @now) AND (
@@ -157,7 +161,7 @@ func (s *Store) DueSubscriptions(ctx context.Context, names []string, now time.T
 }
 
 // StartDigest sets when a subscription's next digest is due, unless an earlier one is, or one is being tried again.
-func (s *Store) StartDigest(ctx context.Context, name string, at time.Time) error {
+func (s Subscriptions) StartDigest(ctx context.Context, name string, at time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE subscriptions SET digest_due_at = $2
 		WHERE name = $1 AND (digest_due_at IS NULL OR (digest_due_at > $2 AND digest_tries = 0))`, name, at)
@@ -166,7 +170,9 @@ func (s *Store) StartDigest(ctx context.Context, name string, at time.Time) erro
 
 // ClaimDigest takes the digest of a subscription if it is due: nobody else does before again. tries is how often it
 // has failed.
-func (s *Store) ClaimDigest(ctx context.Context, name string, now, again time.Time) (tries int, due bool, err error) {
+func (s Subscriptions) ClaimDigest(ctx context.Context, name string, now, again time.Time) (tries int, due bool,
+	err error,
+) {
 	rows, _ := s.pool.Query(ctx, `
 		UPDATE subscriptions SET digest_due_at = $3, digest_tries = digest_tries + 1
 		WHERE name = $1 AND disabled_at IS NULL AND digest_due_at <= $2 RETURNING digest_tries - 1`, name, now, again)
@@ -178,15 +184,15 @@ func (s *Store) ClaimDigest(ctx context.Context, name string, now, again time.Ti
 }
 
 // FinishDigest plans the next digest, or the next try of this one.
-func (s *Store) FinishDigest(ctx context.Context, name string, sent bool, next time.Time) error {
+func (s Subscriptions) FinishDigest(ctx context.Context, name string, sent bool, next time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE subscriptions SET digest_due_at = $2, digest_tries = CASE WHEN $3::boolean THEN 0 ELSE digest_tries END
 			WHERE name = $1`, name, next, sent)
 	return wrap(err, "plan the next digest of subscription %s", name)
 }
 
-// PruneSubscriptions forgets subscriptions that left the configuration before a time, with what they received.
-func (s *Store) PruneSubscriptions(ctx context.Context, seen time.Time) (int, error) {
+// Prune forgets subscriptions that left the configuration before a time, with what they received.
+func (s Subscriptions) Prune(ctx context.Context, seen time.Time) (int, error) {
 	tag, err := s.pool.Exec(ctx, `DELETE FROM subscriptions WHERE seen_at < $1`, seen)
 	return int(tag.RowsAffected()), wrap(err, "forget subscriptions that are no longer configured")
 }
@@ -200,7 +206,7 @@ type DigestData struct {
 
 // DigestData returns the arrivals of the sources (nil: of all) from a time on and before another, and the first
 // ones without an issued key.
-func (s *Store) DigestData(ctx context.Context, sources []string, from, before time.Time,
+func (s Subscriptions) DigestData(ctx context.Context, sources []string, from, before time.Time,
 	limit int,
 ) (DigestData, error) {
 	var a DigestData
@@ -211,7 +217,7 @@ func (s *Store) DigestData(ctx context.Context, sources []string, from, before t
 	if err != nil {
 		return a, wrap(err, "count arrivals")
 	}
-	sum, err := s.Summary(ctx, sources)
+	sum, err := MobileKeys(s).Summary(ctx, sources)
 	if err != nil {
 		return a, err
 	}

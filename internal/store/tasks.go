@@ -10,22 +10,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Tasks are what one replica does at a time, each under its lease.
+type Tasks struct{ *db }
+
 // TaskLease is a replica's turn at what one does for all.
 type TaskLease struct {
 	Name  string    // of the task
 	Token uuid.UUID // proves the lease in later calls
 }
 
-// ScheduleTask makes a task that is due by then at the latest.
-func (s *Store) ScheduleTask(ctx context.Context, name string, by time.Time) error {
+// Schedule makes a task that is due by then at the latest.
+func (s Tasks) Schedule(ctx context.Context, name string, by time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO tasks (name, next_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
 			SET next_at = least(tasks.next_at, $2)`, name, by)
 	return wrap(err, "schedule task %s", name)
 }
 
-// ClaimTask leases a task; [ErrNotFound] if it is not due, or another replica has it.
-func (s *Store) ClaimTask(ctx context.Context, name string, now time.Time, lease time.Duration) (TaskLease, error) {
+// Claim leases a task; [ErrNotFound] if it is not due, or another replica has it.
+func (s Tasks) Claim(ctx context.Context, name string, now time.Time, lease time.Duration) (TaskLease, error) {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	l := TaskLease{Name: name}
@@ -36,8 +39,8 @@ func (s *Store) ClaimTask(ctx context.Context, name string, now time.Time, lease
 	return l, wrap(err, "claim task %s", name)
 }
 
-// RenewTask prolongs a lease; [ErrLeaseLost] if another replica has the task.
-func (s *Store) RenewTask(ctx context.Context, l TaskLease, lease time.Duration) error {
+// Renew prolongs a lease; [ErrLeaseLost] if another replica has the task.
+func (s Tasks) Renew(ctx context.Context, l TaskLease, lease time.Duration) error {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `UPDATE tasks SET lease_until = clock_timestamp() + $3::interval WHERE name = $1
@@ -48,16 +51,16 @@ func (s *Store) RenewTask(ctx context.Context, l TaskLease, lease time.Duration)
 	return wrap(err, "renew the lease of task %s", l.Name)
 }
 
-// FinishTask ends a lease. result, which is kept as JSON, is nil for as it was.
-func (s *Store) FinishTask(ctx context.Context, l TaskLease, next time.Time, result any) error {
+// Finish ends a lease. result, which is kept as JSON, is nil for as it was.
+func (s Tasks) Finish(ctx context.Context, l TaskLease, next time.Time, result any) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE tasks SET lease_token = NULL, lease_until = NULL, next_at = $3, result = coalesce($4, result)
 		WHERE name = $1 AND lease_token = $2`, l.Name, l.Token, next, result)
 	return wrap(err, "finish task %s", l.Name)
 }
 
-// TaskResult reads the result of a task's last run into out, which is unchanged if there is none.
-func (s *Store) TaskResult(ctx context.Context, name string, out any) error {
+// Result reads the result of a task's last run into out, which is unchanged if there is none.
+func (s Tasks) Result(ctx context.Context, name string, out any) error {
 	err := s.pool.QueryRow(ctx, `SELECT result FROM tasks WHERE name = $1 AND result IS NOT NULL`, name).Scan(out)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil

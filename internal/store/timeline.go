@@ -68,7 +68,7 @@ func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 }
 
 // Timeline returns a reservation's history, newest first, from below the given id (0: the newest).
-func (s *Store) Timeline(ctx context.Context, ref Ref, below int64, limit int) ([]TimelineItem, error) {
+func (s Reservations) Timeline(ctx context.Context, ref Ref, below int64, limit int) ([]TimelineItem, error) {
 	var w where
 	w.equal("source", ref.Source)
 	w.equal("reservation_id", ref.ReservationID)

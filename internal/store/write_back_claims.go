@@ -19,15 +19,15 @@ type WriteBackLease struct {
 	Token  uuid.UUID // proves the lease in later calls
 }
 
-// TakeWriteBackLease takes the lease of a source; ok is false while another replica has it. settings is the
+// TakeLease takes the lease of a source; ok is false while another replica has it. settings is the
 // fingerprint of the write-back settings: if it changed, every stay of the source is checked again.
-func (s *Store) TakeWriteBackLease(ctx context.Context, source, settings string, lease time.Duration) (l WriteBackLease,
+func (s WriteBacks) TakeLease(ctx context.Context, source, settings string, lease time.Duration) (l WriteBackLease,
 	ok bool, err error,
 ) {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	l.Source = source
-	err = s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO write_back_sources (source, settings) VALUES ($1, '')
 			ON CONFLICT DO NOTHING`, source); err != nil {
 			return err
@@ -53,8 +53,8 @@ func (s *Store) TakeWriteBackLease(ctx context.Context, source, settings string,
 	return l, ok && err == nil, wrap(err, "take the lease on the write-back of source %s", source)
 }
 
-// RenewWriteBackLease makes a lease last longer; [ErrLeaseLost] if another replica has it.
-func (s *Store) RenewWriteBackLease(ctx context.Context, l WriteBackLease, lease time.Duration) error {
+// RenewLease makes a lease last longer; [ErrLeaseLost] if another replica has it.
+func (s WriteBacks) RenewLease(ctx context.Context, l WriteBackLease, lease time.Duration) error {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, `
@@ -66,8 +66,8 @@ func (s *Store) RenewWriteBackLease(ctx context.Context, l WriteBackLease, lease
 	return wrap(err, "renew the lease on the write-back of source %s", l.Source)
 }
 
-// DropWriteBackLease gives a lease back.
-func (s *Store) DropWriteBackLease(ctx context.Context, l WriteBackLease) error {
+// DropLease gives a lease back.
+func (s WriteBacks) DropLease(ctx context.Context, l WriteBackLease) error {
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	_, err := s.pool.Exec(ctx, `UPDATE write_back_sources SET lease_token = NULL, lease_until = NULL WHERE source = $1
@@ -85,10 +85,10 @@ func holdWriteBackLease(ctx context.Context, tx pgx.Tx, l WriteBackLease) error 
 	return err
 }
 
-// TakeUpWriteBacks makes the bookings due whose stays changed since it last looked, and returns how many changes it
-// passed: of up to limit, in the order of [Store.OrderChanges]. A booking gets its row once one of its keys is
+// TakeUp makes the bookings due whose stays changed since it last looked, and returns how many changes it
+// passed: of up to limit, in the order of [Changes.Order]. A booking gets its row once one of its keys is
 // ready.
-func (s *Store) TakeUpWriteBacks(ctx context.Context, l WriteBackLease, now time.Time,
+func (s WriteBacks) TakeUp(ctx context.Context, l WriteBackLease, now time.Time,
 	limit int,
 ) (passed int, err error) {
 	var some bool
@@ -98,7 +98,7 @@ func (s *Store) TakeUpWriteBacks(ctx context.Context, l WriteBackLease, now time
 	if err != nil || !some {
 		return 0, wrap(err, "look for changes for the write-back of source %s", l.Source)
 	}
-	err = s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		passed = 0
 		var position, last *int64
 		err := tx.QueryRow(ctx, `SELECT position FROM write_back_sources WHERE source = $1
@@ -153,9 +153,9 @@ const takeUpWriteBacks = `
 	INSERT INTO write_backs (source, booking_id, status, changed_at, due_at, rank)
 	SELECT @source, booking_id, 'pending', @now, 'epoch', rank FROM changed WHERE ready ON CONFLICT DO NOTHING`
 
-// DueWriteBacks returns up to limit bookings that are due, except those named: arrivals within a day first, the
+// Due returns up to limit bookings that are due, except those named: arrivals within a day first, the
 // longest due first.
-func (s *Store) DueWriteBacks(ctx context.Context, source string, now time.Time, except []string,
+func (s WriteBacks) Due(ctx context.Context, source string, now time.Time, except []string,
 	limit int,
 ) ([]WriteBackRow, error) {
 	var found []WriteBackRow

@@ -12,6 +12,10 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// WriteBacks are what is written into PMSs, by booking: the last state that each has, and when to try again. One
+// replica at a time writes to a source, under its lease.
+type WriteBacks struct{ *db }
+
 // Statuses of a write-back.
 const (
 	WriteBackPending = stay.WriteBackPending
@@ -41,8 +45,8 @@ type WriteBackRow struct {
 
 const writeBackColumns = `source, booking_id, status, reason, last_error, changed_at, written, parts, target, unsure, lost_at, looks, tries, failing_since, changes`
 
-// StaysOfBooking returns the reservations of one booking, in the order of their ids.
-func (s *Store) StaysOfBooking(ctx context.Context, source, bookingID string) ([]Ref, error) {
+// OfBooking returns the reservations of one booking, in the order of their ids.
+func (s Reservations) OfBooking(ctx context.Context, source, bookingID string) ([]Ref, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, reservation_id FROM reservations r WHERE r.source = $1 AND r.booking_id = $2
 		UNION SELECT source, reservation_id FROM reservations r WHERE r.source = $1 AND r.reservation_id = $2
@@ -58,12 +62,12 @@ type WriteBackState struct {
 	Stays map[Ref]GuestState // those that exist
 }
 
-// WithWriteBack runs fn in a transaction that keeps the lease, the stays' keys and the booking's row from changing.
+// With runs fn in a transaction that keeps the lease, the stays' keys and the booking's row from changing.
 // [ErrLeaseLost] if another replica writes for the source, [ErrNotFound] if the booking has no row.
-func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID string, stays []Ref,
+func (s WriteBacks) With(ctx context.Context, l WriteBackLease, bookingID string, stays []Ref,
 	fn func(tx pgx.Tx, state WriteBackState) error,
 ) error {
-	err := s.inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		state := WriteBackState{Stays: map[Ref]GuestState{}}
 		for _, ref := range stays {
 			locked, err := LockedGuestState(ctx, tx, ref)
@@ -88,7 +92,7 @@ func (s *Store) WithWriteBack(ctx context.Context, l WriteBackLease, bookingID s
 	return wrap(err, "write-back of %s/%s", l.Source, bookingID)
 }
 
-// SaveWriteBack writes a row that [Store.WithWriteBack] has locked. due is when to compare again, nil for when
+// SaveWriteBack writes a row that [WriteBacks.With] has locked. due is when to compare again, nil for when
 // something changes: a change since seen, the row's number of changes when the attempt began, has it compared again
 // at once.
 func SaveWriteBack(b *pgx.Batch, r WriteBackRow, due *time.Time, seen int64) {
@@ -107,16 +111,16 @@ func SaveWriteBack(b *pgx.Batch, r WriteBackRow, due *time.Time, seen int64) {
 	})
 }
 
-// ForgetWriteBack removes a row that [Store.WithWriteBack] has locked, unless something changed since seen.
+// ForgetWriteBack removes a row that [WriteBacks.With] has locked, unless something changed since seen.
 func ForgetWriteBack(b *pgx.Batch, r WriteBackRow, seen int64) {
 	b.Queue(`DELETE FROM write_backs WHERE source = $1 AND booking_id = $2
 		AND changes = $3`, r.Source, r.BookingID, seen)
 }
 
-// RepeatWriteBack has a booking's field compared, and written or cleared if it differs, whatever is known of it. It
+// Repeat has a booking's field compared, and written or cleared if it differs, whatever is known of it. It
 // does nothing for a booking without a row.
-func (s *Store) RepeatWriteBack(ctx context.Context, source, bookingID string) error {
-	err := s.InTx(ctx, func(tx pgx.Tx) error {
+func (s WriteBacks) Repeat(ctx context.Context, source, bookingID string) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			UPDATE write_backs SET due_at = 'epoch', unsure = true, rank = 0, changes = changes + 1, tries = 0,
 				failing_since = NULL
@@ -135,7 +139,7 @@ func BookingOf(r Reservation) string {
 }
 
 // writeBacksOf returns the rows of the bookings of reservations, by their reservations.
-func (s *Store) writeBacksOf(ctx context.Context, views []View) (map[Ref]WriteBackRow, error) {
+func (s Reservations) writeBacksOf(ctx context.Context, views []View) (map[Ref]WriteBackRow, error) {
 	sources, bookings := make([]string, len(views)), make([]string, len(views))
 	for i, v := range views {
 		sources[i], bookings[i] = v.Reservation.Source, BookingOf(v.Reservation)
@@ -170,8 +174,8 @@ type WriteBackTrouble struct {
 	LastError    *string    // of it
 }
 
-// WriteBackTroubles returns how write-back fares, for each source that has one.
-func (s *Store) WriteBackTroubles(ctx context.Context) ([]WriteBackTrouble, error) {
+// Troubles returns how write-back fares, for each source that has one.
+func (s WriteBacks) Troubles(ctx context.Context) ([]WriteBackTrouble, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT s.source,
 			(SELECT count(*) FROM (SELECT FROM write_backs w WHERE w.source = s.source

@@ -90,10 +90,10 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 
 // load reads the booking's row and its stays.
 func (a *attempt) load(ctx context.Context) (stays map[store.Ref]store.GuestState, err error) {
-	if a.refs, err = a.store.StaysOfBooking(ctx, a.name, a.row.BookingID); err != nil {
+	if a.refs, err = a.store.Reservations.OfBooking(ctx, a.name, a.row.BookingID); err != nil {
 		return nil, err
 	}
-	err = a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(_ pgx.Tx, s store.WriteBackState) error {
+	err = a.store.WriteBacks.With(ctx, a.lease, a.row.BookingID, a.refs, func(_ pgx.Tx, s store.WriteBackState) error {
 		a.row, stays = s.Row, s.Stays
 		return nil
 	})

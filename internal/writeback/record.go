@@ -92,21 +92,22 @@ func (a *attempt) mark() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.store.Within(commitWithin))
 	defer cancel()
-	err := a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
-		if stateOf(s.Stays) != a.seen || s.Row.Changes != a.row.Changes {
-			return errChanged
-		}
-		row := s.Row
-		row.Unsure, row.Target = true, encodeTarget(a.target)
-		for _, part := range a.write.parts {
-			if !slices.Contains(row.Parts, part) {
-				row.Parts = append(row.Parts, part)
+	err := a.store.WriteBacks.With(ctx, a.lease, a.row.BookingID, a.refs,
+		func(tx pgx.Tx, s store.WriteBackState) error {
+			if stateOf(s.Stays) != a.seen || s.Row.Changes != a.row.Changes {
+				return errChanged
 			}
-		}
-		var b pgx.Batch
-		store.SaveWriteBack(&b, row, soon(a.Now()), a.row.Changes)
-		return tx.SendBatch(ctx, &b).Close()
-	})
+			row := s.Row
+			row.Unsure, row.Target = true, encodeTarget(a.target)
+			for _, part := range a.write.parts {
+				if !slices.Contains(row.Parts, part) {
+					row.Parts = append(row.Parts, part)
+				}
+			}
+			var b pgx.Batch
+			store.SaveWriteBack(&b, row, soon(a.Now()), a.row.Changes)
+			return tx.SendBatch(ctx, &b).Close()
+		})
 	if err == nil {
 		a.calls++
 		a.reach(point.WriteBackMarked)
@@ -128,30 +129,31 @@ func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (du
 ) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.store.Within(commitWithin))
 	defer cancel()
-	return a.store.WithWriteBack(ctx, a.lease, a.row.BookingID, a.refs, func(tx pgx.Tx, s store.WriteBackState) error {
-		row, before := s.Row, s.Row.Status
-		due := change(&row)
-		if row.Status != before {
-			row.ChangedAt = a.Now()
-		}
-		var b pgx.Batch
-		store.SaveWriteBack(&b, row, due, a.row.Changes)
-		if len(s.Stays) == 0 && row.Status == store.WriteBackCleared && due == nil {
-			store.ForgetWriteBack(&b, row, a.row.Changes)
-		}
-		if entry != nil && (row.Status != before || row.Status != store.WriteBackFailed && a.calls > 0) {
-			var entries []store.Entry
-			for ref := range s.Stays {
-				e := *entry
-				e.Ref = ref
-				entries = append(entries, e)
+	return a.store.WriteBacks.With(ctx, a.lease, a.row.BookingID, a.refs,
+		func(tx pgx.Tx, s store.WriteBackState) error {
+			row, before := s.Row, s.Row.Status
+			due := change(&row)
+			if row.Status != before {
+				row.ChangedAt = a.Now()
 			}
-			if err := store.QueueTimeline(&b, entries); err != nil {
-				return err
+			var b pgx.Batch
+			store.SaveWriteBack(&b, row, due, a.row.Changes)
+			if len(s.Stays) == 0 && row.Status == store.WriteBackCleared && due == nil {
+				store.ForgetWriteBack(&b, row, a.row.Changes)
 			}
-		}
-		return tx.SendBatch(ctx, &b).Close()
-	})
+			if entry != nil && (row.Status != before || row.Status != store.WriteBackFailed && a.calls > 0) {
+				var entries []store.Entry
+				for ref := range s.Stays {
+					e := *entry
+					e.Ref = ref
+					entries = append(entries, e)
+				}
+				if err := store.QueueTimeline(&b, entries); err != nil {
+					return err
+				}
+			}
+			return tx.SendBatch(ctx, &b).Close()
+		})
 }
 
 // succeeded forgets the failures before.

@@ -143,7 +143,7 @@ func (r *rig) replica(db *store.Store, reached func(point.Name)) *writeback.Serv
 func (r *rig) shown(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error) {
 	out := map[store.Ref]any{}
 	for _, ref := range refs {
-		v, err := r.store.View(ctx, ref)
+		v, err := r.store.Reservations.View(ctx, ref)
 		if err != nil {
 			continue
 		}
@@ -214,7 +214,7 @@ func (r *rig) post(body []byte, request string) {
 		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted,
 		OccurredAt: &at, ReceivedAt: at, Body: body, Request: []byte(request),
 	}
-	if _, err := r.store.InsertEvents(context.Background(), []store.Event{e}); err != nil {
+	if _, err := r.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.applier.Drain(context.Background()); err != nil {
@@ -259,7 +259,7 @@ func (r *rig) cancel(id string) {
 
 func (r *rig) view(id string) store.View {
 	r.t.Helper()
-	v, err := r.store.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+	v, err := r.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func (r *runner) round(ctx context.Context) (int, error) {
 		places = defaultAtOnce
 	}
 	places = min(places, mostAtOnce)
-	due, err := r.store.DueWriteBacks(ctx, r.name, r.Now(), nil, places*4)
+	due, err := r.store.WriteBacks.Due(ctx, r.name, r.Now(), nil, places*4)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -79,11 +79,11 @@ func (r *runner) round(ctx context.Context) (int, error) {
 // takeUp makes rows due whose stays have changed. It stops after some pages, so that arrivals don't wait for a whole
 // backlog.
 func (r *runner) takeUp(ctx context.Context, lease store.WriteBackLease) error {
-	if _, err := r.store.OrderChanges(ctx, takeUpAtOnce*pagesAtOnce); err != nil {
+	if _, err := r.store.Changes.Order(ctx, takeUpAtOnce*pagesAtOnce); err != nil {
 		return err
 	}
 	for range pagesAtOnce {
-		passed, err := r.store.TakeUpWriteBacks(ctx, lease, r.Now(), takeUpAtOnce)
+		passed, err := r.store.WriteBacks.TakeUp(ctx, lease, r.Now(), takeUpAtOnce)
 		if err != nil || passed < takeUpAtOnce {
 			return err
 		}
@@ -103,7 +103,7 @@ func (r *runner) hold(ctx context.Context, set *pms.WriteBackSettings) (*store.W
 	}
 	r.release(ctx)
 	asked := time.Now()
-	l, ok, err := r.store.TakeWriteBackLease(ctx, r.name, fingerprint, r.Lease)
+	l, ok, err := r.store.WriteBacks.TakeLease(ctx, r.name, fingerprint, r.Lease)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (r *runner) renew(ctx context.Context, l store.WriteBackLease) {
 		case <-r.After(r.Lease / 6):
 		}
 		asked := time.Now()
-		err := r.store.RenewWriteBackLease(ctx, l, r.Lease)
+		err := r.store.WriteBacks.RenewLease(ctx, l, r.Lease)
 		r.mu.Lock()
 		ours := r.lease != nil && r.lease.Token == l.Token
 		switch {
@@ -152,7 +152,7 @@ func (r *runner) release(ctx context.Context) {
 	if held == nil {
 		return
 	}
-	if err := r.store.DropWriteBackLease(context.WithoutCancel(ctx), *held); err != nil {
+	if err := r.store.WriteBacks.DropLease(context.WithoutCancel(ctx), *held); err != nil {
 		r.log.Warn("lease on write-back not given back: it expires", "source", r.name, "error", err)
 	}
 }

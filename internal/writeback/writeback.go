@@ -5,7 +5,7 @@
 // pure) and is compared with what is known of the field (a row of write_backs). Changes of stays are read in the order
 // that package notify established, so a crash loses none, and a burst of changes costs one write.
 //
-//	OrderChanges ─▶ take up ─▶ due rows ─▶ attempt: load, decide ─▶ read ─▶ mark (commit) ─▶ write ─▶ read back ─▶ record (commit)
+//	changes in order ─▶ take up ─▶ due rows ─▶ attempt: load, decide ─▶ read ─▶ mark (commit) ─▶ write ─▶ read back ─▶ record (commit)
 //
 // One replica at a time has the lease of a source and writes for it, because PMSs count all requests of an account.
 // A call leaves only while the lease lasts until after its deadline, and only after a commit that holds the stays'

@@ -109,7 +109,7 @@ func (b *bench) accept(ctx context.Context) error {
 // idleRate is how many single events a second an idle server gets: between two of them, processors fall asleep.
 const idleRate = 20
 
-// What pgbench inserts: the statement of store.InsertEvents for an event that waits, with one row.
+// What pgbench inserts: the statement of store.Events.Insert for an event that waits, with one row.
 const (
 	plainInsert = `INSERT INTO events (event_id, source, event_key, type, reservation_id, listing_id, urgent,
 		occurred_at, received_at, body)

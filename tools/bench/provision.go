@@ -276,7 +276,7 @@ func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
 				ReservationID: &id, ListingID: &listing, OccurredAt: &now, ReceivedAt: now, Body: reservation(id),
 			})
 		}
-		if _, err := s.InsertEvents(ctx, events); err != nil {
+		if _, err := s.Events.Insert(ctx, events); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func (nothing) Accept(_ context.Context, e store.Event) (store.Accepted, error) 
 type one struct{ store *store.Store }
 
 func (o one) Accept(ctx context.Context, e store.Event) (store.Accepted, error) {
-	fates, err := o.store.InsertEvents(ctx, []store.Event{e})
+	fates, err := o.store.Events.Insert(ctx, []store.Event{e})
 	if err != nil {
 		return store.Accepted{}, err
 	}

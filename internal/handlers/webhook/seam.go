@@ -83,7 +83,7 @@ func eventName(id string, body []byte) string {
 
 // takeSeamEvent acts on an event before it records it: handling an event twice is harmless, losing one is not.
 func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) error {
-	if taken, err := s.Store.SeamEventTaken(ctx, id); taken || err != nil {
+	if taken, err := s.Store.SeamEvents.Taken(ctx, id); taken || err != nil {
 		return err
 	}
 	now := s.Now().UTC()
@@ -91,11 +91,11 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	var err error
 	switch e.Type {
 	case "acs_user.deleted", "acs_credential.deleted", "acs_credential.invalidated":
-		concerned, err = s.Store.CheckNamed(ctx, e.ACSUserID, e.CredentialID, now)
+		concerned, err = s.Store.Keys.CheckNamed(ctx, e.ACSUserID, e.CredentialID, now)
 	case "acs_credential.issued", "acs_credential.reissued":
-		concerned, err = s.Store.LookAtCode(ctx, e.CredentialID, e.Type == "acs_credential.reissued", now)
+		concerned, err = s.Store.BackupCodes.LookAt(ctx, e.CredentialID, e.Type == "acs_credential.reissued", now)
 	case "acs_access_group.deleted":
-		concerned, err = s.Store.CheckMembers(ctx, e.ACSSystemID, e.AccessGroupID, now)
+		concerned, err = s.Store.Keys.CheckMembers(ctx, e.ACSSystemID, e.AccessGroupID, now)
 	case "acs_system.connected", "acs_system.disconnected":
 		concerned, err = s.systemEvent(ctx, e, now)
 	case "lock.unlocked", "lock.access_denied":
@@ -111,7 +111,7 @@ func (s *Receiver) takeSeamEvent(ctx context.Context, id string, e seamEvent) er
 	}
 	point.Reach(point.SeamEventActed)
 	s.Log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", concerned)
-	return s.Store.TakeSeamEvent(ctx, id, now)
+	return s.Store.SeamEvents.Take(ctx, id, now)
 }
 
 // takeDoorEvent records that a guest opened a door, or was refused. Openings by other people, or without an ACS user,
@@ -120,7 +120,7 @@ func (s *Receiver) takeDoorEvent(ctx context.Context, id string, e seamEvent, no
 	if e.ACSUserID == "" {
 		return nil
 	}
-	news, err := s.Store.NoteDoorEvent(ctx, store.DoorEvent{
+	news, err := s.Store.Doors.NoteEvent(ctx, store.DoorEvent{
 		ACSUserID: e.ACSUserID, At: e.occurred(now), Entrance: e.EntranceID, Method: e.Method,
 		Denied: e.Type == "lock.access_denied", Reason: e.Reason,
 	}, now)
@@ -128,7 +128,7 @@ func (s *Receiver) takeDoorEvent(ctx context.Context, id string, e seamEvent, no
 		return err
 	}
 	s.Log.Info("Seam event received", "type", e.Type, "acs_system_id", e.ACSSystemID, "reservations", news)
-	return s.Store.TakeSeamEvent(ctx, id, now)
+	return s.Store.SeamEvents.Take(ctx, id, now)
 }
 
 // occurred is when an event happened, but not later than now.
@@ -164,8 +164,8 @@ func (s *Receiver) systemEvent(ctx context.Context, e seamEvent, now time.Time) 
 		occurred = &at
 	}
 	// Queued even if the state is not new: an earlier try may have failed between the two steps.
-	if _, err := s.Store.SystemSeen(ctx, e.ACSSystemID, problem, occurred, now); err != nil {
+	if _, err := s.Store.ACSSystems.Seen(ctx, e.ACSSystemID, problem, occurred, now); err != nil {
 		return 0, err
 	}
-	return s.Store.QueueSystem(ctx, e.ACSSystemID, now)
+	return s.Store.ACSSystems.Queue(ctx, e.ACSSystemID, now)
 }

@@ -336,7 +336,7 @@ func (s *Receiver) unavailable(w http.ResponseWriter, err error) {
 // duplicate, whatever the body.
 func (s *Receiver) refuseUnreadable(w http.ResponseWriter, r *http.Request, source, key string, cause error) {
 	if key != "" {
-		id, err := s.Store.EventIDByKey(r.Context(), source, key)
+		id, err := s.Store.Events.IDByKey(r.Context(), source, key)
 		if err == nil {
 			answer(w, http.StatusOK, id, "duplicate")
 			return
