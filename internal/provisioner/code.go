@@ -165,7 +165,7 @@ func (b *backupCodes) forgetOthers(ctx context.Context) outcome {
 	return outcome{}
 }
 
-// codeWork is the work on one code in an attempt.
+// codeWork creates, finds, reads and deletes one code in an attempt. It never touches the mobile key.
 type codeWork struct {
 	codeTools
 	user     *record.User

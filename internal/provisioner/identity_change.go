@@ -21,8 +21,8 @@ func (r *identities) isGone(ctx context.Context, u *record.User) (gone bool, out
 	return gone, out
 }
 
-// goneOrReplaced reports whether a row's identity no longer exists: its id is not known, and its key either isn't, or
-// belongs to another one, the holder.
+// goneOrReplaced reports whether a row's identity no longer exists: its id is not known, and its key either isn't known
+// either, or belongs to another identity, the holder.
 func (r *identities) goneOrReplaced(ctx context.Context, u *record.User) (gone bool, holder *string, out outcome) {
 	_, err := r.seam.UserIdentity(r.ledger.because(ctx, "whether the user identity still exists"), u.UserIdentityID)
 	switch {

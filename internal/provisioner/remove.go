@@ -16,7 +16,7 @@ import (
 )
 
 // remover deletes ACS users at Seam and follows each to its end: an old one goes only when its replacement opens doors,
-// and a row is forgotten only when Seam no longer has what it names.
+// and a row is forgotten only when Seam no longer has what it names. It doesn't choose what goes: the plan does.
 type remover struct {
 	seam       *seam.Client
 	now        func() time.Time
