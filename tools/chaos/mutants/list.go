@@ -252,7 +252,7 @@ var mutants = append([]mutant{
 		name: "a hold holds", what: "a removal continues although an admin holds the stay",
 		edits: []edit{{
 			"internal/provisioner/attempt.go", "	if held := a.work.Overrides.Held(); held != \"\" {\n",
-			"	if held := a.work.Overrides.Held(); held != \"\" && len(plan.Plan(d, a.users, false)) > 0 {\n",
+			"	if held := a.work.Overrides.Held(); held != \"\" && len(plan.Plan(d, a.users.rows, false)) > 0 {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestHoldDuringARemoval$",
 	},
