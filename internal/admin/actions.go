@@ -10,6 +10,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Actions are what admins do about stays: hold, revoke, re-issue, other times, gates. Those of many stays, and those
+// that can be undone, are kept as a batch.
+type Actions struct{ *core }
+
 // ActionKind is what an admin can do to a reservation.
 type ActionKind = intake.ActionKind
 
@@ -33,14 +37,14 @@ type Action struct {
 }
 
 // Act does an action, and returns the reservation after it.
-func (s *Service) Act(ctx context.Context, ref stay.Ref, action Action) (View, error) {
+func (s Actions) Act(ctx context.Context, ref stay.Ref, action Action) (View, error) {
 	if err := visible(ctx, ref); err != nil {
 		return View{}, err
 	}
 	if err := s.intake.Act(ctx, ref, ActorOf(ctx).intakeAction(action)); err != nil {
 		return View{}, refusedAction(err)
 	}
-	v, err := s.view(ctx, ref)
+	v, err := Reservations(s).view(ctx, ref)
 	if err == nil && action.Kind == Reconcile {
 		err = errors.Join(s.repeatWriteBack(ctx, v), s.store.Doors.Check(ctx, ref))
 	}
@@ -69,7 +73,7 @@ type WindowDecision struct {
 }
 
 // Overrides returns what admins have decided about a reservation, as far as it applies.
-func (s *Service) Overrides(ctx context.Context, v View) (Overrides, error) {
+func (s Actions) Overrides(ctx context.Context, v View) (Overrides, error) {
 	ref := v.Reservation.Ref()
 	if err := visible(ctx, ref); err != nil {
 		return Overrides{}, err

@@ -1,8 +1,30 @@
-// Package admin is what an admin can ask and do, each thing once: the page and REST (and, through REST, the command
-// line) are faces over it. Every method reads the actor from its context ([WithActor]), answers only about the
-// sources that the actor's token may see, and has each change written to the audit log in the transaction of the
-// change. A method that can't do what it was asked returns an [*Error], whose text is for the admin; any other
-// error is an internal one, and none of it is for the admin to see.
+// Package admin is what an admin can ask and do, each thing once. The page and REST (and, through REST, the command
+// line) are faces over it: they parse a request, call one method here, and show the result. So they can't disagree
+// about who may do what, or about what a hold means.
+//
+// # Parts
+//
+// [Service] has a part for each subject, one file each (actions.go, doors.go, ...):
+//
+//	svc := admin.New(admin.Config{...})
+//	ctx = admin.WithActor(ctx, actor)                          // once, at the edge, after the token was checked
+//	page, err := svc.Reservations.List(ctx, admin.ReservationQuery{...})
+//	view, err := svc.Actions.Act(ctx, ref, admin.Action{Kind: admin.Hold, Reason: "..."})
+//
+// Reading comes straight from [store.Store]. Changes go through [Intake], which owns the transaction that changes a
+// stay and requests its key; questions about Seam go through [Provisioner].
+//
+// # What every method promises
+//
+//   - It reads the actor from its context ([WithActor]; without one nothing is visible) and answers only about the
+//     sources that the actor's token may see. What the actor may not see doesn't exist for the actor: [NotFound].
+//   - A change is written to the audit log in the transaction of the change, with the token's name and the person.
+//   - If it can't do what it was asked, it returns an [*Error], whose text is for the admin and whose [Kind] a face
+//     turns into a status. Any other error is internal, and none of it is for the admin to see.
+//   - Lists are pages ([Page]). A cursor is sealed with the installation's key, so it is good at every replica, and
+//     only for the list that it came from.
+//
+// Read actor.go first, then errors.go, then the part that you need.
 package admin
 
 import (
@@ -85,8 +107,35 @@ type Config struct {
 	Guests Guests
 }
 
-// Service answers admins. It is safe for concurrent use.
+// Service is what admins can ask and do, by subject. It is safe for concurrent use.
 type Service struct {
+	// What guests booked, and what admins do about it.
+	Reservations Reservations // read, search and export stays, each with its key
+	Actions      Actions      // hold, revoke, re-issue and so on, for one stay or many, and undo
+	Notes        StayNotes    // what staff write about stays for each other
+	GuestAccess  GuestAccess  // links, app sessions and codes of guests, and erasing a guest
+	Days         Days         // arrivals and departures of a day, and the calendar
+
+	// Where keys open.
+	Listings Listings
+	Doors    Doors // of many listings at once, the workspace's access groups, and doors at risk
+
+	// Systems around staykey.
+	Sources       Sources       // PMS accounts: their state, tests and the diagnosis
+	Events        Events        // the inbox: list, replay and import
+	Subscriptions Subscriptions // receivers of events out
+	Deliveries    Deliveries    // what was sent to them
+
+	// Working with the page and REST.
+	Overview   Overview     // the numbers of the day, how the service is doing, what is left to set up
+	Sessions   Sessions     // signing in to the page
+	SavedViews SavedViews   // filters of lists, by name
+	Audit      AuditLog     // who did what
+	Requests   KeptRequests // requests with an Idempotency-Key
+}
+
+// core is what all parts need.
+type core struct {
 	config      Config
 	store       *store.Store
 	intake      Intake
@@ -98,17 +147,35 @@ type Service struct {
 
 // New returns the service.
 func New(c Config) *Service {
-	return &Service{config: c, store: c.Store, intake: c.Intake, provisioner: c.Provisioner, log: c.Log, now: c.Now}
+	s := &core{config: c, store: c.Store, intake: c.Intake, provisioner: c.Provisioner, log: c.Log, now: c.Now}
+	return &Service{
+		Reservations:  Reservations{s},
+		Actions:       Actions{s},
+		GuestAccess:   GuestAccess{s},
+		Days:          Days{s},
+		Listings:      Listings{s},
+		Doors:         Doors{s},
+		Events:        Events{s},
+		Sources:       Sources{s},
+		Subscriptions: Subscriptions{s},
+		Deliveries:    Deliveries{s},
+		Notes:         StayNotes{s},
+		SavedViews:    SavedViews{s},
+		Sessions:      Sessions{s},
+		Overview:      Overview{s},
+		Audit:         AuditLog{s},
+		Requests:      KeptRequests{s},
+	}
 }
 
 // source finds a source of the configuration.
-func (s *Service) source(name string) (pms.Source, bool) {
+func (s *core) source(name string) (pms.Source, bool) {
 	source, ok := s.config.Sources()[name]
 	return source, ok
 }
 
-// VisibleSources are the names of the sources that the actor sees, sorted.
-func (s *Service) VisibleSources(ctx context.Context) []string {
+// Visible are the names of the sources that the actor sees, sorted.
+func (s Sources) Visible(ctx context.Context) []string {
 	var names []string
 	for name := range s.config.Sources() {
 		if ActorOf(ctx).Sees(name) {

@@ -6,6 +6,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// AuditLog reads who did what.
+type AuditLog struct{ *core }
+
 // Actions of the audit log besides those of [ActionKind].
 const (
 	auditSignIn        = "sign_in"
@@ -35,8 +38,8 @@ type AuditQuery struct {
 	To      string   `query:"to" doc:"Instant or UTC day, exclusive."`
 }
 
-// Audit lists who changed what, newest first. A token limited to some sources sees what is about them.
-func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], error) {
+// List lists who changed what, newest first. A token limited to some sources sees what is about them.
+func (s AuditLog) List(ctx context.Context, q AuditQuery) (Page[AuditEntry], error) {
 	f := store.AuditFilter{
 		Source: q.Source, Token: q.Token, Action: q.Action, Subject: q.Subject,
 		Sources: ActorOf(ctx).Sources,
@@ -62,7 +65,7 @@ func (s *Service) Audit(ctx context.Context, q AuditQuery) (Page[AuditEntry], er
 	if err != nil {
 		return Page[AuditEntry]{}, err
 	}
-	return page(s, list, rows, p.Limit, func(a AuditEntry) any { return a.AuditID }), nil
+	return page(s.core, list, rows, p.Limit, func(a AuditEntry) any { return a.AuditID }), nil
 }
 
 // AuditSubject is what the subject of an audit entry is.
@@ -90,7 +93,7 @@ func SubjectOf(a AuditEntry) AuditSubject {
 }
 
 // record writes an entry for something that changes nothing in the database.
-func (s *Service) record(ctx context.Context, entry store.Audit) error {
+func (s *core) record(ctx context.Context, entry store.Audit) error {
 	entry.At = s.now().UTC()
 	return s.store.Audit.Add(ctx, entry)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // BackupCode returns the PIN of a stay. It is for a token that may write, or of the scope guest, and in the audit log.
-func (s *Service) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, error) {
+func (s GuestAccess) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, error) {
 	if err := visible(ctx, ref); err != nil {
 		return guest.Code{}, err
 	}

@@ -45,7 +45,7 @@ type Batch struct {
 
 // ActOnMany does an action to some reservations. Those that refuse it don't stop the others. An action that is
 // invalid for any reservation, such as one without a reason, is refused as a whole.
-func (s *Service) ActOnMany(ctx context.Context, refs []stay.Ref, action BulkAction) (Batch, error) {
+func (s Actions) ActOnMany(ctx context.Context, refs []stay.Ref, action BulkAction) (Batch, error) {
 	refs = unique(refs)
 	if n := len(refs); n == 0 || n > MostActedOn {
 		return Batch{}, InvalidField("reservations", "must name 1 to 100 reservations")
@@ -83,7 +83,7 @@ func (s *Service) ActOnMany(ctx context.Context, refs []stay.Ref, action BulkAct
 }
 
 // actOnEach does an action to each reservation, and returns those that refuse it.
-func (s *Service) actOnEach(
+func (s Actions) actOnEach(
 	ctx context.Context, refs []stay.Ref, action BulkAction, batch uuid.UUID,
 ) ([]RefusedAction, error) {
 	refused := []RefusedAction{}
@@ -131,7 +131,7 @@ func unique(refs []stay.Ref) (once []stay.Ref) {
 	return once
 }
 
-func (s *Service) actOne(ctx context.Context, ref stay.Ref, action BulkAction, batch uuid.UUID) error {
+func (s Actions) actOne(ctx context.Context, ref stay.Ref, action BulkAction, batch uuid.UUID) error {
 	if err := visible(ctx, ref); err != nil {
 		return err
 	}
@@ -168,9 +168,9 @@ func moved(at *time.Time, by time.Duration) *time.Time {
 	return &other
 }
 
-// ActUndoably does an action to one reservation, as [Service.Act] does, and returns the batch by which it can be
+// ActUndoably does an action to one reservation, as [Actions.Act] does, and returns the batch by which it can be
 // undone; "" where there is nothing to undo.
-func (s *Service) ActUndoably(ctx context.Context, ref stay.Ref, action Action) (batch string, err error) {
+func (s Actions) ActUndoably(ctx context.Context, ref stay.Ref, action Action) (batch string, err error) {
 	if action.Kind == Reconcile {
 		_, err = s.Act(ctx, ref, action)
 		return "", err
@@ -193,7 +193,7 @@ func (s *Service) ActUndoably(ctx context.Context, ref stay.Ref, action Action) 
 const noBatch = "nothing to undo: actions can be undone for 15 minutes, by tokens that see their reservations"
 
 // Batch returns what a request did, as far as the actor sees it.
-func (s *Service) Batch(ctx context.Context, id string) (Batch, error) {
+func (s Actions) Batch(ctx context.Context, id string) (Batch, error) {
 	batch, err := uuid.Parse(id)
 	if err != nil {
 		return Batch{}, refuse(NotFound, noBatch)
@@ -232,7 +232,7 @@ func (s *Service) Batch(ctx context.Context, id string) (Batch, error) {
 
 // Undo undoes what a request did. Reservations whose decisions have changed since are left alone. author is as for
 // [Actor.Author].
-func (s *Service) Undo(ctx context.Context, id, author string) (Batch, error) {
+func (s Actions) Undo(ctx context.Context, id, author string) (Batch, error) {
 	b, err := s.Batch(ctx, id)
 	if err != nil {
 		return Batch{}, err

@@ -56,7 +56,7 @@ type CalendarBar struct {
 }
 
 // Calendar returns a part of the calendar, listings by name.
-func (s *Service) Calendar(ctx context.Context, q CalendarQuery) (Calendar, error) {
+func (s Days) Calendar(ctx context.Context, q CalendarQuery) (Calendar, error) {
 	list := "calendar " + q.Source + " " + q.Query
 	var after store.NameCursor
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
@@ -77,7 +77,7 @@ func (s *Service) Calendar(ctx context.Context, q CalendarQuery) (Calendar, erro
 	if err != nil {
 		return c, err
 	}
-	shown := page(s, list, listings, q.Limit, func(l store.CalendarListing) any { return l.Cursor() })
+	shown := page(s.core, list, listings, q.Limit, func(l store.CalendarListing) any { return l.Cursor() })
 	c.Next = shown.Next
 	b := calendarBuild{&c, zones, map[stay.ListingRef]int{}}
 	if q.Cursor == "" && q.Query == "" {
@@ -114,7 +114,7 @@ type calendarBuild struct {
 	rows  map[stay.ListingRef]int // where each listing is
 }
 
-func (s *Service) addListings(ctx context.Context, b *calendarBuild, listings []store.CalendarListing) error {
+func (s Days) addListings(ctx context.Context, b *calendarBuild, listings []store.CalendarListing) error {
 	refs := make([]stay.ListingRef, len(listings))
 	for i, l := range listings {
 		refs[i] = l.ListingRef
@@ -136,9 +136,9 @@ func (s *Service) addListings(ctx context.Context, b *calendarBuild, listings []
 }
 
 // addNoRoom adds a row for the stays whose room the PMS hasn't assigned, if there are any.
-func (s *Service) addNoRoom(ctx context.Context, b *calendarBuild, sources []string) error {
+func (s Days) addNoRoom(ctx context.Context, b *calendarBuild, sources []string) error {
 	if sources == nil {
-		sources = s.VisibleSources(ctx)
+		sources = Sources(s).Visible(ctx)
 	}
 	from, until := b.span()
 	stays, err := s.store.Calendar.StaysWithoutListing(ctx, sources, from, until, mostNoRoom+1)

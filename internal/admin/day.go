@@ -14,6 +14,9 @@ import (
 // day is one of each property's own time zone. All stays that touch the day are read once, small, and everything is
 // worked out from them here, so that each count is the length of its list.
 
+// Days reads stays by day: arrivals and departures, what keeps guests from their keys, and the calendar of listings.
+type Days struct{ *core }
+
 // DayPart is one list of a day.
 type DayPart string
 
@@ -69,8 +72,8 @@ const (
 	oneDay     = 24 * time.Hour
 )
 
-// Day returns a day, with one of its lists.
-func (s *Service) Day(ctx context.Context, q DayQuery) (Day, error) {
+// Get returns a day, with one of its lists.
+func (s Days) Get(ctx context.Context, q DayQuery) (Day, error) {
 	p := q.Paging
 	q.Paging = Paging{}
 	list := "day " + q.Source + " " + q.Date + " " + string(q.Part) + " " + q.Reason
@@ -78,7 +81,7 @@ func (s *Service) Day(ctx context.Context, q DayQuery) (Day, error) {
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Day{}, err
 	}
-	b, err := s.readDay(ctx, q)
+	b, err := s.read(ctx, q)
 	if err != nil {
 		return Day{}, err
 	}
@@ -91,7 +94,7 @@ func (s *Service) Day(ctx context.Context, q DayQuery) (Day, error) {
 	if err != nil {
 		return Day{}, err
 	}
-	b.Stays = page(s, list, shown, p.Limit, func(v Stay) any { return cursorInDay(q.Part, entryOf(v.View)) })
+	b.Stays = page(s.core, list, shown, p.Limit, func(v Stay) any { return cursorInDay(q.Part, entryOf(v.View)) })
 	return b.Day, nil
 }
 
@@ -116,8 +119,8 @@ func (b *board) list(part DayPart, reason string) []entry {
 	return slices.DeleteFunc(slices.Clone(b.lists[part]), func(e entry) bool { return e.cause != reason })
 }
 
-// readDay reads the stays that touch a day and puts each on its lists.
-func (s *Service) readDay(ctx context.Context, q DayQuery) (board, error) {
+// read reads the stays that touch a day and puts each on its lists.
+func (s Days) read(ctx context.Context, q DayQuery) (board, error) {
 	now := s.now().UTC()
 	day, err := parseDate(q.Date)
 	if err != nil {
@@ -215,7 +218,7 @@ func needsPerson(reason string) bool {
 }
 
 // causesOf groups the problems, those that keep most guests outside first.
-func (s *Service) causesOf(ctx context.Context, b *board) ([]Cause, error) {
+func (s Days) causesOf(ctx context.Context, b *board) ([]Cause, error) {
 	byReason, first := map[string]*Cause{}, map[string][]entry{}
 	var order []*Cause
 	var shown []entry
@@ -260,7 +263,7 @@ func (s *Service) causesOf(ctx context.Context, b *board) ([]Cause, error) {
 }
 
 // staysOf reads what pages show of stays.
-func (s *Service) staysOf(ctx context.Context, entries []entry) ([]Stay, error) {
+func (s Days) staysOf(ctx context.Context, entries []entry) ([]Stay, error) {
 	refs := make([]stay.Ref, len(entries))
 	for i, e := range entries {
 		refs[i] = e.Ref
@@ -269,11 +272,11 @@ func (s *Service) staysOf(ctx context.Context, entries []entry) ([]Stay, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.Stays(ctx, s.views(views))
+	return Reservations(s).Stays(ctx, Reservations(s).views(views))
 }
 
 // sourcesFor are the sources that the actor asks about: one, or all that the actor sees; nil for all there are.
-func (s *Service) sourcesFor(ctx context.Context, source string) []string {
+func (s *core) sourcesFor(ctx context.Context, source string) []string {
 	sources := ActorOf(ctx).Sources
 	switch {
 	case source == "":
@@ -286,7 +289,7 @@ func (s *Service) sourcesFor(ctx context.Context, source string) []string {
 
 // zones returns a function for the time zone of a listing of a source. It remembers, because a day asks thousands
 // of times.
-func (s *Service) zones() func(source, listingID, timeZone string) *time.Location {
+func (s *core) zones() func(source, listingID, timeZone string) *time.Location {
 	sources, known := s.config.Sources(), map[[3]string]*time.Location{}
 	return func(source, listingID, timeZone string) *time.Location {
 		policy := sources[source].Policy
@@ -307,7 +310,7 @@ func (s *Service) zones() func(source, listingID, timeZone string) *time.Locatio
 
 // todays are the first and the last date that it is at the properties: where sources have a time zone, and where
 // the stays are.
-func (s *Service) todays(ctx context.Context, now time.Time, source string,
+func (s Days) todays(ctx context.Context, now time.Time, source string,
 	zones func(source, listingID, timeZone string) *time.Location, stays []store.StayInTime,
 ) (first, last time.Time) {
 	see := func(zone *time.Location) {

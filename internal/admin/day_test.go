@@ -97,7 +97,7 @@ func (d *desk) day(actor admin.Actor, q admin.DayQuery) admin.Day {
 	if q.Limit == 0 {
 		q.Limit = 50
 	}
-	day, err := d.admin.Day(admin.WithActor(context.Background(), actor), q)
+	day, err := d.admin.Days.Get(admin.WithActor(context.Background(), actor), q)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func TestDayRefusesNonsense(t *testing.T) {
 		{Part: admin.DayArrivals, Paging: admin.Paging{Cursor: "AAAA"}},
 	} {
 		q.Limit = 10
-		_, err := d.admin.Day(context.Background(), q)
+		_, err := d.admin.Days.Get(context.Background(), q)
 		if refusal, is := admin.IsRefusal(err); !is || refusal.Kind != admin.Invalid {
 			t.Errorf("%+v: %v", q, err)
 		}

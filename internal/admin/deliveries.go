@@ -10,6 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Deliveries reads what was sent to subscriptions, and sends it again.
+type Deliveries struct{ *core }
+
 // DeliveryQuery are the filters of the list of deliveries.
 type DeliveryQuery struct {
 	Paging
@@ -28,8 +31,8 @@ type Tried struct {
 
 const noDelivery = "no delivery has this id"
 
-// Deliveries lists messages to subscriptions with their attempts, newest first.
-func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried], error) {
+// List lists messages to subscriptions with their attempts, newest first.
+func (s Deliveries) List(ctx context.Context, q DeliveryQuery) (Page[Tried], error) {
 	if err := checkEnums(q); err != nil {
 		return Page[Tried]{}, err
 	}
@@ -47,13 +50,13 @@ func (s *Service) Deliveries(ctx context.Context, q DeliveryQuery) (Page[Tried],
 	if err != nil {
 		return Page[Tried]{}, err
 	}
-	found := page(s, list, rows, p.Limit, func(d Delivery) any { return d.Seq })
+	found := page(s.core, list, rows, p.Limit, func(d Delivery) any { return d.Seq })
 	tried, err := s.tried(ctx, found.Items...)
 	return Page[Tried]{tried, found.Next}, err
 }
 
 // tried adds the attempts at deliveries.
-func (s *Service) tried(ctx context.Context, deliveries ...Delivery) ([]Tried, error) {
+func (s Deliveries) tried(ctx context.Context, deliveries ...Delivery) ([]Tried, error) {
 	ids := make([]uuid.UUID, len(deliveries))
 	for i, d := range deliveries {
 		ids[i] = d.DeliveryID
@@ -69,16 +72,16 @@ func (s *Service) tried(ctx context.Context, deliveries ...Delivery) ([]Tried, e
 	return all, nil
 }
 
-// Delivery returns one message with its attempts.
-func (s *Service) Delivery(ctx context.Context, id string) (Tried, error) {
-	d, err := s.delivery(ctx, id)
+// Get returns one message with its attempts.
+func (s Deliveries) Get(ctx context.Context, id string) (Tried, error) {
+	d, err := s.find(ctx, id)
 	if err != nil {
 		return Tried{}, err
 	}
 	return s.oneTried(ctx, d)
 }
 
-func (s *Service) oneTried(ctx context.Context, d Delivery) (Tried, error) {
+func (s Deliveries) oneTried(ctx context.Context, d Delivery) (Tried, error) {
 	tried, err := s.tried(ctx, d)
 	if err != nil {
 		return Tried{}, err
@@ -86,7 +89,7 @@ func (s *Service) oneTried(ctx context.Context, d Delivery) (Tried, error) {
 	return tried[0], nil
 }
 
-func (s *Service) delivery(ctx context.Context, id string) (Delivery, error) {
+func (s Deliveries) find(ctx context.Context, id string) (Delivery, error) {
 	parsed, err := parseID(id)
 	if err != nil {
 		return Delivery{}, refuse(NotFound, noDelivery)
@@ -102,8 +105,8 @@ func (s *Service) delivery(ctx context.Context, id string) (Delivery, error) {
 }
 
 // Resend has a message sent again, and returns the one that is sent: a newer state of the stay takes its place.
-func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
-	d, err := s.delivery(ctx, id)
+func (s Deliveries) Resend(ctx context.Context, id string) (Tried, error) {
+	d, err := s.find(ctx, id)
 	if err != nil {
 		return Tried{}, err
 	}
@@ -124,8 +127,8 @@ func (s *Service) Resend(ctx context.Context, id string) (Tried, error) {
 }
 
 // Resent returns the message that a request with an Idempotency-Key had sent whose answer was lost.
-func (s *Service) Resent(ctx context.Context, id string) (Tried, error) {
-	d, err := s.delivery(ctx, id)
+func (s Deliveries) Resent(ctx context.Context, id string) (Tried, error) {
+	d, err := s.find(ctx, id)
 	if err != nil {
 		return Tried{}, err
 	}
@@ -137,7 +140,7 @@ func (s *Service) Resent(ctx context.Context, id string) (Tried, error) {
 }
 
 // mayResend refuses what can't be sent again.
-func (s *Service) mayResend(ctx context.Context, d Delivery) error {
+func (s Deliveries) mayResend(ctx context.Context, d Delivery) error {
 	if d.ReservationID == "" {
 		return refuse(Conflict, "only messages about stays can be sent again")
 	}

@@ -11,7 +11,7 @@ import (
 
 // addDoorRisks fills in which doors of listings may not open. Of access groups that a listing's source may not open,
 // nothing is shown.
-func (s *Service) addDoorRisks(ctx context.Context, listings []Listing) error {
+func (s Listings) addDoorRisks(ctx context.Context, listings []Listing) error {
 	var groups []string
 	for _, l := range listings {
 		groups = append(groups, l.Groups()...)
@@ -63,9 +63,9 @@ type DoorAtRisk struct {
 // doorsShown is how many stays are looked at for doors at risk, those that are at risk for longest.
 const doorsShown = 1000
 
-// DoorsAtRisk returns the doors of the actor's stays that may not open, those with the most stays first. An access
+// AtRisk returns the doors of the actor's stays that may not open, those with the most stays first. An access
 // system most of whose doors are offline is one of them.
-func (s *Service) DoorsAtRisk(ctx context.Context, source string) ([]DoorAtRisk, error) {
+func (s Doors) AtRisk(ctx context.Context, source string) ([]DoorAtRisk, error) {
 	risks, err := s.store.Doors.Risks(ctx, s.sourcesFor(ctx, source), doorsShown)
 	if err != nil {
 		return nil, err

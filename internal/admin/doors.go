@@ -15,8 +15,11 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file lets people choose the doors of many listings at once. Each listing is changed by [Service.PutListing],
+// This file lets people choose the doors of many listings at once. Each listing is changed by [Listings.Put],
 // so that it is checked and written to the audit log as if it had been changed alone.
+
+// Doors chooses the access groups of many listings at once, and reports doors that don't work.
+type Doors struct{ *core }
 
 // DoorQuery asks for listings to choose doors for.
 type DoorQuery struct {
@@ -33,9 +36,9 @@ type DoorRow struct {
 	Suggested stay.AccessGroup // the door whose name is most like the listing's; zero for none
 }
 
-// Doors lists listings that are not deleted: first those that reservations name and nobody has set up, then those
+// List lists listings that are not deleted: first those that reservations name and nobody has set up, then those
 // without doors, then the rest; each by name.
-func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
+func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 	const list = "doors"
 	var after store.DoorCursor
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
@@ -46,9 +49,9 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 	if err != nil {
 		return Page[DoorRow]{}, err
 	}
-	found := page(s, list, rows, q.Limit, func(l store.DoorListing) any { return l.Cursor() })
+	found := page(s.core, list, rows, q.Limit, func(l store.DoorListing) any { return l.Cursor() })
 	doors := Page[DoorRow]{Next: found.Next}
-	choices := s.doorChoices(ctx)
+	choices := s.choices(ctx)
 	for _, l := range found.Items {
 		row := DoorRow{Listing: l.Listing, Waiting: l.Waiting}
 		name := stay.Text(l.Name)
@@ -67,13 +70,13 @@ func (s *Service) Doors(ctx context.Context, q DoorQuery) (Page[DoorRow], error)
 	return doors, nil
 }
 
-// MissingDoors counts, up to most, the listings without doors, those that nobody has set up among them.
-func (s *Service) MissingDoors(ctx context.Context, most int) (int, error) {
+// CountMissing counts, up to most, the listings without doors, those that nobody has set up among them.
+func (s Doors) CountMissing(ctx context.Context, most int) (int, error) {
 	return s.store.Listings.CountMissingDoors(ctx, ActorOf(ctx).Sources, s.now().UTC(), most)
 }
 
-// doorChoices returns a function for the doors that listings of a source may have. It asks once for each source.
-func (s *Service) doorChoices(ctx context.Context) func(source string) ([]stay.AccessGroup, error) {
+// choices returns a function for the doors that listings of a source may have. It asks once for each source.
+func (s Doors) choices(ctx context.Context) func(source string) ([]stay.AccessGroup, error) {
 	known := map[string][]stay.AccessGroup{}
 	return func(source string) ([]stay.AccessGroup, error) {
 		if groups, ok := known[source]; ok {
@@ -111,14 +114,14 @@ type DoorsChanged struct {
 // mostDoors bounds how many listings are changed by one request.
 const mostDoors = 2000
 
-// ChangeDoors changes the doors of listings.
-func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, mode DoorMode,
+// Change changes the doors of listings.
+func (s Doors) Change(ctx context.Context, listings []stay.ListingRef, mode DoorMode,
 	groups []string,
 ) (DoorsChanged, error) {
 	if mode != DoorsReplace && mode != DoorsAdd && mode != DoorsRemove {
 		return DoorsChanged{}, InvalidField("mode", "must be replace, add or remove")
 	}
-	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
+	return s.set(ctx, listings, func(l ListingState) (map[string]any, error) {
 		switch has := l.Groups(); mode {
 		case DoorsAdd:
 			return doorPatch(l, withoutRepeats(slices.Concat(has, groups))), nil
@@ -131,11 +134,11 @@ func (s *Service) ChangeDoors(ctx context.Context, listings []stay.ListingRef, m
 	})
 }
 
-// UseSuggestedDoors adds to each listing the door whose name is most like its own. Listings without such a door
+// UseSuggested adds to each listing the door whose name is most like its own. Listings without such a door
 // stay unchanged.
-func (s *Service) UseSuggestedDoors(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
-	choices := s.doorChoices(ctx)
-	return s.setDoors(ctx, listings, func(l ListingState) (map[string]any, error) {
+func (s Doors) UseSuggested(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
+	choices := s.choices(ctx)
+	return s.set(ctx, listings, func(l ListingState) (map[string]any, error) {
 		name := stay.Text(l.Name)
 		if name == "" {
 			name = l.ListingID
@@ -163,8 +166,8 @@ func doorPatch(l ListingState, groups []string) map[string]any {
 	return map[string]any{"seam_access_group_ids": groups}
 }
 
-// setDoors changes each listing as a function says, or collects why not.
-func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef,
+// set changes each listing as a function says, or collects why not.
+func (s Doors) set(ctx context.Context, refs []stay.ListingRef,
 	patch func(ListingState) (map[string]any, error),
 ) (DoorsChanged, error) {
 	var result DoorsChanged
@@ -172,7 +175,7 @@ func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef,
 		return result, InvalidField("listing", "too many listings at once")
 	}
 	for _, ref := range refs {
-		changed, err := s.setDoorsOf(ctx, ref, patch)
+		changed, err := s.setOf(ctx, ref, patch)
 		refusal, is := IsRefusal(err)
 		switch {
 		case is:
@@ -188,10 +191,10 @@ func (s *Service) setDoors(ctx context.Context, refs []stay.ListingRef,
 	return result, nil
 }
 
-func (s *Service) setDoorsOf(ctx context.Context, ref stay.ListingRef,
+func (s Doors) setOf(ctx context.Context, ref stay.ListingRef,
 	patch func(ListingState) (map[string]any, error),
 ) (changed bool, err error) {
-	l, err := s.ListingToPut(ctx, ref)
+	l, err := Listings(s).ToPut(ctx, ref)
 	if err != nil {
 		return false, err
 	}
@@ -203,7 +206,7 @@ func (s *Service) setDoorsOf(ctx context.Context, ref stay.ListingRef,
 	if err != nil {
 		return false, err
 	}
-	_, _, err = s.PutListing(ctx, ref, body)
+	_, _, err = Listings(s).Put(ctx, ref, body)
 	return err == nil, err
 }
 
@@ -232,9 +235,9 @@ const (
 	columnDoors   = "doors"
 )
 
-// ExportDoors writes all listings with the names of their doors as CSV. Somebody corrects the column doors and
-// gives the table to [Service.ReadDoors].
-func (s *Service) ExportDoors(ctx context.Context, q DoorQuery, to io.Writer) error {
+// Export writes all listings with the names of their doors as CSV. Somebody corrects the column doors and
+// gives the table to [Doors.Read].
+func (s Doors) Export(ctx context.Context, q DoorQuery, to io.Writer) error {
 	w := csv.NewWriter(to)
 	if err := writeSheet(w, columnSource, columnListing, columnName, columnDoors); err != nil {
 		return err
@@ -242,7 +245,7 @@ func (s *Service) ExportDoors(ctx context.Context, q DoorQuery, to io.Writer) er
 	groups := s.AccessGroups(ctx)
 	q.Paging = Paging{Limit: 500}
 	for {
-		found, err := s.Doors(ctx, q)
+		found, err := s.List(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -293,9 +296,9 @@ func (l DoorLine) Changes() bool {
 	return l.Problem == "" && (l.New || !slices.Equal(l.Before, l.After))
 }
 
-// ReadDoors reads a table as [Service.ExportDoors] writes it, and says of each row what applying it changes. Doors
+// Read reads a table as [Doors.Export] writes it, and says of each row what applying it changes. Doors
 // are names or ids, separated by semicolons; none takes the listing's doors away.
-func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, error) {
+func (s Doors) Read(ctx context.Context, table []byte) ([]DoorLine, error) {
 	if !utf8.Valid(table) || bytes.ContainsRune(table, 0) {
 		return nil, InvalidField("file", "must be a CSV file in UTF-8")
 	}
@@ -304,7 +307,7 @@ func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, erro
 	if err != nil {
 		return nil, InvalidField("file", err.Error())
 	}
-	choices, sources := s.doorChoices(ctx), s.VisibleSources(ctx)
+	choices, sources := s.choices(ctx), Sources(s).Visible(ctx)
 	seen := map[stay.ListingRef]int{}
 	lines := make([]DoorLine, len(rows))
 	for i, row := range rows {
@@ -313,7 +316,7 @@ func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, erro
 		if l.Source == "" && len(sources) == 1 {
 			l.Source = sources[0]
 		}
-		if err := s.readDoorLine(ctx, &l, row.Cells[columnDoors], choices); err != nil {
+		if err := s.readLine(ctx, &l, row.Cells[columnDoors], choices); err != nil {
 			return nil, err
 		}
 		if first, again := seen[l.ListingRef]; again && l.Problem == "" {
@@ -325,14 +328,14 @@ func (s *Service) ReadDoors(ctx context.Context, table []byte) ([]DoorLine, erro
 	return lines, nil
 }
 
-func (s *Service) readDoorLine(ctx context.Context, l *DoorLine, doors string,
+func (s Doors) readLine(ctx context.Context, l *DoorLine, doors string,
 	choices func(string) ([]stay.AccessGroup, error),
 ) error {
 	if l.ListingID == "" || l.Source == "" {
 		l.Problem = "source and listing_id must name a listing"
 		return nil
 	}
-	state, err := s.ListingToPut(ctx, l.ListingRef)
+	state, err := Listings(s).ToPut(ctx, l.ListingRef)
 	if refusal, is := IsRefusal(err); is {
 		l.Problem = refusal.Message
 		return nil
@@ -385,8 +388,8 @@ func doorNamed(door string, groups []stay.AccessGroup, has []string) (id, proble
 	return "", "several doors are called " + door + ": use their ids, " + strings.Join(named, " or ")
 }
 
-// ApplyDoors applies the rows of a table that change something and have no problem.
-func (s *Service) ApplyDoors(ctx context.Context, lines []DoorLine) (DoorsChanged, error) {
+// Apply applies the rows of a table that change something and have no problem.
+func (s Doors) Apply(ctx context.Context, lines []DoorLine) (DoorsChanged, error) {
 	var refs []stay.ListingRef
 	byRef := map[stay.ListingRef]DoorLine{}
 	var refused []DoorsRefused
@@ -399,7 +402,7 @@ func (s *Service) ApplyDoors(ctx context.Context, lines []DoorLine) (DoorsChange
 			byRef[l.ListingRef] = l
 		}
 	}
-	result, err := s.setDoors(ctx, refs, func(l ListingState) (map[string]any, error) {
+	result, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
 		line := byRef[stay.ListingRef{Source: l.Source, ListingID: l.ListingID}]
 		patch := doorPatch(l, line.After)
 		if !l.Known && line.Name != "" {

@@ -10,9 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// EraseGuest removes what is known of a guest, named by the whole e-mail address. It may be repeated. author is as for
+// Erase removes what is known of a guest, named by the whole e-mail address. It may be repeated. author is as for
 // [Actor.Author].
-func (s *Service) EraseGuest(ctx context.Context, address, author string) (stay.Erasure, error) {
+func (s GuestAccess) Erase(ctx context.Context, address, author string) (stay.Erasure, error) {
 	a := ActorOf(ctx)
 	if a.Sources != nil {
 		return stay.Erasure{}, refuse(Forbidden,

@@ -11,6 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Events reads the inbox, applies events again, and imports.
+type Events struct{ *core }
+
 // EventQuery are the filters of the inbox.
 type EventQuery struct {
 	Paging
@@ -38,12 +41,12 @@ func (q EventQuery) filter(ctx context.Context) store.EventFilter {
 
 const noEvent = "no event has this id"
 
-// Events lists the inbox, newest first.
-func (s *Service) Events(ctx context.Context, q EventQuery) (Page[Event], error) {
-	return s.events(ctx, "events", q)
+// List lists the inbox, newest first.
+func (s Events) List(ctx context.Context, q EventQuery) (Page[Event], error) {
+	return s.list(ctx, "events", q)
 }
 
-func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[Event], error) {
+func (s Events) list(ctx context.Context, list string, q EventQuery) (Page[Event], error) {
 	if err := checkEnums(q); err != nil {
 		return Page[Event]{}, err
 	}
@@ -58,7 +61,7 @@ func (s *Service) events(ctx context.Context, list string, q EventQuery) (Page[E
 	if err != nil {
 		return Page[Event]{}, err
 	}
-	return page(s, list, rows, p.Limit, func(e Event) any { return e.Seq }), nil
+	return page(s.core, list, rows, p.Limit, func(e Event) any { return e.Seq }), nil
 }
 
 // parseID reads an id in the only form that REST shows it in: not in braces, nor as a URN.
@@ -70,8 +73,8 @@ func parseID(id string) (uuid.UUID, error) {
 	return parsed, err
 }
 
-// Event returns one event of the inbox.
-func (s *Service) Event(ctx context.Context, id string) (Event, error) {
+// Get returns one event of the inbox.
+func (s Events) Get(ctx context.Context, id string) (Event, error) {
 	parsed, err := parseID(id)
 	if err != nil {
 		return Event{}, refuse(NotFound, noEvent)
@@ -88,7 +91,7 @@ func (s *Service) Event(ctx context.Context, id string) (Event, error) {
 
 // ChangesOf returns what an event means, by the configuration of now; nothing where its body has been removed or
 // can't be understood, or documents of the PMS are needed to tell.
-func (s *Service) ChangesOf(ctx context.Context, e Event) []any {
+func (s Events) ChangesOf(ctx context.Context, e Event) []any {
 	changes := []any{}
 	if e.Body == nil {
 		return changes

@@ -15,12 +15,12 @@ import (
 // MostExported bounds how many reservations one table has.
 const MostExported = 10_000
 
-// CountReservations counts what [Service.Reservations] lists on all its pages, up to most.
-func (s *Service) CountReservations(ctx context.Context, q ReservationQuery, most int) (int, error) {
+// Count counts what [Reservations.List] lists on all its pages, up to most.
+func (s Reservations) Count(ctx context.Context, q ReservationQuery, most int) (int, error) {
 	if err := checkEnums(q); err != nil {
 		return 0, err
 	}
-	f, err := s.reservationFilter(ctx, q)
+	f, err := s.filter(ctx, q)
 	if err != nil {
 		return 0, err
 	}
@@ -30,14 +30,14 @@ func (s *Service) CountReservations(ctx context.Context, q ReservationQuery, mos
 
 // Export is a table of reservations that may be written.
 type Export struct {
-	service *Service
-	query   ReservationQuery
+	reservations Reservations
+	query        ReservationQuery
 }
 
-// ExportReservations begins a table of all reservations that a query lists. It refuses more than [MostExported], so
+// Export begins a table of all reservations that a query lists. It refuses more than [MostExported], so
 // that nobody takes a part for the whole, and records who exports how many, because the table has guests' data.
-func (s *Service) ExportReservations(ctx context.Context, q ReservationQuery) (Export, error) {
-	n, err := s.CountReservations(ctx, q, MostExported+1)
+func (s Reservations) Export(ctx context.Context, q ReservationQuery) (Export, error) {
+	n, err := s.Count(ctx, q, MostExported+1)
 	if err != nil {
 		return Export{}, err
 	}
@@ -74,11 +74,11 @@ func (e Export) Write(ctx context.Context, to io.Writer) error {
 	q := e.query
 	q.Paging = Paging{Limit: 500}
 	for {
-		found, err := e.service.Reservations(ctx, q)
+		found, err := e.reservations.List(ctx, q)
 		if err != nil {
 			return err
 		}
-		stays, err := e.service.Stays(ctx, found.Items)
+		stays, err := e.reservations.Stays(ctx, found.Items)
 		if err != nil {
 			return err
 		}
@@ -129,13 +129,13 @@ type Found struct {
 }
 
 // Search looks for a text in reservations, listings and events, and returns at most so many of each.
-func (s *Service) Search(ctx context.Context, text string, most int) (Found, error) {
+func (s Reservations) Search(ctx context.Context, text string, most int) (Found, error) {
 	var f Found
 	if text = strings.TrimSpace(text); text == "" {
 		return f, nil
 	}
 	paging := Paging{Limit: most}
-	views, err := s.Reservations(ctx, ReservationQuery{Paging: paging, Query: text})
+	views, err := s.List(ctx, ReservationQuery{Paging: paging, Query: text})
 	if err != nil {
 		return f, err
 	}
@@ -143,21 +143,21 @@ func (s *Service) Search(ctx context.Context, text string, most int) (Found, err
 	if f.Reservations.Items, err = s.Stays(ctx, views.Items); err != nil {
 		return f, err
 	}
-	if f.Listings, err = s.Listings(ctx, ListingQuery{Paging: paging, Query: text}); err != nil {
+	if f.Listings, err = Listings(s).List(ctx, ListingQuery{Paging: paging, Query: text}); err != nil {
 		return f, err
 	}
 	if pms.CheckID(text) != nil { // no id of anything
 		return f, nil
 	}
-	if f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ReservationID: text}); err == nil &&
+	if f.Events, err = Events(s).List(ctx, EventQuery{Paging: paging, ReservationID: text}); err == nil &&
 		len(f.Events.Items) == 0 {
-		f.Events, err = s.Events(ctx, EventQuery{Paging: paging, ListingID: text})
+		f.Events, err = Events(s).List(ctx, EventQuery{Paging: paging, ListingID: text})
 	}
 	return f, err
 }
 
 // ArrivalsSheet returns all arrivals of a day, at most so many, for a sheet to print.
-func (s *Service) ArrivalsSheet(ctx context.Context, q DayQuery, most int) (Day, error) {
+func (s Days) ArrivalsSheet(ctx context.Context, q DayQuery, most int) (Day, error) {
 	q.Part, q.Paging = DayArrivals, Paging{Limit: most}
-	return s.Day(ctx, q)
+	return s.Get(ctx, q)
 }

@@ -24,7 +24,7 @@ type GateChange struct {
 }
 
 // SetGate records what a program or a person says about a gate, and returns the gate after it.
-func (s *Service) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate, error) {
+func (s Actions) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate, error) {
 	if err := visible(ctx, ref); err != nil {
 		return Gate{}, err
 	}
@@ -45,7 +45,7 @@ func (s *Service) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate
 	return gate, nil
 }
 
-func (s *Service) noGate(source, name string) string {
+func (s Actions) noGate(source, name string) string {
 	names := []string{}
 	for _, g := range s.gateRules(source) {
 		names = append(names, g.Name)
@@ -56,7 +56,7 @@ func (s *Service) noGate(source, name string) string {
 	return fmt.Sprintf("source %q has no gate %q: it has %s", source, name, strings.Join(names, ", "))
 }
 
-func (s *Service) gateRules(source string) []pms.Gate {
+func (s *core) gateRules(source string) []pms.Gate {
 	if s.config.Gates == nil {
 		return nil
 	}
@@ -64,13 +64,13 @@ func (s *Service) gateRules(source string) []pms.Gate {
 }
 
 // withGates fills in a reservation's gates, in the order of the configuration.
-func (s *Service) withGates(v View) View {
+func (s Reservations) withGates(v View) View {
 	v.Gates = stay.Gates(s.gateRules(v.Reservation.Source), v.GateReports)
 	return v
 }
 
 // view reads one reservation with its gates and its guest's link.
-func (s *Service) view(ctx context.Context, ref stay.Ref) (View, error) {
+func (s Reservations) view(ctx context.Context, ref stay.Ref) (View, error) {
 	v, err := s.store.Reservations.View(ctx, ref)
 	if err != nil {
 		return v, err
@@ -80,7 +80,7 @@ func (s *Service) view(ctx context.Context, ref stay.Ref) (View, error) {
 }
 
 // views fills in the gates of reservations, and how their fields at PMSs fare.
-func (s *Service) views(list []View) []View {
+func (s Reservations) views(list []View) []View {
 	for i := range list {
 		list[i] = withBackupCode(s.withWriteBack(s.withGates(list[i])))
 	}

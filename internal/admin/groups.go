@@ -24,7 +24,7 @@ func (g AccessGroups) Named(id string) (stay.AccessGroup, bool) {
 
 // AccessGroups returns the workspace's access groups. Where Seam can't be asked it returns none, because pages can do
 // without their names.
-func (s *Service) AccessGroups(ctx context.Context) AccessGroups {
+func (s Doors) AccessGroups(ctx context.Context) AccessGroups {
 	list, err := s.provisioner.AccessGroups(ctx)
 	if err != nil {
 		s.log.Warn("access groups not listed: showing their ids", "error", err)
@@ -48,7 +48,7 @@ func (s *Service) AccessGroups(ctx context.Context) AccessGroups {
 }
 
 // foreignGroups are those that none of the actor's sources may open.
-func (s *Service) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[string]bool, error) {
+func (s Doors) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[string]bool, error) {
 	sources := ActorOf(ctx).Sources
 	if sources == nil {
 		return nil, nil
@@ -70,8 +70,8 @@ func (s *Service) foreignGroups(ctx context.Context, list []stay.AccessGroup) (m
 	return foreign, nil
 }
 
-// AccessGroupsOf is like [Service.AccessGroups], with only those to pick from that keys of one source may open.
-func (s *Service) AccessGroupsOf(ctx context.Context, source string) (AccessGroups, error) {
+// AccessGroupsOf is like [Doors.AccessGroups], with only those to pick from that keys of one source may open.
+func (s Doors) AccessGroupsOf(ctx context.Context, source string) (AccessGroups, error) {
 	groups := s.AccessGroups(ctx)
 	denied, err := s.provisioner.NotAllowed(ctx, source, idsOf(groups.Choices))
 	groups.Choices = slices.DeleteFunc(groups.Choices,

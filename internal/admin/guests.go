@@ -9,6 +9,10 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// GuestAccess is what guests are given besides their mobile key (links, app sessions, backup codes), and erasing a
+// guest.
+type GuestAccess struct{ *core }
+
 // Guests hand keys to guests.
 type Guests interface {
 	// Links returns the links of those of the stays that have one.
@@ -29,7 +33,7 @@ const (
 )
 
 // addLinks fills in the guests' links.
-func (s *Service) addLinks(ctx context.Context, views ...*View) error {
+func (s Reservations) addLinks(ctx context.Context, views ...*View) error {
 	if s.config.Guests == nil || len(views) == 0 {
 		return nil
 	}
@@ -59,7 +63,7 @@ func pointers(views []View) []*View {
 }
 
 // AppSession returns a session for the app of a stay's guest. It is for a token that may write, or of the scope guest.
-func (s *Service) AppSession(ctx context.Context, ref stay.Ref) (guest.Session, error) {
+func (s GuestAccess) AppSession(ctx context.Context, ref stay.Ref) (guest.Session, error) {
 	if err := visible(ctx, ref); err != nil {
 		return guest.Session{}, err
 	}
@@ -102,8 +106,8 @@ func refusedSession(err error) error {
 
 // RenewLink gives a stay another link: the old one is no good from then on. person is who uses the token, "" for
 // nobody in particular.
-func (s *Service) RenewLink(ctx context.Context, ref stay.Ref, person, reason string) (View, error) {
-	v, err := s.Reservation(ctx, ref)
+func (s GuestAccess) RenewLink(ctx context.Context, ref stay.Ref, person, reason string) (View, error) {
+	v, err := Reservations(s).Get(ctx, ref)
 	if err != nil {
 		return v, err
 	}
@@ -116,5 +120,5 @@ func (s *Service) RenewLink(ctx context.Context, ref stay.Ref, person, reason st
 	if err := s.config.Guests.Renew(ctx, guest.StayOf(v.Reservation), audit); err != nil {
 		return v, err
 	}
-	return v, s.addLinks(ctx, &v)
+	return v, Reservations(s).addLinks(ctx, &v)
 }

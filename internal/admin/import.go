@@ -12,7 +12,7 @@ type Imported = intake.Imported
 
 // Import stores events of the canonical format in a source, whatever the source's own format, or finds out what would
 // happen to them. It waits up to ten seconds for them to be applied.
-func (s *Service) Import(ctx context.Context, source string, events []map[string]any, dryRun bool) ([]Imported, error) {
+func (s Events) Import(ctx context.Context, source string, events []map[string]any, dryRun bool) ([]Imported, error) {
 	if _, ok := s.source(source); !ok || !ActorOf(ctx).Sees(source) {
 		return nil, refuse(NotFound, noSource)
 	}

@@ -30,7 +30,7 @@ type Paging struct {
 }
 
 // page cuts off the row after the limit, which was read to know whether there is a next page.
-func page[T any](s *Service, list string, rows []T, limit int, position func(T) any) Page[T] {
+func page[T any](s *core, list string, rows []T, limit int, position func(T) any) Page[T] {
 	if len(rows) <= limit {
 		return Page[T]{Items: rows}
 	}
@@ -41,7 +41,7 @@ func page[T any](s *Service, list string, rows []T, limit int, position func(T) 
 const cursorMAC = 16
 
 // sealCursor writes a position in a list as a cursor that nobody else can make, and that fits no other list.
-func (s *Service) sealCursor(list string, position any) string {
+func (s *core) sealCursor(list string, position any) string {
 	payload, err := json.Marshal(position)
 	if err != nil {
 		return "" // times, numbers and texts only
@@ -50,7 +50,7 @@ func (s *Service) sealCursor(list string, position any) string {
 }
 
 // openCursor reads a cursor of the list; "" leaves the position as it is: the beginning.
-func (s *Service) openCursor(list, cursor string, into any) error {
+func (s *core) openCursor(list, cursor string, into any) error {
 	if cursor == "" {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (s *Service) openCursor(list, cursor string, into any) error {
 	return nil
 }
 
-func (s *Service) cursorMAC(list string, payload []byte) []byte {
+func (s *core) cursorMAC(list string, payload []byte) []byte {
 	mac := hmac.New(sha256.New, s.config.CursorKey)
 	mac.Write([]byte(list))
 	mac.Write([]byte{0})

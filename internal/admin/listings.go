@@ -14,6 +14,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Listings reads, puts and deletes listings.
+type Listings struct{ *core }
+
 // ListingQuery are the filters of the list of listings.
 type ListingQuery struct {
 	Paging
@@ -35,8 +38,8 @@ const (
 	noSource  = "unknown source: it is \"default\" unless sources are configured"
 )
 
-// Listings lists listings, the newest change first.
-func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], error) {
+// List lists listings, the newest change first.
+func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], error) {
 	if err := checkEnums(q); err != nil {
 		return Page[Listing]{}, err
 	}
@@ -66,13 +69,13 @@ func (s *Service) Listings(ctx context.Context, q ListingQuery) (Page[Listing], 
 	if err := s.addDoorRisks(ctx, rows); err != nil {
 		return Page[Listing]{}, err
 	}
-	return page(s, list, rows, p.Limit, func(l Listing) any {
+	return page(s.core, list, rows, p.Limit, func(l Listing) any {
 		return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 	}), nil
 }
 
-// Listing returns one listing.
-func (s *Service) Listing(ctx context.Context, ref stay.ListingRef) (Listing, error) {
+// Get returns one listing.
+func (s Listings) Get(ctx context.Context, ref stay.ListingRef) (Listing, error) {
 	if !ActorOf(ctx).Sees(ref.Source) {
 		return Listing{}, refuse(NotFound, noListing)
 	}
@@ -92,9 +95,9 @@ type ListingState struct {
 	Configured bool // its source is in the configuration
 }
 
-// ListingToPut returns a listing that the actor may make or change, whether or not it exists.
-func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (ListingState, error) {
-	if err := s.mayPutListing(ctx, ref); err != nil {
+// ToPut returns a listing that the actor may make or change, whether or not it exists.
+func (s Listings) ToPut(ctx context.Context, ref stay.ListingRef) (ListingState, error) {
+	if err := s.mayPut(ctx, ref); err != nil {
 		return ListingState{}, err
 	}
 	listings, err := s.store.Listings.Named(ctx, []stay.ListingRef{ref})
@@ -112,15 +115,15 @@ func (s *Service) ListingToPut(ctx context.Context, ref stay.ListingRef) (Listin
 	return ListingState{l, found, configured}, nil
 }
 
-// PutListing makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay unchanged, null
+// Put makes or changes a listing. body is the patch, as docs/api.md has it: absent fields stay unchanged, null
 // means none.
-func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []byte) (l Listing,
+func (s Listings) Put(ctx context.Context, ref stay.ListingRef, body []byte) (l Listing,
 	created bool, err error,
 ) {
 	if !pms.IsText(ref.Source) {
 		return Listing{}, false, InvalidField("path.source", "must be UTF-8 text without NUL")
 	}
-	if err := s.mayPutListing(ctx, ref); err != nil {
+	if err := s.mayPut(ctx, ref); err != nil {
 		return Listing{}, false, err
 	}
 	if !pms.IsText(ref.ListingID) {
@@ -143,10 +146,10 @@ func (s *Service) PutListing(ctx context.Context, ref stay.ListingRef, body []by
 	return l, created, notFound(err, noListing)
 }
 
-// mayPutListing refuses a listing that can't exist: one of a source that neither is in the configuration nor has it
+// mayPut refuses a listing that can't exist: one of a source that neither is in the configuration nor has it
 // already. A source that was removed from the configuration keeps its listings, and anyone who sees one may change
 // it, because its keys still open doors.
-func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error {
+func (s Listings) mayPut(ctx context.Context, ref stay.ListingRef) error {
 	if !ActorOf(ctx).Sees(ref.Source) {
 		return refuse(NotFound, noSource)
 	}
@@ -160,7 +163,7 @@ func (s *Service) mayPutListing(ctx context.Context, ref stay.ListingRef) error 
 // mayOpen refuses a listing's access groups for an actor limited to some sources, if keys of the listing's source
 // may not open them. An admin of all sources may set them: the keys need attention until the configuration allows
 // it.
-func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingPatch) error {
+func (s Listings) mayOpen(ctx context.Context, source string, patch pms.ListingPatch) error {
 	if ActorOf(ctx).Sources == nil || !patch.Given["seam_access_group_ids"] {
 		return nil
 	}
@@ -174,8 +177,8 @@ func (s *Service) mayOpen(ctx context.Context, source string, patch pms.ListingP
 	return nil
 }
 
-// DeleteListing deletes a listing that no stay uses. A listing that is deleted already stays so.
-func (s *Service) DeleteListing(ctx context.Context, ref stay.ListingRef) error {
+// Delete deletes a listing that no stay uses. A listing that is deleted already stays so.
+func (s Listings) Delete(ctx context.Context, ref stay.ListingRef) error {
 	if !ActorOf(ctx).Sees(ref.Source) {
 		return refuse(NotFound, noListing)
 	}
@@ -186,9 +189,9 @@ func (s *Service) DeleteListing(ctx context.Context, ref stay.ListingRef) error 
 	return notFound(err, noListing)
 }
 
-// PutListings puts several listings, each as [Service.PutListing] does: what is wrong with one is in its result,
+// PutMany puts several listings, each as [Listings.Put] does: what is wrong with one is in its result,
 // and the others are put all the same.
-func (s *Service) PutListings(ctx context.Context, items []map[string]json.RawMessage) ([]ListingPutResult, error) {
+func (s Listings) PutMany(ctx context.Context, items []map[string]json.RawMessage) ([]ListingPutResult, error) {
 	results := make([]ListingPutResult, len(items))
 	for i, item := range items {
 		results[i] = nameListing(item)
@@ -202,7 +205,7 @@ func (s *Service) PutListings(ctx context.Context, items []map[string]json.RawMe
 		if err != nil {
 			return nil, err
 		}
-		l, created, err := s.PutListing(ctx, results[i].ListingRef, body)
+		l, created, err := s.Put(ctx, results[i].ListingRef, body)
 		switch refusal, is := IsRefusal(err); {
 		case is && len(refusal.Fields) == 0:
 			results[i].Errors = []pms.FieldError{{Field: "source", Message: refusal.Message}}
@@ -236,8 +239,8 @@ func nameListing(item map[string]json.RawMessage) (r ListingPutResult) {
 	return r
 }
 
-// ListingsOf returns the listings of reservations that are known.
-func (s *Service) ListingsOf(ctx context.Context, views []View) (map[stay.ListingRef]Listing, error) {
+// Of returns the listings of reservations that are known.
+func (s Listings) Of(ctx context.Context, views []View) (map[stay.ListingRef]Listing, error) {
 	var refs []stay.ListingRef
 	for _, v := range views {
 		if v.Reservation.ListingID != nil && ActorOf(ctx).Sees(v.Reservation.Source) {

@@ -16,6 +16,9 @@ import (
 // process that dies in between leaves a claim that ends; the entry of the audit log, which is committed with the
 // change, then reports whether the change was made.
 
+// KeptRequests carries out a request with an Idempotency-Key once, however often it arrives.
+type KeptRequests struct{ *core }
+
 const (
 	// onceAtMost is how long a request with a key may take. Its claim lasts longer, so that nobody else begins
 	// while it may still commit.
@@ -56,21 +59,21 @@ type Once struct {
 	Kept      *Answer // it was done before: what it was answered; nil: the caller does it now
 	Committed bool    // an earlier try made its change, and its answer was lost
 
-	service *Service
-	key     []byte
-	lease   store.KeptRequest
+	requests store.KeptRequests
+	key      []byte
+	lease    store.KeptRequest
 }
 
 // Begin claims a request by its key, and returns the context to do it with, which ends before the claim does. While
 // another request with the same key is being done, it waits. The caller calls Keep or Release, unless the answer
 // was kept before.
-func (s *Service) Begin(ctx context.Context, r OnceRequest) (context.Context, context.CancelFunc, *Once, error) {
+func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (context.Context, context.CancelFunc, *Once, error) {
 	if r.Key == "" || len(r.Key) > longestKey ||
 		strings.ContainsFunc(r.Key, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return nil, nil, nil, InvalidField("header.Idempotency-Key", "must be 1 to 255 visible ASCII characters")
 	}
 	actor := ActorOf(ctx)
-	once := &Once{service: s, key: s.requestMAC("key", actor.scope(), r.Key)}
+	once := &Once{requests: s.store.Requests, key: s.requestMAC("key", actor.scope(), r.Key)}
 	fingerprint := s.requestMAC("request", r.Method, r.Target, string(r.Body))
 	deadline := time.NewTimer(onceWait)
 	defer deadline.Stop()
@@ -118,14 +121,14 @@ func (o *Once) Keep(ctx context.Context, a Answer) error {
 	defer cancel()
 	kept := o.lease
 	kept.Status, kept.MediaType, kept.Body = a.Status, a.MediaType, a.Body
-	return o.service.store.Requests.Finish(ctx, o.key, kept)
+	return o.requests.Finish(ctx, o.key, kept)
 }
 
 // Release forgets a request that changed nothing.
 func (o *Once) Release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()
-	return o.service.store.Requests.Release(ctx, o.key, o.lease.Lease)
+	return o.requests.Release(ctx, o.key, o.lease.Lease)
 }
 
 // scope is a token with what it may do. Keys of one are nothing to another, nor to the same token once it may do
@@ -135,7 +138,7 @@ func (a Actor) scope() string {
 }
 
 // requestMAC is what is stored instead of texts, which may hold a guest's data.
-func (s *Service) requestMAC(parts ...string) []byte {
+func (s KeptRequests) requestMAC(parts ...string) []byte {
 	mac := hmac.New(sha256.New, s.config.CursorKey)
 	for _, part := range parts {
 		_, _ = fmt.Fprintf(mac, "%d:%s", len(part), part) // a hash takes everything

@@ -44,8 +44,8 @@ func quietOf(pace store.EventPace, now time.Time) Quiet {
 }
 
 // heard are the findings on what PMSs post.
-func (s *Service) heard(ctx context.Context) ([]Finding, error) {
-	states, err := s.Sources(ctx)
+func (s Sources) heard(ctx context.Context) ([]Finding, error) {
+	states, err := s.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func InWords(d time.Duration) string {
 // unknownShown bounds the findings on listings that nobody has set up.
 const unknownShown = 20
 
-func (s *Service) unknownListings(ctx context.Context) ([]Finding, error) {
+func (s Sources) unknownListings(ctx context.Context) ([]Finding, error) {
 	rows, err := s.store.Listings.WithDoors(ctx, store.DoorFilter{Unknown: true, Sources: ActorOf(ctx).Sources},
 		store.DoorCursor{}, s.now().UTC(), unknownShown+1)
 	if err != nil {

@@ -36,9 +36,9 @@ type Replayed struct {
 	Next        string       // the cursor for older events; "" if there are no more
 }
 
-// ReplayEvent has one event applied again. An event that waits to be applied is left to that.
-func (s *Service) ReplayEvent(ctx context.Context, id string) (Event, error) {
-	e, err := s.Event(ctx, id)
+// ReplayOne has one event applied again. An event that waits to be applied is left to that.
+func (s Events) ReplayOne(ctx context.Context, id string) (Event, error) {
+	e, err := s.Get(ctx, id)
 	if err != nil {
 		return Event{}, err
 	}
@@ -57,8 +57,8 @@ func (s *Service) ReplayEvent(ctx context.Context, id string) (Event, error) {
 }
 
 // Replay has events applied again, or finds out what that would change.
-func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error) {
-	events, next, err := s.eventsToReplay(ctx, in)
+func (s Events) Replay(ctx context.Context, in ReplayRequest) (Replayed, error) {
+	events, next, err := s.toReplay(ctx, in)
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -71,7 +71,7 @@ func (s *Service) Replay(ctx context.Context, in ReplayRequest) (Replayed, error
 }
 
 // ReplayDone returns what a replay with an Idempotency-Key has done whose answer was lost: its events as they are now.
-func (s *Service) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, error) {
+func (s Events) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, error) {
 	entries, err := s.store.Audit.OfRequest(ctx, ActorOf(ctx).RequestKey)
 	if err != nil {
 		return Replayed{}, err
@@ -81,7 +81,7 @@ func (s *Service) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, e
 	for _, entry := range entries {
 		ids, _ := entry.After["event_ids"].(string)
 		for id := range strings.FieldsSeq(ids) {
-			e, err := s.Event(ctx, id)
+			e, err := s.Get(ctx, id)
 			if _, gone := IsRefusal(err); gone {
 				continue // by retention
 			}
@@ -100,7 +100,7 @@ func (s *Service) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, e
 }
 
 // olderThan is the cursor of a replay's events that are older than one of them; "" if there are none.
-func (s *Service) olderThan(ctx context.Context, q EventQuery, seq int64) (string, error) {
+func (s Events) olderThan(ctx context.Context, q EventQuery, seq int64) (string, error) {
 	q.Paging = Paging{}
 	older, err := s.store.Events.List(ctx, q.filter(ctx), seq, 1)
 	if err != nil || len(older) == 0 {
@@ -121,7 +121,7 @@ func (in ReplayRequest) query() EventQuery {
 	}
 }
 
-func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
+func (s Events) toReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
 	q := in.query()
 	for field, text := range map[string]string{
 		"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID,
@@ -135,7 +135,7 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 	case in.EventIDs != nil && (q.Narrowed() || in.Cursor != ""):
 		return nil, "", InvalidField("event_ids", "can't be combined with filters or a cursor")
 	case in.EventIDs != nil:
-		events, err = s.eventsNamed(ctx, in.EventIDs)
+		events, err = s.named(ctx, in.EventIDs)
 		return events, "", err
 	case !q.Narrowed():
 		return nil, "", InvalidField("status",
@@ -145,7 +145,7 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 	if q.Limit <= 0 || q.Limit > replayAtMost {
 		q.Limit = replayAtMost
 	}
-	found, err := s.events(ctx, replayList, q)
+	found, err := s.list(ctx, replayList, q)
 	if refusal, is := IsRefusal(err); is {
 		refusal.Fields[0].Field = "cursor" // it is in the body
 		return nil, "", refusal
@@ -161,13 +161,13 @@ func (s *Service) eventsToReplay(ctx context.Context, in ReplayRequest) (events 
 	return events, found.Next, nil
 }
 
-// eventsNamed returns the events with these ids, each once however often it is named.
-func (s *Service) eventsNamed(ctx context.Context, ids []string) (events []Event, err error) {
+// named returns the events with these ids, each once however often it is named.
+func (s Events) named(ctx context.Context, ids []string) (events []Event, err error) {
 	if len(ids) == 0 {
 		return nil, InvalidField("event_ids", "is empty: leave it out to select events by filters")
 	}
 	for i, id := range ids {
-		e, err := s.Event(ctx, id)
+		e, err := s.Get(ctx, id)
 		if refusal, is := IsRefusal(err); is && refusal.Kind == NotFound {
 			return nil, InvalidField("event_ids["+strconv.Itoa(i)+"]", noEvent)
 		}

@@ -10,6 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Reservations reads stays, each with its guest, key, gates, link and history.
+type Reservations struct{ *core }
+
 // ReservationQuery are the filters of the list of reservations.
 type ReservationQuery struct {
 	Paging
@@ -43,8 +46,8 @@ func (q ReservationQuery) order() (store.Order, string) {
 
 const noReservation = "reservation not found: use the source and id exactly as the PMS sent them, percent-encoded"
 
-// Reservations lists reservations in the order that the query asks for.
-func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[View], error) {
+// List lists reservations in the order that the query asks for.
+func (s Reservations) List(ctx context.Context, q ReservationQuery) (Page[View], error) {
 	if err := checkEnums(q); err != nil {
 		return Page[View]{}, err
 	}
@@ -57,7 +60,7 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[View]{}, err
 	}
-	f, err := s.reservationFilter(ctx, q)
+	f, err := s.filter(ctx, q)
 	if err != nil {
 		return Page[View]{}, err
 	}
@@ -78,11 +81,11 @@ func (s *Service) Reservations(ctx context.Context, q ReservationQuery) (Page[Vi
 	if err != nil {
 		return Page[View]{}, err
 	}
-	return page(s, list, s.views(rows), p.Limit, func(v View) any { return order.CursorOf(v, snapshot) }), nil
+	return page(s.core, list, s.views(rows), p.Limit, func(v View) any { return order.CursorOf(v, snapshot) }), nil
 }
 
-// reservationFilter is what a query asks of the store, without the order.
-func (s *Service) reservationFilter(ctx context.Context, q ReservationQuery) (store.ReservationFilter, error) {
+// filter is what a query asks of the store, without the order.
+func (s Reservations) filter(ctx context.Context, q ReservationQuery) (store.ReservationFilter, error) {
 	f := store.ReservationFilter{
 		Source: q.Source, Status: q.Status, KeyStatus: q.KeyStatus, ListingID: q.ListingID, GuestEmail: q.GuestEmail,
 		Query: q.Query, Sources: ActorOf(ctx).Sources,
@@ -121,8 +124,8 @@ func visible(ctx context.Context, ref stay.Ref) error {
 	return nil
 }
 
-// Reservation returns one reservation.
-func (s *Service) Reservation(ctx context.Context, ref stay.Ref) (View, error) {
+// Get returns one reservation.
+func (s Reservations) Get(ctx context.Context, ref stay.Ref) (View, error) {
 	if err := visible(ctx, ref); err != nil {
 		return View{}, err
 	}
@@ -131,7 +134,7 @@ func (s *Service) Reservation(ctx context.Context, ref stay.Ref) (View, error) {
 }
 
 // Timeline lists what happened to a reservation, newest first.
-func (s *Service) Timeline(ctx context.Context, ref stay.Ref, p Paging) (Page[TimelineItem], error) {
+func (s Reservations) Timeline(ctx context.Context, ref stay.Ref, p Paging) (Page[TimelineItem], error) {
 	if err := visible(ctx, ref); err != nil {
 		return Page[TimelineItem]{}, err
 	}
@@ -147,11 +150,11 @@ func (s *Service) Timeline(ctx context.Context, ref stay.Ref, p Paging) (Page[Ti
 	if err != nil {
 		return Page[TimelineItem]{}, err
 	}
-	return page(s, list, items, p.Limit, func(i TimelineItem) any { return i.ID }), nil
+	return page(s.core, list, items, p.Limit, func(i TimelineItem) any { return i.ID }), nil
 }
 
 // Plan lists the changing calls to Seam that a reconcile would make now. It may read, and changes nothing.
-func (s *Service) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, error) {
+func (s Reservations) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, error) {
 	if err := visible(ctx, ref); err != nil {
 		return nil, err
 	}
@@ -168,7 +171,7 @@ func (s *Service) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, e
 }
 
 // Explain returns what should be true at Seam for a reservation, without asking Seam.
-func (s *Service) Explain(ctx context.Context, ref stay.Ref) (stay.Target, error) {
+func (s Reservations) Explain(ctx context.Context, ref stay.Ref) (stay.Target, error) {
 	if err := visible(ctx, ref); err != nil {
 		return stay.Target{}, err
 	}
@@ -185,7 +188,7 @@ type Stay struct {
 }
 
 // Stays adds what the listings of reservations add.
-func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
+func (s Reservations) Stays(ctx context.Context, views []View) ([]Stay, error) {
 	var refs []stay.ListingRef
 	named := make([]stay.Ref, len(views))
 	for i, v := range views {
@@ -217,7 +220,7 @@ func (s *Service) Stays(ctx context.Context, views []View) ([]Stay, error) {
 }
 
 // HoursOf are the time zone and the hours that apply to a listing, with what the configuration adds.
-func (s *Service) HoursOf(l Listing) pms.Completion {
+func (s Reservations) HoursOf(l Listing) pms.Completion {
 	source, _ := s.source(l.Source)
 	return source.Policy.Complete(l.ListingID, stay.Text(l.TimeZone), stay.Text(l.CheckInTime),
 		stay.Text(l.CheckOutTime))

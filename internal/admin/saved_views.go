@@ -10,6 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// SavedViews are filters of lists that everybody finds under a name.
+type SavedViews struct{ *core }
+
 // mostViews bounds how many views of a list are kept.
 const mostViews = 50
 
@@ -22,17 +25,17 @@ const (
 	auditDeleteView = "delete_view"
 )
 
-// SavedViews returns the views of a list that the actor may see: the filters of the others name something of a source
+// List returns the views of a list that the actor may see: the filters of the others name something of a source
 // that the actor doesn't see.
-func (s *Service) SavedViews(ctx context.Context, list string) ([]SavedView, error) {
-	shown, _, err := s.savedViews(ctx, list)
+func (s SavedViews) List(ctx context.Context, list string) ([]SavedView, error) {
+	shown, _, err := s.list(ctx, list)
 	return shown, err
 }
 
-func (s *Service) savedViews(ctx context.Context, list string) (shown, hidden []SavedView, err error) {
+func (s SavedViews) list(ctx context.Context, list string) (shown, hidden []SavedView, err error) {
 	views, err := s.store.SavedViews.List(ctx, list)
 	for _, v := range views {
-		sees, seesErr := s.seesView(ctx, v.Query)
+		sees, seesErr := s.sees(ctx, v.Query)
 		switch {
 		case seesErr != nil:
 			return nil, nil, seesErr
@@ -45,9 +48,9 @@ func (s *Service) savedViews(ctx context.Context, list string) (shown, hidden []
 	return shown, hidden, err
 }
 
-// seesView reports whether the actor sees everything that the filters of a view name. An id without a source counts
+// sees reports whether the actor sees everything that the filters of a view name. An id without a source counts
 // as seen if one of the actor's sources has it.
-func (s *Service) seesView(ctx context.Context, query string) (bool, error) {
+func (s SavedViews) sees(ctx context.Context, query string) (bool, error) {
 	a := ActorOf(ctx)
 	if a.Sources == nil {
 		return true, nil
@@ -69,7 +72,7 @@ func (s *Service) seesView(ctx context.Context, query string) (bool, error) {
 			return err
 		},
 		"reservation_id": func(source, id string) error {
-			_, err := s.Reservation(ctx, stay.Ref{Source: source, ReservationID: id})
+			_, err := Reservations(s).Get(ctx, stay.Ref{Source: source, ReservationID: id})
 			return err
 		},
 	} {
@@ -96,17 +99,17 @@ func anyHas(sources []string, id string, read func(source, id string) error) (bo
 	return false, nil
 }
 
-// mayChangeView refuses to replace or delete a view that the actor doesn't see.
-func (s *Service) mayChangeView(ctx context.Context, list, name string) error {
-	_, hidden, err := s.savedViews(ctx, list)
+// mayChange refuses to replace or delete a view that the actor doesn't see.
+func (s SavedViews) mayChange(ctx context.Context, list, name string) error {
+	_, hidden, err := s.list(ctx, list)
 	if slices.ContainsFunc(hidden, func(v SavedView) bool { return v.Name == name }) {
 		return refuse(Conflict, "This name is in use: choose another.")
 	}
 	return err
 }
 
-// SaveView saves a view of a list under a name, for everybody.
-func (s *Service) SaveView(ctx context.Context, list, name, query string) error {
+// Save saves a view of a list under a name, for everybody.
+func (s SavedViews) Save(ctx context.Context, list, name, query string) error {
 	name = Person(name)
 	if name == "" {
 		return InvalidField("name", "is required")
@@ -114,7 +117,7 @@ func (s *Service) SaveView(ctx context.Context, list, name, query string) error 
 	if len(query) > 1000 {
 		return InvalidField("query", "must have at most 1000 characters")
 	}
-	if err := s.mayChangeView(ctx, list, name); err != nil {
+	if err := s.mayChange(ctx, list, name); err != nil {
 		return err
 	}
 	a := ActorOf(ctx)
@@ -130,9 +133,9 @@ func (s *Service) SaveView(ctx context.Context, list, name, query string) error 
 	return err
 }
 
-// DeleteView deletes a view of a list.
-func (s *Service) DeleteView(ctx context.Context, list, name string) error {
-	if err := s.mayChangeView(ctx, list, name); err != nil {
+// Delete deletes a view of a list.
+func (s SavedViews) Delete(ctx context.Context, list, name string) error {
+	if err := s.mayChange(ctx, list, name); err != nil {
 		return err
 	}
 	entry := ActorOf(ctx).Audit(auditDeleteView, "")

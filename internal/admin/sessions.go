@@ -11,6 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Sessions signs admins in to the page.
+type Sessions struct{ *core }
+
 // SessionLife is how long somebody stays signed in to the page.
 const SessionLife = 12 * time.Hour
 
@@ -52,17 +55,17 @@ func Person(name string) string {
 }
 
 // SignIn begins a session of an actor, and returns the value of its cookie, of which only a hash is kept.
-func (s *Service) SignIn(ctx context.Context, a Actor) (cookie string, err error) {
+func (s Sessions) SignIn(ctx context.Context, a Actor) (cookie string, err error) {
 	return s.begin(ctx, a, a.Hash[:], Provided{})
 }
 
-// SignInProvided is [Service.SignIn] of an actor whom an identity provider has signed in. provider is the provider's
+// SignInProvided is [Sessions.SignIn] of an actor whom an identity provider has signed in. provider is the provider's
 // ID: the session ends when another provider is configured.
-func (s *Service) SignInProvided(ctx context.Context, a Actor, provider []byte, by Provided) (string, error) {
+func (s Sessions) SignInProvided(ctx context.Context, a Actor, provider []byte, by Provided) (string, error) {
 	return s.begin(ctx, a, provider, by)
 }
 
-func (s *Service) begin(ctx context.Context, a Actor, tokenHash []byte, by Provided) (cookie string, err error) {
+func (s Sessions) begin(ctx context.Context, a Actor, tokenHash []byte, by Provided) (cookie string, err error) {
 	cookie, now := rand.Text()+rand.Text(), s.now().UTC()
 	session := store.Session{
 		SessionHash: hashOf(cookie), TokenHash: tokenHash, Person: a.Person, CreatedAt: now,
@@ -76,8 +79,8 @@ func (s *Service) begin(ctx context.Context, a Actor, tokenHash []byte, by Provi
 	return cookie, s.store.Sessions.Save(ctx, session, entry)
 }
 
-// Session returns the session of a cookie; [ErrNoSession] if there is none.
-func (s *Service) Session(ctx context.Context, cookie string) (Session, error) {
+// Get returns the session of a cookie; [ErrNoSession] if there is none.
+func (s Sessions) Get(ctx context.Context, cookie string) (Session, error) {
 	if cookie == "" {
 		return Session{}, ErrNoSession
 	}
@@ -92,7 +95,7 @@ func (s *Service) Session(ctx context.Context, cookie string) (Session, error) {
 }
 
 // SignOut ends the session of a cookie.
-func (s *Service) SignOut(ctx context.Context, cookie string) error {
+func (s Sessions) SignOut(ctx context.Context, cookie string) error {
 	entry := ActorOf(ctx).Audit(auditSignOut, "")
 	entry.At = s.now().UTC()
 	return s.store.Sessions.Delete(ctx, hashOf(cookie), entry)
@@ -102,6 +105,6 @@ func (s *Service) SignOut(ctx context.Context, cookie string) error {
 type Mark = store.Mark
 
 // ChangedSince reports whether anything that pages show has changed since a mark, and for which sources.
-func (s *Service) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
+func (s Overview) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
 	return s.store.Changes.Since(ctx, since)
 }

@@ -22,7 +22,7 @@ type Setup struct {
 const missingCounted = 100
 
 // Setup returns how far the installation is set up, as far as the actor sees it.
-func (s *Service) Setup(ctx context.Context) (Setup, error) {
+func (s Overview) Setup(ctx context.Context) (Setup, error) {
 	var set Setup
 	p, err := s.provisioning(ctx)
 	if err != nil {
@@ -31,9 +31,9 @@ func (s *Service) Setup(ctx context.Context) (Setup, error) {
 	if p.Paused != nil {
 		set.Paused = *p.Paused
 	}
-	groups := s.AccessGroups(ctx)
+	groups := Doors(s).AccessGroups(ctx)
 	set.Asked, set.Doors = groups.Asked, len(groups.Choices)
-	if set.Sources, err = s.Sources(ctx); err != nil {
+	if set.Sources, err = Sources(s).List(ctx); err != nil {
 		return set, err
 	}
 	sources := ActorOf(ctx).Sources
@@ -44,7 +44,7 @@ func (s *Service) Setup(ctx context.Context) (Setup, error) {
 		return set, err
 	}
 	set.Listings = len(listings) > 0
-	if set.Missing, err = s.MissingDoors(ctx, missingCounted); err != nil {
+	if set.Missing, err = Doors(s).CountMissing(ctx, missingCounted); err != nil {
 		return set, err
 	}
 	if set.Stays, err = s.store.Reservations.Exist(ctx, sources); err != nil {

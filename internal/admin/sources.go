@@ -13,6 +13,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Sources reports on PMS accounts, tests their webhooks, and compares the configuration with the real world.
+type Sources struct{ *core }
+
 // SourceState is a source and how it is doing.
 type SourceState struct {
 	Name        string
@@ -56,8 +59,8 @@ type SourceTest struct {
 	Message string  `json:"message" example:"the test event was verified and stored"`
 }
 
-// Sources lists the sources that the actor sees, by name.
-func (s *Service) Sources(ctx context.Context) ([]SourceState, error) {
+// List lists the sources that the actor sees, by name.
+func (s Sources) List(ctx context.Context) ([]SourceState, error) {
 	visible := ActorOf(ctx).Sources
 	s.flushActivity(ctx)
 	last, err := s.store.Activity.Last(ctx, visible)
@@ -74,8 +77,8 @@ func (s *Service) Sources(ctx context.Context) ([]SourceState, error) {
 	}
 	states := []SourceState{}
 	sources := s.config.Sources()
-	for _, name := range s.VisibleSources(ctx) {
-		state := s.sourceState(sources[name])
+	for _, name := range s.Visible(ctx) {
+		state := s.state(sources[name])
 		state.addLast(rowsOf(name, last))
 		state.addDay(rowsOf(name, day))
 		state.Quiet = quietOf(paces[name], s.now())
@@ -84,9 +87,9 @@ func (s *Service) Sources(ctx context.Context) ([]SourceState, error) {
 	return states, nil
 }
 
-// Source returns one source.
-func (s *Service) Source(ctx context.Context, name string) (SourceState, error) {
-	states, err := s.Sources(ctx)
+// Get returns one source.
+func (s Sources) Get(ctx context.Context, name string) (SourceState, error) {
+	states, err := s.List(ctx)
 	if err != nil {
 		return SourceState{}, err
 	}
@@ -101,7 +104,7 @@ func (s *Service) Source(ctx context.Context, name string) (SourceState, error) 
 const unknownSource = "unknown source"
 
 // flushActivity has an answer include what has just happened here; what other replicas have counted is seconds late.
-func (s *Service) flushActivity(ctx context.Context) {
+func (s Sources) flushActivity(ctx context.Context) {
 	if s.config.Activity == nil {
 		return
 	}
@@ -114,8 +117,8 @@ func rowsOf(source string, rows []store.ActivityRow) []store.ActivityRow {
 	return slices.DeleteFunc(slices.Clone(rows), func(row store.ActivityRow) bool { return row.Source != source })
 }
 
-// sourceState is what the configuration says of a source.
-func (s *Service) sourceState(source pms.Source) SourceState {
+// state is what the configuration says of a source.
+func (s Sources) state(source pms.Source) SourceState {
 	state := SourceState{
 		Name: source.Name, Format: source.FormatName(), Verify: source.VerifyMethod(), Insecure: source.Insecure,
 		NeedsFetch: source.Format != nil && source.Format.Fetch != nil, Fetches: source.Fetch != nil,
@@ -184,9 +187,9 @@ func secretOf(kind string) (number int, is bool) {
 	return number, is
 }
 
-// TestSource posts a signed test event to a source's webhook.
-func (s *Service) TestSource(ctx context.Context, name string) (SourceTest, error) {
-	result, err := s.testSource(ctx, name)
+// Test posts a signed test event to a source's webhook.
+func (s Sources) Test(ctx context.Context, name string) (SourceTest, error) {
+	result, err := s.test(ctx, name)
 	if err != nil {
 		return result, err
 	}
@@ -195,7 +198,7 @@ func (s *Service) TestSource(ctx context.Context, name string) (SourceTest, erro
 	return result, s.record(ctx, entry)
 }
 
-func (s *Service) testSource(ctx context.Context, name string) (SourceTest, error) {
+func (s Sources) test(ctx context.Context, name string) (SourceTest, error) {
 	source, ok := s.source(name)
 	if !ok || !ActorOf(ctx).Sees(name) {
 		return SourceTest{}, refuse(NotFound, unknownSource)
@@ -230,7 +233,7 @@ const (
 
 // Diagnose compares the configuration with the real world: database, Seam, listings, clocks, and the webhook of
 // each source by a signed test event. Not for a token limited to some sources.
-func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
+func (s Sources) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ActorOf(ctx).Sources != nil {
 		return Diagnosis{}, refuse(Forbidden,
 			"this token is limited to some sources, but the diagnosis covers all: use another token")
@@ -251,9 +254,9 @@ func (s *Service) Diagnose(ctx context.Context) (Diagnosis, error) {
 	return d, nil
 }
 
-func (s *Service) webhookFinding(ctx context.Context, name string) Finding {
+func (s Sources) webhookFinding(ctx context.Context, name string) Finding {
 	f := Finding{Check: "webhook", Level: LevelOK, Subject: name}
-	result, err := s.testSource(ctx, name)
+	result, err := s.test(ctx, name)
 	switch {
 	case err != nil:
 		f.Level, f.Message, f.Do = LevelError, err.Error(), "check the source's entry in the config file"

@@ -10,6 +10,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// StayNotes are what staff write about stays for each other.
+type StayNotes struct{ *core }
+
 // StayNote is what somebody of the staff wrote about a stay.
 type StayNote = store.StayNote
 
@@ -26,17 +29,17 @@ const (
 	auditDeleteNote = "delete_note"
 )
 
-// StayNotes returns the notes on a stay, the oldest first.
-func (s *Service) StayNotes(ctx context.Context, ref stay.Ref) ([]StayNote, error) {
-	if _, err := s.Reservation(ctx, ref); err != nil {
+// Of returns the notes on a stay, the oldest first.
+func (s StayNotes) Of(ctx context.Context, ref stay.Ref) ([]StayNote, error) {
+	if _, err := Reservations(s).Get(ctx, ref); err != nil {
 		return nil, err
 	}
 	notes, err := s.store.Notes.Of(ctx, []stay.Ref{ref})
 	return notes[ref], err
 }
 
-// AddStayNote adds a note to a stay. author is as for [Actor.Author].
-func (s *Service) AddStayNote(ctx context.Context, ref stay.Ref, text, author string) (StayNote, error) {
+// Add adds a note to a stay. author is as for [Actor.Author].
+func (s StayNotes) Add(ctx context.Context, ref stay.Ref, text, author string) (StayNote, error) {
 	if err := visible(ctx, ref); err != nil {
 		return StayNote{}, err
 	}
@@ -57,13 +60,13 @@ func (s *Service) AddStayNote(ctx context.Context, ref stay.Ref, text, author st
 	return n, notFound(err, "reservation not found, or its guest's data has been removed")
 }
 
-// AddedStayNote returns the note that a request with an Idempotency-Key has added and whose answer was lost.
-func (s *Service) AddedStayNote(ctx context.Context, ref stay.Ref) (StayNote, error) {
+// Added returns the note that a request with an Idempotency-Key has added and whose answer was lost.
+func (s StayNotes) Added(ctx context.Context, ref stay.Ref) (StayNote, error) {
 	entries, err := s.store.Audit.OfRequest(ctx, ActorOf(ctx).RequestKey)
 	if err != nil {
 		return StayNote{}, err
 	}
-	notes, err := s.StayNotes(ctx, ref)
+	notes, err := s.Of(ctx, ref)
 	if err != nil {
 		return StayNote{}, err
 	}
@@ -78,8 +81,8 @@ func (s *Service) AddedStayNote(ctx context.Context, ref stay.Ref) (StayNote, er
 	return StayNote{}, refuse(NotFound, "the note that this request added has been deleted")
 }
 
-// DeleteStayNote deletes a note of a stay.
-func (s *Service) DeleteStayNote(ctx context.Context, ref stay.Ref, id int64) error {
+// Delete deletes a note of a stay.
+func (s StayNotes) Delete(ctx context.Context, ref stay.Ref, id int64) error {
 	if err := visible(ctx, ref); err != nil {
 		return err
 	}

@@ -7,6 +7,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Subscriptions reads, tests and switches receivers of events out.
+type Subscriptions struct{ *core }
+
 // SubscriptionSettings are a subscription of the configuration, without its secrets.
 type SubscriptionSettings struct {
 	Name     string
@@ -67,9 +70,9 @@ type SubscriptionTest struct {
 
 const noSubscription = "unknown subscription: the configuration has none of this name"
 
-// visibleSubscriptions are those of the configuration that the actor may know of: all, or, with a token limited to
+// visible are those of the configuration that the actor may know of: all, or, with a token limited to
 // some sources, those that are about nothing else.
-func (s *Service) visibleSubscriptions(ctx context.Context) []SubscriptionSettings {
+func (s Subscriptions) visible(ctx context.Context) []SubscriptionSettings {
 	var visible []SubscriptionSettings
 	a := ActorOf(ctx)
 	for _, sub := range s.config.Subscriptions() {
@@ -84,9 +87,9 @@ func (s *Service) visibleSubscriptions(ctx context.Context) []SubscriptionSettin
 	return visible
 }
 
-// Subscriptions lists the subscriptions that the actor sees.
-func (s *Service) Subscriptions(ctx context.Context) ([]Subscription, error) {
-	settings := s.visibleSubscriptions(ctx)
+// List lists the subscriptions that the actor sees.
+func (s Subscriptions) List(ctx context.Context) ([]Subscription, error) {
+	settings := s.visible(ctx)
 	names, scopes := make([]string, len(settings)), make([]store.Scope, len(settings))
 	for i, sub := range settings {
 		names[i], scopes[i] = sub.Name, store.Scope{Subscription: sub.Name, Sources: sub.Sources}
@@ -106,9 +109,9 @@ func (s *Service) Subscriptions(ctx context.Context) ([]Subscription, error) {
 	return list, nil
 }
 
-// Subscription returns one subscription.
-func (s *Service) Subscription(ctx context.Context, name string) (Subscription, error) {
-	list, err := s.Subscriptions(ctx)
+// Get returns one subscription.
+func (s Subscriptions) Get(ctx context.Context, name string) (Subscription, error) {
+	list, err := s.List(ctx)
 	if err != nil {
 		return Subscription{}, err
 	}
@@ -120,11 +123,11 @@ func (s *Service) Subscription(ctx context.Context, name string) (Subscription, 
 	return Subscription{}, refuse(NotFound, noSubscription)
 }
 
-// SwitchSubscription enables or disables a subscription. author is as for [Actor.Author].
-func (s *Service) SwitchSubscription(ctx context.Context, name string, enable bool, author,
+// Switch enables or disables a subscription. author is as for [Actor.Author].
+func (s Subscriptions) Switch(ctx context.Context, name string, enable bool, author,
 	reason string,
 ) (Subscription, error) {
-	if _, err := s.Subscription(ctx, name); err != nil {
+	if _, err := s.Get(ctx, name); err != nil {
 		return Subscription{}, err
 	}
 	now, action := s.now().UTC(), auditDisableSubscription
@@ -143,12 +146,12 @@ func (s *Service) SwitchSubscription(ctx context.Context, name string, enable bo
 		return Subscription{}, notFound(err, noSubscription)
 	}
 	s.config.Deliver()
-	return s.Subscription(ctx, name)
+	return s.Get(ctx, name)
 }
 
-// TestSubscription sends a test message.
-func (s *Service) TestSubscription(ctx context.Context, name string) (SubscriptionTest, error) {
-	if _, err := s.Subscription(ctx, name); err != nil {
+// Test sends a test message.
+func (s Subscriptions) Test(ctx context.Context, name string) (SubscriptionTest, error) {
+	if _, err := s.Get(ctx, name); err != nil {
 		return SubscriptionTest{}, err
 	}
 	d, result, err := s.config.TestSubscription(ctx, name)

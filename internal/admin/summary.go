@@ -13,6 +13,9 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// Overview counts: keys and arrivals, how the service is doing, and what is left to set up.
+type Overview struct{ *core }
+
 // Provisioning is how the work at Seam is going, whatever the reservation.
 type Provisioning struct {
 	Paused       *string        `json:"paused" doc:"Why provisioning is paused; null while it runs." example:"Seam refuses SEAM_API_KEY: set a valid one"`
@@ -51,7 +54,7 @@ const SlowBacklog = time.Minute
 const arrivalsShown = 50
 
 // Summary returns the state of everything that the actor sees.
-func (s *Service) Summary(ctx context.Context) (Summary, error) {
+func (s Overview) Summary(ctx context.Context) (Summary, error) {
 	sources, now := ActorOf(ctx).Sources, s.now().UTC()
 	counts, err := s.counts(ctx)
 	if err != nil {
@@ -61,7 +64,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 	oldest, err := s.store.Keys.OldestWaiting(ctx, sources)
 	switch {
 	case err == nil:
-		oldest = s.withGates(oldest)
+		oldest = Reservations(s).withGates(oldest)
 		out.OldestWaiting = &oldest
 	case !errors.Is(err, store.ErrNotFound):
 		return Summary{}, err
@@ -70,12 +73,12 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 		arrivalsShown); err != nil {
 		return Summary{}, err
 	}
-	out.ArrivalsWithoutKey = s.views(out.ArrivalsWithoutKey)
+	out.ArrivalsWithoutKey = Reservations(s).views(out.ArrivalsWithoutKey)
 	shown := pointers(out.ArrivalsWithoutKey)
 	if out.OldestWaiting != nil {
 		shown = append(shown, out.OldestWaiting)
 	}
-	if err := s.addLinks(ctx, shown...); err != nil {
+	if err := Reservations(s).addLinks(ctx, shown...); err != nil {
 		return Summary{}, err
 	}
 	if out.Backlog.Events, out.Backlog.OldestAt, err = s.store.Events.Backlog(ctx, sources); err != nil {
@@ -87,7 +90,7 @@ func (s *Service) Summary(ctx context.Context) (Summary, error) {
 
 // provisioning is how the work at Seam is going, as far as the actor may know: disconnected access systems and the
 // last sweep are about all sources, so that a token limited to some sources sees neither.
-func (s *Service) provisioning(ctx context.Context) (Provisioning, error) {
+func (s Overview) provisioning(ctx context.Context) (Provisioning, error) {
 	p, err := s.config.Provisioning(ctx)
 	if ActorOf(ctx).Sources != nil {
 		p.Disconnected, p.LastSweep = []Disconnected{}, nil
@@ -109,7 +112,7 @@ type Operation struct {
 const attentionCounted = 1000
 
 // Operation returns how the service itself does.
-func (s *Service) Operation(ctx context.Context) (Operation, error) {
+func (s Overview) Operation(ctx context.Context) (Operation, error) {
 	var o Operation
 	sources := ActorOf(ctx).Sources
 	has, err := s.store.Reservations.Exist(ctx, sources)
@@ -143,8 +146,8 @@ type Hour struct {
 }
 
 // hours counts what happened in each of the 24 hours since a time.
-func (s *Service) hours(ctx context.Context, since time.Time) ([]Hour, error) {
-	s.flushActivity(ctx)
+func (s Overview) hours(ctx context.Context, since time.Time) ([]Hour, error) {
+	Sources(s).flushActivity(ctx)
 	rows, err := s.store.Activity.Since(ctx, since, ActorOf(ctx).Sources)
 	if err != nil {
 		return nil, err
@@ -193,7 +196,7 @@ type countedOnce struct {
 	until  time.Time
 }
 
-func (s *Service) counts(ctx context.Context) (store.Summary, error) {
+func (s Overview) counts(ctx context.Context) (store.Summary, error) {
 	sources := ActorOf(ctx).Sources
 	of := "all"
 	if sources != nil {

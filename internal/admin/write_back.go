@@ -11,7 +11,7 @@ import (
 )
 
 // withWriteBack fills in how a reservation's field at its PMS fares; nil where its source writes nothing back.
-func (s *Service) withWriteBack(v View) View {
+func (s Reservations) withWriteBack(v View) View {
 	source, known := s.source(v.Reservation.Source)
 	if !known || source.WriteBack == nil {
 		return v
@@ -47,7 +47,7 @@ func writeBackOf(v View) *stay.WriteBack {
 
 // Shown returns reservations as the faces show them, with their guests' links: for what is written into a PMS, not
 // for an actor. One that does not exist is missing.
-func (s *Service) Shown(ctx context.Context, refs []stay.Ref) (map[stay.Ref]View, error) {
+func (s Reservations) Shown(ctx context.Context, refs []stay.Ref) (map[stay.Ref]View, error) {
 	shown := make(map[stay.Ref]View, len(refs))
 	for _, ref := range refs {
 		v, err := s.view(ctx, ref)
@@ -62,7 +62,7 @@ func (s *Service) Shown(ctx context.Context, refs []stay.Ref) (map[stay.Ref]View
 }
 
 // repeatWriteBack has a reservation's field compared with what it should hold.
-func (s *Service) repeatWriteBack(ctx context.Context, v View) error {
+func (s Actions) repeatWriteBack(ctx context.Context, v View) error {
 	if v.WriteBackOf == nil {
 		return nil
 	}

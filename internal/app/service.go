@@ -149,7 +149,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Guests: s.guests,
 	})
-	s.writer = s.newWriter(service.Shown, c.SeamAPIKey+kept.linkSalt)
+	s.writer = s.newWriter(service.Reservations.Shown, c.SeamAPIKey+kept.linkSalt)
 	db.OnCommit(func() {
 		s.notifier.Committed()
 		s.writer.Committed()

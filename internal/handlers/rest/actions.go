@@ -147,11 +147,11 @@ func (s *API) actionOperations(api huma.API) {
 		"Get the admins' decisions about a reservation", http.StatusNotFound),
 		"A hold, a revocation and custom access times, each with who decided it, when and why. Null means that nobody has.")
 	huma.Register(api, overrides, func(ctx context.Context, in *ReservationPath) (*Output[Overrides], error) {
-		v, err := s.Admin.Reservation(ctx, in.ref())
+		v, err := s.Admin.Reservations.Get(ctx, in.ref())
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
-		o, err := s.Admin.Overrides(ctx, v)
+		o, err := s.Admin.Actions.Overrides(ctx, v)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
@@ -161,7 +161,7 @@ func (s *API) actionOperations(api huma.API) {
 
 // act runs an action and answers with the resulting reservation.
 func (s *API) act(ctx context.Context, n ReservationPath, a admin.Action) (*Output[Reservation], error) {
-	v, err := s.Admin.Act(ctx, n.ref(), a)
+	v, err := s.Admin.Actions.Act(ctx, n.ref(), a)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

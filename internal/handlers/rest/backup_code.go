@@ -37,7 +37,7 @@ func (s *API) backupCodeOperation(api huma.API) {
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	op.Description = "For programs that show it to the guest, by a token of scope guest or write. The digits are read from Seam when they are asked for. 409 while there is no code, or a gate is closed. Each request is in the audit log. Nothing is created: it is a POST so that the digits are in no cache."
 	huma.Register(api, op, func(ctx context.Context, in *ReservationPath) (*Output[ShownCode], error) {
-		got, err := s.Admin.BackupCode(ctx, in.ref())
+		got, err := s.Admin.GuestAccess.BackupCode(ctx, in.ref())
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

@@ -92,7 +92,7 @@ func (s *API) batchOperations(api huma.API) {
 		for i, one := range in.Body.Reservations {
 			refs[i] = stay.Ref{Source: one.Source, ReservationID: one.ReservationID}
 		}
-		done, err := s.Admin.ActOnMany(ctx, refs, admin.BulkAction{
+		done, err := s.Admin.Actions.ActOnMany(ctx, refs, admin.BulkAction{
 			Action: admin.Action{
 				Kind: admin.ActionKind(in.Body.Action), Author: in.Body.Author,
 				Reason: in.Body.Reason,
@@ -113,7 +113,7 @@ func (s *API) batchOperations(api huma.API) {
 		if in.Body != nil {
 			author = in.Body.Author
 		}
-		done, err := s.Admin.Undo(ctx, in.UndoID, author)
+		done, err := s.Admin.Actions.Undo(ctx, in.UndoID, author)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

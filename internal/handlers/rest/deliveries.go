@@ -65,7 +65,7 @@ func (s *API) deliveryOperations(api huma.API) {
 		"List messages to subscriptions with their attempts, newest first"),
 		"Each message is about one state of one stay, or is a test. Filter by subscription, state and stay. Delivered and dropped messages are kept for STAYKEY_RETAIN_DELIVERIES."),
 		func(ctx context.Context, in *admin.DeliveryQuery) (*Output[List[Delivery]], error) {
-			found, err := s.Admin.Deliveries(ctx, *in)
+			found, err := s.Admin.Deliveries.List(ctx, *in)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -75,7 +75,7 @@ func (s *API) deliveryOperations(api huma.API) {
 		"Get one message with its attempts", http.StatusNotFound),
 		"With the body as it was signed, and each attempt with its HTTP status or error."),
 		func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
-			d, err := s.Admin.Delivery(ctx, in.DeliveryID)
+			d, err := s.Admin.Deliveries.Get(ctx, in.DeliveryID)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -86,7 +86,7 @@ func (s *API) deliveryOperations(api huma.API) {
 	resend.Description = "Sends it at once, under the same webhook-id. If a newer state of the stay has replaced it, that is sent instead. The answer is the message that is sent."
 	resend.DefaultStatus = http.StatusAccepted
 	huma.Register(api, resend, func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
-		d, err := s.Admin.Resend(ctx, in.DeliveryID)
+		d, err := s.Admin.Deliveries.Resend(ctx, in.DeliveryID)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

@@ -50,7 +50,7 @@ func showEvent(e admin.Event) Event {
 
 func (s *API) showEventDetail(ctx context.Context, e admin.Event) EventDetail {
 	d := EventDetail{
-		Event: showEvent(e), Changes: s.Admin.ChangesOf(ctx, e), Notes: []admin.FieldNote{},
+		Event: showEvent(e), Changes: s.Admin.Events.ChangesOf(ctx, e), Notes: []admin.FieldNote{},
 		Rejected: []admin.RejectedItem{},
 	}
 	notes := e.ReadNotes()
@@ -72,7 +72,7 @@ func (s *API) eventOperations(api huma.API) {
 	huma.Register(api, described(operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
 		"Everything that PMSs posted with a valid signature, or that was imported, with its result: applied, superseded by a later event, ignored or rejected. Bodies are left out here."),
 		func(ctx context.Context, in *admin.EventQuery) (*Output[List[Event]], error) {
-			found, err := s.Admin.Events(ctx, *in)
+			found, err := s.Admin.Events.List(ctx, *in)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -82,7 +82,7 @@ func (s *API) eventOperations(api huma.API) {
 		"Get one event with its raw body", http.StatusNotFound),
 		"The body as received, until the retention policy deletes it. For an event of a PMS's own format, also the changes that its mapping read from it."),
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
-			e, err := s.Admin.Event(ctx, in.EventID)
+			e, err := s.Admin.Events.Get(ctx, in.EventID)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -93,7 +93,7 @@ func (s *API) eventOperations(api huma.API) {
 	replay.Description = "The event keeps its place in the order: an outdated event changes nothing."
 	replay.DefaultStatus = http.StatusAccepted
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
-		e, err := s.Admin.ReplayEvent(ctx, in.EventID)
+		e, err := s.Admin.Events.ReplayOne(ctx, in.EventID)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

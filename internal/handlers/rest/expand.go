@@ -56,7 +56,7 @@ func (s *API) expand(ctx context.Context, what Expand, views []admin.View, shown
 	if what.Expand != "listing" {
 		return nil
 	}
-	listings, err := s.Admin.ListingsOf(ctx, views)
+	listings, err := s.Admin.Listings.Of(ctx, views)
 	if err != nil {
 		return s.problemOf(err)
 	}

@@ -59,7 +59,7 @@ func (s *API) gateOperation(api huma.API) {
 		withBody(http.StatusForbidden, http.StatusNotFound)...)
 	set.Description = "Needs a token with scope gates or write. The gate must be one of the source's. A gate that closes under an existing key takes it away only if the gate says revoke and the stay has not begun."
 	huma.Register(api, set, func(ctx context.Context, in *GateInput) (*Output[Gate], error) {
-		gate, err := s.Admin.SetGate(ctx, in.ref(), admin.GateChange{
+		gate, err := s.Admin.Actions.SetGate(ctx, in.ref(), admin.GateChange{
 			Name: in.Name, State: stay.Text(in.Body.State), Evidence: in.Body.Evidence, Author: in.Body.Author,
 		})
 		if err != nil {

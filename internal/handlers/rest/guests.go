@@ -43,7 +43,7 @@ func (s *API) guestOperations(api huma.API) {
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	session.Description = "For the backend of an app with Seam's mobile SDK, by a token of scope guest or write. The session shows this stay's key and no other. 409 where the key is not ready to be handed out. Asked again, the answer is the same session, which then lasts longer. It is revoked when the key goes or the guest changes. docs/guest-app.md has the whole way."
 	huma.Register(api, session, func(ctx context.Context, in *ReservationPath) (*Output[AppSession], error) {
-		got, err := s.Admin.AppSession(ctx, in.ref())
+		got, err := s.Admin.GuestAccess.AppSession(ctx, in.ref())
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
@@ -61,7 +61,7 @@ func (s *API) guestOperations(api huma.API) {
 		if in.Body != nil {
 			why = *in.Body
 		}
-		v, err := s.Admin.RenewLink(ctx, in.ref(), why.Author, why.Reason)
+		v, err := s.Admin.GuestAccess.RenewLink(ctx, in.ref(), why.Author, why.Reason)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

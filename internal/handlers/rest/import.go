@@ -47,7 +47,7 @@ func (s *API) importOperation(api huma.API) {
 	op.Description = "For bookings made before the PMS was connected. Events use the canonical format, whatever the source's own format. An event that was imported before with the same content is known and changes nothing. The request waits up to ten seconds for the events to be applied."
 	op.MaxBodyBytes = handlers.MaxBody
 	huma.Register(api, op, func(ctx context.Context, in *importInput) (*Output[ImportReport], error) {
-		done, err := s.Admin.Import(ctx, in.Source, in.Body.Events, in.Body.DryRun)
+		done, err := s.Admin.Events.Import(ctx, in.Source, in.Body.Events, in.Body.DryRun)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

@@ -79,7 +79,7 @@ func (s *API) listingOperations(api huma.API) {
 		"List listings, newest change first"),
 		"Listings that the PMS sent or a PUT created, with the access groups that their keys open. Deleted listings have deleted: true."),
 		func(ctx context.Context, in *admin.ListingQuery) (*Output[List[Listing]], error) {
-			found, err := s.Admin.Listings(ctx, *in)
+			found, err := s.Admin.Listings.List(ctx, *in)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -89,7 +89,7 @@ func (s *API) listingOperations(api huma.API) {
 		http.StatusNotFound),
 		"Null settings are those of the source."),
 		func(ctx context.Context, in *ListingPath) (*Output[Listing], error) {
-			l, err := s.Admin.Listing(ctx, in.ref())
+			l, err := s.Admin.Listings.Get(ctx, in.ref())
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -112,7 +112,7 @@ func (s *API) listingOperations(api huma.API) {
 	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted already stays deleted."
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *ListingPath) (*struct{}, error) {
-		if err := s.Admin.DeleteListing(ctx, in.ref()); err != nil {
+		if err := s.Admin.Listings.Delete(ctx, in.ref()); err != nil {
 			return nil, s.problemOf(err)
 		}
 		return nil, nil
@@ -172,7 +172,7 @@ func (s *API) putListings(ctx context.Context, in *ListingsPutInput) (*Output[Li
 	if n := len(put.Items); n == 0 || n > mostListings {
 		return nil, handlers.Unfit("items", "must have 1 to 500 listings")
 	}
-	results, err := s.Admin.PutListings(ctx, put.Items)
+	results, err := s.Admin.Listings.PutMany(ctx, put.Items)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
@@ -201,7 +201,7 @@ type ListingPutOutput struct {
 }
 
 func (s *API) putListing(ctx context.Context, in *ListingPutInput) (*ListingPutOutput, error) {
-	l, created, err := s.Admin.PutListing(ctx, in.ref(), in.RawBody)
+	l, created, err := s.Admin.Listings.Put(ctx, in.ref(), in.RawBody)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

@@ -39,7 +39,7 @@ func (s *API) keepings() map[string]keeping {
 	reservation := keeping{
 		clean: cleaned(cleanReservation),
 		fill: filled(func(ctx context.Context, r *http.Request, old *Reservation) error {
-			v, err := s.Admin.Reservation(ctx, refOf(r))
+			v, err := s.Admin.Reservations.Get(ctx, refOf(r))
 			if _, refused := admin.IsRefusal(err); err != nil {
 				return unless(refused, err) // it has been removed, and so have the guest's data
 			}
@@ -52,26 +52,26 @@ func (s *API) keepings() map[string]keeping {
 		"POST " + reservationPath + "/guest-link/renew": {
 			clean: cleaned(func(l *RenewedLink) { l.GuestLink = nil }),
 			fill: filled(func(ctx context.Context, r *http.Request, l *RenewedLink) error {
-				v, err := s.Admin.Reservation(ctx, refOf(r))
+				v, err := s.Admin.Reservations.Get(ctx, refOf(r))
 				l.GuestLink = showGuestLink(v.GuestLink)
 				return err
 			}),
 			present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-				v, err := s.Admin.Reservation(ctx, refOf(r))
+				v, err := s.Admin.Reservations.Get(ctx, refOf(r))
 				return answer(http.StatusOK, RenewedLink{showGuestLink(v.GuestLink)}, err)
 			},
 		},
 		"PUT " + reservationPath + "/gates/{name}": {
 			clean: cleaned(func(g *Gate) { g.Evidence = nil }),
 			fill: filled(func(ctx context.Context, r *http.Request, g *Gate) error {
-				v, err := s.Admin.Reservation(ctx, refOf(r))
+				v, err := s.Admin.Reservations.Get(ctx, refOf(r))
 				fillEvidence([]*Gate{g}, showGates(v.Gates))
 				return err
 			}),
 			present: s.presentGate,
 		},
 		"PUT " + listingPath: {present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-			l, err := s.Admin.Listing(ctx, stay.ListingRef{
+			l, err := s.Admin.Listings.Get(ctx, stay.ListingRef{
 				Source:    chi.URLParam(r, "source"),
 				ListingID: chi.URLParam(r, "listing_id"),
 			})
@@ -86,20 +86,20 @@ func (s *API) keepings() map[string]keeping {
 	routes["POST /v1/events/replay"] = keeping{present: s.presentReplay}
 	routes["POST /v1/events/{event_id}/replay"] = keeping{
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-			e, err := s.Admin.Event(ctx, chi.URLParam(r, "event_id"))
+			e, err := s.Admin.Events.Get(ctx, chi.URLParam(r, "event_id"))
 			return answer(http.StatusAccepted, showEvent(e), err)
 		},
 	}
 	routes["POST /v1/deliveries/{delivery_id}/resend"] = keeping{
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-			d, err := s.Admin.Resent(ctx, chi.URLParam(r, "delivery_id"))
+			d, err := s.Admin.Deliveries.Resent(ctx, chi.URLParam(r, "delivery_id"))
 			return answer(http.StatusAccepted, showDelivery(d), err)
 		},
 	}
 	for _, verb := range []string{"enable", "disable"} {
 		routes["POST /v1/subscriptions/{name}/"+verb] = keeping{
 			present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-				found, err := s.Admin.Subscription(ctx, chi.URLParam(r, "name"))
+				found, err := s.Admin.Subscriptions.Get(ctx, chi.URLParam(r, "name"))
 				return answer(http.StatusOK, showSubscription(found), err)
 			},
 		}
@@ -153,7 +153,7 @@ func (s *API) once(next http.Handler) http.Handler {
 func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler, how keeping,
 	request admin.OnceRequest,
 ) {
-	ctx, cancel, once, err := s.Admin.Begin(r.Context(), request)
+	ctx, cancel, once, err := s.Admin.Requests.Begin(r.Context(), request)
 	if err != nil {
 		s.problemOf(err).Write(w)
 		return
@@ -336,7 +336,7 @@ func fillEvidence(gates []*Gate, now []Gate) {
 }
 
 func (s *API) presentReservation(ctx context.Context, r *http.Request) (admin.Answer, error) {
-	v, err := s.Admin.Reservation(ctx, refOf(r))
+	v, err := s.Admin.Reservations.Get(ctx, refOf(r))
 	return answer(http.StatusAccepted, showReservation(v), err)
 }
 
@@ -345,12 +345,12 @@ func (s *API) presentReplay(ctx context.Context, r *http.Request) (admin.Answer,
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil { // it was done: it was readable then
 		return admin.Answer{}, &admin.Error{Kind: admin.Malformed, Message: "the body must be JSON"}
 	}
-	done, err := s.Admin.ReplayDone(ctx, in)
+	done, err := s.Admin.Events.ReplayDone(ctx, in)
 	return answer(http.StatusOK, showReplay(done, false), err)
 }
 
 func (s *API) presentGate(ctx context.Context, r *http.Request) (admin.Answer, error) {
-	v, err := s.Admin.Reservation(ctx, refOf(r))
+	v, err := s.Admin.Reservations.Get(ctx, refOf(r))
 	for _, g := range v.Gates {
 		if g.Name == chi.URLParam(r, "name") {
 			return answer(http.StatusOK, showGate(g), err)

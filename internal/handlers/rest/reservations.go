@@ -157,7 +157,7 @@ func (s *API) reservationOperations(api huma.API) {
 		"List reservations, newest change first"),
 		"Each reservation has its mobile key's status, and why. Filters can be combined. To follow changes, poll with updated_since; to be notified, use a subscription."),
 		func(ctx context.Context, in *ReservationsInput) (*Output[List[Reservation]], error) {
-			found, err := s.Admin.Reservations(ctx, in.ReservationQuery)
+			found, err := s.Admin.Reservations.List(ctx, in.ReservationQuery)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -168,7 +168,7 @@ func (s *API) reservationOperations(api huma.API) {
 		http.StatusNotFound),
 		"What the PMS sent, the mobile key's status with its reason, and the ids of the objects at Seam."),
 		func(ctx context.Context, in *ReservationInput) (*Output[Reservation], error) {
-			v, err := s.Admin.Reservation(ctx, in.ref())
+			v, err := s.Admin.Reservations.Get(ctx, in.ref())
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -184,7 +184,7 @@ func (s *API) reservationOperations(api huma.API) {
 	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
 	huma.Register(api, plan,
 		func(ctx context.Context, in *ReservationPath) (*Output[PlanOutput], error) {
-			calls, err := s.Admin.Plan(ctx, in.ref())
+			calls, err := s.Admin.Reservations.Plan(ctx, in.ref())
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -205,7 +205,7 @@ type TimelineQuery struct {
 }
 
 func (s *API) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {
-	found, err := s.Admin.Timeline(ctx, in.ref(), admin.Paging{Limit: in.Limit, Cursor: in.Cursor})
+	found, err := s.Admin.Reservations.Timeline(ctx, in.ref(), admin.Paging{Limit: in.Limit, Cursor: in.Cursor})
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

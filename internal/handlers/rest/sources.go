@@ -63,7 +63,7 @@ func (s *API) sourceOperations(api huma.API) {
 	huma.Register(api, described(operation("list-sources", http.MethodGet, "/v1/sources", tag, "List sources and their status"),
 		"Each source's webhook address, format, when each of its secrets last matched, and counts of events. Secrets are never shown."),
 		func(ctx context.Context, _ *struct{}) (*Output[List[SourceState]], error) {
-			states, err := s.Admin.Sources(ctx)
+			states, err := s.Admin.Sources.List(ctx)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -73,7 +73,7 @@ func (s *API) sourceOperations(api huma.API) {
 		"Send a signed test event to a source's webhook", http.StatusForbidden, http.StatusNotFound)
 	test.Description = "Sent to STAYKEY_PUBLIC_URL, like the PMS's events, or inside the process if that is not set. The event is stored and has no effect."
 	huma.Register(api, test, func(ctx context.Context, in *SourceName) (*Output[admin.SourceTest], error) {
-		result, err := s.Admin.TestSource(ctx, in.Source)
+		result, err := s.Admin.Sources.Test(ctx, in.Source)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
@@ -83,7 +83,7 @@ func (s *API) sourceOperations(api huma.API) {
 		http.StatusForbidden)
 	diagnosis.Description = "Checks the database, Seam's API key, access systems, listings' access groups, clocks, and the webhook with a signed test event. Takes a few seconds. Not for tokens limited to some sources."
 	huma.Register(api, diagnosis, func(ctx context.Context, _ *struct{}) (*Output[admin.Diagnosis], error) {
-		d, err := s.Admin.Diagnose(ctx)
+		d, err := s.Admin.Sources.Diagnose(ctx)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}

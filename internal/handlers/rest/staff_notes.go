@@ -52,7 +52,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 		http.StatusNotFound),
 		"Notes that people wrote for their colleagues, oldest first. The guest never sees them.")
 	huma.Register(api, list, func(ctx context.Context, in *ReservationPath) (*Output[StaffNotes], error) {
-		notes, err := s.Admin.StayNotes(ctx, in.ref())
+		notes, err := s.Admin.Notes.Of(ctx, in.ref())
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
@@ -67,7 +67,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 		"For colleagues: the guest never sees it. It is erased with the guest's data.")
 	add.DefaultStatus = http.StatusCreated
 	huma.Register(api, add, func(ctx context.Context, in *StaffNoteInput) (*Output[StaffNote], error) {
-		n, err := s.Admin.AddStayNote(ctx, in.ref(), in.Body.Text, in.Body.Author)
+		n, err := s.Admin.Notes.Add(ctx, in.ref(), in.Body.Text, in.Body.Author)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
@@ -78,7 +78,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 		"Anybody who may write may delete it. The audit log keeps who did, and not the text.")
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *StaffNotePath) (*struct{}, error) {
-		if err := s.Admin.DeleteStayNote(ctx, in.ref(), in.NoteID); err != nil {
+		if err := s.Admin.Notes.Delete(ctx, in.ref(), in.NoteID); err != nil {
 			return nil, s.problemOf(err)
 		}
 		return nil, nil
@@ -90,7 +90,7 @@ func (s *API) keptStaffNote() keeping {
 	return keeping{
 		clean: cleaned(func(n *StaffNote) { n.Text = "" }),
 		fill: filled(func(ctx context.Context, r *http.Request, n *StaffNote) error {
-			notes, err := s.Admin.StayNotes(ctx, refOf(r))
+			notes, err := s.Admin.Notes.Of(ctx, refOf(r))
 			for _, other := range notes {
 				if other.NoteID == n.NoteID {
 					n.Text = other.Body
@@ -99,7 +99,7 @@ func (s *API) keptStaffNote() keeping {
 			return err
 		}),
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
-			n, err := s.Admin.AddedStayNote(ctx, refOf(r))
+			n, err := s.Admin.Notes.Added(ctx, refOf(r))
 			return answer(http.StatusCreated, showStaffNote(n), err)
 		},
 	}

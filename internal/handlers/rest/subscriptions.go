@@ -58,7 +58,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 		"List subscriptions and their receivers' status"),
 		"Subscriptions of the config file, with how many messages wait, the last success and the last failure."),
 		func(ctx context.Context, _ *struct{}) (*Output[List[Subscription]], error) {
-			list, err := s.Admin.Subscriptions(ctx)
+			list, err := s.Admin.Subscriptions.List(ctx)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -68,7 +68,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 		"Get one subscription", http.StatusNotFound),
 		"The host of the receiver, the event types and sources that it gets, and its status. Secrets are never shown."),
 		func(ctx context.Context, in *SubscriptionName) (*Output[Subscription], error) {
-			found, err := s.Admin.Subscription(ctx, in.Name)
+			found, err := s.Admin.Subscriptions.Get(ctx, in.Name)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}
@@ -78,7 +78,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 		http.StatusForbidden, http.StatusNotFound)
 	test.Description = "Sends a signed message of type subscription.test at once, even if the subscription is disabled. A failure is not retried and doesn't count."
 	huma.Register(api, test, func(ctx context.Context, in *SubscriptionName) (*Output[admin.SubscriptionTest], error) {
-		result, err := s.Admin.TestSubscription(ctx, in.Name)
+		result, err := s.Admin.Subscriptions.Test(ctx, in.Name)
 		if err != nil {
 			return nil, s.problemOf(err)
 		}
@@ -102,7 +102,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 			if in.Body != nil {
 				why = *in.Body
 			}
-			found, err := s.Admin.SwitchSubscription(ctx, in.Name, o.verb == "enable", why.Author, why.Reason)
+			found, err := s.Admin.Subscriptions.Switch(ctx, in.Name, o.verb == "enable", why.Author, why.Reason)
 			if err != nil {
 				return nil, s.problemOf(err)
 			}

@@ -18,7 +18,7 @@ type Summary struct {
 }
 
 func (s *API) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
-	found, err := s.Admin.Summary(ctx)
+	found, err := s.Admin.Overview.Summary(ctx)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

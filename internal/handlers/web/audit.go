@@ -49,8 +49,8 @@ func (s *Pages) auditPage(w http.ResponseWriter, r *http.Request) {
 		Token:  admin.Values(strings.TrimSpace(q.Get("token"))),
 		Action: admin.Values(strings.TrimSpace(q.Get("action"))), Subject: strings.TrimSpace(q.Get("subject")),
 		From: q.Get("from"), To: q.Get("to"),
-	}, Sources: s.Admin.VisibleSources(r.Context())}
-	found, err := s.Admin.Audit(r.Context(), v.AuditQuery)
+	}, Sources: s.Admin.Sources.Visible(r.Context())}
+	found, err := s.Admin.Audit.List(r.Context(), v.AuditQuery)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

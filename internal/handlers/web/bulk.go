@@ -92,7 +92,7 @@ func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
 	for i, one := range named {
 		refs[i] = stay.Ref{Source: one.Source, ReservationID: one.ListingID}
 	}
-	done, err := s.Admin.ActOnMany(r.Context(), refs, action)
+	done, err := s.Admin.Actions.ActOnMany(r.Context(), refs, action)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		again(pageText(localeOf(r), s.problemOf(err)))
 		return
@@ -117,7 +117,7 @@ func (s *Pages) undoPage(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		back = &url.URL{Path: "/"}
 	}
-	undone, err := s.Admin.Undo(r.Context(), chi.URLParam(r, "undo_id"), "")
+	undone, err := s.Admin.Actions.Undo(r.Context(), chi.URLParam(r, "undo_id"), "")
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -154,7 +154,7 @@ func (s *Pages) doneNote(r *http.Request, back string) (*doneNote, error) {
 	if id == "" {
 		return nil, nil
 	}
-	done, err := s.Admin.Batch(r.Context(), id)
+	done, err := s.Admin.Actions.Batch(r.Context(), id)
 	if _, gone := admin.IsRefusal(err); gone {
 		return nil, nil
 	}

@@ -51,7 +51,7 @@ func (s *Pages) calendarPage(w http.ResponseWriter, r *http.Request) {
 		Paging: admin.Paging{Limit: calendarRows, Cursor: q.Get("cursor")}, Source: q.Get("source"), Query: q.Get("q"),
 		From: q.Get("from"), Month: q.Get("span") == monthSpan,
 	}
-	c, err := s.Admin.Calendar(r.Context(), query)
+	c, err := s.Admin.Days.Calendar(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -59,7 +59,7 @@ func (s *Pages) calendarPage(w http.ResponseWriter, r *http.Request) {
 	in := localeOf(r)
 	v := calendarView{
 		Calendar: c, Query: query.Query, Source: query.Source, From: query.From, Month: query.Month,
-		Sources: s.Admin.VisibleSources(r.Context()), Title: in.Period(c.Days[0], c.Days[len(c.Days)-1]),
+		Sources: s.Admin.Sources.Visible(r.Context()), Title: in.Period(c.Days[0], c.Days[len(c.Days)-1]),
 		Empty: len(c.Rows) == 0 && query.Query == "" && query.Source == "" && query.Cursor == "",
 	}
 	for _, row := range c.Rows {

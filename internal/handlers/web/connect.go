@@ -37,7 +37,7 @@ func (s *Pages) sourcePage(w http.ResponseWriter, r *http.Request) {
 
 // testedSourcePage handles a reload of the page that shows the result of a test.
 func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
-	state, err := s.Admin.Source(r.Context(), chi.URLParam(r, "source"))
+	state, err := s.Admin.Sources.Get(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -46,7 +46,7 @@ func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Pages) testSourcePage(w http.ResponseWriter, r *http.Request) {
-	result, err := s.Admin.TestSource(r.Context(), chi.URLParam(r, "source"))
+	result, err := s.Admin.Sources.Test(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -55,12 +55,12 @@ func (s *Pages) testSourcePage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Pages) showSource(w http.ResponseWriter, r *http.Request, tested *admin.SourceTest) {
-	state, err := s.Admin.Source(r.Context(), chi.URLParam(r, "source"))
+	state, err := s.Admin.Sources.Get(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	found, err := s.Admin.Events(r.Context(), admin.EventQuery{
+	found, err := s.Admin.Events.List(r.Context(), admin.EventQuery{
 		Paging: admin.Paging{Limit: eventsOfSource}, Source: []string{state.Name}, WithoutTests: true,
 	})
 	if err != nil {

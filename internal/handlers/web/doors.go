@@ -59,19 +59,19 @@ func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q 
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
 		Missing: q.Get("missing") != "",
 	}
-	found, err := s.Admin.Doors(r.Context(), query)
+	found, err := s.Admin.Doors.List(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	lacking, err := s.Admin.MissingDoors(r.Context(), lackingCounted)
+	lacking, err := s.Admin.Doors.CountMissing(r.Context(), lackingCounted)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	groups := s.Admin.AccessGroups(r.Context())
+	groups := s.Admin.Doors.AccessGroups(r.Context())
 	g := doorGrid{
-		Query: query.Query, Source: query.Source, Missing: query.Missing, Sources: s.Admin.VisibleSources(r.Context()),
+		Query: query.Query, Source: query.Source, Missing: query.Missing, Sources: s.Admin.Sources.Visible(r.Context()),
 		Systems: pickFrom(groups, nil),
 		Asked:   groups.Asked, Export: nextLink("/doors.csv", q, ""), Back: nextLink("/doors", q,
 			q.Get("cursor")), Lacking: lacking,
@@ -110,9 +110,9 @@ func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	var changed admin.DoorsChanged
 	if mode == "suggested" {
-		changed, err = s.Admin.UseSuggestedDoors(r.Context(), refs)
+		changed, err = s.Admin.Doors.UseSuggested(r.Context(), refs)
 	} else {
-		changed, err = s.Admin.ChangeDoors(r.Context(), refs, admin.DoorMode(mode), groups)
+		changed, err = s.Admin.Doors.Change(r.Context(), refs, admin.DoorMode(mode), groups)
 	}
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -142,7 +142,7 @@ func (s *Pages) exportDoorsPage(w http.ResponseWriter, r *http.Request) {
 		Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
 		Missing: q.Get("missing") != "",
 	}
-	if err := s.Admin.ExportDoors(r.Context(), query, w); err != nil {
+	if err := s.Admin.Doors.Export(r.Context(), query, w); err != nil {
 		s.Log.Warn("export of doors ended early", "error", err)
 		panic(http.ErrAbortHandler) // so that a truncated file isn't taken for a complete one
 	}
@@ -186,7 +186,7 @@ func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
 		s.render(w, r, status, "doors-table",
 			page{Title: localeOf(r).T("Doors from a file"), Active: "listings", Body: t})
 	}
-	lines, err := s.Admin.ReadDoors(r.Context(), []byte(text))
+	lines, err := s.Admin.Doors.Read(r.Context(), []byte(text))
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		t.Problem = wrongFields(localeOf(r), refusal)
 		show(http.StatusUnprocessableEntity)
@@ -197,7 +197,7 @@ func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.PostFormValue("apply") != "" {
-		done, err := s.Admin.ApplyDoors(r.Context(), lines)
+		done, err := s.Admin.Doors.Apply(r.Context(), lines)
 		if err != nil {
 			s.refuse(w, r, s.problemOf(err))
 			return
@@ -206,7 +206,7 @@ func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
 		show(http.StatusOK)
 		return
 	}
-	groups := s.Admin.AccessGroups(r.Context())
+	groups := s.Admin.Doors.AccessGroups(r.Context())
 	for _, l := range lines {
 		switch {
 		case l.Problem != "":

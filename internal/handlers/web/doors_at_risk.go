@@ -19,7 +19,7 @@ type riskStay struct{ Title, Link string }
 const riskLinks = 5
 
 func (s *Pages) riskRows(ctx context.Context, source string) ([]riskRow, error) {
-	found, err := s.Admin.DoorsAtRisk(ctx, source)
+	found, err := s.Admin.Doors.AtRisk(ctx, source)
 	rows := make([]riskRow, len(found))
 	for i, d := range found {
 		rows[i] = riskRow{DoorProblem: d.DoorProblem, Guests: len(d.Stays)}

@@ -69,10 +69,10 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 		ReservationID: strings.TrimSpace(q.Get("reservation_id")), ListingID: strings.TrimSpace(q.Get("listing_id")),
 	}
 	query.WithoutTests = !query.Narrowed()
-	found, err := s.Admin.Events(r.Context(), query)
+	found, err := s.Admin.Events.List(r.Context(), query)
 	var rejected admin.Page[admin.Event]
 	if err == nil && !query.Narrowed() && query.Cursor == "" {
-		rejected, err = s.Admin.Events(r.Context(), admin.EventQuery{
+		rejected, err = s.Admin.Events.List(r.Context(), admin.EventQuery{
 			Paging: admin.Paging{Limit: rejectedFirst},
 			Status: []string{stay.EventRejected},
 		})
@@ -82,7 +82,7 @@ func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l := eventList{
-		EventQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Statuses: eventStatuses,
+		EventQuery: query, Sources: s.Admin.Sources.Visible(r.Context()), Statuses: eventStatuses,
 		Rows: eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
 			!query.Narrowed(),
 	}
@@ -120,7 +120,7 @@ type eventView struct {
 }
 
 func (s *Pages) eventPage(w http.ResponseWriter, r *http.Request) {
-	e, err := s.Admin.Event(r.Context(), chi.URLParam(r, "event_id"))
+	e, err := s.Admin.Events.Get(r.Context(), chi.URLParam(r, "event_id"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -129,7 +129,7 @@ func (s *Pages) eventPage(w http.ResponseWriter, r *http.Request) {
 	if e.Body != nil {
 		v.Raw = indented(e.Body)
 	}
-	for _, c := range s.Admin.ChangesOf(r.Context(), e) {
+	for _, c := range s.Admin.Events.ChangesOf(r.Context(), e) {
 		encoded, err := json.MarshalIndent(c, "", "  ")
 		if err == nil {
 			v.Changes = append(v.Changes, string(encoded))
@@ -191,7 +191,7 @@ func (s *Pages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values,
 		s.refuse(w, r, p)
 		return
 	}
-	replayed, err := s.Admin.Replay(r.Context(), in)
+	replayed, err := s.Admin.Events.Replay(r.Context(), in)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

@@ -20,7 +20,7 @@ func (s *Pages) setGatePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	change := admin.GateChange{Name: chi.URLParam(r, "name"), State: state, Evidence: r.PostFormValue("evidence")}
-	if _, err := s.Admin.SetGate(r.Context(), ref, change); err != nil {
+	if _, err := s.Admin.Actions.SetGate(r.Context(), ref, change); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}

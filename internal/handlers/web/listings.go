@@ -58,14 +58,14 @@ func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")),
 		Source: admin.Values(q.Get("source")), Deleted: q.Get("deleted"),
 	}
-	found, err := s.Admin.Listings(r.Context(), query)
+	found, err := s.Admin.Listings.List(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	groups := s.Admin.AccessGroups(r.Context())
+	groups := s.Admin.Doors.AccessGroups(r.Context())
 	l := listingList{
-		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.VisibleSources(r.Context()),
+		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.Sources.Visible(r.Context()),
 		Asked: groups.Asked,
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
@@ -117,11 +117,11 @@ func (s *Pages) listingPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Pages) listingView(r *http.Request) (listingView, error) {
-	l, err := s.Admin.ListingToPut(r.Context(), listingRef(r))
+	l, err := s.Admin.Listings.ToPut(r.Context(), listingRef(r))
 	if err != nil {
 		return listingView{}, err
 	}
-	groups, err := s.Admin.AccessGroupsOf(r.Context(), l.Source)
+	groups, err := s.Admin.Doors.AccessGroupsOf(r.Context(), l.Source)
 	if err != nil {
 		return listingView{}, err
 	}
@@ -130,7 +130,7 @@ func (s *Pages) listingView(r *http.Request) (listingView, error) {
 		ByAdmin: l.AdminAccessGroupIDs != nil, Orphaned: !l.Configured, Systems: pickFrom(groups, l.Groups()),
 	}
 	v.SetHere = v.ByAdmin || !l.Known
-	hours := s.Admin.HoursOf(l.Listing)
+	hours := s.Admin.Reservations.HoursOf(l.Listing)
 	if v.In, v.Out = hours.CheckInTime, hours.CheckOutTime; hours.Zone != nil {
 		v.Zone = hours.Zone.String()
 	}
@@ -185,10 +185,10 @@ func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, err.Error()))
 		return
 	}
-	_, _, err = s.Admin.PutListing(r.Context(), listingRef(r), body)
+	_, _, err = s.Admin.Listings.Put(r.Context(), listingRef(r), body)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		v.Problem = wrongFields(localeOf(r), refusal)
-		v.typed(r, pickFrom(s.Admin.AccessGroups(r.Context()), chosen))
+		v.typed(r, pickFrom(s.Admin.Doors.AccessGroups(r.Context()), chosen))
 		s.render(w, r, http.StatusUnprocessableEntity, "listing",
 			page{Title: localeOf(r).T("Listing {name}", v.Title()), Active: "listings", Body: v})
 		return

@@ -144,7 +144,7 @@ func (s *Pages) stillHas(session admin.Session, of admin.Actor) bool {
 // its own rights.
 func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
-	session, err := s.Admin.Session(r.Context(), s.sessionCookie(r))
+	session, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r))
 	switch {
 	case errors.Is(err, admin.ErrNoSession):
 		s.askToSignIn(w, r)
@@ -153,7 +153,7 @@ func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 		s.problemOf(err).Write(w)
 		return
 	}
-	l, leave := s.watch.join(of, func() bool { return s.stillHas(session, of) }, s.Admin.ChangedSince)
+	l, leave := s.watch.join(of, func() bool { return s.stillHas(session, of) }, s.Admin.Overview.ChangedSince)
 	if l == nil {
 		handlers.NewProblem(http.StatusServiceUnavailable,
 			"too many pages are open: reload this one to see changes").After(beatEvery).Write(w)
@@ -185,7 +185,7 @@ func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
 		case <-l.ended:
 			return
 		case <-beat.C:
-			if _, err := s.Admin.Session(r.Context(), s.sessionCookie(r)); err != nil {
+			if _, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r)); err != nil {
 				return // it has ended, or that is unknown: the browser reconnects
 			}
 			said = say(": still here\n\n")

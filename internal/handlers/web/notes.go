@@ -9,7 +9,7 @@ import (
 
 // addNotePage adds a note to a stay, and deleteNotePage deletes one.
 func (s *Pages) addNotePage(w http.ResponseWriter, r *http.Request) {
-	_, err := s.Admin.AddStayNote(r.Context(), refOf(r), r.PostFormValue("text"), "")
+	_, err := s.Admin.Notes.Add(r.Context(), refOf(r), r.PostFormValue("text"), "")
 	s.backToNotes(w, r, err)
 }
 
@@ -18,7 +18,7 @@ func (s *Pages) deleteNotePage(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		err = &admin.Error{Kind: admin.NotFound, Message: "This note was deleted already."}
 	} else {
-		err = s.Admin.DeleteStayNote(r.Context(), refOf(r), id)
+		err = s.Admin.Notes.Delete(r.Context(), refOf(r), id)
 	}
 	s.backToNotes(w, r, err)
 }

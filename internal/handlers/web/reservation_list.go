@@ -83,13 +83,13 @@ func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
 // showReservations shows the list for a query, with the state of the form for bulk actions.
 func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status int, q url.Values, bulk bulkForm) {
 	query, in := s.reservationQuery(q), localeOf(r)
-	found, err := s.Admin.Reservations(r.Context(), query)
+	found, err := s.Admin.Reservations.List(r.Context(), query)
 	var rows []stayRow
 	if err == nil {
 		rows, err = s.stayRows(r.Context(), in, found.Items)
 	}
 	l := reservationList{
-		ReservationQuery: query, Sources: s.Admin.VisibleSources(r.Context()), Chips: statusChips(q, query.KeyStatus),
+		ReservationQuery: query, Sources: s.Admin.Sources.Visible(r.Context()), Chips: statusChips(q, query.KeyStatus),
 		When: q.Get("when"), Rows: rows,
 		Export: nextLink("/reservations.csv", q, ""), Filtered: len(q) > 0 && !(len(q) == 1 && q.Has("cursor")),
 	}
@@ -122,7 +122,7 @@ func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status 
 // total describes how many reservations match a query, on all pages.
 func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
 	in := localeOf(r)
-	n, err := s.Admin.CountReservations(r.Context(), query, totalCounted+1)
+	n, err := s.Admin.Reservations.Count(r.Context(), query, totalCounted+1)
 	if n > totalCounted {
 		return in.T("more than {n} reservations|more than {n} reservations", totalCounted), err
 	}
@@ -131,7 +131,7 @@ func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, er
 
 // hasNone reports whether no reservation exists.
 func (s *Pages) hasNone(r *http.Request) (bool, error) {
-	n, err := s.Admin.CountReservations(r.Context(), admin.ReservationQuery{}, 1)
+	n, err := s.Admin.Reservations.Count(r.Context(), admin.ReservationQuery{}, 1)
 	return n == 0, err
 }
 
@@ -156,7 +156,7 @@ func statusChips(q url.Values, on []string) []chip {
 
 // exportReservationsPage is the whole list as CSV.
 func (s *Pages) exportReservationsPage(w http.ResponseWriter, r *http.Request) {
-	export, err := s.Admin.ExportReservations(r.Context(), s.reservationQuery(r.URL.Query()))
+	export, err := s.Admin.Reservations.Export(r.Context(), s.reservationQuery(r.URL.Query()))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -182,7 +182,7 @@ const searchShown = 8
 
 func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
 	query := strings.TrimSpace(r.URL.Query().Get("q"))
-	found, err := s.Admin.Search(r.Context(), query, searchShown)
+	found, err := s.Admin.Reservations.Search(r.Context(), query, searchShown)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -218,7 +218,7 @@ const mostPrinted = 500
 
 func (s *Pages) arrivalsPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	day, err := s.Admin.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")},
+	day, err := s.Admin.Days.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")},
 		mostPrinted)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))

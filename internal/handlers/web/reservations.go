@@ -77,7 +77,7 @@ func refOf(r *http.Request) stay.Ref {
 
 func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 	ref := refOf(r)
-	v, err := s.Admin.Reservation(r.Context(), ref)
+	v, err := s.Admin.Reservations.Get(r.Context(), ref)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -105,18 +105,18 @@ func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView,
 		return reservationView{}, err
 	}
 	b := reservationView{stayRow: rows[0]}
-	if b.Overrides, err = s.Admin.Overrides(ctx, v); err != nil {
+	if b.Overrides, err = s.Admin.Actions.Overrides(ctx, v); err != nil {
 		return b, err
 	}
-	if b.Target, err = s.Admin.Explain(ctx, ref); err != nil {
+	if b.Target, err = s.Admin.Reservations.Explain(ctx, ref); err != nil {
 		return b, err
 	}
-	groups := s.Admin.AccessGroups(ctx)
+	groups := s.Admin.Doors.AccessGroups(ctx)
 	b.Compared = compare(in, b.Target, v, groups, func(at time.Time) string { return exactly(in, at, b.Zone, s.Now()) })
 	if v.User != nil {
 		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
 	}
-	items, err := s.Admin.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: q.Get("cursor")})
+	items, err := s.Admin.Reservations.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: q.Get("cursor")})
 	if err != nil {
 		return b, err
 	}
@@ -125,7 +125,7 @@ func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView,
 	}
 	b.History = history(in, items.Items)
 	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
-		if b.Plan, err = s.Admin.Plan(ctx, ref); err != nil {
+		if b.Plan, err = s.Admin.Reservations.Plan(ctx, ref); err != nil {
 			b.PlanError = in.T("Seam can't be reached right now. Try again in a moment.")
 		}
 	}
@@ -304,7 +304,7 @@ func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
 	if i < 0 {
 		return f, &admin.Error{Kind: admin.NotFound, Message: "unknown action"}
 	}
-	v, err := s.Admin.Reservation(r.Context(), refOf(r))
+	v, err := s.Admin.Reservations.Get(r.Context(), refOf(r))
 	if err != nil {
 		return f, err
 	}
@@ -313,7 +313,7 @@ func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
 		return f, err
 	}
 	f.stayRow, f.actionChoice = rows[0], allChoices[i]
-	if f.Overrides, err = s.Admin.Overrides(r.Context(), v); err != nil {
+	if f.Overrides, err = s.Admin.Actions.Overrides(r.Context(), v); err != nil {
 		return f, err
 	}
 	f.NeedsReason = f.Kind != admin.Reconcile && f.Kind != renewLink
@@ -373,10 +373,10 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 // act runs an action, and returns the id with which it can be undone; "" if it can't.
 func (s *Pages) act(ctx context.Context, ref stay.Ref, a admin.Action) (string, error) {
 	if a.Kind == renewLink {
-		_, err := s.Admin.RenewLink(ctx, ref, "", a.Reason)
+		_, err := s.Admin.GuestAccess.RenewLink(ctx, ref, "", a.Reason)
 		return "", err
 	}
-	return s.Admin.ActUndoably(ctx, ref, a)
+	return s.Admin.Actions.ActUndoably(ctx, ref, a)
 }
 
 // windowTime parses a form's time. It returns nil for an empty one and for the stay's own time.

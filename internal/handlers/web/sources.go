@@ -41,7 +41,7 @@ func (s sourceRow) Silence() string {
 }
 
 func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
-	states, err := s.Admin.Sources(r.Context())
+	states, err := s.Admin.Sources.List(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -54,7 +54,7 @@ func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Pages) healthPage(w http.ResponseWriter, r *http.Request) {
-	d, err := s.Admin.Diagnose(r.Context())
+	d, err := s.Admin.Sources.Diagnose(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

@@ -134,7 +134,7 @@ func (s *Pages) admit(w http.ResponseWriter, r *http.Request, settings *sso.Sett
 	}
 	a := s.Auth.Arrival(w, r, token, admin.Person(who.Name), admin.ViaPage)
 	handlers.NoteToken(r.Context(), a.LogName())
-	value, err := s.Admin.SignInProvided(r.Context(), a, provider[:], by)
+	value, err := s.Admin.Sessions.SignInProvided(r.Context(), a, provider[:], by)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

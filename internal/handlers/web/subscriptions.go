@@ -22,7 +22,7 @@ func (r subscriptionRow) Link() string { return escapedPath([]string{"subscripti
 type subscriptionList struct{ Rows []subscriptionRow }
 
 func (s *Pages) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
-	list, err := s.Admin.Subscriptions(r.Context())
+	list, err := s.Admin.Subscriptions.List(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -78,7 +78,7 @@ func (s *Pages) subscriptionPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tested *admin.SubscriptionTest) {
 	q := r.URL.Query()
-	sub, err := s.Admin.Subscription(r.Context(), chi.URLParam(r, "name"))
+	sub, err := s.Admin.Subscriptions.Get(r.Context(), chi.URLParam(r, "name"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -88,7 +88,7 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 		Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
 		Reservation: strings.TrimSpace(q.Get("reservation_id")),
 	}
-	found, err := s.Admin.Deliveries(r.Context(), admin.DeliveryQuery{
+	found, err := s.Admin.Deliveries.List(r.Context(), admin.DeliveryQuery{
 		Paging: paging(q), Subscription: []string{sub.Name}, Status: admin.Values(v.Status), Type: admin.Values(v.Type),
 		ReservationID: v.Reservation,
 	})
@@ -112,7 +112,7 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 	name, verb := chi.URLParam(r, "name"), chi.URLParam(r, "verb")
 	if verb == "test" {
-		tested, err := s.Admin.TestSubscription(r.Context(), name)
+		tested, err := s.Admin.Subscriptions.Test(r.Context(), name)
 		if err != nil {
 			s.refuse(w, r, s.problemOf(err))
 			return
@@ -124,7 +124,7 @@ func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, handlers.NewProblem(http.StatusNotFound, "unknown action: use test, enable or disable"))
 		return
 	}
-	if _, err := s.Admin.SwitchSubscription(r.Context(), name, verb == "enable", "", ""); err != nil {
+	if _, err := s.Admin.Subscriptions.Switch(r.Context(), name, verb == "enable", "", ""); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
@@ -133,7 +133,7 @@ func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 
 // resendPage sends a message again.
 func (s *Pages) resendPage(w http.ResponseWriter, r *http.Request) {
-	d, err := s.Admin.Resend(r.Context(), chi.URLParam(r, "delivery_id"))
+	d, err := s.Admin.Deliveries.Resend(r.Context(), chi.URLParam(r, "delivery_id"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

@@ -76,7 +76,7 @@ func (s *Pages) today(r *http.Request) (today, error) {
 	t := today{
 		in:   in,
 		Date: q.Get("date"), Source: q.Get("source"), Part: admin.DayPart(q.Get("part")),
-		Reason: q.Get("reason"), Checked: q.Get("checked") != "", Sources: s.Admin.VisibleSources(r.Context()),
+		Reason: q.Get("reason"), Checked: q.Get("checked") != "", Sources: s.Admin.Sources.Visible(r.Context()),
 	}
 	if !slices.Contains(admin.DayParts(), t.Part) {
 		t.Part = ""
@@ -86,10 +86,10 @@ func (s *Pages) today(r *http.Request) (today, error) {
 		Part: cmp.Or(t.Part, admin.DayArrivals), Reason: t.Reason,
 	}
 	var err error
-	if t.Day, err = s.Admin.Day(r.Context(), query); err != nil {
+	if t.Day, err = s.Admin.Days.Get(r.Context(), query); err != nil {
 		return t, err
 	}
-	operation, err := s.Admin.Operation(r.Context())
+	operation, err := s.Admin.Overview.Operation(r.Context())
 	if err != nil {
 		return t, err
 	}

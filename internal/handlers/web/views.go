@@ -43,7 +43,7 @@ func viewQuery(q url.Values) string {
 // viewBar reads the saved views of a list.
 func (s *Pages) viewBar(r *http.Request, list string, q url.Values) (viewBar, error) {
 	bar := viewBar{List: list, Now: viewQuery(q)}
-	saved, err := s.Admin.SavedViews(r.Context(), list)
+	saved, err := s.Admin.SavedViews.List(r.Context(), list)
 	for _, v := range saved {
 		on := v.Query == bar.Now && q.Get("q") == ""
 		if on {
@@ -71,7 +71,7 @@ func (s *Pages) saveViewPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query, name := viewQuery(filters), admin.Person(r.PostFormValue("name"))
-	if err := s.Admin.SaveView(r.Context(), list, name, query); err != nil {
+	if err := s.Admin.SavedViews.Save(r.Context(), list, name, query); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
@@ -84,7 +84,7 @@ func (s *Pages) deleteViewPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
 		return
 	}
-	if err := s.Admin.DeleteView(r.Context(), list, r.PostFormValue("name")); err != nil {
+	if err := s.Admin.SavedViews.Delete(r.Context(), list, r.PostFormValue("name")); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}

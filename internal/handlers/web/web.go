@@ -303,7 +303,7 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	a := s.Auth.Arrival(w, r, token, person, admin.ViaPage)
 	handlers.NoteToken(r.Context(), a.LogName())
-	value, err := s.Admin.SignIn(r.Context(), a)
+	value, err := s.Admin.Sessions.SignIn(r.Context(), a)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -327,7 +327,7 @@ func (s *Pages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 }
 
 func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := s.Admin.SignOut(r.Context(), s.sessionCookie(r)); err != nil {
+	if err := s.Admin.Sessions.SignOut(r.Context(), s.sessionCookie(r)); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
@@ -341,7 +341,7 @@ func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 func (s *Pages) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookie := s.sessionCookie(r)
-		session, err := s.Admin.Session(r.Context(), cookie)
+		session, err := s.Admin.Sessions.Get(r.Context(), cookie)
 		if err != nil && !errors.Is(err, admin.ErrNoSession) {
 			s.refuse(w, r, s.problemOf(err))
 			return
