@@ -91,11 +91,15 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 	st.Users[u.ID] = u
 }
 
-// changeIdentities edits, merges or occupies the guests' user identities, at a moment when no worker is active, and
-// lets the grace pass: between a look at an identity, as stale as reads may be, and a create, nothing could prevent
-// it.
+// changeIdentities edits, merges or occupies the guests' user identities, at a moment when no worker is active and no
+// call is still to take effect, and lets the grace pass: between a look at an identity, as stale as reads may be, and
+// a create, nothing could prevent it.
 func (w *unkind) changeIdentities() {
 	w.rest()
+	for w.sim.LateCalls() > 0 {
+		w.passTime(time.Second)
+		w.rest()
+	}
 	defer w.passTime(unkindGrace)
 	state := w.sim.State()
 	for _, i := range state.Identities {

@@ -139,6 +139,14 @@ type lateCall struct {
 	body map[string]any
 }
 
+// LateCalls is how many calls were sent, got no answer, and are still to take effect.
+func (s *Simulator) LateCalls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.comeLate()
+	return len(s.late)
+}
+
 // comeLate applies late calls that are due, each at its time. The caller holds the lock.
 func (s *Simulator) comeLate() {
 	now := s.now()
