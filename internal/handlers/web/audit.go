@@ -8,6 +8,9 @@ import (
 	"github.com/staykey/staykey/internal/lang"
 )
 
+// auditPages show who did what.
+type auditPages struct{ *core }
+
 // auditView is the page of the audit log.
 type auditView struct {
 	admin.AuditQuery
@@ -42,7 +45,7 @@ func (r auditRow) Changes() []string {
 	return changeLines(r.in, r.Before, r.After)
 }
 
-func (s *Pages) auditPage(w http.ResponseWriter, r *http.Request) {
+func (s auditPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	v := auditView{AuditQuery: admin.AuditQuery{
 		Paging: paging(q), Source: admin.Values(q.Get("source")),

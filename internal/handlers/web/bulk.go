@@ -67,8 +67,8 @@ func bulkAction(choice, reason string) (admin.BulkAction, bool) {
 // Value names the reservation in a form.
 func (r stayRow) Value() string { return strings.TrimPrefix(r.Link(), "/reservations/") }
 
-// actOnManyPage applies an action to the selected reservations.
-func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
+// actOnMany applies an action to the selected reservations.
+func (s reservationPages) actOnMany(w http.ResponseWriter, r *http.Request) {
 	form := bulkForm{
 		Picked: r.PostForm["stay"], Action: r.PostFormValue("action"),
 		Reason: strings.TrimSpace(r.PostFormValue("reason")),
@@ -82,7 +82,7 @@ func (s *Pages) actOnManyPage(w http.ResponseWriter, r *http.Request) {
 	}
 	again := func(problem string) {
 		form.Problem = problem
-		s.showReservations(w, r, http.StatusUnprocessableEntity, back.Query(), form)
+		s.show(w, r, http.StatusUnprocessableEntity, back.Query(), form)
 	}
 	if len(named) == 0 {
 		again(localeOf(r).T("Select reservations first."))
@@ -111,8 +111,8 @@ func withDone(back *url.URL, id string) string {
 	return back.Path + "?" + q.Encode()
 }
 
-// undoPage undoes what was done.
-func (s *Pages) undoPage(w http.ResponseWriter, r *http.Request) {
+// undo undoes what was done.
+func (s reservationPages) undo(w http.ResponseWriter, r *http.Request) {
 	back, err := url.Parse(nextPage(r.PostFormValue("back")))
 	if err != nil {
 		back = &url.URL{Path: "/"}
@@ -149,7 +149,7 @@ var doneTexts = map[admin.ActionKind]lang.Text{
 
 // doneNote reads the id of a finished action from an address. It returns nil if there is none or it is no longer known.
 // back is the address without it.
-func (s *Pages) doneNote(r *http.Request, back string) (*doneNote, error) {
+func (s *core) doneNote(r *http.Request, back string) (*doneNote, error) {
 	id := r.URL.Query().Get("done")
 	if id == "" {
 		return nil, nil

@@ -45,7 +45,7 @@ const calendarRows = 500
 // monthSpan is the value of span for a month.
 const monthSpan = "month"
 
-func (s *Pages) calendarPage(w http.ResponseWriter, r *http.Request) {
+func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	query := admin.CalendarQuery{
 		Paging: admin.Paging{Limit: calendarRows, Cursor: q.Get("cursor")}, Source: q.Get("source"), Query: q.Get("q"),

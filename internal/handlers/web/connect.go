@@ -31,12 +31,12 @@ type connectView struct {
 // eventsOfSource is how many events the page of a source shows.
 const eventsOfSource = 5
 
-func (s *Pages) sourcePage(w http.ResponseWriter, r *http.Request) {
-	s.showSource(w, r, nil)
+func (s sourcePages) one(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, nil)
 }
 
-// testedSourcePage handles a reload of the page that shows the result of a test.
-func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
+// tested handles a reload of the page that shows the result of a test.
+func (s sourcePages) tested(w http.ResponseWriter, r *http.Request) {
 	state, err := s.Admin.Sources.Get(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -45,16 +45,16 @@ func (s *Pages) testedSourcePage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, sourceRowOf(localeOf(r), state).Link(), http.StatusSeeOther)
 }
 
-func (s *Pages) testSourcePage(w http.ResponseWriter, r *http.Request) {
+func (s sourcePages) test(w http.ResponseWriter, r *http.Request) {
 	result, err := s.Admin.Sources.Test(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.showSource(w, r, &result)
+	s.show(w, r, &result)
 }
 
-func (s *Pages) showSource(w http.ResponseWriter, r *http.Request, tested *admin.SourceTest) {
+func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.SourceTest) {
 	state, err := s.Admin.Sources.Get(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))

@@ -12,6 +12,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// doorPages choose doors for many listings.
+type doorPages struct{ *core }
+
 // doorGrid is the page on which people choose the doors of many listings at once.
 type doorGrid struct {
 	Query    string
@@ -49,12 +52,12 @@ func (d doorRow) Link() string { return listingRow{Listing: d.Listing}.Link() }
 // Title is its name, or else its id.
 func (d doorRow) Title() string { return listingRow{Listing: d.Listing}.Title() }
 
-func (s *Pages) doorsPage(w http.ResponseWriter, r *http.Request) {
-	s.showDoors(w, r, http.StatusOK, r.URL.Query(), func(*doorGrid) {})
+func (s doorPages) list(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, r.URL.Query(), func(*doorGrid) {})
 }
 
-// showDoors shows the page for a query; say adds a message or what was chosen.
-func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
+// show shows the page for a query; say adds a message or what was chosen.
+func (s doorPages) show(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
 	query := admin.DoorQuery{
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
 		Missing: q.Get("missing") != "",
@@ -86,8 +89,8 @@ func (s *Pages) showDoors(w http.ResponseWriter, r *http.Request, status int, q 
 	s.render(w, r, status, "doors", page{Title: localeOf(r).T("Doors"), Active: "listings", Body: g})
 }
 
-// changeDoorsPage applies the chosen doors to the selected listings.
-func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
+// change applies the chosen doors to the selected listings.
+func (s doorPages) change(w http.ResponseWriter, r *http.Request) {
 	groups := r.PostForm["group"]
 	refs, ok := listingsOf(r.PostForm["listing"])
 	back, err := url.Parse(nextPage(r.PostFormValue("back")))
@@ -97,7 +100,7 @@ func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	mode := r.PostFormValue("mode")
 	again := func(problem lang.Text) {
-		s.showDoors(w, r, http.StatusUnprocessableEntity, back.Query(),
+		s.show(w, r, http.StatusUnprocessableEntity, back.Query(),
 			func(g *doorGrid) { g.Problem = localeOf(r).T(problem) })
 	}
 	switch {
@@ -118,7 +121,7 @@ func (s *Pages) changeDoorsPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.showDoors(w, r, http.StatusOK, back.Query(), func(g *doorGrid) { g.Changed = &changed })
+	s.show(w, r, http.StatusOK, back.Query(), func(g *doorGrid) { g.Changed = &changed })
 }
 
 // listingsOf reads the listings named in a form; ok is false if one can't be read.
@@ -135,7 +138,7 @@ func listingsOf(values []string) (refs []stay.ListingRef, ok bool) {
 	return refs, true
 }
 
-func (s *Pages) exportDoorsPage(w http.ResponseWriter, r *http.Request) {
+func (s doorPages) export(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	sheetHeaders(w, "doors.csv")
 	query := admin.DoorQuery{
@@ -169,8 +172,8 @@ type doorTableLine struct {
 	From, To []groupRow
 }
 
-// readDoorsPage shows what an uploaded table would change or, once that was confirmed, makes the changes.
-func (s *Pages) readDoorsPage(w http.ResponseWriter, r *http.Request) {
+// readFile shows what an uploaded table would change or, once that was confirmed, makes the changes.
+func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 	text := r.PostFormValue("table")
 	if file, _, err := r.FormFile("file"); err == nil {
 		sent, err := io.ReadAll(file)

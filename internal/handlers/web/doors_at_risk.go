@@ -18,7 +18,7 @@ type riskStay struct{ Title, Link string }
 // riskLinks is how many stays a door shows.
 const riskLinks = 5
 
-func (s *Pages) riskRows(ctx context.Context, source string) ([]riskRow, error) {
+func (s *core) riskRows(ctx context.Context, source string) ([]riskRow, error) {
 	found, err := s.Admin.Doors.AtRisk(ctx, source)
 	rows := make([]riskRow, len(found))
 	for i, d := range found {

@@ -15,6 +15,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// eventPages show the inbox and apply events again.
+type eventPages struct{ *core }
+
 // eventRow is an event as pages show it.
 type eventRow struct{ admin.Event }
 
@@ -61,7 +64,7 @@ var eventStatuses = []string{
 
 const rejectedFirst = 5
 
-func (s *Pages) eventsPage(w http.ResponseWriter, r *http.Request) {
+func (s eventPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	query := admin.EventQuery{
 		Paging: paging(q), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
@@ -119,7 +122,7 @@ type eventView struct {
 	Changes []string
 }
 
-func (s *Pages) eventPage(w http.ResponseWriter, r *http.Request) {
+func (s eventPages) show(w http.ResponseWriter, r *http.Request) {
 	e, err := s.Admin.Events.Get(r.Context(), chi.URLParam(r, "event_id"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -165,11 +168,11 @@ type replayView struct {
 	in     *lang.Locale
 }
 
-func (s *Pages) replayPage(w http.ResponseWriter, r *http.Request) {
+func (s eventPages) askToReplay(w http.ResponseWriter, r *http.Request) {
 	s.replayWith(w, r, r.URL.Query(), true)
 }
 
-func (s *Pages) doReplayPage(w http.ResponseWriter, r *http.Request) {
+func (s eventPages) replay(w http.ResponseWriter, r *http.Request) {
 	q, err := url.ParseQuery(r.PostFormValue("query"))
 	if err != nil {
 		s.refuse(w, r, handlers.Unfit("query", "is not a valid filter"))
@@ -182,7 +185,7 @@ func (s *Pages) doReplayPage(w http.ResponseWriter, r *http.Request) {
 	s.replayWith(w, r, q, false)
 }
 
-func (s *Pages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values, dry bool) {
+func (s eventPages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values, dry bool) {
 	in := admin.ReplayRequest{
 		Source: q.Get("source"), Status: q.Get("status"), Type: q.Get("type"), ReservationID: q.Get("reservation_id"),
 		ListingID: q.Get("listing_id"), EventIDs: q["event_id"], DryRun: dry, Cursor: q.Get("cursor"),

@@ -12,8 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// setGatePage records a person's decision about a gate.
-func (s *Pages) setGatePage(w http.ResponseWriter, r *http.Request) {
+// setGate records a person's decision about a gate.
+func (s stayPages) setGate(w http.ResponseWriter, r *http.Request) {
 	ref, state := refOf(r), r.PostFormValue("state")
 	if state != "" && !slices.Contains(stay.GateStates(), state) {
 		s.refuse(w, r, handlers.NewProblem(http.StatusUnprocessableEntity, "a gate is open, closed or unknown"))

@@ -16,6 +16,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// listingPages show and save listings.
+type listingPages struct{ *core }
+
 // listingRow is a listing as pages show it.
 type listingRow struct {
 	admin.Listing
@@ -52,7 +55,7 @@ type listingList struct {
 	Views   viewBar
 }
 
-func (s *Pages) listingsPage(w http.ResponseWriter, r *http.Request) {
+func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	query := admin.ListingQuery{
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")),
@@ -105,8 +108,8 @@ func listingRef(r *http.Request) stay.ListingRef {
 	return stay.ListingRef{Source: chi.URLParam(r, "source"), ListingID: chi.URLParam(r, "listing_id")}
 }
 
-func (s *Pages) listingPage(w http.ResponseWriter, r *http.Request) {
-	v, err := s.listingView(r)
+func (s listingPages) show(w http.ResponseWriter, r *http.Request) {
+	v, err := s.view(r)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -116,7 +119,7 @@ func (s *Pages) listingPage(w http.ResponseWriter, r *http.Request) {
 		page{Title: localeOf(r).T("Listing {name}", v.Title()), Active: "listings", Body: v})
 }
 
-func (s *Pages) listingView(r *http.Request) (listingView, error) {
+func (s listingPages) view(r *http.Request) (listingView, error) {
 	l, err := s.Admin.Listings.ToPut(r.Context(), listingRef(r))
 	if err != nil {
 		return listingView{}, err
@@ -173,8 +176,8 @@ func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 	return systems
 }
 
-func (s *Pages) saveListingPage(w http.ResponseWriter, r *http.Request) {
-	v, err := s.listingView(r)
+func (s listingPages) save(w http.ResponseWriter, r *http.Request) {
+	v, err := s.view(r)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

@@ -18,6 +18,9 @@ import (
 // stream ends with its session: at once after a sign-out at this replica or the removal of the token from its
 // configuration, otherwise within beatEvery.
 
+// livePages tell open pages when something changed.
+type livePages struct{ *core }
+
 const (
 	lookEvery      = time.Second
 	beatEvery      = 20 * time.Second
@@ -135,19 +138,19 @@ func (w *watch) endWhere(which func(*listener) bool) {
 }
 
 // stillHas reports whether the person of a session may see what they saw when the stream began.
-func (s *Pages) stillHas(session admin.Session, of admin.Actor) bool {
-	token, ok := s.tokenOf(session)
+func (s livePages) stillHas(session admin.Session, of admin.Actor) bool {
+	token, ok := accountPages(s).tokenOf(session)
 	return ok && slices.Equal(token.Sources, of.Sources) && (token.Sources == nil) == (of.Sources == nil)
 }
 
 // updates is GET /updates: it sends "changed" whenever a page may look different. The page then fetches itself, with
 // its own rights.
-func (s *Pages) updates(w http.ResponseWriter, r *http.Request) {
+func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
 	session, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r))
 	switch {
 	case errors.Is(err, admin.ErrNoSession):
-		s.askToSignIn(w, r)
+		accountPages(s).askToSignIn(w, r)
 		return
 	case err != nil:
 		s.problemOf(err).Write(w)

@@ -76,8 +76,8 @@ func languageIndex(tag string) int {
 	return slices.IndexFunc(languages, func(l pageLanguage) bool { return l.Tag == tag })
 }
 
-// languagePage is GET /language/{tag}: it chooses the language of this browser, and goes back to the page.
-func (s *Pages) languagePage(w http.ResponseWriter, r *http.Request) {
+// chooseLanguage is GET /language/{tag}: it chooses the language of this browser, and goes back to the page.
+func (s accountPages) chooseLanguage(w http.ResponseWriter, r *http.Request) {
 	tag := chi.URLParam(r, "tag")
 	if languageIndex(tag) < 0 {
 		s.refuse(w, r, handlers.NewProblem(http.StatusNotFound, "The page isn't available in this language."))
@@ -86,8 +86,8 @@ func (s *Pages) languagePage(w http.ResponseWriter, r *http.Request) {
 	s.remember(w, r, languageCookie, tag)
 }
 
-// clockPage is GET /clock/{hours}: it chooses the clock of this browser, and goes back to the page.
-func (s *Pages) clockPage(w http.ResponseWriter, r *http.Request) {
+// chooseClock is GET /clock/{hours}: it chooses the clock of this browser, and goes back to the page.
+func (s accountPages) chooseClock(w http.ResponseWriter, r *http.Request) {
 	hours := chi.URLParam(r, "hours")
 	if hours != "12" && hours != "24" {
 		s.refuse(w, r, handlers.NewProblem(http.StatusNotFound, "There is a 12-hour and a 24-hour clock."))
@@ -97,7 +97,7 @@ func (s *Pages) clockPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // remember sets a cookie for a year, and goes back to the page.
-func (s *Pages) remember(w http.ResponseWriter, r *http.Request, name, value string) {
+func (s accountPages) remember(w http.ResponseWriter, r *http.Request, name, value string) {
 	c := s.cookie(r, value, int((365 * 24 * time.Hour).Seconds()))
 	c.Name = name
 	http.SetCookie(w, c)

@@ -7,13 +7,13 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// addNotePage adds a note to a stay, and deleteNotePage deletes one.
-func (s *Pages) addNotePage(w http.ResponseWriter, r *http.Request) {
+// addNote adds a note to a stay, and deleteNotePage deletes one.
+func (s stayPages) addNote(w http.ResponseWriter, r *http.Request) {
 	_, err := s.Admin.Notes.Add(r.Context(), refOf(r), r.PostFormValue("text"), "")
 	s.backToNotes(w, r, err)
 }
 
-func (s *Pages) deleteNotePage(w http.ResponseWriter, r *http.Request) {
+func (s stayPages) deleteNote(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PostFormValue("note_id"), 10, 64)
 	if err != nil {
 		err = &admin.Error{Kind: admin.NotFound, Message: "This note was deleted already."}
@@ -23,7 +23,7 @@ func (s *Pages) deleteNotePage(w http.ResponseWriter, r *http.Request) {
 	s.backToNotes(w, r, err)
 }
 
-func (s *Pages) backToNotes(w http.ResponseWriter, r *http.Request, err error) {
+func (s stayPages) backToNotes(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return

@@ -169,7 +169,7 @@ func (r stayRow) ListingLink() string {
 }
 
 // stayRows adds the listings' data that pages show.
-func (s *Pages) stayRows(ctx context.Context, in *lang.Locale, views []admin.View) ([]stayRow, error) {
+func (s *core) stayRows(ctx context.Context, in *lang.Locale, views []admin.View) ([]stayRow, error) {
 	stays, err := s.Admin.Reservations.Stays(ctx, views)
 	return rowsOf(in, stays), err
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/staykey/staykey/internal/lang"
 )
 
+// reservationPages show lists of reservations, and act on many at once.
+type reservationPages struct{ *core }
+
 // reservationList is the page of reservations.
 type reservationList struct {
 	admin.ReservationQuery
@@ -47,9 +50,9 @@ const allDates = "all"
 // totalCounted is how far the reservations on all pages are counted.
 const totalCounted = 1000
 
-// reservationQuery reads the filters of the list. Without filters it lists stays that are not over, by check-in; a
+// query reads the filters of the list. Without filters it lists stays that are not over, by check-in; a
 // search covers all stays, newest change first.
-func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
+func (s reservationPages) query(q url.Values) admin.ReservationQuery {
 	query := admin.ReservationQuery{
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")),
 		Status:    admin.Values(q.Get("status")),
@@ -74,15 +77,15 @@ func (s *Pages) reservationQuery(q url.Values) admin.ReservationQuery {
 	return query
 }
 
-func (s *Pages) reservationsPage(w http.ResponseWriter, r *http.Request) {
+func (s reservationPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	q.Del("done")
-	s.showReservations(w, r, http.StatusOK, q, bulkForm{})
+	s.show(w, r, http.StatusOK, q, bulkForm{})
 }
 
-// showReservations shows the list for a query, with the state of the form for bulk actions.
-func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status int, q url.Values, bulk bulkForm) {
-	query, in := s.reservationQuery(q), localeOf(r)
+// show shows the list for a query, with the state of the form for bulk actions.
+func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status int, q url.Values, bulk bulkForm) {
+	query, in := s.query(q), localeOf(r)
 	found, err := s.Admin.Reservations.List(r.Context(), query)
 	var rows []stayRow
 	if err == nil {
@@ -120,7 +123,7 @@ func (s *Pages) showReservations(w http.ResponseWriter, r *http.Request, status 
 }
 
 // total describes how many reservations match a query, on all pages.
-func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
+func (s reservationPages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
 	in := localeOf(r)
 	n, err := s.Admin.Reservations.Count(r.Context(), query, totalCounted+1)
 	if n > totalCounted {
@@ -130,7 +133,7 @@ func (s *Pages) total(r *http.Request, query admin.ReservationQuery) (string, er
 }
 
 // hasNone reports whether no reservation exists.
-func (s *Pages) hasNone(r *http.Request) (bool, error) {
+func (s reservationPages) hasNone(r *http.Request) (bool, error) {
 	n, err := s.Admin.Reservations.Count(r.Context(), admin.ReservationQuery{}, 1)
 	return n == 0, err
 }
@@ -154,9 +157,9 @@ func statusChips(q url.Values, on []string) []chip {
 	return chips
 }
 
-// exportReservationsPage is the whole list as CSV.
-func (s *Pages) exportReservationsPage(w http.ResponseWriter, r *http.Request) {
-	export, err := s.Admin.Reservations.Export(r.Context(), s.reservationQuery(r.URL.Query()))
+// export is the whole list as CSV.
+func (s reservationPages) export(w http.ResponseWriter, r *http.Request) {
+	export, err := s.Admin.Reservations.Export(r.Context(), s.query(r.URL.Query()))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -180,7 +183,7 @@ type searchResults struct {
 
 const searchShown = 8
 
-func (s *Pages) searchPage(w http.ResponseWriter, r *http.Request) {
+func (s reservationPages) search(w http.ResponseWriter, r *http.Request) {
 	query := strings.TrimSpace(r.URL.Query().Get("q"))
 	found, err := s.Admin.Reservations.Search(r.Context(), query, searchShown)
 	if err != nil {
@@ -216,7 +219,7 @@ type arrivalsSheet struct {
 
 const mostPrinted = 500
 
-func (s *Pages) arrivalsPage(w http.ResponseWriter, r *http.Request) {
+func (s dayPages) arrivals(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	day, err := s.Admin.Days.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")},
 		mostPrinted)

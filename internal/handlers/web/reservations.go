@@ -18,6 +18,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// stayPages show one reservation, and do what its forms ask for.
+type stayPages struct{ *core }
+
 // keyStatuses are all that a mobile key can have.
 var keyStatuses = stay.KeyStatuses()
 
@@ -75,14 +78,14 @@ func refOf(r *http.Request) stay.Ref {
 	return stay.Ref{Source: chi.URLParam(r, "source"), ReservationID: chi.URLParam(r, "reservation_id")}
 }
 
-func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
+func (s stayPages) show(w http.ResponseWriter, r *http.Request) {
 	ref := refOf(r)
 	v, err := s.Admin.Reservations.Get(r.Context(), ref)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	body, err := s.reservationView(r, v)
+	body, err := s.view(r, v)
 	if err == nil {
 		body.Done, err = s.doneNote(r, body.Link())
 	}
@@ -98,7 +101,7 @@ func (s *Pages) reservationPage(w http.ResponseWriter, r *http.Request) {
 
 const historyShown = 200
 
-func (s *Pages) reservationView(r *http.Request, v admin.View) (reservationView, error) {
+func (s stayPages) view(r *http.Request, v admin.View) (reservationView, error) {
 	ctx, q, in, ref := r.Context(), r.URL.Query(), localeOf(r), v.Reservation.Ref()
 	rows, err := s.stayRows(ctx, in, []admin.View{v})
 	if err != nil {
@@ -280,8 +283,8 @@ type actionForm struct {
 // formTime is how a browser's date and time field writes a local time.
 const formTime = "2006-01-02T15:04"
 
-func (s *Pages) actionPage(w http.ResponseWriter, r *http.Request) {
-	f, err := s.actionForm(r)
+func (s stayPages) askFor(w http.ResponseWriter, r *http.Request) {
+	f, err := s.form(r)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -298,7 +301,7 @@ func (s *Pages) actionPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "action", page{Title: f.in.T(f.Title), Active: "reservations", Body: f})
 }
 
-func (s *Pages) actionForm(r *http.Request) (actionForm, error) {
+func (s stayPages) form(r *http.Request) (actionForm, error) {
 	var f actionForm
 	i := slices.IndexFunc(allChoices, func(c actionChoice) bool { return string(c.Kind) == chi.URLParam(r, "action") })
 	if i < 0 {
@@ -333,8 +336,8 @@ func (f actionForm) local(at *time.Time) string {
 	return at.In(orUTC(f.Zone)).Format(formTime)
 }
 
-func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
-	f, err := s.actionForm(r)
+func (s stayPages) do(w http.ResponseWriter, r *http.Request) {
+	f, err := s.form(r)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -371,7 +374,7 @@ func (s *Pages) doActionPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // act runs an action, and returns the id with which it can be undone; "" if it can't.
-func (s *Pages) act(ctx context.Context, ref stay.Ref, a admin.Action) (string, error) {
+func (s stayPages) act(ctx context.Context, ref stay.Ref, a admin.Action) (string, error) {
 	if a.Kind == renewLink {
 		_, err := s.Admin.GuestAccess.RenewLink(ctx, ref, "", a.Reason)
 		return "", err

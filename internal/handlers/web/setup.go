@@ -20,7 +20,7 @@ type setupStep struct {
 type setupLink struct{ Title, Href string }
 
 // setupSteps are the steps from a new installation to the first key.
-func (s *Pages) setupSteps(r *http.Request) ([]setupStep, error) {
+func (s dayPages) setupSteps(r *http.Request) ([]setupStep, error) {
 	set, err := s.Admin.Overview.Setup(r.Context())
 	if err != nil {
 		return nil, err

@@ -7,6 +7,9 @@ import (
 	"github.com/staykey/staykey/internal/lang"
 )
 
+// sourcePages show PMS accounts, how to connect each, and the diagnosis.
+type sourcePages struct{ *core }
+
 // sourceView is the page of sources.
 type sourceView struct{ Rows []sourceRow }
 
@@ -40,7 +43,7 @@ func (s sourceRow) Silence() string {
 	return s.in.T("Nothing from the PMS for {time}. Check that its webhook is still enabled.", silent)
 }
 
-func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
+func (s sourcePages) list(w http.ResponseWriter, r *http.Request) {
 	states, err := s.Admin.Sources.List(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -53,7 +56,7 @@ func (s *Pages) sourcesPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "sources", page{Title: localeOf(r).T("Sources"), Active: "sources", Body: v})
 }
 
-func (s *Pages) healthPage(w http.ResponseWriter, r *http.Request) {
+func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {
 	d, err := s.Admin.Sources.Diagnose(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))

@@ -24,6 +24,9 @@ import (
 // replica can finish what another one began. What somebody may do is looked up in the configuration at each request,
 // by the groups that the session has: a role that is changed or removed there counts at once.
 
+// accountPages sign people in and out, with a token or an identity provider, and remember their language and clock.
+type accountPages struct{ *core }
+
 const (
 	// providerPath begins a sign-in with the provider. It is a link, not a form: a form that is redirected to another
 	// site is blocked by the page's Content-Security-Policy.
@@ -36,18 +39,20 @@ const (
 )
 
 // signInSettings are those of the identity provider; nil for none.
-func (s *Pages) signInSettings() *sso.Settings {
+func (s accountPages) signInSettings() *sso.Settings {
 	if s.SSO == nil {
 		return nil
 	}
 	return s.SSO.Settings()
 }
 
-func (s *Pages) redirectURL() string { return strings.TrimSuffix(s.PublicURL, "/") + callbackPath }
+func (s accountPages) redirectURL() string {
+	return strings.TrimSuffix(s.PublicURL, "/") + callbackPath
+}
 
 // inTurn runs what asks the provider, if there is a turn. Strangers can begin sign-ins too, so the address that has
 // the most under way loses one.
-func (s *Pages) inTurn(r *http.Request, ask func(ctx context.Context) error) error {
+func (s accountPages) inTurn(r *http.Request, ask func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	waiting, stop := context.WithTimeout(ctx, signInWait)
@@ -67,7 +72,7 @@ func (s *Pages) inTurn(r *http.Request, ask func(ctx context.Context) error) err
 var errTooManySignIns = errors.New("too many sign-ins at the same time")
 
 // beginSSO sends the browser to the identity provider.
-func (s *Pages) beginSSO(w http.ResponseWriter, r *http.Request) {
+func (s accountPages) beginSSO(w http.ResponseWriter, r *http.Request) {
 	next := nextPage(r.FormValue("next"))
 	settings := s.signInSettings()
 	if settings == nil {
@@ -94,7 +99,7 @@ func (s *Pages) beginSSO(w http.ResponseWriter, r *http.Request) {
 }
 
 // finishSSO signs somebody in whom the provider has sent back.
-func (s *Pages) finishSSO(w http.ResponseWriter, r *http.Request) {
+func (s accountPages) finishSSO(w http.ResponseWriter, r *http.Request) {
 	settings := s.signInSettings()
 	if settings == nil {
 		s.askForToken(w, r, http.StatusNotFound, "/", localeOf(r).T("Single sign-on isn't set up. Sign in with a token."))
@@ -120,7 +125,9 @@ func (s *Pages) finishSSO(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit begins the session of somebody whom the provider has signed in, if a role is theirs.
-func (s *Pages) admit(w http.ResponseWriter, r *http.Request, settings *sso.Settings, who sso.Identity, next string) {
+func (s accountPages) admit(w http.ResponseWriter, r *http.Request, settings *sso.Settings, who sso.Identity,
+	next string,
+) {
 	provider := settings.ID()
 	by := admin.Provided{Subject: who.Subject, Login: who.Login, Groups: who.Groups}
 	token, ok := ssoToken(settings, admin.Session{TokenHash: provider[:], Provided: by})
@@ -145,7 +152,7 @@ func (s *Pages) admit(w http.ResponseWriter, r *http.Request, settings *sso.Sett
 }
 
 // ssoFailed tells a person why there is no session, and the log in more detail.
-func (s *Pages) ssoFailed(w http.ResponseWriter, r *http.Request, next string, err error) {
+func (s accountPages) ssoFailed(w http.ResponseWriter, r *http.Request, next string, err error) {
 	status, result := http.StatusBadGateway, "untrusted"
 	in := localeOf(r)
 	words := in.T("The identity provider's answer can't be trusted. Ask your administrator: the log has the reason.")
@@ -173,7 +180,7 @@ func (s *Pages) ssoFailed(w http.ResponseWriter, r *http.Request, next string, e
 }
 
 // askForToken shows the page that people sign in on, with what is wrong; "" for nothing.
-func (s *Pages) askForToken(w http.ResponseWriter, r *http.Request, status int, next, problem string) {
+func (s accountPages) askForToken(w http.ResponseWriter, r *http.Request, status int, next, problem string) {
 	body := signIn{Next: next, Person: admin.Person(r.PostFormValue("person")), Problem: problem}
 	if settings := s.signInSettings(); settings != nil {
 		body.Provider, body.ProviderPath = settings.Label, providerPath+"?next="+url.QueryEscape(next)
@@ -203,7 +210,7 @@ func ssoToken(settings *sso.Settings, session admin.Session) (admin.Token, bool)
 }
 
 // tokenOf is what the person of a session may do now; false if the session has ended.
-func (s *Pages) tokenOf(session admin.Session) (admin.Token, bool) {
+func (s accountPages) tokenOf(session admin.Session) (admin.Token, bool) {
 	if session.Subject != "" {
 		return ssoToken(s.signInSettings(), session)
 	}
@@ -211,20 +218,20 @@ func (s *Pages) tokenOf(session admin.Session) (admin.Token, bool) {
 }
 
 // flowCookie holds a sign-in that has begun.
-func (s *Pages) flowCookie(r *http.Request, value string, maxAge int) *http.Cookie {
+func (s accountPages) flowCookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	c := s.cookie(r, value, maxAge)
 	c.Name = strings.Replace(c.Name, "session", "sign_in", 1)
 	return c
 }
 
 // flowSealer encrypts flows, so that nobody can read or change them.
-func (s *Pages) flowSealer() stay.Sealer {
+func (s accountPages) flowSealer() stay.Sealer {
 	return stay.NewSealer("sign-in\x00" + hex.EncodeToString(s.FormKey))
 }
 
 const flowLabel = "a sign-in that has begun"
 
-func (s *Pages) sealFlow(flow sso.Flow) (string, error) {
+func (s accountPages) sealFlow(flow sso.Flow) (string, error) {
 	text, err := json.Marshal(flow)
 	if err != nil {
 		return "", err
@@ -233,7 +240,7 @@ func (s *Pages) sealFlow(flow sso.Flow) (string, error) {
 }
 
 // openFlow reads a sealed flow; the zero one, which has expired, if it isn't ours.
-func (s *Pages) openFlow(sealed string) (flow sso.Flow) {
+func (s accountPages) openFlow(sealed string) (flow sso.Flow) {
 	raw, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil {
 		return sso.Flow{}

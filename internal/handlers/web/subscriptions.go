@@ -12,6 +12,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// subscriptionPages show receivers of events out, and what was sent to them.
+type subscriptionPages struct{ *core }
+
 // subscriptionRow is a subscription as pages show it.
 type subscriptionRow struct{ admin.Subscription }
 
@@ -21,7 +24,7 @@ func (r subscriptionRow) Link() string { return escapedPath([]string{"subscripti
 // subscriptionList is the page of subscriptions.
 type subscriptionList struct{ Rows []subscriptionRow }
 
-func (s *Pages) subscriptionsPage(w http.ResponseWriter, r *http.Request) {
+func (s subscriptionPages) list(w http.ResponseWriter, r *http.Request) {
 	list, err := s.Admin.Subscriptions.List(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
@@ -72,11 +75,11 @@ var deliveryTypes = []string{
 	"mobile_key.at_risk", "subscription.test", "subscription.digest",
 }
 
-func (s *Pages) subscriptionPage(w http.ResponseWriter, r *http.Request) {
-	s.showSubscriptionPage(w, r, nil)
+func (s subscriptionPages) one(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, nil)
 }
 
-func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tested *admin.SubscriptionTest) {
+func (s subscriptionPages) show(w http.ResponseWriter, r *http.Request, tested *admin.SubscriptionTest) {
 	q := r.URL.Query()
 	sub, err := s.Admin.Subscriptions.Get(r.Context(), chi.URLParam(r, "name"))
 	if err != nil {
@@ -108,8 +111,8 @@ func (s *Pages) showSubscriptionPage(w http.ResponseWriter, r *http.Request, tes
 		page{Title: localeOf(r).T("Subscription {name}", sub.Name), Active: "subscriptions", Body: v})
 }
 
-// doSubscriptionPage tests, enables or disables a subscription.
-func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
+// do tests, enables or disables a subscription.
+func (s subscriptionPages) do(w http.ResponseWriter, r *http.Request) {
 	name, verb := chi.URLParam(r, "name"), chi.URLParam(r, "verb")
 	if verb == "test" {
 		tested, err := s.Admin.Subscriptions.Test(r.Context(), name)
@@ -117,7 +120,7 @@ func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, r, s.problemOf(err))
 			return
 		}
-		s.showSubscriptionPage(w, r, &tested)
+		s.show(w, r, &tested)
 		return
 	}
 	if verb != "enable" && verb != "disable" {
@@ -131,8 +134,8 @@ func (s *Pages) doSubscriptionPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, escapedPath([]string{"subscriptions", name}), http.StatusSeeOther)
 }
 
-// resendPage sends a message again.
-func (s *Pages) resendPage(w http.ResponseWriter, r *http.Request) {
+// resend sends a message again.
+func (s subscriptionPages) resend(w http.ResponseWriter, r *http.Request) {
 	d, err := s.Admin.Deliveries.Resend(r.Context(), chi.URLParam(r, "delivery_id"))
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))

@@ -14,6 +14,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// dayPages show a day: the first page, the arrivals sheet and the calendar.
+type dayPages struct{ *core }
+
 // today is the first page: one day at the properties, and the state of the service.
 type today struct {
 	admin.Day
@@ -61,8 +64,8 @@ type trouble struct {
 	Do   lang.Text
 }
 
-func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
-	body, err := s.today(r)
+func (s dayPages) today(w http.ResponseWriter, r *http.Request) {
+	body, err := s.readToday(r)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -70,7 +73,7 @@ func (s *Pages) todayPage(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "today", page{Title: body.in.T("Today"), Active: "today", Body: body})
 }
 
-func (s *Pages) today(r *http.Request) (today, error) {
+func (s dayPages) readToday(r *http.Request) (today, error) {
 	q := r.URL.Query()
 	in := localeOf(r)
 	t := today{

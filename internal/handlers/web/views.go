@@ -13,6 +13,9 @@ import (
 // This file is saved views: the filters of a list under a name, for everybody who signs in. Search terms are not part
 // of a view, because they may be a guest's name.
 
+// viewPages save and delete views of lists.
+type viewPages struct{ *core }
+
 // viewLists are the lists that have saved views.
 var viewLists = []string{"reservations", "listings", "events"}
 
@@ -41,7 +44,7 @@ func viewQuery(q url.Values) string {
 }
 
 // viewBar reads the saved views of a list.
-func (s *Pages) viewBar(r *http.Request, list string, q url.Values) (viewBar, error) {
+func (s *core) viewBar(r *http.Request, list string, q url.Values) (viewBar, error) {
 	bar := viewBar{List: list, Now: viewQuery(q)}
 	saved, err := s.Admin.SavedViews.List(r.Context(), list)
 	for _, v := range saved {
@@ -63,7 +66,7 @@ func viewList(r *http.Request) string {
 	return list
 }
 
-func (s *Pages) saveViewPage(w http.ResponseWriter, r *http.Request) {
+func (s viewPages) save(w http.ResponseWriter, r *http.Request) {
 	list := viewList(r)
 	filters, err := url.ParseQuery(r.PostFormValue("query"))
 	if list == "" || err != nil {
@@ -78,7 +81,7 @@ func (s *Pages) saveViewPage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/"+list+"?"+query, http.StatusSeeOther)
 }
 
-func (s *Pages) deleteViewPage(w http.ResponseWriter, r *http.Request) {
+func (s viewPages) delete(w http.ResponseWriter, r *http.Request) {
 	list := viewList(r)
 	if list == "" {
 		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))

@@ -1,10 +1,12 @@
 // Package web is the page for admins: HTML rendered here, one style sheet, and a script that only makes it livelier.
 //
-// It shows what internal/admin answers, and asks it for what forms ask for; it never decides anything itself. One file
-// per page or part of one; templates/, static/ and words/ (translations, see locale.go) are embedded. A page is a
-// template within layout.html, rendered from
-// one struct, so that it works without the script; the script (static/page.js) replaces the parts marked data-live
-// when the stream of live.go says that something changed.
+// It shows what internal/admin answers, and asks it for what forms ask for; it never decides anything itself. [Pages]
+// has a type for each family of pages (dayPages, stayPages, ...), with its handlers in a file per page; [Pages.Mount]
+// is the table of all addresses. What they share, such as rendering and refusing, is in core, in this file.
+//
+// templates/, static/ and words/ (translations, see locale.go) are embedded. A page is a template within layout.html,
+// rendered from one struct, so that it works without the script; the script (static/page.js) replaces the parts marked
+// data-live when the stream of live.go says that something changed.
 //
 // # Security
 //
@@ -79,17 +81,53 @@ type SSO struct {
 	Settings func() *sso.Settings // of the configuration of now; nil for none
 }
 
-// Pages is the page for admins.
+// Pages is the page for admins, by family of pages.
 type Pages struct {
+	*core
+
+	account       accountPages
+	days          dayPages
+	reservations  reservationPages
+	views         viewPages
+	stays         stayPages
+	listings      listingPages
+	doors         doorPages
+	events        eventPages
+	sources       sourcePages
+	subscriptions subscriptionPages
+	audit         auditPages
+	live          livePages
+}
+
+// core is what all pages share: rendering, refusals, cookies and the tokens of forms.
+type core struct {
 	Config
 	watch   watch
 	signIns *fair.Ceiling // of those that ask the identity provider
 }
 
 // New returns the page.
-func New(c Config) *Pages { return &Pages{Config: c, signIns: fair.New(maxSignIns, nil)} }
+func New(c Config) *Pages {
+	s := &core{Config: c, signIns: fair.New(maxSignIns, nil)}
+	return &Pages{
+		core: s,
 
-func (s *Pages) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
+		account:       accountPages{s},
+		days:          dayPages{s},
+		reservations:  reservationPages{s},
+		views:         viewPages{s},
+		stays:         stayPages{s},
+		listings:      listingPages{s},
+		doors:         doorPages{s},
+		events:        eventPages{s},
+		sources:       sourcePages{s},
+		subscriptions: subscriptionPages{s},
+		audit:         auditPages{s},
+		live:          livePages{s},
+	}
+}
+
+func (s *core) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
 
 // Mount implements [handlers.Face].
 func (s *Pages) Mount(r chi.Router) {
@@ -104,58 +142,58 @@ func (s *Pages) Mount(r chi.Router) {
 	})
 	plain := r.With(s.pageHeaders, s.sameOrigin)
 	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
-		s.askForToken(w, r, http.StatusOK, nextPage(r.FormValue("next")), "")
+		s.account.askForToken(w, r, http.StatusOK, nextPage(r.FormValue("next")), "")
 	})
-	plain.With(handlers.Measured).Post("/sign-in", s.signIn)
-	plain.With(handlers.Measured).Get("/language/{tag}", s.languagePage)
-	plain.With(handlers.Measured).Get(providerPath, s.beginSSO)
-	plain.With(handlers.Measured).Get(callbackPath, s.finishSSO)
-	plain.With(s.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.updates)
-	signedIn := plain.With(handlers.Measured, s.signedIn, handlers.DecodeParams, handlers.StorableInput,
+	plain.With(handlers.Measured).Post("/sign-in", s.account.signIn)
+	plain.With(handlers.Measured).Get("/language/{tag}", s.account.chooseLanguage)
+	plain.With(handlers.Measured).Get(providerPath, s.account.beginSSO)
+	plain.With(handlers.Measured).Get(callbackPath, s.account.finishSSO)
+	plain.With(s.account.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.live.updates)
+	signedIn := plain.With(handlers.Measured, s.account.signedIn, handlers.DecodeParams, handlers.StorableInput,
 		s.Limits.OneOfFew)
-	signedIn.Post("/sign-out", s.signOut)
-	signedIn.Get("/", s.todayPage)
-	signedIn.Get("/clock/{hours}", s.clockPage)
-	signedIn.Get("/arrivals", s.arrivalsPage)
-	signedIn.Get("/calendar", s.calendarPage)
-	signedIn.Get("/search", s.searchPage)
-	signedIn.Get("/reservations", s.reservationsPage)
-	signedIn.Get("/reservations.csv", s.exportReservationsPage)
-	signedIn.Post("/reservations/actions", s.actOnManyPage)
-	signedIn.Post("/undo/{undo_id}", s.undoPage)
-	signedIn.Post("/views/{list}", s.saveViewPage)
-	signedIn.Post("/views/{list}/delete", s.deleteViewPage)
-	signedIn.Get("/reservations/{source}/{reservation_id}", s.reservationPage)
-	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.actionPage)
-	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.doActionPage)
-	signedIn.Post("/reservations/{source}/{reservation_id}/gates/{name}", s.setGatePage)
-	signedIn.Post("/reservations/{source}/{reservation_id}/notes", s.addNotePage)
-	signedIn.Post("/reservations/{source}/{reservation_id}/notes/delete", s.deleteNotePage)
-	signedIn.Get("/listings", s.listingsPage)
-	signedIn.Get("/listings/{source}/{listing_id}", s.listingPage)
-	signedIn.Post("/listings/{source}/{listing_id}", s.saveListingPage)
-	signedIn.Get("/doors", s.doorsPage)
-	signedIn.Get("/doors.csv", s.exportDoorsPage)
-	signedIn.Post("/doors", s.changeDoorsPage)
-	signedIn.Post("/doors/file", s.readDoorsPage)
-	signedIn.Get("/events", s.eventsPage)
-	signedIn.Get("/events/replay", s.replayPage)
-	signedIn.Post("/events/replay", s.doReplayPage)
-	signedIn.Get("/events/{event_id}", s.eventPage)
-	signedIn.Get("/sources", s.sourcesPage)
-	signedIn.Get("/sources/{source}", s.sourcePage)
-	signedIn.Get("/sources/{source}/test", s.testedSourcePage)
-	signedIn.Post("/sources/{source}/test", s.testSourcePage)
-	signedIn.Get("/subscriptions", s.subscriptionsPage)
-	signedIn.Get("/subscriptions/{name}", s.subscriptionPage)
-	signedIn.Post("/subscriptions/{name}/{verb}", s.doSubscriptionPage)
-	signedIn.Post("/subscriptions/{name}/deliveries/{delivery_id}/resend", s.resendPage)
-	signedIn.Get("/health", s.healthPage)
-	signedIn.Get("/audit", s.auditPage)
+	signedIn.Post("/sign-out", s.account.signOut)
+	signedIn.Get("/", s.days.today)
+	signedIn.Get("/clock/{hours}", s.account.chooseClock)
+	signedIn.Get("/arrivals", s.days.arrivals)
+	signedIn.Get("/calendar", s.days.calendar)
+	signedIn.Get("/search", s.reservations.search)
+	signedIn.Get("/reservations", s.reservations.list)
+	signedIn.Get("/reservations.csv", s.reservations.export)
+	signedIn.Post("/reservations/actions", s.reservations.actOnMany)
+	signedIn.Post("/undo/{undo_id}", s.reservations.undo)
+	signedIn.Post("/views/{list}", s.views.save)
+	signedIn.Post("/views/{list}/delete", s.views.delete)
+	signedIn.Get("/reservations/{source}/{reservation_id}", s.stays.show)
+	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.stays.askFor)
+	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.stays.do)
+	signedIn.Post("/reservations/{source}/{reservation_id}/gates/{name}", s.stays.setGate)
+	signedIn.Post("/reservations/{source}/{reservation_id}/notes", s.stays.addNote)
+	signedIn.Post("/reservations/{source}/{reservation_id}/notes/delete", s.stays.deleteNote)
+	signedIn.Get("/listings", s.listings.list)
+	signedIn.Get("/listings/{source}/{listing_id}", s.listings.show)
+	signedIn.Post("/listings/{source}/{listing_id}", s.listings.save)
+	signedIn.Get("/doors", s.doors.list)
+	signedIn.Get("/doors.csv", s.doors.export)
+	signedIn.Post("/doors", s.doors.change)
+	signedIn.Post("/doors/file", s.doors.readFile)
+	signedIn.Get("/events", s.events.list)
+	signedIn.Get("/events/replay", s.events.askToReplay)
+	signedIn.Post("/events/replay", s.events.replay)
+	signedIn.Get("/events/{event_id}", s.events.show)
+	signedIn.Get("/sources", s.sources.list)
+	signedIn.Get("/sources/{source}", s.sources.one)
+	signedIn.Get("/sources/{source}/test", s.sources.tested)
+	signedIn.Post("/sources/{source}/test", s.sources.test)
+	signedIn.Get("/subscriptions", s.subscriptions.list)
+	signedIn.Get("/subscriptions/{name}", s.subscriptions.one)
+	signedIn.Post("/subscriptions/{name}/{verb}", s.subscriptions.do)
+	signedIn.Post("/subscriptions/{name}/deliveries/{delivery_id}/resend", s.subscriptions.resend)
+	signedIn.Get("/health", s.sources.health)
+	signedIn.Get("/audit", s.audit.list)
 }
 
 // pageHeaders sets the headers of every answer of the page.
-func (s *Pages) pageHeaders(next http.Handler) http.Handler {
+func (s *core) pageHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", pageCSP)
@@ -167,7 +205,7 @@ func (s *Pages) pageHeaders(next http.Handler) http.Handler {
 }
 
 // sameOrigin refuses requests that another site makes a browser post. Forms also carry a token.
-func (s *Pages) sameOrigin(next http.Handler) http.Handler {
+func (s *core) sameOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := protection.Check(r); err != nil {
@@ -199,7 +237,7 @@ type page struct {
 	Body       any
 }
 
-func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view string, p page) {
+func (s *core) render(w http.ResponseWriter, r *http.Request, status int, view string, p page) {
 	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
 	p.Person, p.Write, p.AllSources = a.Author(""), a.Write, a.Sources == nil
@@ -225,7 +263,7 @@ func (s *Pages) render(w http.ResponseWriter, r *http.Request, status int, view 
 }
 
 // refuse shows a problem as a page.
-func (s *Pages) refuse(w http.ResponseWriter, r *http.Request, p *handlers.Problem) {
+func (s *core) refuse(w http.ResponseWriter, r *http.Request, p *handlers.Problem) {
 	shown := translated(localeOf(r), p)
 	s.render(w, r, p.Status, "problem", page{Title: shown.Title, Body: shown})
 }
@@ -235,14 +273,14 @@ func (s *Pages) refuse(w http.ResponseWriter, r *http.Request, p *handlers.Probl
 // cookieName is the name of the session's cookie. Where the page is reached by TLS it begins with __Host-: a
 // browser takes such a cookie only from this host itself, so that another host of the same domain can't plant one
 // (RFC 6265bis section 4.1.3.2).
-func (s *Pages) cookieName(r *http.Request) string {
+func (s *core) cookieName(r *http.Request) string {
 	if s.secure(r) {
 		return "__Host-staykey_session"
 	}
 	return "staykey_session"
 }
 
-func (s *Pages) sessionCookie(r *http.Request) string {
+func (s *core) sessionCookie(r *http.Request) string {
 	c, err := r.Cookie(s.cookieName(r))
 	if err != nil {
 		return ""
@@ -251,7 +289,7 @@ func (s *Pages) sessionCookie(r *http.Request) string {
 }
 
 // secure reports whether browsers reach the page by TLS, here or at a trusted proxy.
-func (s *Pages) secure(r *http.Request) bool {
+func (s *core) secure(r *http.Request) bool {
 	if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
 		return true
 	}
@@ -259,7 +297,7 @@ func (s *Pages) secure(r *http.Request) bool {
 }
 
 // csrfToken is the token in a session's forms: nobody else can make it, and it reveals nothing about the cookie.
-func (s *Pages) csrfToken(session string) string {
+func (s *core) csrfToken(session string) string {
 	mac := hmac.New(sha256.New, s.FormKey)
 	mac.Write([]byte("csrf\x00" + session))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
@@ -283,7 +321,7 @@ func nextPage(next string) string {
 	return next
 }
 
-func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
+func (s accountPages) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, handlers.SmallBody)
 	next, person := nextPage(r.PostFormValue("next")), admin.Person(r.PostFormValue("person"))
 	token, p := s.Auth.Judge(r, strings.TrimSpace(r.PostFormValue("token")))
@@ -313,12 +351,12 @@ func (s *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 // noteWrongSignIn logs an attempt to sign in with a wrong token. It changes nothing, so it is not in the audit log.
-func (s *Pages) noteWrongSignIn(r *http.Request) {
+func (s accountPages) noteWrongSignIn(r *http.Request) {
 	s.Log.Warn("sign-in refused: wrong token", "address", s.Proxies.Sender(r).String())
 }
 
 // cookie is the session's cookie. Its value is useless anywhere else.
-func (s *Pages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
+func (s accountPages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	// #nosec G124 -- Secure where the page is reached by TLS: without it, on a machine of one's own, there would be no session
 	return &http.Cookie{
 		Name: s.cookieName(r), Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: s.secure(r),
@@ -326,7 +364,7 @@ func (s *Pages) cookie(r *http.Request, value string, maxAge int) *http.Cookie {
 	}
 }
 
-func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
+func (s accountPages) signOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.Admin.Sessions.SignOut(r.Context(), s.sessionCookie(r)); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
@@ -338,7 +376,7 @@ func (s *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 
 // signedIn admits requests with a session whose token is still configured. Requests that change something must also
 // carry the session's form token.
-func (s *Pages) signedIn(next http.Handler) http.Handler {
+func (s accountPages) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cookie := s.sessionCookie(r)
 		session, err := s.Admin.Sessions.Get(r.Context(), cookie)
@@ -371,7 +409,7 @@ func (s *Pages) signedIn(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Pages) askToSignIn(w http.ResponseWriter, r *http.Request) {
+func (s accountPages) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/updates" || r.Header.Get("Staykey-Live") != "" { // asked by a script, which can't sign in
 		handlers.NewProblem(http.StatusUnauthorized, "the session has ended: sign in again").Write(w)
 		return
