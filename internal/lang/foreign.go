@@ -1,11 +1,15 @@
 package lang
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // shape is a text of another package with its translation, to recognise what that package has written.
 type shape struct {
 	text     Text
-	literals []string // between the placeholders: one more than the number of placeholders
+	names    []string // of the placeholders, in the order of the text
+	literals []string // between the placeholders: one more than their number
 }
 
 // prefixLength is how much of a text's beginning its shapes are found by.
@@ -18,7 +22,7 @@ func shapesOf(texts []Text, translated map[Text][]string) map[string][]shape {
 		if _, has := translated[t]; !has {
 			continue
 		}
-		s := shape{t, placeholder.Split(t.English(), -1)}
+		s := shape{t, placeholder.FindAllString(t.English(), -1), placeholder.Split(t.English(), -1)}
 		key := ""
 		if len(s.literals[0]) >= prefixLength {
 			key = s.literals[0][:prefixLength]
@@ -44,13 +48,26 @@ func (s shape) values(written string) (values []any, ok bool) {
 				return nil, false
 			}
 		}
-		if at < 1 { // not found, or the placeholder is empty
+		if at < 1 || !fits(s.names[i], rest[:at]) { // not found, or the placeholder is empty
 			return nil, false
 		}
 		values = append(values, rest[:at])
 		rest = rest[at+len(literal):]
 	}
 	return values, rest == ""
+}
+
+// fits reports whether a placeholder can have a value: {n} is a number, and {event} one word, so that short shapes with
+// them don't match any other text.
+func fits(name, value string) bool {
+	switch name {
+	case "{n}":
+		_, err := strconv.Atoi(value)
+		return err == nil
+	case "{event}":
+		return !strings.Contains(value, " ")
+	}
+	return true
 }
 
 // Foreign returns a text that another package has written in English in the language, if it has the shape of a text

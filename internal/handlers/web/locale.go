@@ -30,6 +30,25 @@ type pageLanguage struct {
 // languages are those of the page. The first is for people who ask for none of them.
 var languages = []pageLanguage{
 	{"en", "English", func() *lang.Catalog { return lang.English }},
+	{"es", "Español", catalogOf("es")},
+	{"de", "Deutsch", catalogOf("de")},
+	{"fr", "Français", catalogOf("fr")},
+	{"it", "Italiano", catalogOf("it")},
+}
+
+// catalogOf reads the catalog of a language when it is first needed.
+func catalogOf(tag string) func() *lang.Catalog {
+	return sync.OnceValue(func() *lang.Catalog {
+		file, err := files.ReadFile("words/" + tag + ".yaml")
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		catalog, err := lang.ReadCatalog(language.MustParse(tag), file, foreignTexts)
+		if err != nil {
+			panic(err) // it is embedded, and a test reads it
+		}
+		return catalog
+	})
 }
 
 var languageMatcher = func() language.Matcher {

@@ -38,7 +38,7 @@ import (
 	"github.com/staykey/staykey/internal/sso"
 )
 
-//go:embed templates static
+//go:embed templates static words
 var files embed.FS
 
 // assets are the files that pages load, by name. assetTag changes with their content, so that browsers can cache them
