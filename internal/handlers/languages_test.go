@@ -204,7 +204,7 @@ func TestLanguageOfPages(t *testing.T) {
 	a := newApp(t)
 	for header, want := range map[string]string{
 		"": "en", "ja": "en", "de-AT,en;q=0.5": "de", "ca,es;q=0.8": "es", "fr-CH": "fr", "it": "it",
-		"nonsense;;q=": "en",
+		"nonsense;;q=":   "en",
 		"en-GB,de;q=0.9": "en",
 	} {
 		v := a.speaking(header)
