@@ -56,10 +56,20 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "old answers", what: "an answer is dated by its arrival, not by its request",
-		edits: []edit{{
-			"internal/provisioner/belief.go", "bool { return b.began.Before(until) }",
-			"bool { return time.Now().Before(until) }",
-		}},
+		edits: []edit{
+			{
+				"internal/provisioner/belief.go", "	began   time.Time     // when the attempt that reads began\n",
+				"	began   time.Time\n	clock   func() time.Time\n",
+			},
+			{
+				"internal/provisioner/belief.go", "bool { return b.began.Before(until) }",
+				"bool { return b.clock().Before(until) }",
+			},
+			{
+				"internal/provisioner/attempt.go", "timeout: p.seam.Timeout(), began: p.now()}",
+				"timeout: p.seam.Timeout(), began: p.now(), clock: p.now}",
+			},
+		},
 		pkg: "./internal/provisioner", tests: "^TestASlowAnswerIsAsOldAsItsQuestion$",
 	},
 	{
