@@ -1,6 +1,27 @@
-// Package localpg brings a Postgres to a machine that has none running: from binaries that are installed,
-// from binaries that it downloads, or, as root on Debian and Ubuntu, from the distribution's package. The
-// server it starts listens on loopback only and ends with the process that started it, however that ends.
+// Package localpg brings a Postgres to a machine that has none running, for make run and for tests. The service in
+// production never uses it: package store speaks to the Postgres that DATABASE_URL names.
+//
+//	server, err := localpg.Start(ctx, localpg.Options{Dir: ".staykey/postgres"})
+//	defer server.Stop()
+//	store.Open(ctx, server.DSN())
+//
+// # Where the binaries come from
+//
+// [FindBinaries] tries, in this order, what is installed, what it can download (from Maven Central, kept in the user's
+// cache directory) and, as root on Debian and Ubuntu, the distribution's package. Any version from [MinVersion] on will
+// do.
+//
+// # What it promises
+//
+//   - The server listens on loopback only, with a password of its own.
+//   - It ends with the process that started it, however that ends (process_linux.go).
+//   - A directory holds one whole cluster or none: an interrupted start leaves nothing that a later one trips over
+//     (cluster.go). With no directory the cluster is temporary, and Stop deletes it.
+//   - It works as root, for whom Postgres refuses to run: it finds or makes an account for it (account.go), or runs it
+//     without one (nameless.go).
+//
+// Package pgtest finds a Postgres for tests by the same means, after TEST_DATABASE_URL and Docker. Read localpg.go
+// first, then cluster.go.
 package localpg
 
 import (

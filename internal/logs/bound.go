@@ -1,5 +1,18 @@
 // Package logs keeps the volume of the log bounded in an outage, when the same few things fail repeatedly: each
 // webhook that is refused, each look into a database that doesn't answer.
+//
+// It has one type, a [slog.Handler] that wraps another:
+//
+//	log := slog.New(logs.Bound(slog.NewJSONHandler(os.Stderr, nil)))
+//
+// The first records of each message are written as they come. If a message becomes frequent, one record a minute stands
+// for the rest of them and has the attribute [NotLogged] with their number. So an operator always sees that something
+// fails, how often, and the newest example of it. Nothing is held back for longer than a minute, and the first record
+// of a new kind is never delayed.
+//
+// Warnings and errors are bounded, and requests that were refused; other records are not. Records count together if
+// their messages are the same but for digits, whatever their attributes. So messages must be constants, with ids and
+// errors as attributes. Tests collect records with package logtest.
 package logs
 
 import (
@@ -17,8 +30,6 @@ import (
 // first minute that has few again.
 //
 //	few ──more than its limit in a minute──▶ counted ──a minute with no more than its limit──▶ few
-//
-// Warnings and errors are bounded, and requests that were refused; other records are not.
 const (
 	window = time.Minute
 	// limit is for records that are about the service as a whole.

@@ -1,10 +1,37 @@
-// Package seam speaks to the Seam API (https://docs.seam.co): the calls that a reservation needs, by hand,
-// tolerant in what it reads and strict in what it sends. It never repeats a call on its own, except reads in the
-// background: Seam has no idempotency keys, so only the caller knows what effect a call without an answer may have
-// had.
+// Package seam speaks to the Seam API (https://docs.seam.co): the calls that a reservation needs, written by hand,
+// tolerant in what they read and strict in what they send.
+//
+//	c, err := seam.New(seam.Config{APIKey: key})
+//	user, err := c.CreateACSUser(ctx, seam.CreateACSUser{...})
+//	switch seam.KindOf(err) {
+//	case seam.Lost:     // it may have been created: look before you try again
+//	case seam.NotSent:  // nothing happened
+//	case seam.NotFound: // it names something that Seam doesn't know
+//	}
+//
+// # What a failure means
+//
+// Callers decide by [KindOf], never by a status or a text: the kind says what may be true at Seam now (errors.go).
+// Seam has no idempotency keys, so only the caller knows what effect a call without an answer may have had. That is why
+// the client never repeats a call on its own, except reads in the background ([Background]).
 //
 // An answer is used only if it says what it was asked for: one in which the object or the list is missing, null or
 // without its id, or a list that neither ends nor continues, is [Lost], never "no".
+//
+// # How a call travels
+//
+//	api.go, handed_out.go, entrances.go   the calls, one method each; objects.go what they answer
+//	client.go                             one call: deadline, API key, recorder, guard
+//	limiter.go                            its turn: one rate for the process, slowed by 429; [Urgent] goes first
+//	transport.go                          connections, and noticing one that has fallen silent
+//	answer.go, page.go                    is the answer usable? lists, page by page
+//	errors.go, text.go                    what a failure means; Seam's texts, bounded and without guests' data
+//
+// [WithRecorder] sees each round trip, for the timeline. [WithGuard] is asked last, right before a call leaves, so that
+// a worker that lost its lease changes nothing any more.
+//
+// Package simulator is a Seam that fails, lags and lies on request; package conformance has tests of what staykey
+// relies on, which run against the simulator and, with a key, against the real Seam.
 package seam
 
 import (

@@ -1,5 +1,15 @@
-// Package tracing makes one OpenTelemetry trace of each event, from its webhook through the queue to the mobile
-// key. The trace's id is the event's: nothing has to travel with the event, and who has one finds the other.
+// Package tracing makes one OpenTelemetry trace of each event, from its webhook through the queue to the mobile key.
+//
+//	Webhook      accepted: the first span, recorded when the request is over
+//	Of, Begin    applied, provisioned: later spans, in whichever process and however much later
+//	Done         a step that is over, such as a call to Seam
+//
+// A trace's id is the event's id, and the id of its first span follows from that. So nothing has to travel with the
+// event through the database, and an event that waits for a day still ends in the trace that it began in. With an id
+// from the timeline or the page you can open the trace, and the other way round. [IDs] makes the SDK use these ids.
+//
+// Without OTEL_EXPORTER_OTLP_ENDPOINT nothing is traced. Exporting and sampling are set by OpenTelemetry's own
+// variables. Attributes are ids, statuses and durations, never guests' data.
 package tracing
 
 import (

@@ -1,5 +1,19 @@
-// Package chaos collects the results of the rigs that inject faults, so that one table shows all of them. The rigs
-// are tests, next to what they test; make chaos runs them for long, make test briefly.
+// Package chaos collects the results of the rigs that inject faults, so that one table shows all of them.
+//
+// A rig is an ordinary test next to what it tests, such as the matrix of internal/provisioner, which fails each call to
+// Seam in each way. It reads how much to try from the environment ([Size]) and its random seed ([Seed]), so that make
+// test runs it briefly and make chaos for half an hour, and it reports once:
+//
+//	lanes := chaos.Size("STAYKEY_MATRIX_LANES", 12)
+//	...
+//	chaos.Record(t, chaos.Result{Rig: "fault matrix", Cells: n, Fired: fired, Faults: faults, Converge: times})
+//
+// [Record] logs the result and, if [ReportFile] names a file, adds it there. Command run (make chaos) starts the rigs,
+// reads the file back ([Read]) and prints the [Table]. It fails if anything was wrong, and also
+// if a case's fault didn't fire or too little was tried, because a rig that injects nothing proves nothing.
+//
+// Command mutants (make chaos-mutants) turns that around: it removes each protection from the program in turn and
+// expects a rig to fail. Read [Result] first, then run/main.go, then mutants/list.go.
 package chaos
 
 import (

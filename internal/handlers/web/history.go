@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -131,6 +132,12 @@ func describe(in *lang.Locale, i admin.TimelineItem) historyItem {
 	return h
 }
 
+// notFound is the result of a call that names something which Seam doesn't have.
+const notFound = "not_found"
+
+// removes reports whether a call removes what it names, so that its absence is what the call was for.
+func removes(path string) bool { return strings.HasSuffix(path, "/delete") }
+
 func describeRequest(in *lang.Locale, path, result string) (text, tone string) {
 	call, changes := callTexts[path]
 	why := codeWords(in, result)
@@ -139,6 +146,10 @@ func describeRequest(in *lang.Locale, path, result string) (text, tone string) {
 		return in.T(call.done), "good"
 	case result == "ok":
 		return in.T("Checked Seam"), "quiet"
+	case result == notFound && removes(path):
+		return in.T("Seam: nothing was left to remove"), "good"
+	case result == notFound && !changes: // an answer, not a failure: what follows from it is in the entries after it
+		return in.T("Checked Seam — it isn't there"), "quiet"
 	case changes && result == "lost": // it may have taken effect
 		return in.T(call.lost), "bad"
 	case changes:

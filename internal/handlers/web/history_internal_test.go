@@ -55,6 +55,30 @@ func TestDescribe(t *testing.T) {
 			},
 		},
 		{
+			reason: "a read that finds nothing is an answer", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/get", "result": "not_found"},
+			want: historyItem{
+				Text: "Checked Seam — it isn't there", Tone: "quiet",
+				Detail: []detail{{"path", "/acs/users/get"}, {"result", "not_found"}},
+			},
+		},
+		{
+			reason: "a removal of what is gone has what it wanted", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/delete", "result": "not_found"},
+			want: historyItem{
+				Text: "Seam: nothing was left to remove", Tone: "good",
+				Detail: []detail{{"path", "/acs/users/delete"}, {"result", "not_found"}},
+			},
+		},
+		{
+			reason: "a change of what isn't there has failed", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/update", "result": "not_found"},
+			want: historyItem{
+				Text: "Seam: could not set the access times — not found", Tone: "bad",
+				Detail: []detail{{"path", "/acs/users/update"}, {"result", "not_found"}},
+			},
+		},
+		{
 			reason: "a failed read is bad", kind: stay.TimelineRequest,
 			detail: map[string]any{"path": "/acs/users/get", "result": "lost"},
 			want: historyItem{

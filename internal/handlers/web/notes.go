@@ -7,7 +7,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// addNote adds a note to a stay, and deleteNotePage deletes one.
+// addNote adds a note to a stay, and deleteNote deletes one.
 func (s stayPages) addNote(w http.ResponseWriter, r *http.Request) {
 	_, err := s.Admin.Notes.Add(r.Context(), refOf(r), r.PostFormValue("text"), "")
 	s.backToNotes(w, r, err)
