@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,6 +71,28 @@ func TestCommandsForAdmins(t *testing.T) {
 		"/acs/credentials/create: ok (the ACS user has no mobile key)")
 	if strings.Index(out, "reservation.created applied") > strings.Index(out, "/acs/credentials/create") {
 		t.Error("the timeline does not start with the oldest entry")
+	}
+	ids := filepath.Join(t.TempDir(), "ids")
+	if err := os.WriteFile(ids, []byte("default/3333122-433\n\ndefault/nobody\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, problems, status := command(t, at, "act", "hold", "default/3333122-433", "--file", ids, "--reason",
+		"the owner asks")
+	mustSay(t, "act", out, "default/3333122-433  done", "default/nobody       refused", "undo until")
+	mustSay(t, "act", problems, "some reservations were refused")
+	undo := regexp.MustCompile(`staykey undo (\S+)`).FindStringSubmatch(out)
+	if status != 1 || undo == nil {
+		t.Fatalf("act: exit %d\n%s%s", status, out, problems)
+	}
+	out, _, status = command(t, at, "undo", undo[1])
+	mustSay(t, "undo", out, "default/3333122-433  undone")
+	if status != 0 {
+		t.Errorf("undo: exit %d", status)
+	}
+	_, problems, status = command(t, at, "act", "hold", "nobody")
+	mustSay(t, "act without a source", problems, `"nobody" must be a source, a slash and an id`)
+	if status != 2 {
+		t.Errorf("act without a source: exit %d", status)
 	}
 	out, _, _ = command(t, at, "audit", "--action", "erase_guest")
 	mustSay(t, "audit", out, "no results")

@@ -19,6 +19,39 @@ const mostViews = 50
 // SavedView is a view of a list that somebody has saved for everybody.
 type SavedView = store.SavedView
 
+// viewFilters are the filters that a view of each list can hold. Search terms and addresses are none of them, because
+// they may be a guest's.
+var viewFilters = map[string][]string{
+	"reservations": {
+		"source", "status", "key_status", "listing_id", "when", "check_in_from", "check_in_to", "check_out_from",
+		"check_out_to", "updated_since", "sort",
+	},
+	"listings": {"source", "deleted"},
+	"events":   {"source", "status", "type", "reservation_id", "listing_id"},
+}
+
+// ViewFilters returns the filters that a view of a list can hold.
+func ViewFilters(list string) []string { return viewFilters[list] }
+
+// ViewQuery are the filters in q that a view of a list can hold, as a query in a fixed order.
+func ViewQuery(list string, q url.Values) string {
+	kept := url.Values{}
+	for _, name := range viewFilters[list] {
+		if value := q.Get(name); value != "" {
+			kept.Set(name, value)
+		}
+	}
+	return kept.Encode()
+}
+
+// knownList refuses a list without views.
+func knownList(list string) error {
+	if viewFilters[list] == nil {
+		return refuse(NotFound, "This list has no views.")
+	}
+	return nil
+}
+
 // Actions of the audit log about views.
 const (
 	auditSaveView   = "save_view"
@@ -33,6 +66,9 @@ func (s SavedViews) List(ctx context.Context, list string) ([]SavedView, error) 
 }
 
 func (s SavedViews) list(ctx context.Context, list string) (shown, hidden []SavedView, err error) {
+	if err := knownList(list); err != nil {
+		return nil, nil, err
+	}
 	views, err := s.store.SavedViews.List(ctx, list)
 	for _, v := range views {
 		sees, seesErr := s.sees(ctx, v.Query)
@@ -108,33 +144,38 @@ func (s SavedViews) mayChange(ctx context.Context, list, name string) error {
 	return err
 }
 
-// Save saves a view of a list under a name, for everybody.
-func (s SavedViews) Save(ctx context.Context, list, name, query string) error {
-	name = Person(name)
+// Save saves a view of a list under a name, for everybody, with the filters in q that a view can hold.
+func (s SavedViews) Save(ctx context.Context, list, name string, q url.Values) (SavedView, error) {
+	if err := knownList(list); err != nil {
+		return SavedView{}, err
+	}
+	name, query := Person(name), ViewQuery(list, q)
 	if name == "" {
-		return InvalidField("name", "is required")
+		return SavedView{}, InvalidField("name", "is required")
 	}
 	if len(query) > 1000 {
-		return InvalidField("query", "must have at most 1000 characters")
+		return SavedView{}, InvalidField("filters", "must have at most 1000 characters")
 	}
 	if err := s.mayChange(ctx, list, name); err != nil {
-		return err
+		return SavedView{}, err
 	}
 	a := ActorOf(ctx)
 	now := s.now().UTC()
 	entry := a.Audit(auditSaveView, "")
 	entry.At, entry.After = now, map[string]any{"list": list, "name": name, "filters": query}
-	saved, err := s.store.SavedViews.Save(ctx, SavedView{
-		Page: list, Name: name, Query: query, Author: a.Author(""), CreatedAt: now,
-	}, mostViews, entry)
+	view := SavedView{Page: list, Name: name, Query: query, Author: a.Author(""), CreatedAt: now}
+	saved, err := s.store.SavedViews.Save(ctx, view, mostViews, entry)
 	if err == nil && !saved {
-		return refuse(Conflict, "There are 50 saved views of this list: delete one first.")
+		return SavedView{}, refuse(Conflict, "There are 50 saved views of this list: delete one first.")
 	}
-	return err
+	return view, err
 }
 
 // Delete deletes a view of a list.
 func (s SavedViews) Delete(ctx context.Context, list, name string) error {
+	if err := knownList(list); err != nil {
+		return err
+	}
 	if err := s.mayChange(ctx, list, name); err != nil {
 		return err
 	}

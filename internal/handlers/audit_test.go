@@ -129,6 +129,13 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			id := url.Values{"note_id": {fmt.Sprint(note.body["note_id"])}}
 			return page.post("/reservations"+one+"/notes/delete", id).status
 		}}},
+		"PUT /v1/views/{list}/{name}": {"save_view", []func() int{
+			rest("PUT", "/v1/views/events/Rejected", `{"filters":{"status":"rejected"}}`),
+		}},
+		"DELETE /v1/views/{list}/{name}": {"delete_view", []func() int{
+			rest("PUT", "/v1/views/events/Short-lived", `{"filters":{"status":"rejected"}}`),
+			rest("DELETE", "/v1/views/events/Short-lived", ""),
+		}},
 		"POST /views/{list}": {"save_view", []func() int{
 			form("/views/reservations", url.Values{"name": {"All"}, "query": {"when=all"}}),
 		}},

@@ -143,6 +143,7 @@ func (s *API) actionOperations(api huma.API) {
 			return s.act(ctx, in.ReservationPath, a)
 		})
 	s.batchOperations(api)
+	s.viewOperations(api)
 	overrides := described(operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
 		"Get the admins' decisions about a reservation", http.StatusNotFound),
 		"A hold, a revocation and custom access times, each with who decided it, when and why. Null means that nobody has.")

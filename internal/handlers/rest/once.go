@@ -83,6 +83,8 @@ func (s *API) keepings() map[string]keeping {
 	}}
 	routes["POST "+staffNotesPath] = s.keptStaffNote()
 	routes["DELETE "+staffNotesPath+"/{note_id}"] = routes["DELETE "+listingPath]
+	routes["PUT "+viewsPath+"/{name}"] = keeping{present: s.keptView}
+	routes["DELETE "+viewsPath+"/{name}"] = routes["DELETE "+listingPath]
 	routes["POST /v1/events/replay"] = keeping{present: s.presentReplay}
 	routes["POST /v1/events/{event_id}/replay"] = keeping{
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {

@@ -3,11 +3,11 @@ package web
 import (
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/handlers"
 )
 
 // This file is saved views: the filters of a list under a name, for everybody who signs in. Search terms are not part
@@ -15,9 +15,6 @@ import (
 
 // viewPages save and delete views of lists.
 type viewPages struct{ *core }
-
-// viewLists are the lists that have saved views.
-var viewLists = []string{"reservations", "listings", "events"}
 
 // viewBar shows the saved views of a list, and can save the current one.
 type viewBar struct {
@@ -32,20 +29,9 @@ type savedView struct {
 	On         bool
 }
 
-// viewQuery are the filters that a view stores, in a fixed order.
-func viewQuery(q url.Values) string {
-	kept := url.Values{}
-	for name, values := range q {
-		if values[0] != "" && !slices.Contains([]string{"q", "cursor", "done", "guest_email"}, name) {
-			kept.Set(name, values[0])
-		}
-	}
-	return kept.Encode()
-}
-
 // viewBar reads the saved views of a list.
 func (s *core) viewBar(r *http.Request, list string, q url.Values) (viewBar, error) {
-	bar := viewBar{List: list, Now: viewQuery(q)}
+	bar := viewBar{List: list, Now: admin.ViewQuery(list, q)}
 	saved, err := s.Admin.SavedViews.List(r.Context(), list)
 	for _, v := range saved {
 		on := v.Query == bar.Now && q.Get("q") == ""
@@ -57,36 +43,23 @@ func (s *core) viewBar(r *http.Request, list string, q url.Values) (viewBar, err
 	return bar, err
 }
 
-// viewList is the list in a request's path; "" if that list has no views.
-func viewList(r *http.Request) string {
-	list := chi.URLParam(r, "list")
-	if !slices.Contains(viewLists, list) {
-		return ""
-	}
-	return list
-}
-
 func (s viewPages) save(w http.ResponseWriter, r *http.Request) {
-	list := viewList(r)
+	list := chi.URLParam(r, "list")
 	filters, err := url.ParseQuery(r.PostFormValue("query"))
-	if list == "" || err != nil {
-		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
+	if err != nil {
+		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
 		return
 	}
-	query, name := viewQuery(filters), admin.Person(r.PostFormValue("name"))
-	if err := s.Admin.SavedViews.Save(r.Context(), list, name, query); err != nil {
+	view, err := s.Admin.SavedViews.Save(r.Context(), list, r.PostFormValue("name"), filters)
+	if err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	http.Redirect(w, r, "/"+list+"?"+query, http.StatusSeeOther)
+	http.Redirect(w, r, "/"+view.Page+"?"+view.Query, http.StatusSeeOther)
 }
 
 func (s viewPages) delete(w http.ResponseWriter, r *http.Request) {
-	list := viewList(r)
-	if list == "" {
-		s.refuse(w, r, s.problemOf(&admin.Error{Kind: admin.NotFound, Message: "this list has no views"}))
-		return
-	}
+	list := chi.URLParam(r, "list")
 	if err := s.Admin.SavedViews.Delete(r.Context(), list, r.PostFormValue("name")); err != nil {
 		s.refuse(w, r, s.problemOf(err))
 		return
