@@ -25,7 +25,7 @@ import (
 func main() {
 	role := flag.String("role", "", "internal: be a server to compare with (nothing, one)")
 	only := flag.String("only", "", "comma-separated parts: "+partNames()+
-		" (default: all but big and memory, which BIG=1 adds)")
+		" (default: all but big, pages and memory, which BIG=1 adds)")
 	profiles := flag.String("profiles", "",
 		"directory for CPU profiles of the server, of the last round of each measurement")
 	stays := flag.Int("stays", 10_000, "how many stays the queue is full of that is drained")
@@ -57,7 +57,7 @@ type plan struct {
 var measures = map[string]func(*bench, context.Context) error{
 	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside,
 	"memory": (*bench).memory, "big": (*bench).big,
-	"out": (*bench).out,
+	"pages": (*bench).pages, "out": (*bench).out,
 }
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
@@ -90,7 +90,7 @@ func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
 func chosenParts(only string) ([]string, error) {
 	parts := []string{"accept", "latency", "drain", "beside", "out"}
 	if os.Getenv("BIG") != "" {
-		parts = append(parts, "big", "memory")
+		parts = append(parts, "big", "pages", "memory")
 	}
 	if only != "" {
 		parts = strings.Split(only, ",")

@@ -25,6 +25,9 @@ const (
 
 func secret() pms.Secret { return pms.Secret(secretText) }
 
+// secretOf is a secret of its own for each name.
+func secretOf(name string) pms.Secret { return pms.Secret(fmt.Sprintf("%-32s", name)) }
+
 type nothing struct{}
 
 func (nothing) Accept(_ context.Context, e store.Event) (store.Accepted, error) {
