@@ -22,6 +22,16 @@ func (g AccessGroups) Named(id string) (stay.AccessGroup, bool) {
 	return group, ok
 }
 
+// SystemName is the name of an access system; its id where the actor can't know the name.
+func (g AccessGroups) SystemName(id string) string {
+	for _, one := range g.Choices {
+		if one.SystemID == id && one.SystemName != "" {
+			return one.SystemName
+		}
+	}
+	return id
+}
+
 // AccessGroups returns the workspace's access groups. Where Seam can't be asked it returns none, because pages can do
 // without their names.
 func (s Doors) AccessGroups(ctx context.Context) AccessGroups {

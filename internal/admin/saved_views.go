@@ -47,7 +47,7 @@ func ViewQuery(list string, q url.Values) string {
 // knownList refuses a list without views.
 func knownList(list string) error {
 	if viewFilters[list] == nil {
-		return refuse(NotFound, "This list has no views.")
+		return refuse(NotFound, "this list has no views")
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ func week(t *testing.T, days ...int) (*app, *visitor) {
 // stays are the reservations that a page lists, in its order.
 func stays(page shown) string {
 	var ids []string
-	for _, part := range strings.Split(page.body, `<td data-label="Guest"><a href="/reservations/default/`)[1:] {
+	const row = `<td data-label="Guest" class="who"><a href="/reservations/default/`
+	for _, part := range strings.Split(page.body, row)[1:] {
 		id, _, _ := strings.Cut(part, `"`)
 		ids = append(ids, strings.ReplaceAll(id, "&#43;", "+"))
 	}

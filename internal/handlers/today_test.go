@@ -64,7 +64,7 @@ func TestToday(t *testing.T) {
 				"Departures": "departures",
 			}[found[2]]
 			list := v.see("/?part=" + part)
-			if n := strings.Count(list.body, `<td data-label="Guest">`); fmt.Sprint(n) != found[1] {
+			if n := strings.Count(list.body, `<td data-label="Guest" class="who">`); fmt.Sprint(n) != found[1] {
 				t.Errorf("%s: %s, and the list has %d", found[2], found[1], n)
 			}
 		}

@@ -71,9 +71,7 @@ func (s Listings) WithDoors(ctx context.Context, f DoorFilter, after DoorCursor,
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+prefixed("l", listingColumns)+`, `+doorRank+` AS rank, `+doorFolded+` AS folded, w.waiting
 		FROM listings l CROSS JOIN LATERAL (
-			SELECT count(*)::integer AS waiting FROM reservations r
-			WHERE r.listing_id = l.listing_id AND r.source = l.source AND r.status = 'confirmed'
-				AND (r.check_out IS NULL OR r.check_out > `+at+`)) w`+
+			SELECT count(*)::integer AS waiting FROM `+waitingStays(at)+` r) w`+
 		w.sql()+` ORDER BY `+doorRank+`, `+doorFolded+`, l.source, l.listing_id LIMIT `+w.arg(limit), w.planned()...)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[DoorListing])
 	return list, wrap(err, "list listings by their doors")
@@ -82,6 +80,25 @@ func (s Listings) WithDoors(ctx context.Context, f DoorFilter, after DoorCursor,
 // CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that
 // reservations name and nobody has set up.
 func (s Listings) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
-	list, err := s.WithDoors(ctx, DoorFilter{Missing: true, Sources: sources}, DoorCursor{}, now, most)
-	return len(list), err
+	var w where
+	w.add("NOT l.deleted")
+	w.add(doorRank + " < 2")
+	w.among("l.source", sources)
+	w.add("(l.known OR EXISTS (SELECT FROM " + waitingStays(w.arg(now)) + " r))")
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM listings l`+w.sql()+` LIMIT `+w.arg(most)+`) m`,
+		w.planned()...).Scan(&n)
+	return n, wrap(err, "count listings without doors")
+}
+
+// waitingStays are the confirmed stays of the listing l that are not over at a time. Of a listing that has had guests
+// for years it reads the last month and what is to come: longer stays are in an index of their own, and a stay whose
+// check-in was before and whose check-out isn't known waits for nothing.
+func waitingStays(at string) string {
+	const of = `SELECT FROM reservations r WHERE r.source = l.source AND r.listing_id = l.listing_id
+		AND r.status = 'confirmed' AND `
+	month := `(` + at + `::timestamptz - interval '744 hours')`
+	return `(` + of + `r.check_in >= ` + month + ` AND (r.check_out IS NULL OR r.check_out > ` + at + `)
+		UNION ALL ` + of + `r.check_in IS NULL AND (r.check_out IS NULL OR r.check_out > ` + at + `)
+		UNION ALL ` + of + `r.check_out - r.check_in > interval '744 hours' AND r.check_in < ` + month + `
+			AND r.check_out > ` + at + `)`
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -33,11 +34,36 @@ type calendarRow struct {
 	Bars []calendarBar
 }
 
-// calendarBar is a stay of the calendar.
+// calendarBar is a stay of the calendar. A month of 500 listings has thousands: what the template needs is worked out
+// once, since each of its actions costs more than the text that it writes.
 type calendarBar struct {
-	admin.CalendarBar
-	in *lang.Locale
+	Class, Link string
+	Guest       string // the guest's name, or else what is known of the guest
+	More        string // when the stay is and how its key is, after the name
+	Alerts      bool   // a person is needed
 }
+
+func newCalendarBar(b admin.CalendarBar, in *lang.Locale, now time.Time) calendarBar {
+	class := "bar " + b.Status + " s" + strconv.Itoa(b.Start) + " w" + strconv.Itoa(b.Half)
+	if b.Earlier {
+		class += " earlier"
+	}
+	if b.Later {
+		class += " later"
+	}
+	more := ", " + dayAt(in, &b.CheckIn, b.Zone, now) + " – " + dayAt(in, &b.CheckOut, b.Zone, now) + ": " +
+		in.T(keyWord(b.Status))
+	if b.Reason != "" && (b.Status == stay.KeyAttention || b.Status == stay.KeyWaiting) {
+		more += ". " + in.T(wordsOf(b.Reason).Problem)
+	}
+	return calendarBar{
+		Class: class, Link: escapedPath([]string{"reservations", b.Source, b.ReservationID}),
+		Guest: guestOf(in, b.GuestName, b.GuestEmail), More: more, Alerts: b.Status == stay.KeyAttention,
+	}
+}
+
+// Tip is the text of the bar's tooltip.
+func (b calendarBar) Tip() string { return b.Guest + b.More }
 
 // calendarRows is how many listings a page of the calendar has.
 const calendarRows = 500
@@ -65,7 +91,7 @@ func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 	for _, row := range c.Rows {
 		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}
 		for i, bar := range row.Bars {
-			shown.Bars[i] = calendarBar{bar, in}
+			shown.Bars[i] = newCalendarBar(bar, in, s.Now())
 		}
 		v.Rows = append(v.Rows, shown)
 	}
@@ -120,24 +146,3 @@ func (v calendarView) Columns() []calendarDay {
 
 // Link is the page of the listing.
 func (r calendarRow) Link() string { return escapedPath([]string{"listings", r.Source, r.ListingID}) }
-
-// Link is the page of the reservation.
-func (b calendarBar) Link() string {
-	return escapedPath([]string{"reservations", b.Source, b.ReservationID})
-}
-
-// Guest is the guest's name, or else what is known of the guest.
-func (b calendarBar) Guest() string { return guestOf(b.in, b.GuestName, b.GuestEmail) }
-
-// When is the text of check-in and check-out.
-func (b calendarBar) When(now time.Time) string {
-	return dayAt(b.in, &b.CheckIn, b.Zone, now) + " – " + dayAt(b.in, &b.CheckOut, b.Zone, now)
-}
-
-// Problem is what is wrong with the key, in the words of a front desk; "" if nothing is.
-func (b calendarBar) Problem() lang.Text {
-	if b.Reason == "" || (b.Status != stay.KeyAttention && b.Status != stay.KeyWaiting) {
-		return ""
-	}
-	return wordsOf(b.Reason).Problem
-}

@@ -199,6 +199,8 @@ func (p problemRow) Post() string {
 // Href is the address of the button.
 func (p problemRow) Href() string {
 	switch {
+	case p.OpensListing() && stay.Text(p.Key.Reason) == stay.ReasonGroupNotFound:
+		return p.ListingLink() + "?" + withoutMissing + "=1" // saving it takes the door that is gone away
 	case p.OpensListing():
 		return p.ListingLink()
 	case p.Fix == fixHold:

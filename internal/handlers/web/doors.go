@@ -33,6 +33,7 @@ type doorGrid struct {
 	Problem  string
 	Changed  *admin.DoorsChanged
 	Suggests bool // a row has a suggestion
+	NextUp   bool // the first row is selected: somebody goes through the listings without doors one by one
 }
 
 const lackingCounted = 1000
@@ -121,7 +122,10 @@ func (s doorPages) change(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(err))
 		return
 	}
-	s.show(w, r, http.StatusOK, back.Query(), func(g *doorGrid) { g.Changed = &changed })
+	oneByOne := len(refs) == 1 && mode == string(admin.DoorsReplace) && back.Query().Get("missing") != ""
+	s.show(w, r, http.StatusOK, back.Query(), func(g *doorGrid) {
+		g.Changed, g.NextUp = &changed, oneByOne && len(changed.Refused) == 0
+	})
 }
 
 // listingsOf reads the listings named in a form; ok is false if one can't be read.

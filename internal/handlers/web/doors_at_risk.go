@@ -22,6 +22,9 @@ func (s *core) riskRows(ctx context.Context, source string) ([]riskRow, error) {
 	found, err := s.Admin.Doors.AtRisk(ctx, source)
 	rows := make([]riskRow, len(found))
 	for i, d := range found {
+		if d.EntranceID == "" && d.GroupID == "" && d.Name == "" { // an access system, which Seam has the name of
+			d.Name = s.Admin.Doors.AccessGroups(ctx).SystemName(d.SystemID)
+		}
 		rows[i] = riskRow{DoorProblem: d.DoorProblem, Guests: len(d.Stays)}
 		for _, ref := range d.Stays[:min(len(d.Stays), riskLinks)] {
 			rows[i].Links = append(rows[i].Links, riskStay{ref.ReservationID, reservationLink(ref)})

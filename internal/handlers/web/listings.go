@@ -115,8 +115,23 @@ func (s listingPages) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Saved = r.URL.Query().Get("saved") != ""
+	if r.URL.Query().Get(withoutMissing) != "" {
+		v.dropMissing()
+	}
 	s.render(w, r, http.StatusOK, "listing",
 		page{Title: localeOf(r).T("Listing {name}", v.Title()), Active: "listings", Body: v})
+}
+
+// withoutMissing is the parameter of a listing's page that begins without the doors that Seam doesn't know. The button
+// of that problem has it; opened for something else, the page keeps them, since Seam's list may lack one for a moment.
+const withoutMissing = "without_missing"
+
+func (v *listingView) dropMissing() {
+	for _, system := range v.Systems {
+		for i := range system.Groups {
+			system.Groups[i].Chosen = system.Groups[i].Chosen && !system.Groups[i].Missing
+		}
+	}
 }
 
 func (s listingPages) view(r *http.Request) (listingView, error) {

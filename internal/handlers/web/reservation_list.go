@@ -47,8 +47,12 @@ var arrivals = map[string][2]string{
 // allDates lists all stays, not only those that are not over.
 const allDates = "all"
 
-// totalCounted is how far the reservations on all pages are counted.
-const totalCounted = 1000
+// totalCounted is how far the reservations on all pages are counted; searchCounted, those that a text finds: each of
+// them is compared with it.
+const (
+	totalCounted  = 1000
+	searchCounted = 100
+)
 
 // query reads the filters of the list. Without filters it lists stays that are not over, by check-in; a
 // search covers all stays, newest change first.
@@ -125,9 +129,13 @@ func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status in
 // total describes how many reservations match a query, on all pages.
 func (s reservationPages) total(r *http.Request, query admin.ReservationQuery) (string, error) {
 	in := localeOf(r)
-	n, err := s.Admin.Reservations.Count(r.Context(), query, totalCounted+1)
-	if n > totalCounted {
-		return in.T("more than {n} reservations|more than {n} reservations", totalCounted), err
+	most := totalCounted
+	if query.Query != "" {
+		most = searchCounted
+	}
+	n, err := s.Admin.Reservations.Count(r.Context(), query, most+1)
+	if n > most {
+		return in.T("more than {n} reservations|more than {n} reservations", most), err
 	}
 	return in.T("{n} reservation|{n} reservations", n), err
 }

@@ -96,6 +96,12 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 	if err != nil {
 		return t, err
 	}
+	if gone := operation.Provisioning.Disconnected; len(gone) > 0 {
+		groups := s.Admin.Doors.AccessGroups(r.Context())
+		for i := range gone {
+			gone[i].ACSSystemID = groups.SystemName(gone[i].ACSSystemID)
+		}
+	}
 	t.Troubles = troublesOf(in, operation.Provisioning, operation.Backlog.OldestAt, t.At)
 	t.Chart, t.Empty, t.Sweep = newChart(operation.Hours), operation.None, operation.Provisioning.LastSweep
 	t.Attention = operation.Attention

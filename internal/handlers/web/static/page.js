@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  document.documentElement.classList.add("scripted");
   const words = document.body.dataset; // the texts that this shows, in the person's language
   const parts = () => [...document.querySelectorAll("[data-live]")];
   let latest = 0; // of several answers only the one asked for last is shown
@@ -87,7 +88,33 @@
         choice.hidden = !choice.querySelector("input").checked && !words.every((w) => text.includes(w));
       }
     });
-    field.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+    // Enter sets the only door that is left for the selected listings.
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      const left = [...document.querySelectorAll(`#${field.dataset.narrows} label`)].filter((choice) => !choice.hidden);
+      if (left.length !== 1 || !field.value.trim() || !field.form.querySelector("[name=listing]:checked")) return;
+      left[0].querySelector("input").checked = true;
+      field.form.querySelector("button[value=replace]").click();
+    });
+  }
+
+  // Phones fold filters away: the button tells how many are set. Elsewhere they stay in sight, and headers of tables below them.
+  const fold = document.querySelector(".filters-button");
+  if (fold) {
+    const fields = [...document.getElementById("filters").elements].filter((f) => f.name && f.type !== "hidden");
+    const set = fields.filter((f) => (f.type === "checkbox" ? f.checked : f.matches("select") ? f.selectedIndex > 0 : f.value)).length;
+    if (set) fold.querySelector("[data-filters]").textContent = `(${set})`;
+    fold.addEventListener("click", () => { fold.setAttribute("aria-expanded", fold.getAttribute("aria-expanded") !== "true"); });
+  }
+  const sticky = [...document.querySelectorAll("[data-sticky], main > .filters-button")];
+  const measure = () => {
+    const height = sticky.filter((s) => getComputedStyle(s).position === "sticky").reduce((sum, s) => sum + s.offsetHeight, 0);
+    document.documentElement.style.setProperty("--stuck", `${height}px`);
+  };
+  if (sticky.length) {
+    const sizes = new ResizeObserver(measure);
+    for (const s of sticky) sizes.observe(s);
   }
 
   for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => print()); }
@@ -164,7 +191,6 @@
   });
 
   // A button copies the text of the element that it names. Where the clipboard can't be used (plain http), the text is selected.
-  document.documentElement.classList.add("scripted");
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
