@@ -288,6 +288,17 @@ func TestTemplatesHaveNoTextOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Styles and the script choose elements by classes and ids, never by texts, which differ between languages.
+func TestStylesDoNotChooseByText(t *testing.T) {
+	t.Parallel()
+	byText := regexp.MustCompile(`\[(aria-label|data-label|title|placeholder)[~|^$*]?=[^\]]*\]`)
+	for name, content := range assets {
+		if found := byText.FindString(string(content)); found != "" {
+			t.Errorf("%s chooses by %s", name, found)
+		}
+	}
+}
+
 func notLetter(r rune) bool { return !unicode.IsLetter(r) }
 
 // templateText is the literal text of a template; each action is one space.
