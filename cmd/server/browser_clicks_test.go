@@ -3,9 +3,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,14 +29,6 @@ func (h *hands) types(selector, text string) {
 	h.t.Helper()
 	h.keys += len(text)
 	h.do(chromedp.SendKeys(chromedp.CSS(selector), text))
-}
-
-// seconds is how long a practiced person takes by the keystroke-level model of Card, Moran and Newell (The
-// keystroke-level model for user performance time with interactive systems, Communications of the ACM 23(7), 1980): to
-// point at something 1.1 s, to press and release the mouse's button 0.2 s, a key 0.28 s (an average typist), a hand
-// between mouse and keyboard 0.4 s, and to think before each decision 1.35 s. The answers of the service are not in it.
-func (h *hands) seconds(decisions, moves int) float64 {
-	return 1.3*float64(h.clicks) + 0.28*float64(h.keys) + 1.35*float64(decisions) + 0.4*float64(moves)
 }
 
 // TestPageFixesInThreeClicks goes from Today to a key that works, for each cause that a front desk can fix, in at most
@@ -133,101 +122,5 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 		if h.clicks > 3 {
 			t.Errorf("%s takes %d clicks from Today", tc.cause, h.clicks)
 		}
-	}
-}
-
-// TestPageMapsEightyRooms chooses the doors of a house of eighty rooms in three ways: each room by hand, by what the
-// page suggests, and from one file.
-func TestPageMapsEightyRooms(t *testing.T) {
-	t.Parallel()
-	const rooms = 80
-	sim, env := simulated(t, storetest.DSN(t))
-	sim.Change(func(s *simulator.State) {
-		for i := range rooms {
-			id := fmt.Sprintf("00000000-%04d", 101+i)
-			s.Groups[id] = simulator.AccessGroup{
-				ID: id, SystemID: s.Groups["555555-5555"].SystemID,
-				Name: fmt.Sprint("Room ", 101+i),
-			}
-		}
-	})
-	p := launch(t, env)
-	empty := func(name string) {
-		for i := range rooms {
-			if got := p.post("default", "listing.created", map[string]any{
-				"listing_id": fmt.Sprint(name, 101+i), "name": fmt.Sprint(name, " ",
-					101+i), "seam_access_group_ids": []string{},
-			}); got != 202 {
-				t.Fatal(got)
-			}
-		}
-	}
-	b := openBrowser(t, p.url)
-	b.signIn(e2eToken, "Maria")
-	const missing = "/doors?missing=1"
-
-	// Names that have nothing in common with the doors': one room after the other.
-	empty("Suite")
-	b.open(missing)
-	b.untilText("main", "Suite 101")
-	h := &hands{browser: b}
-	began := time.Now()
-	h.click(`[name=listing]`)
-	h.click("#find-door")
-	for i := range rooms {
-		h.keys++
-		h.types("#find-door", fmt.Sprintf("%d\r", 101+i))
-		if i < rooms-1 {
-			b.untilText(".good", "1 listing changed")
-			b.untilText("table.rows tbody tr", fmt.Sprint("Suite ", 102+i))
-			b.do(chromedp.WaitReady(chromedp.CSS("#find-door:focus"))) // where the next name is typed
-		}
-	}
-	b.untilText("main", "Every listing has doors.")
-	t.Logf("by hand: %d clicks, %d keys; %.0f s by the keystroke-level model, and %.0f s of answers here", h.clicks,
-		h.keys,
-		h.seconds(rooms, 1), time.Since(began).Seconds())
-	if s := h.seconds(rooms, 1); s > 300 {
-		t.Errorf("eighty rooms by hand take %.0f s by the keystroke-level model", s)
-	}
-
-	// Names that the doors have, too: by what the page suggests. A person looks at each suggestion.
-	empty("Room")
-	b.open(missing)
-	b.untilText("main", "Room 101")
-	h = &hands{browser: b}
-	for b.open(missing); !b.says("main", "Every listing has doors."); b.open(missing) {
-		h.click("[data-all]")
-		h.click(`button[value="suggested"]`)
-		b.untilText(".good", "changed")
-	}
-	t.Logf("by suggestions: %d clicks, %.0f s by the keystroke-level model, with a look at each", h.clicks,
-		h.seconds(rooms, 0))
-	if s := h.seconds(rooms, 0); s > 300 {
-		t.Errorf("eighty rooms by suggestions take %.0f s by the keystroke-level model", s)
-	}
-
-	// One file.
-	empty("Flat")
-	table := strings.Builder{}
-	table.WriteString("source,listing_id,name,doors\n")
-	for i := range rooms {
-		fmt.Fprintf(&table, "default,Flat%d,Flat %d,Room %d\n", 101+i, 101+i, 101+i)
-	}
-	file := filepath.Join(t.TempDir(), "doors.csv")
-	if err := os.WriteFile(file, []byte(table.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.open(missing)
-	b.untilText("main", "Flat 101")
-	h = &hands{browser: b, clicks: 1} // to choose the file
-	b.do(chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), []string{file}))
-	h.click(`form[action="/doors/file"] button`)
-	b.untilText("main", "80 listings will change.")
-	h.click(`button[name="apply"]`)
-	b.untilText(".good", "80 listings changed")
-	t.Logf("by a file: %d clicks", h.clicks)
-	if h.clicks > 3 {
-		t.Errorf("a file takes %d clicks", h.clicks)
 	}
 }

@@ -88,6 +88,7 @@
         choice.hidden = !choice.querySelector("input").checked && !words.every((w) => text.includes(w));
       }
     });
+    if (field.autofocus) field.focus(); // browsers skip it after a form
     // Enter sets the only door that is left for the selected listings.
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
