@@ -157,7 +157,7 @@ func TestPageOfAHotel(t *testing.T) {
 	// For reading, pages need no scripts.
 	b.scripts(false)
 	for _, path := range []string{
-		"/", "/?part=arrivals", "/?part=departures", "/doors", "/reservations?when=all",
+		"/", "/?part=arrivals", "/calendar", "/doors", "/reservations?when=all",
 		"/arrivals",
 	} {
 		b.open(path)
