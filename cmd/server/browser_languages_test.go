@@ -28,7 +28,7 @@ func TestPageSpeaksGerman(t *testing.T) {
 	for _, width := range []int64{1280, 390} {
 		b.do(chromedp.EmulateViewport(width, 800))
 		for path, want := range map[string]string{
-			"/": "Ohne Schlüssel", "/reservations?when=all": "Filter löschen",
+			"/": "Ohne Schlüssel", "/reservations?when=all": "CSV herunterladen",
 			"/reservations/default/HX-48210": "Soll und Ist",
 			"/listings":                      "Unterkünfte", "/doors": "Türen festlegen",
 			"/calendar": "Kalender", "/events": "Ereignisse",
