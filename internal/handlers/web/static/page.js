@@ -140,7 +140,7 @@
     return true;
   }
   document.addEventListener("click", async (event) => {
-    if (event.target.closest("[data-close]")) { closePanel(); return; }
+    if (event.target.closest("button[data-close]")) { closePanel(); return; }
     const link = event.target.closest("a[data-panel]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
