@@ -35,7 +35,9 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 			if err := store.SaveUserIdentity(ctx, tx, store.UserIdentity{Key: id, CreatedAt: now}); err != nil {
 				return err
 			}
-			if _, err := store.ClaimSlot(ctx, tx, &u); err != nil {
+			var slot pgx.Batch
+			store.QueueSlot(&slot, &u, 1)
+			if err := tx.SendBatch(ctx, &slot).Close(); err != nil {
 				return err
 			}
 			u.ACSUserID, u.MadeAt = &id, &now

@@ -845,7 +845,9 @@ func TestSeamEvents(t *testing.T) {
 			store.UserIdentity{Key: "k", CreatedAt: time.Now()}); err != nil {
 			return err
 		}
-		if _, err := store.ClaimSlot(context.Background(), tx, &u); err != nil {
+		var slot pgx.Batch
+		store.QueueSlot(&slot, &u, 1)
+		if err := tx.SendBatch(context.Background(), &slot).Close(); err != nil {
 			return err
 		}
 		u.ACSUserID, u.MadeAt, u.CredentialID, u.AccessGroupIDs = &id, &now, &key, []string{"g"}

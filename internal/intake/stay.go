@@ -210,7 +210,7 @@ func momentText(m *pms.Moment) *string {
 func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.KeyRequest {
 	w := store.KeyRequest{
 		Ref: r.Ref(), CheckIn: r.CheckIn, Cancelled: r.Status == pms.Cancelled, RankAt: r.CheckIn,
-		Changed: changed, Revive: revive,
+		Changed: changed, Revive: revive, CheckOut: r.CheckOut,
 	}
 	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
 	case r.Status == pms.Cancelled:

@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/attribute"
-
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // ledger writes for an attempt: a mark before each call that changes something, its result after it, the timeline, and
@@ -27,9 +26,10 @@ type ledger struct {
 	belief  belief
 	preview bool // the attempt only plans: nothing may be written
 
-	entries []store.Entry // of the timeline, not written yet
-	changes int           // changing calls made
-	lostAt  *time.Time    // the last create whose answer was lost
+	entries []store.Entry   // of the timeline, not written yet
+	pending []store.ACSUser // what was only read, to be written with the next commit
+	changes int             // changing calls made
+	lostAt  *time.Time      // the last create whose answer was lost
 }
 
 // commitTimeout bounds the writing of a mark or result. It doesn't end with the attempt: what happened at Seam must be
@@ -47,31 +47,77 @@ func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
-	lostAt := l.lostAt
-	if lostAt == l.work.Key.UncertainSince {
-		lostAt = nil
-	}
-	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, lostAt, func(tx pgx.Tx, generation int64) error {
+	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, l.newLoss(), func(tx pgx.Tx, generation int64) error {
+		for _, u := range l.pending {
+			if err := store.SaveACSUser(ctx, tx, u); err != nil {
+				return err
+			}
+		}
 		return fn(ctx, tx, generation != l.work.Key.Generation)
 	})
 	if err != nil && !errors.Is(err, errStale) {
 		return fails(err)
 	}
-	if err == nil {
-		l.entries = nil
+	return l.committed(err, generation)
+}
+
+// save is commit in one round trip, for what needs no answer before it is committed. If onlyIfDesired, nothing is
+// written once the work has been overtaken.
+func (l *ledger) save(ctx context.Context, onlyIfDesired bool, queue func(*pgx.Batch)) outcome {
+	if l.preview {
+		return fails(errors.New("a preview must not write"))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
+	defer cancel()
+	onlyIf := int64(0)
+	if onlyIfDesired {
+		onlyIf = l.work.Key.Generation
+	}
+	generation, err := l.store.Keys.SaveWithLease(ctx, l.lease, onlyIf, l.entries, l.newLoss(), func(b *pgx.Batch) {
+		l.queuePending(b)
+		queue(b)
+	})
+	if err != nil && !errors.Is(err, store.ErrOvertaken) {
+		return fails(err)
+	}
+	return l.committed(err, generation)
+}
+
+// committed is the outcome of a commit that was made at that generation of the key, or refused as overtaken.
+func (l *ledger) committed(overtaken error, generation int64) outcome {
+	if overtaken == nil {
+		l.entries, l.pending = nil, nil
 		point.Reach(point.Recorded)
 	}
-	if err != nil || generation != l.work.Key.Generation {
+	if overtaken != nil || generation != l.work.Key.Generation {
 		return outcome{kind: stale}
 	}
 	return outcome{}
 }
 
+// newLoss is when the answer to a create was last lost, if the key's row doesn't have it yet.
+func (l *ledger) newLoss() *time.Time {
+	if l.lostAt == l.work.Key.UncertainSince {
+		return nil
+	}
+	return l.lostAt
+}
+
+func (l *ledger) queuePending(b *pgx.Batch) {
+	for _, u := range l.pending {
+		store.QueueACSUser(b, u)
+	}
+}
+
 // saveUser commits one ACS user's row.
 func (l *ledger) saveUser(ctx context.Context, u *record.User) outcome {
-	return l.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		return store.SaveACSUser(ctx, tx, u.ACSUser)
-	})
+	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueACSUser(b, u.ACSUser) })
+}
+
+// saveWithNext has one ACS user's row written with the next commit, or with the verdict: what was only read at Seam
+// can be read again if it is lost.
+func (l *ledger) saveWithNext(u *record.User) {
+	l.pending = append(l.pending, u.ACSUser)
 }
 
 // saveUnlessPreview commits one ACS user's row if the attempt may write.
@@ -82,9 +128,12 @@ func (l *ledger) saveUnlessPreview(ctx context.Context, u *record.User) outcome 
 	return l.saveUser(ctx, u)
 }
 
-// saveMark commits the mark, in an ACS user's row, of a call that is about to be made.
+// saveMark commits the mark, in an ACS user's row, of a call that is about to be made. If the work has been overtaken,
+// neither is made.
 func (l *ledger) saveMark(ctx context.Context, u *record.User) outcome {
-	return l.mark(ctx, func(ctx context.Context, tx pgx.Tx) error { return store.SaveACSUser(ctx, tx, u.ACSUser) })
+	out := l.save(ctx, true, func(b *pgx.Batch) { store.QueueACSUser(b, u.ACSUser) })
+	point.Reach(point.Marked)
+	return out
 }
 
 // mark commits the mark of a call that is about to be made. If the work has been overtaken, neither is made.
@@ -101,25 +150,31 @@ func (l *ledger) mark(ctx context.Context, save func(ctx context.Context, tx pgx
 
 // saveIdentity commits a user identity's record.
 func (l *ledger) saveIdentity(ctx context.Context, identity store.UserIdentity) outcome {
-	return l.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		return store.SaveUserIdentity(ctx, tx, identity)
+	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueUserIdentity(b, identity) })
+}
+
+// saveSlot commits a user identity's record, and claims its slot with a row that is marked for its create. It returns
+// false if the slot is taken. If the work has been overtaken, only the identity is written, which is worth keeping.
+func (l *ledger) saveSlot(ctx context.Context, identity store.UserIdentity, u *record.User) (bool, outcome) {
+	out := l.save(ctx, false, func(b *pgx.Batch) {
+		store.QueueUserIdentity(b, identity)
+		store.QueueSlot(b, &u.ACSUser, l.work.Key.Generation)
 	})
+	u.Claimed(u.ID)
+	return u.ID != 0, out
 }
 
 // finish writes the verdict and the rest of the timeline, and ends the lease.
 func (l *ledger) finish(ctx context.Context, v store.KeyOutcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
-	now := l.now()
-	return l.store.Keys.Finish(ctx, l.lease, v, now, func(changed bool) []store.Entry {
-		if !changed {
-			return l.entries
-		}
-		before := l.work.Key
-		return append(l.entries, store.Entry{
+	now, before := l.now(), l.work.Key
+	return l.store.Keys.Finish(ctx, l.lease, store.Finish{
+		KeyOutcome: v, At: now, Entries: l.entries, Also: l.queuePending,
+		OnChange: store.Entry{
 			Ref: l.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
 			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
-		})
+		},
 	})
 }
 

@@ -53,9 +53,7 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	if out := c.readKeyProblem(ctx, d, u); out.stops() {
 		return out
 	}
-	if out := c.ledger.saveUser(ctx, u); out.stops() {
-		return out
-	}
+	c.ledger.saveWithNext(u)
 	if u.SuspendedAt != nil && !wasSuspended && c.work.Key.Revive {
 		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}

@@ -93,18 +93,8 @@ func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, o
 		}
 		known = ours
 	}
-	taken := true
-	out := s.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
-		if err := store.SaveUserIdentity(ctx, tx, c.UserIdentity); err != nil || stale {
-			return err // the identity is worth keeping, and the slot is not wanted now
-		}
-		var err error
-		if taken, err = store.ClaimSlot(ctx, tx, &u.ACSUser); err != nil || !taken {
-			return err
-		}
-		u.MarkCreate(d.Starts, d.Ends, d.Groups, s.now())
-		return store.SaveACSUser(ctx, tx, u.ACSUser)
-	})
+	u.MarkCreate(d.Starts, d.Ends, d.Groups, s.now())
+	taken, out := s.ledger.saveSlot(ctx, c.UserIdentity, &u)
 	switch {
 	case errors.Is(out.err, store.ErrErasing):
 		return false, wait(s.now().Add(deletePoll), "The guest's data is being erased: the key is created afterwards")

@@ -3,10 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // ACSUsers are the record of what was created, or may have been created, at Seam for each stay. A worker writes it in
@@ -134,30 +134,28 @@ func (s ACSUsers) Of(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, error)
 // ErrErasing means that the guest's identity is being erased right now: nothing may be linked to it.
 var ErrErasing = errors.New("the user identity is being erased")
 
-// ClaimSlot makes the row of an ACS user to be. ok is false where another stay has this (access system, identity);
-// [ErrErasing] where the identity is being erased.
-func ClaimSlot(ctx context.Context, tx pgx.Tx, u *ACSUser) (ok bool, err error) {
-	var erasing bool
-	err = tx.QueryRow(ctx, `
-		SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) FROM user_identities
-			WHERE user_identity_key = $1 FOR SHARE`,
-		u.UserIdentityKey).Scan(&erasing)
-	if err != nil {
-		return false, wrap(err, "claim the slot of an ACS user")
-	}
-	if erasing {
-		return false, ErrErasing
-	}
-	err = tx.QueryRow(ctx, `
-		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`,
-		u.Source, u.ReservationID, u.ACSSystemID, u.UserIdentityKey, u.UserIdentityID, u.GuestKey).Scan(&u.ID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, wrap(err, "claim the slot of an ACS user")
+// QueueSlot makes the row of an ACS user to be, with the mark of its create, unless another stay has this (access
+// system, identity) or something newer is desired of the key than its generation onlyIf. It sets u.ID; 0 is a row that
+// was not made. The transaction ends with [ErrErasing] while the identity is being erased.
+func QueueSlot(batch *pgx.Batch, u *ACSUser, onlyIf int64) {
+	args := savedArgs(*u)
+	args["source"], args["reservation_id"], args["guest_key"] = u.Source, u.ReservationID, u.GuestKey
+	args["acs_system_id"], args["user_identity_key"], args["only_if"] = u.ACSSystemID, u.UserIdentityKey, onlyIf
+	delete(args, "id")
+	batch.Queue(claimSlot, args).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &u.ID) })
 }
+
+var claimSlot = `
+	WITH identity AS MATERIALIZED (
+			SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) AS erasing
+			FROM user_identities WHERE user_identity_key = @user_identity_key FOR SHARE),
+		claimed AS (INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, guest_key,
+				` + savedColumns.names() + `)
+			SELECT @source, @reservation_id, @acs_system_id, @user_identity_key, @guest_key, ` + savedColumns.values() + `
+			FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id AND generation = @only_if
+			ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id)
+	SELECT staykey_require(NOT (SELECT erasing FROM identity), '` + codeErasing + `',
+		'this user identity is being erased'), coalesce((SELECT id FROM claimed), 0)`
 
 // SlotHolder returns the stay that has this (access system, identity), or [ErrNotFound].
 func (s ACSUsers) SlotHolder(ctx context.Context, acsSystemID, userIdentityID string) (holder Ref, err error) {
@@ -167,26 +165,65 @@ func (s ACSUsers) SlotHolder(ctx context.Context, acsSystemID, userIdentityID st
 	return holder, wrap(err, "look for the holder of a slot")
 }
 
-// SaveACSUser writes all columns of a row that may change. It returns [ErrIDTaken] if an id, or the identity's slot, is
-// another reservation's.
-func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE acs_users SET user_identity_id = @user_identity_id, marked_at = @marked_at, lost_at = @lost_at,
-			acs_user_id = @acs_user_id, made_at = @made_at, starts_at = @starts_at, ends_at = @ends_at,
-				acs_access_group_ids = @groups,
-			acs_credential_id = @credential_id, credential_marked_at = @credential_marked_at,
-				credential_lost_at = @credential_lost_at,
-			credential_missing_at = @credential_missing_at, credential_problem = @credential_problem,
-			settled = @settled, subscribed = @subscribed, problem = @problem, missing_at = @missing_at,
-				removed_at = @removed_at,
-			suspended_at = @suspended_at, deleted_at = @deleted_at, unsure = @unsure,
-				unsure_generation = @unsure_generation,
-			changed_at = @changed_at, drift = @drift, doors_read = @doors_read, unkept = @unkept, surplus = @surplus
-		WHERE id = @id`, pgx.StrictNamedArgs{
+// columns are those that a statement writes, with their types.
+type columns []struct{ name, kind string }
+
+func (c columns) each(show func(name, kind string) string) string {
+	parts := make([]string, len(c))
+	for i, column := range c {
+		parts[i] = show(column.name, column.kind)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (c columns) names() string { return c.each(func(name, _ string) string { return name }) }
+
+func (c columns) values() string {
+	return c.each(func(name, kind string) string { return "@" + name + "::" + kind })
+}
+
+func (c columns) assigned() string {
+	return c.each(func(name, kind string) string { return name + " = @" + name + "::" + kind })
+}
+
+// savedColumns are those of acs_users that may change.
+var savedColumns = columns{
+	{"user_identity_id", "text"},
+	{"marked_at", "timestamptz"},
+	{"lost_at", "timestamptz"},
+	{"acs_user_id", "text"},
+	{"made_at", "timestamptz"},
+	{"starts_at", "timestamptz"},
+	{"ends_at", "timestamptz"},
+	{"acs_access_group_ids", "text[]"},
+	{"acs_credential_id", "text"},
+	{"credential_marked_at", "timestamptz"},
+	{"credential_lost_at", "timestamptz"},
+	{"credential_missing_at", "timestamptz"},
+	{"credential_problem", "text"},
+	{"settled", "boolean"},
+	{"subscribed", "boolean"},
+	{"problem", "text"},
+	{"missing_at", "timestamptz"},
+	{"removed_at", "timestamptz"},
+	{"suspended_at", "timestamptz"},
+	{"deleted_at", "timestamptz"},
+	{"unsure", "boolean"},
+	{"unsure_generation", "bigint"},
+	{"changed_at", "timestamptz"},
+	{"drift", "text"},
+	{"doors_read", "boolean"},
+	{"unkept", "smallint"},
+	{"surplus", "jsonb"},
+}
+
+// savedArgs are the values of savedColumns, and the row's id.
+func savedArgs(u ACSUser) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{
 		"id": u.ID, "user_identity_id": u.UserIdentityID, "marked_at": u.MarkedAt, "lost_at": u.LostAt,
 		"acs_user_id": u.ACSUserID, "made_at": u.MadeAt, "starts_at": u.StartsAt, "ends_at": u.EndsAt,
-		"groups":        notNil(u.AccessGroupIDs),
-		"credential_id": u.CredentialID, "credential_marked_at": u.CredentialMarkedAt,
+		"acs_access_group_ids": notNil(u.AccessGroupIDs),
+		"acs_credential_id":    u.CredentialID, "credential_marked_at": u.CredentialMarkedAt,
 		"credential_lost_at":    u.CredentialLostAt,
 		"credential_missing_at": u.CredentialMissingAt, "credential_problem": textOrNil(u.CredentialProblem),
 		"settled": u.Settled, "subscribed": u.Subscribed, "problem": textOrNil(u.Problem), "missing_at": u.MissingAt,
@@ -195,9 +232,20 @@ func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
 		"surplus": notNil(u.Surplus),
-	})
-	if pg := new(pgconn.PgError); errors.As(err, &pg) && pg.Code == "23505" {
-		return ErrIDTaken
+	}
+}
+
+var saveACSUser = `UPDATE acs_users SET ` + savedColumns.assigned() + ` WHERE id = @id`
+
+// QueueACSUser writes all columns of a row that may change, as part of a batch.
+func QueueACSUser(batch *pgx.Batch, u ACSUser) { batch.Queue(saveACSUser, savedArgs(u)) }
+
+// SaveACSUser writes all columns of a row that may change. It returns [ErrIDTaken] if an id, or the identity's slot, is
+// another reservation's.
+func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
+	_, err := tx.Exec(ctx, saveACSUser, savedArgs(u))
+	if err = required(err); errors.Is(err, ErrIDTaken) {
+		return err
 	}
 	return wrap(err, "save ACS user %d", u.ID)
 }
@@ -349,13 +397,21 @@ func (s UserIdentities) List(ctx context.Context, keys []string) ([]UserIdentity
 	return list, wrap(err, "read user identities")
 }
 
+const saveUserIdentity = `
+	INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6)
+	ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = $2, made = $3, lost_at = $5`
+
+func (i UserIdentity) args() []any {
+	return []any{i.Key, i.ID, i.MadeByUs, i.StayOnly, i.LostAt, i.CreatedAt}
+}
+
+// QueueUserIdentity inserts or updates a row, as part of a batch.
+func QueueUserIdentity(batch *pgx.Batch, i UserIdentity) { batch.Queue(saveUserIdentity, i.args()...) }
+
 // SaveUserIdentity inserts or updates a row.
 func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = $2, made = $3, lost_at = $5`,
-		i.Key, i.ID, i.MadeByUs, i.StayOnly, i.LostAt, i.CreatedAt)
+	_, err := tx.Exec(ctx, saveUserIdentity, i.args()...)
 	return wrap(err, "save user identity %s", i.Key)
 }
 

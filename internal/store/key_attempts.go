@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -110,8 +110,8 @@ const finishKey = `
 	WITH before AS (
 		SELECT status, reason, message, generation = @generation::bigint AS current, generation = @generation::bigint
 			AND checks = @checks::bigint AS quiet
-		FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id FOR NO KEY UPDATE)
-	UPDATE mobile_keys k SET
+		FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id FOR NO KEY UPDATE),
+	done AS (UPDATE mobile_keys k SET
 		status = CASE WHEN b.current THEN @status::text ELSE k.status END,
 		reason = CASE WHEN b.current THEN nullif(@reason::text, '') ELSE k.reason END,
 		message = CASE WHEN b.current THEN nullif(@message::text, '') ELSE k.message END,
@@ -136,36 +136,49 @@ const finishKey = `
 			THEN greatest(@now::timestamptz, k.changed_at + interval '1 microsecond') ELSE k.changed_at END
 	FROM before b
 	WHERE k.source = @source AND k.reservation_id = @reservation_id AND k.lease_token = @token::uuid
-	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message)`
+	RETURNING (b.status, b.reason, b.message) IS DISTINCT FROM (k.status, k.reason, k.message) AS changed),
+	reported AS (INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
+		SELECT @source, @reservation_id, n.at, n.kind, n.summary, n.detail::jsonb
+		FROM done CROSS JOIN unnest(@ats::timestamptz[], @kinds::text[], @summaries::text[], @details::text[],
+			@if_changed::boolean[]) WITH ORDINALITY AS n (at, kind, summary, detail, if_changed, i)
+		WHERE done.changed OR NOT n.if_changed ORDER BY n.i)
+	SELECT staykey_require(EXISTS (SELECT FROM done), '` + codeLeaseLost + `', 'another worker has this key')`
+
+// Finish is what ends an attempt.
+type Finish struct {
+	KeyOutcome
+	At       time.Time
+	Entries  []Entry          // for the timeline
+	OnChange Entry            // for the timeline, if the key's status, reason or message changes
+	Also     func(*pgx.Batch) // other writes of the same commit; nil for none
+}
 
 // Finish writes the verdict and ends the lease. Any request made in the meantime makes the key due at once. It
 // doesn't wait for the disk: what an attempt has created is recorded already, and if Postgres crashes, the key is
-// looked at again. entries returns what to add to the timeline, given whether status, reason or message changed.
-func (s MobileKeys) Finish(ctx context.Context, l Lease, v KeyOutcome, now time.Time,
-	entries func(changed bool) []Entry,
-) error {
-	changed, held := false, false
-	err := s.inPipeline(ctx, func(b *pgx.Batch) {
+// looked at again.
+func (s MobileKeys) Finish(ctx context.Context, l Lease, f Finish) error {
+	args := pgx.StrictNamedArgs{
+		"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": f.At,
+		"status": f.Status, "reason": f.Reason, "message": Storable(f.Message), "last_error": Storable(f.LastError),
+		"generation": f.Generation, "done": f.Done, "attempts": f.Attempts, "attempts_of": f.AttemptsOf,
+		"checks": f.Checks, "check": f.Check, "keep_revive": f.KeepRevive,
+		"next": f.Next, "next_is_retry": f.NextIsRetry, "over_at": f.OverAt,
+		"uncertain_since": f.UncertainSince, "verified_at": f.VerifiedAt, "settled_at": f.SettledAt,
+	}
+	rows, err := newTimelineRows(append(slices.Clone(f.Entries), f.OnChange))
+	if err != nil {
+		return wrap(err, "finish %s/%s", l.Source, l.ReservationID)
+	}
+	ifChanged := make([]bool, len(rows.at))
+	ifChanged[len(f.Entries)] = true
+	args["ats"], args["kinds"], args["summaries"], args["details"] = rows.at, rows.kinds, rows.summaries, rows.details
+	args["if_changed"] = ifChanged
+	err = s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(dontWaitForDisk)
-		b.Queue(finishKey, pgx.StrictNamedArgs{
-			"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": now,
-			"status": v.Status, "reason": v.Reason, "message": Storable(v.Message), "last_error": Storable(v.LastError),
-			"generation": v.Generation, "done": v.Done, "attempts": v.Attempts, "attempts_of": v.AttemptsOf,
-			"checks": v.Checks, "check": v.Check, "keep_revive": v.KeepRevive,
-			"next": v.Next, "next_is_retry": v.NextIsRetry, "over_at": v.OverAt,
-			"uncertain_since": v.UncertainSince, "verified_at": v.VerifiedAt, "settled_at": v.SettledAt,
-		}).QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&changed)
-			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
-				return nil
-			}
-			return err
-		})
-	}, func(pgx.Tx) error {
-		if !held {
-			return ErrLeaseLost
+		if f.Also != nil {
+			f.Also(b)
 		}
-		return nil
-	}, func(b *pgx.Batch) error { return QueueTimeline(b, entries(changed)) })
-	return wrap(err, "finish %s/%s", l.Source, l.ReservationID)
+		b.Queue(finishKey, args)
+	}, nil, nil)
+	return wrap(required(err), "finish %s/%s", l.Source, l.ReservationID)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Keys are the provisioner's queue: due keys are queued, a worker claims one with a lease, and everything that it
@@ -109,14 +110,75 @@ func (s MobileKeys) WithLease(ctx context.Context, l Lease, entries []Entry, los
 		}
 		return fn(tx, generation)
 	}, func(b *pgx.Batch) error {
-		if lostAt != nil {
-			b.Queue(`UPDATE mobile_keys SET uncertain_since = $4 WHERE source = $1 AND reservation_id = $2
-				AND lease_token = $3`,
-				l.Source, l.ReservationID, l.Token, lostAt)
-		}
+		noteLost(b, l, lostAt)
 		return QueueTimeline(b, entries)
 	})
 	return generation, err
+}
+
+// ErrOvertaken means that something newer is desired of the key than what the work under the lease began with.
+var ErrOvertaken = errors.New("what is desired has changed in the meantime")
+
+// Codes with which staykey_require ends transactions that are one round trip.
+const (
+	codeLeaseLost = "SK001"
+	codeOvertaken = "SK002"
+	codeErasing   = "SK003"
+)
+
+// required is the error that a requirement of a transaction stands for, or the error itself.
+func required(err error) error {
+	pg := new(pgconn.PgError)
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch {
+	case pg.Code == codeLeaseLost:
+		return ErrLeaseLost
+	case pg.Code == codeOvertaken:
+		return ErrOvertaken
+	case pg.Code == codeErasing:
+		return ErrErasing
+	case pg.Code == "23505" && pg.TableName == "acs_users":
+		return ErrIDTaken
+	}
+	return err
+}
+
+// requireLease locks a key and ends the transaction unless the lease is still ours and, if a generation is given,
+// that is still the key's.
+const requireLease = `
+	WITH k AS MATERIALIZED (SELECT generation FROM mobile_keys WHERE source = $1 AND reservation_id = $2
+		AND lease_token = $3 FOR NO KEY UPDATE)
+	SELECT (SELECT generation FROM k),
+		staykey_require(EXISTS (SELECT FROM k), '` + codeLeaseLost + `', 'another worker has this key'),
+		staykey_require($4::bigint = 0 OR $4 = (SELECT generation FROM k), '` + codeOvertaken + `',
+			'something else is desired of this key by now')`
+
+// SaveWithLease is [MobileKeys.WithLease] in one round trip, for what needs no answer before it is committed: queue adds
+// the statements. With a generation, nothing is committed and the error is [ErrOvertaken] unless that is still the
+// key's; 0 is any. An id that another reservation has is [ErrIDTaken].
+func (s MobileKeys) SaveWithLease(ctx context.Context, l Lease, onlyIf int64, entries []Entry, lostAt *time.Time,
+	queue func(*pgx.Batch),
+) (generation int64, err error) {
+	err = s.inPipeline(ctx, func(b *pgx.Batch) {
+		b.Queue(requireLease, l.Source, l.ReservationID, l.Token, onlyIf).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&generation, nil, nil)
+		})
+		queue(b)
+	}, nil, func(b *pgx.Batch) error {
+		noteLost(b, l, lostAt)
+		return QueueTimeline(b, entries)
+	})
+	return generation, required(err)
+}
+
+// noteLost records when the answer to a create was last lost, unless that is unchanged (nil).
+func noteLost(b *pgx.Batch, l Lease, lostAt *time.Time) {
+	if lostAt != nil {
+		b.Queue(`UPDATE mobile_keys SET uncertain_since = $4 WHERE source = $1 AND reservation_id = $2
+			AND lease_token = $3`, l.Source, l.ReservationID, l.Token, lostAt)
+	}
 }
 
 // CountDue returns how many keys a worker could take up now, at most 10,000, and since when the first of them is due.

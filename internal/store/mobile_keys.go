@@ -75,6 +75,7 @@ func prefixed(table, columns string) string {
 type KeyRequest struct {
 	Ref
 	CheckIn   *time.Time // UTC; nil while no time zone is known
+	CheckOut  *time.Time // like CheckIn; only for new keys, of others it follows the reservation
 	Cancelled bool       // the reservation is: no key is wanted
 	RankAt    *time.Time // check-in: the nearest is provisioned first
 	Interim   string     // status until a worker looks at it, "" to keep the present one
@@ -93,16 +94,17 @@ func keyRequestRows(requests []KeyRequest) []any {
 	slices.SortFunc(requests, func(a, b KeyRequest) int { return a.Compare(b.Ref) }) // one order for locks
 	n := len(requests)
 	sources, ids, interim := make([]string, n), make([]string, n), make([]string, n)
-	checkIns, ranks := make([]*time.Time, n), make([]*time.Time, n)
+	checkIns, checkOuts, ranks := make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n)
 	cancelled, changed, revive, asked := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
 	events := make([]*uuid.UUID, n)
 	for i, w := range requests {
 		events[i] = w.EventID
 		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn,
 			w.Cancelled, w.RankAt
+		checkOuts[i] = w.CheckOut
 		interim[i], changed[i], revive[i], asked[i] = w.Interim, w.Changed, w.Revive, w.Check
 	}
-	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked, events}
+	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked, events, checkOuts}
 }
 
 // InsertKeys creates the keys of new reservations, due at once.
@@ -111,15 +113,20 @@ func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 		return
 	}
 	rows := keyRequestRows(requests)
+	// The month is what the trigger key_listed computes. It does so only for those that come without one.
 	batch.Queue(`
 		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, event_id,
-			attempt_generation, next_reconcile_at, queued, changed_at)
+			check_out, check_out_month, attempt_generation, next_reconcile_at, queued, changed_at)
 		SELECT source, reservation_id, check_in, cancelled, rank_at, coalesce(nullif(interim, ''), 'waiting'), revive,
-			event_id, 1, $9, true, $9
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[],
-			$7::boolean[], $8::uuid[])
-			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive, event_id)`,
-		append(rows[:6:6], rows[7], rows[9], now)...)
+			event_id, check_out, coalesce((extract(year FROM check_out AT TIME ZONE 'UTC') * 12
+				+ extract(month FROM check_out AT TIME ZONE 'UTC'))::integer, 0), 1, @now, true, @now
+		FROM unnest(@sources::text[], @ids::text[], @check_ins::timestamptz[], @cancelled::boolean[],
+			@ranks::timestamptz[], @interim::text[], @revive::boolean[], @events::uuid[], @check_outs::timestamptz[])
+			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive, event_id, check_out)`,
+		pgx.StrictNamedArgs{
+			"sources": rows[0], "ids": rows[1], "check_ins": rows[2], "cancelled": rows[3], "ranks": rows[4],
+			"interim": rows[5], "revive": rows[7], "events": rows[9], "check_outs": rows[10], "now": now,
+		})
 }
 
 // RequestKeys makes keys due at once if something changed, and touches the others. One call must not contain a key
@@ -168,5 +175,5 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 				$7::boolean[], $8::boolean[], $9::boolean[], $10::uuid[])
 				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, asked, event_id)
 			JOIN mobile_keys k USING (source, reservation_id)) w
-		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows, now)...)
+		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows[:10:10], now)...)
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // inPipeline is a transaction that costs a round trip less at each end: first travels with its begin, last with its
-// commit. Attempts make many small ones. fn is nil where there is nothing between them.
+// commit. Attempts make many small ones. Where fn is nil, all of it is one round trip: last must not depend on what
+// first returns.
 func (s *db) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
 	last func(*pgx.Batch) error,
 ) error {
@@ -32,18 +33,18 @@ func (s *db) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx
 	}
 	defer conn.Release() // it closes a connection that is still in a transaction
 	err = func() error {
-		var begin pgx.Batch
-		begin.Queue("begin")
-		first(&begin)
-		if err := conn.SendBatch(ctx, &begin).Close(); err != nil {
-			return err
-		}
+		var commit pgx.Batch
+		commit.Queue("begin")
+		first(&commit)
 		if fn != nil {
+			if err := conn.SendBatch(ctx, &commit).Close(); err != nil {
+				return err
+			}
 			if err := fn(pipelined{conn: conn}); err != nil {
 				return err
 			}
+			commit = pgx.Batch{}
 		}
-		var commit pgx.Batch
 		if last != nil {
 			if err := last(&commit); err != nil {
 				return err

@@ -43,28 +43,43 @@ func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	n := len(entries)
-	sources, ids, kinds, summaries, details := make([]string, n), make([]string, n), make([]string, n), make([]string,
-		n), make([]string, n)
-	at := make([]time.Time, n)
-	for i, e := range entries {
-		sources[i], ids[i], at[i], kinds[i], summaries[i], details[i] = e.Source, e.ReservationID, e.At, e.Kind,
-			Storable(e.Summary), "{}"
-		if len(e.Detail) > 0 {
-			encoded, err := json.Marshal(storableDetail(e.Detail))
-			if err != nil {
-				return wrap(err, "encode a timeline entry")
-			}
-			details[i] = string(encoded)
-		}
+	rows, err := newTimelineRows(entries)
+	if err != nil {
+		return err
 	}
 	batch.Queue(`
 		INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
 		SELECT source, reservation_id, at, kind, summary, detail::jsonb
 		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
 			WITH ORDINALITY AS n (source, reservation_id, at, kind, summary, detail, i) ORDER BY i`,
-		sources, ids, at, kinds, summaries, details)
+		rows.sources, rows.ids, rows.at, rows.kinds, rows.summaries, rows.details)
 	return nil
+}
+
+// timelineRows are the columns of entries, for unnest.
+type timelineRows struct {
+	sources, ids, kinds, summaries, details []string
+	at                                      []time.Time
+}
+
+func newTimelineRows(entries []Entry) (timelineRows, error) {
+	n := len(entries)
+	r := timelineRows{
+		sources: make([]string, n), ids: make([]string, n), kinds: make([]string, n), summaries: make([]string, n),
+		details: make([]string, n), at: make([]time.Time, n),
+	}
+	for i, e := range entries {
+		r.sources[i], r.ids[i], r.at[i], r.kinds[i], r.summaries[i], r.details[i] = e.Source, e.ReservationID, e.At,
+			e.Kind, Storable(e.Summary), "{}"
+		if len(e.Detail) > 0 {
+			encoded, err := json.Marshal(storableDetail(e.Detail))
+			if err != nil {
+				return r, wrap(err, "encode a timeline entry")
+			}
+			r.details[i] = string(encoded)
+		}
+	}
+	return r, nil
 }
 
 // Timeline returns a reservation's history, newest first, from below the given id (0: the newest).

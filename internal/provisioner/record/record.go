@@ -305,6 +305,14 @@ func (u *User) remember() {
 	u.undo = &before
 }
 
+// Claimed gives the record the number of its row, which was made with the mark of a create.
+func (u *User) Claimed(id int64) {
+	u.ID = id
+	if u.undo != nil {
+		u.undo.ID = id
+	}
+}
+
 // widen makes the recorded window cover another one too.
 func (u *User) widen(starts, ends time.Time) {
 	if u.StartsAt == nil || starts.Before(*u.StartsAt) {

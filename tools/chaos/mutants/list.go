@@ -125,8 +125,8 @@ var mutants = append([]mutant{
 		edits: []edit{
 			{
 				"internal/store/acs_users.go",
-				"		ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id`",
-				"		RETURNING id`",
+				"			ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id)",
+				"			RETURNING id)",
 			},
 			{
 				"internal/store/acs_users.go", "	return holder, wrap(err, \"look for the holder of a slot\")\n",
@@ -255,8 +255,11 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "erasing keeps away", what: "a stay takes an identity that is being erased",
-		edits: []edit{{"internal/store/acs_users.go", "	if erasing {\n", "	if erasing && false {\n"}},
-		pkg:   "./internal/provisioner", tests: "^TestErasingWhileTheGuestBooksAgain$",
+		edits: []edit{{
+			"internal/store/acs_users.go", "staykey_require(NOT (SELECT erasing FROM identity), ",
+			"staykey_require(true OR (SELECT erasing FROM identity), ",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestErasingWhileTheGuestBooksAgain$",
 	},
 	{
 		name: "a hold holds", what: "a removal continues although an admin holds the stay",

@@ -27,8 +27,8 @@ var seamMutants = []mutant{
 		edit{"internal/provisioner/retry.go", "	return p.now().Before(until)\n", "	return true\n"}),
 	provisionerTests("loss and look-ups", "a crash forgets that a create was lost", "TestLookUpsSurviveACrash",
 		edit{
-			"internal/store/key_leases.go", "		if lostAt != nil {\n			b.Queue(",
-			"		if false {\n			b.Queue(",
+			"internal/store/key_leases.go", "	if lostAt != nil {\n		b.Queue(",
+			"	if false {\n		b.Queue(",
 		}),
 	provisionerTests("texts", "texts from Seam are stored unchanged", "TestErrorTextsOfAllKinds",
 		edit{
