@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/staykey/staykey/internal/localpg"
 )
 
 // accepted is one round of everything about accepting, by name.
@@ -74,15 +76,15 @@ func (b *bench) accept(ctx context.Context) error {
 		func(r accepted) int64 { return r.burstLoad.P99 }
 	name := fmt.Sprintf("accepted in a burst of %.0f s", b.burst.Seconds())
 	against(name, burst, func(r accepted) float64 { return r.pgbench },
-		"(a) pgbench, the same statement, one row at a time", "1.0", burst50, burst99)
+		"(a) pgbench, the same statement, one row at a time", "at least 1.0", burst50, burst99)
 	against(name, burst, func(r accepted) float64 { return r.plain }, "(a') pgbench, only the row in events",
 		"", burst50, burst99)
 	against(name, burst, func(r accepted) float64 { return r.nothing },
-		"(b) the same HTTP stack, verifying, storing nothing", "0.45", burst50, burst99)
+		"(b) the same HTTP stack, verifying, storing nothing", "at least 0.40", burst50, burst99)
 	against(name, burst, func(r accepted) float64 { return r.one }, "(c) one transaction per request",
-		"5", burst50, burst99)
+		"", burst50, burst99)
 	against("accepted = applied, after the burst", func(r accepted) float64 { return r.sustained },
-		func(r accepted) float64 { return r.pgbench }, "(a)", "0.4",
+		func(r accepted) float64 { return r.pgbench }, "(a)", "at least 0.4",
 		func(r accepted) int64 { return r.sustainedLoad.P50 }, func(r accepted) int64 { return r.sustainedLoad.P99 })
 	last := rounds[len(rounds)-1]
 	b.add(line{
@@ -103,6 +105,42 @@ func (b *bench) accept(ctx context.Context) error {
 			of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
 	})
 	b.note("the server's memory at its peak: %.0f MiB", of(func(r accepted) float64 { return float64(r.peak) }))
+	return nil
+}
+
+// stock measures a burst, and accepting what is applied, with Postgres' own settings. The Postgres of the run is not used
+// meanwhile.
+func (b *bench) stock(ctx context.Context) (err error) {
+	own := &bench{plan: b.plan, dir: b.dir}
+	own.rounds = 1
+	if own.postgres, err = localpg.Start(ctx, localpg.Options{Log: func(m string) { say("%s", m) }}); err != nil {
+		return err
+	}
+	defer func() { _ = own.postgres.Stop() }()
+	if err := own.migrate(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = own.admin.Close(context.Background()) }()
+	var r accepted
+	for _, measure := range []func(context.Context, *accepted) error{own.inPgbench, own.inBurst} {
+		if err := measure(ctx, &r); err != nil {
+			return err
+		}
+	}
+	b.lost += own.lost
+	for _, l := range []struct {
+		what string
+		rate float64
+		goal string
+	}{
+		{"with stock settings: accepted in a burst", r.burst, ""},
+		{"with stock settings: accepted = applied", r.sustained, ""},
+	} {
+		b.add(line{
+			what: l.what, value: fmt.Sprintf("%.0f/s", l.rate), against: "(a), with stock settings",
+			base: fmt.Sprintf("%.0f/s", r.pgbench), ratio: fmt.Sprintf("%.2f", l.rate/r.pgbench), target: l.goal,
+		})
+	}
 	return nil
 }
 
@@ -266,7 +304,7 @@ func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, last
 			return load{}, errs[i]
 		}
 		if i > 0 {
-			total.Requests, total.Refused = total.Requests+l.Requests, total.Refused+l.Refused
+			total.Requests, total.Refused, total.wrk = total.Requests+l.Requests, total.Refused+l.Refused, total.wrk+l.wrk
 			total.P50, total.P99 = max(total.P50, l.P50), max(total.P99, l.P99)
 		}
 	}
@@ -279,6 +317,32 @@ func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, last
 	return total, nil
 }
 
+// watched is post, and reports who used the processors.
+func (b *bench) watched(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration) (load, error) {
+	used := func() (server, postgres time.Duration, err error) {
+		for _, s := range servers {
+			server += ticks(strconv.Itoa(s.cmd.Process.Pid), 13, 14)
+		}
+		postgres, err = postgresTime(ctx, db)
+		return server, postgres, err
+	}
+	server, postgres, err := used()
+	if err != nil {
+		return load{}, err
+	}
+	l, err := b.post(ctx, db, servers, lasts, 0)
+	if err != nil {
+		return l, err
+	}
+	serverAfter, postgresAfter, err := used()
+	each := func(d time.Duration) string {
+		return fmt.Sprintf("%.0f µs", float64(d.Microseconds())/float64(max(l.Requests, 1)))
+	}
+	say("processor time for each of %d events: server %s, Postgres %s, wrk %s", l.Requests, each(serverAfter-server),
+		each(postgresAfter-postgres), each(l.wrk))
+	return l, err
+}
+
 func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
 	err = db.QueryRow(ctx, `SELECT count(*) FROM event_queue`).Scan(&n)
 	return n, err
@@ -288,7 +352,7 @@ func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
 func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, b.replicas, func(db *pgx.Conn, servers []*program) (err error) {
 		b.profile(ctx, servers[0], "burst", b.burst/2)
-		if r.burstLoad, err = b.post(ctx, db, servers, b.burst, 0); err != nil {
+		if r.burstLoad, err = b.watched(ctx, db, servers, b.burst); err != nil {
 			return err
 		}
 		r.burst = r.burstLoad.perSecond()
@@ -300,7 +364,7 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 			return err
 		}
 		b.profile(ctx, servers[0], "sustained", b.sustained/2)
-		if r.sustainedLoad, err = b.post(ctx, db, servers, b.sustained, 0); err != nil {
+		if r.sustainedLoad, err = b.watched(ctx, db, servers, b.sustained); err != nil {
 			return err
 		}
 		waiting, err := backlog(ctx, db)

@@ -39,13 +39,14 @@ var fillBig = []string{
 		FROM generate_series(1, $1) n) r
 	LEFT JOIN settings p ON p.name = 'policy:' || CASE WHEN n % 50 = 0 THEN 'third' WHEN n % 10 = 0 THEN 'second'
 		ELSE 'default' END ORDER BY n`,
-	`INSERT INTO mobile_keys (source, reservation_id, status, observed_generation, rank_at, check_in, cancelled,
-		changed_at)
+	`INSERT INTO mobile_keys (source, reservation_id, status, observed_generation, rank_at, check_in, check_out,
+		check_out_month, cancelled, changed_at)
 	SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN check_out < now() THEN 'expired'
 		WHEN check_in < now() THEN 'active'
 			WHEN version_seq / $2 % 100 = 1 THEN 'attention' WHEN version_seq / $2 % 100 = 2 THEN 'waiting'
 				ELSE 'issued' END,
-		1, check_in, check_in, status = 'cancelled',
+		1, check_in, check_in, check_out, extract(year FROM check_out AT TIME ZONE 'UTC')::int * 12
+			+ extract(month FROM check_out AT TIME ZONE 'UTC')::int, status = 'cancelled',
 			least(check_out + interval '1 day', now() - (version_seq % 8640000) * interval '1 second')
 	FROM reservations`,
 	`INSERT INTO events (event_id, seq, source, event_key, type, reservation_id, listing_id, urgent, occurred_at,
@@ -334,10 +335,13 @@ func wholeReads(ctx context.Context, db *pgx.Conn) (map[string]int64, error) {
 	return reads, err
 }
 
+// listRepeats is how often each page of a list is requested.
+const listRepeats = 10
+
 // listQuery requests a first page and a much later one, several times each.
 func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 	l := listed{query: q.Encode()}
-	const times, deep = 10, 8
+	const deep = 8
 	get := func(q url.Values, count bool) (cursor string, err error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+q.Encode(), nil)
 		if err != nil {
@@ -366,7 +370,7 @@ func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 		return page.Cursor, json.Unmarshal(body, &page)
 	}
 	repeat := func(q url.Values) error {
-		for i := range times + 1 {
+		for i := range listRepeats + 1 {
 			if _, err := get(q, i > 0); err != nil { // the first one warms up
 				return err
 			}

@@ -32,11 +32,11 @@ end
 local function event()
   sequence = sequence + 1
   local id, now = run .. "-" .. number .. "-" .. sequence, os.time()
-  local month, day = math.random(1, 11), math.random(1, 28)
+  local month, day = math.random(1, 12), math.random(1, 25)
   local body = string.format(
     '{"type":"reservation.created","timestamp":"%s","data":{"reservation_id":"%s","guest_email":"guest-%s@example.com","guest_name":"Jane Example",' ..
-    '"listing_id":"listing-%d","check_in":"2031-%02d-%02dT15:00:00.000Z","check_out":"2031-12-04T11:00:00.000Z","notes":"%s"}}',
-    os.date("!%Y-%m-%dT%H:%M:%S.000Z", now), id, id, math.random(1, listings), month, day, filler)
+    '"listing_id":"listing-%d","check_in":"2031-%02d-%02dT15:00:00.000Z","check_out":"2031-%02d-%02dT11:00:00.000Z","notes":"%s"}}',
+    os.date("!%Y-%m-%dT%H:%M:%S.000Z", now), id, id, math.random(1, listings), month, day, month, day + 3, filler)
   local signed = id .. "." .. now .. "." .. body
   ffi.C.HMAC(ffi.C.EVP_sha256(), key, #key, signed, #signed, digest, length)
   return wrk.format("POST", nil, {

@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	role := flag.String("role", "", "internal: be a server to compare with (nothing, one)")
+	role := flag.String("role", "", "internal: be a server to compare with, or do one phase of cost")
 	only := flag.String("only", "", "comma-separated parts: "+partNames()+
 		" (default: all but big, pages and memory, which BIG=1 adds)")
 	profiles := flag.String("profiles", "",
@@ -31,8 +31,10 @@ func main() {
 	stays := flag.Int("stays", 10_000, "how many stays the queue is full of that is drained")
 	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are shown")
 	quick := flag.Bool("quick", false, "shorter and once, to see that it works; its figures say little")
+	which := flag.String("settings", recommended, "Postgres' settings: those of "+recommendedFile+" ("+recommended+
+		") or its own ("+stock+"); the part stock compares the two")
 	flag.Parse()
-	if err := run(*role, *only, *profiles, *stays, *rounds, *quick); err != nil {
+	if err := run(*role, *only, *profiles, *which, *stays, *rounds, *quick); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -47,17 +49,23 @@ type plan struct {
 	compared  time.Duration // each of the things that it is compared with
 	stays     int           // that are provisioned one by one
 	drained   int           // that are provisioned from a full queue
+	sizes     []int         // of growth: how many reservations
 	events    int           // of big tables
 	bookings  int
 	replicas  int
 	profiles  string
+
+	which                string   // the name of the settings of Postgres
+	settings             []string // name=value
+	costEvents, costKeys int      // whose costs are counted
 }
 
 // measures are the parts of a run.
 var measures = map[string]func(*bench, context.Context) error{
 	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside,
 	"memory": (*bench).memory, "big": (*bench).big,
-	"pages": (*bench).pages, "out": (*bench).out,
+	"pages": (*bench).pages, "out": (*bench).out, "cost": (*bench).cost, "stock": (*bench).stock,
+	"growth": (*bench).growth,
 }
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
@@ -67,12 +75,14 @@ func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
 		rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second,
 		compared: 4 * time.Second,
 		stays:    20, drained: stays, events: 5_000_000, bookings: 1_000_000,
+		costEvents: 10_000, costKeys: 1_500, sizes: []int{100_000, 1_000_000, 5_000_000},
 	}
 	if quick {
 		p = plan{
 			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second,
 			compared: 2 * time.Second,
 			stays:    5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
+			costEvents: 2_000, costKeys: 200, sizes: []int{20_000, 40_000},
 		}
 	}
 	p.profiles, p.replicas = profiles, 1
@@ -103,21 +113,26 @@ func chosenParts(only string) ([]string, error) {
 	return parts, nil
 }
 
-func run(role, only, profiles string, stays, rounds int, quick bool) error {
+func run(role, only, profiles, which string, stays, rounds int, quick bool) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if role != "" {
-		return serveRole(ctx, role)
+		return serveRole(ctx, role, stays)
 	}
 	p, err := newPlan(profiles, stays, rounds, quick)
 	if err != nil {
 		return err
 	}
+	if p.which = which; p.which != "" {
+		if p.settings, err = settingsOf(which); err != nil {
+			return err
+		}
+	}
 	parts, err := chosenParts(only)
 	if err != nil {
 		return err
 	}
-	b, err := newBench(ctx, p, slices.Contains(parts, "accept") || slices.Contains(parts, "big"))
+	b, err := newBench(ctx, p, slices.ContainsFunc(parts, func(part string) bool { return part != "cost" }))
 	if err != nil {
 		return err
 	}

@@ -41,9 +41,37 @@ const (
 	group       = "bench-group"
 )
 
-// postgresSettings are those of a small server that is meant to be one: a tenth of a common machine's memory, and
-// checkpoints that a burst doesn't run into. Durability is as Postgres has it: everything is on.
-var postgresSettings = []string{"shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min"}
+// Settings of the Postgres that is measured: those of deploy/postgres/postgresql.conf, or Postgres' own defaults.
+// Durability is on in both.
+const (
+	recommended = "recommended"
+	stock       = "stock"
+)
+
+// recommendedFile is what docker-compose.yml uses.
+const recommendedFile = "deploy/postgres/postgresql.conf"
+
+// settingsOf returns settings as name=value. Which addresses to listen on is the run's own decision.
+func settingsOf(which string) ([]string, error) {
+	if which == stock {
+		return nil, nil
+	}
+	if which != recommended {
+		return nil, fmt.Errorf("-settings: %q is neither %s nor %s", which, recommended, stock)
+	}
+	content, err := os.ReadFile(recommendedFile)
+	if err != nil {
+		return nil, fmt.Errorf("run it in the repository's root: %w", err)
+	}
+	var settings []string
+	for line := range strings.Lines(string(content)) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), " = ")
+		if found && !strings.HasPrefix(name, "#") && name != "listen_addresses" {
+			settings = append(settings, name+"="+strings.Trim(value, "'"))
+		}
+	}
+	return settings, nil
+}
 
 // bench is a run: what it runs on, and its results.
 type bench struct {
@@ -55,6 +83,7 @@ type bench struct {
 	notes    []string
 	lost     int
 	made     int // databases
+	spent    []cost
 }
 
 // line is a row of the table.
@@ -80,28 +109,32 @@ func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
 		return nil, err
 	}
 	if b.postgres, err = localpg.Start(ctx,
-		localpg.Options{Settings: postgresSettings, Log: func(m string) { say("%s", m) }}); err != nil {
+		localpg.Options{Settings: b.settings, Log: func(m string) { say("%s", m) }}); err != nil {
 		return nil, err
 	}
-	if b.admin, err = pgx.Connect(ctx, b.postgres.DSN()); err != nil {
-		b.stop()
-		return nil, err
-	}
-	if _, err := b.admin.Exec(ctx, `CREATE DATABASE migrated`); err != nil {
-		b.stop()
-		return nil, err
-	}
-	config, err := pgx.ParseConfig(b.dsn("migrated"))
-	if err != nil {
-		return nil, err
-	}
-	db := stdlib.OpenDB(*config)
-	defer func() { _ = db.Close() }()
-	if _, err := migrations.Up(ctx, db, nil); err != nil {
+	if err := b.migrate(ctx); err != nil {
 		b.stop()
 		return nil, err
 	}
 	return b, nil
+}
+
+// migrate makes the database that the others are cloned from.
+func (b *bench) migrate(ctx context.Context) (err error) {
+	if b.admin, err = pgx.Connect(ctx, b.postgres.DSN()); err != nil {
+		return err
+	}
+	if _, err := b.admin.Exec(ctx, `CREATE DATABASE migrated`); err != nil {
+		return err
+	}
+	config, err := pgx.ParseConfig(b.dsn("migrated"))
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
+	defer func() { _ = db.Close() }()
+	_, err = migrations.Up(ctx, db, nil)
+	return err
 }
 
 // need finds a program, or has the distribution install it, as root on Debian or Ubuntu.
@@ -280,8 +313,13 @@ func (p *program) stop() error {
 
 // server starts the built staykey on a database.
 func (b *bench) server(ctx context.Context, database, seam string, env ...string) (*program, error) {
+	return b.serverOn(ctx, b.dsn(database), seam, env...)
+}
+
+// serverOn is server by a connection string.
+func (b *bench) serverOn(ctx context.Context, dsn, seam string, env ...string) (*program, error) {
 	return b.start(ctx, "bin/staykey", append([]string{
-		"DATABASE_URL=" + b.dsn(database), "SEAM_API_KEY=seam_bench", "SEAM_ENDPOINT=" +
+		"DATABASE_URL=" + dsn, "SEAM_API_KEY=seam_bench", "SEAM_ENDPOINT=" +
 			seam, "SEAM_ACS_SYSTEM_ID=" + system,
 		"STAYKEY_WEBHOOK_SECRET=" + secret().String(), "STAYKEY_ADMIN_TOKEN=" + adminToken,
 	}, env...), "serve")
@@ -295,6 +333,8 @@ type load struct {
 	Broken   int   `json:"broken"`
 	P50      int64 `json:"p50_us"`
 	P99      int64 `json:"p99_us"`
+
+	wrk time.Duration // its processor time
 }
 
 func (l load) perSecond() float64 { return float64(l.Requests-l.Refused) / (float64(l.Micros) / 1e6) }
@@ -304,12 +344,13 @@ func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pau
 	repeated int,
 ) (load, error) {
 	b.made++
-	out, err := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(min(connections, 2)), "-c",
+	cmd := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(min(connections, 2)), "-c",
 		strconv.Itoa(connections), // #nosec G204 -- our own arguments
 		"-d", fmt.Sprintf("%ds", max(int(lasts.Seconds()), 1)), "-s", filepath.Join(b.dir, "events.lua"), url+
 			"/webhooks/default", "--",
 		fmt.Sprintf("%x", secretText), fmt.Sprintf("run%d", b.made), strconv.Itoa(listings),
-		strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(repeated)).CombinedOutput()
+		strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(repeated))
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w: %s", err, lastLine(out))
 	}
@@ -320,6 +361,7 @@ func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pau
 	if l.Broken > 0 {
 		return l, fmt.Errorf("wrk: %d requests broke", l.Broken)
 	}
+	l.wrk = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	return l, nil
 }
 
@@ -345,15 +387,16 @@ func (b *bench) note(format string, args ...any) {
 
 // print writes the table as docs/performance.md keeps it.
 func (b *bench) print(took time.Duration) {
-	fmt.Printf("\n%d CPUs (%s), Postgres with %s; medians of %d; %s in all\n\n", runtime.NumCPU(), cpu(),
-		strings.Join(postgresSettings, ", "), b.rounds, took.Round(time.Second))
-	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | target |")
+	fmt.Printf("\n%s, %d CPUs (%s), Postgres with its %s settings; medians of %d; %s in all\n\n",
+		time.Now().Format(time.DateOnly), runtime.NumCPU(), cpu(), b.which, b.rounds, took.Round(time.Second))
+	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | goal |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, l := range b.lines {
 		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.p50, l.p99, l.against, l.base,
 			l.ratio, l.target)
 	}
 	fmt.Println()
+	b.printCosts()
 	for _, n := range b.notes {
 		fmt.Println("-", n)
 	}
