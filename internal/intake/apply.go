@@ -198,7 +198,7 @@ func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool,
 	switch {
 	case t.claimed > 1:
 		p.failed(t.claimed, err)
-		if !ours {
+		if !ours && !errors.Is(err, store.ErrRaced) { // a smaller batch of a booking's events may fit
 			return 0, false, err // Postgres is probably unreachable: not at once
 		}
 		return 0, true, nil
