@@ -54,7 +54,7 @@ func (b *bench) cost(ctx context.Context) (err error) {
 	defer func() { _ = db.Close(ctx) }()
 	for _, extension := range []string{"pg_stat_statements", "pg_walinspect"} {
 		if _, err := db.Exec(ctx, `CREATE EXTENSION `+extension); err != nil {
-			return fmt.Errorf("Postgres' contrib modules are needed (Postgres 15 or newer): %w", err)
+			return fmt.Errorf("extension %s, of the contrib modules of Postgres 15 or newer: %w", extension, err)
 		}
 	}
 	if err := addListings(ctx, db); err != nil {
