@@ -147,7 +147,7 @@ const finishKey = `
 // Finish is what ends an attempt.
 type Finish struct {
 	KeyOutcome
-	At       time.Time
+	At       time.Time        // when the attempt ended
 	Entries  []Entry          // for the timeline
 	OnChange Entry            // for the timeline, if the key's status, reason or message changes
 	Also     func(*pgx.Batch) // other writes of the same commit; nil for none

@@ -90,7 +90,7 @@ func (b *bench) costPhases() []costPhase {
 				if idle, err = b.keysIssued(ctx, nil, b.dsn("migrated")); err != nil {
 					return err
 				}
-				// Only so many are due; the others wait for ever.
+				// Only so many are due; the others wait forever.
 				_, err = db.Exec(ctx, `UPDATE mobile_keys SET queued = false, next_reconcile_at = NULL
 					WHERE (source, reservation_id) IN (SELECT source, reservation_id FROM mobile_keys
 						ORDER BY source, reservation_id OFFSET $1)`, b.costKeys)
