@@ -47,14 +47,15 @@ func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
-	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, l.newLoss(), func(tx pgx.Tx, generation int64) error {
+	write := func(tx pgx.Tx, generation int64) error {
 		for _, u := range l.pending {
 			if err := store.SaveACSUser(ctx, tx, u); err != nil {
 				return err
 			}
 		}
 		return fn(ctx, tx, generation != l.work.Key.Generation)
-	})
+	}
+	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, l.newLoss(), write)
 	if err != nil && !errors.Is(err, errStale) {
 		return fails(err)
 	}

@@ -155,8 +155,8 @@ const requireLease = `
 		staykey_require($4::bigint = 0 OR $4 = (SELECT generation FROM k), '` + codeOvertaken + `',
 			'something else is desired of this key by now')`
 
-// SaveWithLease is [MobileKeys.WithLease] in one round trip, for what needs no answer before it is committed: queue adds
-// the statements. With a generation, nothing is committed and the error is [ErrOvertaken] unless that is still the
+// SaveWithLease is [MobileKeys.WithLease] in one round trip, for what needs no answer before it is committed: queue
+// adds the statements. With a generation, nothing is committed and the error is [ErrOvertaken] unless that is still the
 // key's; 0 is any. An id that another reservation has is [ErrIDTaken].
 func (s MobileKeys) SaveWithLease(ctx context.Context, l Lease, onlyIf int64, entries []Entry, lostAt *time.Time,
 	queue func(*pgx.Batch),

@@ -108,8 +108,8 @@ func (b *bench) accept(ctx context.Context) error {
 	return nil
 }
 
-// stock measures a burst, and accepting what is applied, with Postgres' own settings. The Postgres of the run is not used
-// meanwhile.
+// stock measures a burst, and accepting what is applied, with Postgres' own settings. The Postgres of the run is not
+// used meanwhile.
 func (b *bench) stock(ctx context.Context) (err error) {
 	own := &bench{plan: b.plan, dir: b.dir}
 	own.rounds = 1
@@ -304,7 +304,8 @@ func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, last
 			return load{}, errs[i]
 		}
 		if i > 0 {
-			total.Requests, total.Refused, total.wrk = total.Requests+l.Requests, total.Refused+l.Refused, total.wrk+l.wrk
+			total.Requests, total.Refused = total.Requests+l.Requests, total.Refused+l.Refused
+			total.wrk += l.wrk
 			total.P50, total.P99 = max(total.P50, l.P50), max(total.P99, l.P99)
 		}
 	}

@@ -153,7 +153,8 @@ func (b *bench) grownLists(ctx context.Context, name string, report func(string,
 		return err
 	}
 	defer func() { _ = s.stop() }()
-	page, deep, err := listQueryApart(ctx, s.url+"/v1/reservations", url.Values{"source": {"default"}, "status": {"confirmed"}})
+	common := url.Values{"source": {"default"}, "status": {"confirmed"}}
+	page, deep, err := listQueryApart(ctx, s.url+"/v1/reservations", common)
 	if err != nil {
 		return err
 	}

@@ -66,8 +66,8 @@ func doPhase(ctx context.Context, role string, stays int) error {
 	defer s.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	if role == roleApply {
-		return intake.NewApplier(s, log, time.Now, func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} },
-			nil, &intake.Pace{}, func() {}).Drain(ctx)
+		source := func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }
+		return intake.NewApplier(s, log, time.Now, source, nil, &intake.Pace{}, func() {}).Drain(ctx)
 	}
 	acceptor := intake.NewAcceptor(s.Events, log, &intake.Pace{}, func() {}, intake.CommitWithin)
 	var next atomic.Int64
@@ -93,8 +93,8 @@ func costEvent(role string, i int) store.Event {
 	}
 	body := fmt.Appendf(nil, `{"type":%q,"timestamp":%q,"data":{"reservation_id":%q,"guest_email":"guest-%s@example.com",`+
 		`"guest_name":"Jane Example","listing_id":%q,"check_in":"2031-%02d-%02dT15:00:00.000Z",`+
-		`"check_out":"2031-%02d-%02dT11:00:00.000Z","notes":%q}}`, kind, pms.FormatInstant(now), id, id, listing, month, day,
-		month, day+3,
+		`"check_out":"2031-%02d-%02dT11:00:00.000Z","notes":%q}}`, kind, pms.FormatInstant(now), id, id, listing, month,
+		day, month, day+3,
 		strings.Repeat("The guest asks for a quiet room. ", 20))
 	return store.Event{
 		EventID: uuid.Must(uuid.NewV7()), Source: "default", EventKey: &key, Type: kind, Status: store.EventAccepted,
