@@ -161,15 +161,18 @@ const requireLease = `
 func (s MobileKeys) SaveWithLease(ctx context.Context, l Lease, onlyIf int64, entries []Entry, lostAt *time.Time,
 	queue func(*pgx.Batch),
 ) (generation int64, err error) {
+	rows, err := newTimelineRows(entries)
+	if err != nil {
+		return 0, err
+	}
 	err = s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(requireLease, l.Source, l.ReservationID, l.Token, onlyIf).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&generation, nil, nil)
 		})
 		queue(b)
-	}, nil, func(b *pgx.Batch) error {
 		noteLost(b, l, lostAt)
-		return QueueTimeline(b, entries)
-	})
+		rows.queue(b)
+	}, nil, nil)
 	return generation, required(err)
 }
 

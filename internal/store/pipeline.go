@@ -11,8 +11,8 @@ import (
 )
 
 // inPipeline is a transaction that costs a round trip less at each end: first travels with its begin, last with its
-// commit. Attempts make many small ones. Where fn is nil, all of it is one round trip: last must not depend on what
-// first returns.
+// commit. Attempts make many small ones. Where nothing could look at what first returns, because fn and last are nil,
+// all of it is one round trip.
 func (s *db) inPipeline(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx) error,
 	last func(*pgx.Batch) error,
 ) error {
@@ -36,14 +36,16 @@ func (s *db) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx
 		var commit pgx.Batch
 		commit.Queue("begin")
 		first(&commit)
-		if fn != nil {
+		if fn != nil || last != nil {
 			if err := conn.SendBatch(ctx, &commit).Close(); err != nil {
 				return err
 			}
+			commit = pgx.Batch{}
+		}
+		if fn != nil {
 			if err := fn(pipelined{conn: conn}); err != nil {
 				return err
 			}
-			commit = pgx.Batch{}
 		}
 		if last != nil {
 			if err := last(&commit); err != nil {

@@ -40,20 +40,25 @@ type Entry struct {
 
 // QueueTimeline writes entries, in their order, as part of a batch.
 func QueueTimeline(batch *pgx.Batch, entries []Entry) error {
-	if len(entries) == 0 {
-		return nil
-	}
 	rows, err := newTimelineRows(entries)
 	if err != nil {
 		return err
+	}
+	rows.queue(batch)
+	return nil
+}
+
+// queue appends the rows, if there are any.
+func (r timelineRows) queue(batch *pgx.Batch) {
+	if len(r.at) == 0 {
+		return
 	}
 	batch.Queue(`
 		INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
 		SELECT source, reservation_id, at, kind, summary, detail::jsonb
 		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
 			WITH ORDINALITY AS n (source, reservation_id, at, kind, summary, detail, i) ORDER BY i`,
-		rows.sources, rows.ids, rows.at, rows.kinds, rows.summaries, rows.details)
-	return nil
+		r.sources, r.ids, r.at, r.kinds, r.summaries, r.details)
 }
 
 // timelineRows are the columns of entries, for unnest.
