@@ -107,7 +107,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		Secret:   c.SeamAPIKey,
 		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy,
 		ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Busy, Workers: c.Workers,
+		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
 		Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
 	s.doors = doors.New(db, s.seam, log, doors.Options{

@@ -99,14 +99,6 @@ func (p *Pace) Crowded() bool {
 	return p.crowded()
 }
 
-// Busy reports whether a burst is being accepted, or what it has left behind has become so old that accepting is
-// slowed down for it: work that can wait should leave the machine to both.
-func (p *Pace) Busy() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.crowded() || p.lag > patience
-}
-
 func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
 // hold is how long the flusher waits for the appliers before its next commit, after one of that many events.

@@ -110,11 +110,12 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 		u.Created(made.ACSUserID, d.Starts, d.Ends, d.Groups, now)
 		u.ReadState(made, now)
 		u.Settled = false
-		out := c.ledger.save(ctx, true, func(b *pgx.Batch) { store.QueueACSUser(b, u.ACSUser) })
-		if out.kind == stale {
-			u.UnmarkKey() // which is no longer about to be created
-			out = c.ledger.saveUser(ctx, u)
-		}
+		out := c.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
+			if stale {
+				u.UnmarkKey() // which is no longer about to be created
+			}
+			return store.SaveACSUser(ctx, tx, u.ACSUser)
+		})
 		if !errors.Is(out.err, store.ErrIDTaken) {
 			return out
 		}

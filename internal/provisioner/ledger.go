@@ -47,8 +47,9 @@ func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
+	pending := l.takePending()
 	write := func(tx pgx.Tx, generation int64) error {
-		for _, u := range l.pending {
+		for _, u := range pending {
 			if err := store.SaveACSUser(ctx, tx, u); err != nil {
 				return err
 			}
@@ -74,8 +75,11 @@ func (l *ledger) save(ctx context.Context, onlyIfDesired bool, queue func(*pgx.B
 	if onlyIfDesired {
 		onlyIf = l.work.Key.Generation
 	}
+	pending := l.takePending()
 	generation, err := l.store.Keys.SaveWithLease(ctx, l.lease, onlyIf, l.entries, l.newLoss(), func(b *pgx.Batch) {
-		l.queuePending(b)
+		for _, u := range pending {
+			store.QueueACSUser(b, u)
+		}
 		queue(b)
 	})
 	if err != nil && !errors.Is(err, store.ErrOvertaken) {
@@ -87,7 +91,7 @@ func (l *ledger) save(ctx context.Context, onlyIfDesired bool, queue func(*pgx.B
 // committed is the outcome of a commit that was made at that generation of the key, or refused as overtaken.
 func (l *ledger) committed(overtaken error, generation int64) outcome {
 	if overtaken == nil {
-		l.entries, l.pending = nil, nil
+		l.entries = nil
 		point.Reach(point.Recorded)
 	}
 	if overtaken != nil || generation != l.work.Key.Generation {
@@ -104,10 +108,12 @@ func (l *ledger) newLoss() *time.Time {
 	return l.lostAt
 }
 
-func (l *ledger) queuePending(b *pgx.Batch) {
-	for _, u := range l.pending {
-		store.QueueACSUser(b, u)
-	}
+// takePending returns what was only read, for the commit that is about to be made. It is handed out once: should the
+// answer to that commit be lost, an older state must not follow what was written after it.
+func (l *ledger) takePending() []store.ACSUser {
+	pending := l.pending
+	l.pending = nil
+	return pending
 }
 
 // saveUser commits one ACS user's row.
@@ -170,11 +176,17 @@ func (l *ledger) finish(ctx context.Context, v store.KeyOutcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
 	now, before := l.now(), l.work.Key
+	pending := l.takePending()
 	return l.store.Keys.Finish(ctx, l.lease, store.Finish{
-		KeyOutcome: v, At: now, Entries: l.entries, Also: l.queuePending,
+		KeyOutcome: v, At: now, Entries: l.entries,
 		OnChange: store.Entry{
 			Ref: l.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
 			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
+		},
+		Also: func(b *pgx.Batch) {
+			for _, u := range pending {
+				store.QueueACSUser(b, u)
+			}
 		},
 	})
 }

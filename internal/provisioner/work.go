@@ -55,7 +55,13 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	}
 	p.admission.heed(out.err)
 	point.Reach(point.FinishBefore)
-	switch err := a.ledger.finish(ctx, verdict); {
+	err = a.ledger.finish(ctx, verdict)
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) { // what was read last can't be stored: a failed attempt, too
+		out = fails(err)
+		verdict = a.ending().conclude(out)
+		err = a.ledger.finish(ctx, verdict)
+	}
+	switch {
 	case errors.Is(err, store.ErrLeaseLost):
 		log.Warn("reservation taken over by another worker", "error", err)
 		return

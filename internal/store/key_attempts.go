@@ -175,10 +175,10 @@ func (s MobileKeys) Finish(ctx context.Context, l Lease, f Finish) error {
 	args["if_changed"] = ifChanged
 	err = s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(dontWaitForDisk)
+		b.Queue(finishKey, args) // first: it locks the key, and ends the transaction of a worker that has lost it
 		if f.Also != nil {
 			f.Also(b)
 		}
-		b.Queue(finishKey, args)
 	}, nil, nil)
 	return wrap(required(err), "finish %s/%s", l.Source, l.ReservationID)
 }
