@@ -91,7 +91,8 @@ func (c *actCommand) refs() ([]rest.ReservationRef, error) {
 func readLines(name string) (lines []string, err error) {
 	from := os.Stdin
 	if name != "-" {
-		if from, err = os.Open(name); err != nil { // #nosec G304 -- the admin's own file
+		from, err = os.Open(name) // #nosec G304 -- the admin's own file
+		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = from.Close() }()
