@@ -211,12 +211,15 @@ func (s Events) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 		r := newEventRows([]Event{e})
 		var seq int64
 		err := tx.QueryRow(ctx, `
-			UPDATE events SET seq = nextval('event_order'), type = $3, reservation_id = nullif($4, ''),
-				listing_id = nullif($5, ''), urgent = $6,
-				rejected = $7, occurred_at = $8, received_at = $9, body = $10, request = $11
-			WHERE source = $1 AND event_key = $2 AND rejected RETURNING seq, event_id`,
-			e.Source, e.EventKey, e.Type, r.reservations[0], r.listings[0], e.Urgent, r.rejected[0], e.OccurredAt,
-			e.ReceivedAt, e.Body, e.Request).Scan(&seq, &e.EventID)
+			UPDATE events SET seq = nextval('event_order'), type = @type, reservation_id = nullif(@reservation_id, ''),
+				listing_id = nullif(@listing_id, ''), urgent = @urgent, rejected = @rejected,
+				occurred_at = @occurred_at, received_at = @received_at, body = @body, request = @request
+			WHERE source = @source AND event_key = @event_key AND rejected RETURNING seq, event_id`,
+			pgx.StrictNamedArgs{
+				"source": e.Source, "event_key": e.EventKey, "type": e.Type, "reservation_id": r.reservations[0],
+				"listing_id": r.listings[0], "urgent": e.Urgent, "rejected": r.rejected[0],
+				"occurred_at": e.OccurredAt, "received_at": e.ReceivedAt, "body": e.Body, "request": e.Request,
+			}).Scan(&seq, &e.EventID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

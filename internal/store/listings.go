@@ -102,15 +102,21 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 // SaveListing writes all columns of a locked listing.
 func SaveListing(batch *pgx.Batch, l Listing) {
 	batch.Queue(`
-		UPDATE listings SET known = $3, deleted = $4, name = $5, acs_system_id = $6, time_zone = $7, check_in_time = $8,
-			check_out_time = $9, access_group_ids = $10, admin_access_group_ids = $11, version_at = $12,
-				version_seq = $13,
-			generation = $14, created_at = $15, updated_at = greatest($16, updated_at + interval '1 microsecond'),
-				merged_into = $17
-		WHERE source = $1 AND listing_id = $2`,
-		l.Source, l.ListingID, l.Known, l.Deleted, l.Name, l.ACSSystemID, l.TimeZone, l.CheckInTime, l.CheckOutTime,
-		l.AccessGroupIDs, l.AdminAccessGroupIDs, l.VersionAt, l.VersionSeq, l.Generation, l.CreatedAt,
-		l.UpdatedAt, l.MergedInto)
+		UPDATE listings SET known = @known, deleted = @deleted, name = @name, acs_system_id = @acs_system_id,
+			time_zone = @time_zone, check_in_time = @check_in_time, check_out_time = @check_out_time,
+			access_group_ids = @access_group_ids, admin_access_group_ids = @admin_access_group_ids,
+			version_at = @version_at, version_seq = @version_seq, generation = @generation,
+			created_at = @created_at, updated_at = greatest(@updated_at, updated_at + interval '1 microsecond'),
+			merged_into = @merged_into
+		WHERE source = @source AND listing_id = @listing_id`,
+		pgx.StrictNamedArgs{
+			"source": l.Source, "listing_id": l.ListingID, "known": l.Known, "deleted": l.Deleted, "name": l.Name,
+			"acs_system_id": l.ACSSystemID, "time_zone": l.TimeZone, "check_in_time": l.CheckInTime,
+			"check_out_time": l.CheckOutTime, "access_group_ids": l.AccessGroupIDs,
+			"admin_access_group_ids": l.AdminAccessGroupIDs, "version_at": l.VersionAt,
+			"version_seq": l.VersionSeq, "generation": l.Generation, "created_at": l.CreatedAt,
+			"updated_at": l.UpdatedAt, "merged_into": l.MergedInto,
+		})
 	claimGroupsOf(batch, l)
 }
 

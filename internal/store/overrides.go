@@ -142,29 +142,37 @@ func scanOverrides(row pgx.Row) (o Overrides, err error) {
 	return o, err
 }
 
-// Overrides returns an admin's word on a reservation.
+// Overrides returns what admins have decided about a reservation.
 func (s Reservations) Overrides(ctx context.Context, ref Ref) (Overrides, error) {
 	o, err := scanOverrides(s.pool.QueryRow(ctx, overridesOf, ref.Source, ref.ReservationID))
 	return o, wrap(err, "overrides of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// LockedOverrides returns an admin's word on a reservation that is locked.
+// LockedOverrides returns what admins have decided about a reservation that is locked.
 func LockedOverrides(ctx context.Context, tx pgx.Tx, ref Ref) (Overrides, error) {
 	o, err := scanOverrides(tx.QueryRow(ctx, overridesOf, ref.Source, ref.ReservationID))
 	return o, wrap(err, "overrides of %s/%s", ref.Source, ref.ReservationID)
 }
 
-// SaveOverrides writes an admin's word on a reservation that is locked.
+// SaveOverrides writes what admins have decided about a reservation that is locked.
 func SaveOverrides(batch *pgx.Batch, ref Ref, o Overrides) {
 	batch.Queue(`DELETE FROM overrides WHERE source = $1 AND reservation_id = $2`, ref.Source, ref.ReservationID)
 	if o == (Overrides{}) {
 		return
 	}
 	batch.Queue(`INSERT INTO overrides (source, reservation_id, `+overrideColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
-		ref.Source, ref.ReservationID, o.HeldAt, o.HeldBy, o.HeldWhy, o.RevokedAt, o.RevokedBy, o.RevokedWhy,
-		o.WindowAt, o.WindowBy, o.WindowWhy,
-		o.StartsAt, o.OfCheckIn, o.EndsAt, o.OfCheckOut, o.OfCheckInText, o.OfCheckOutText, o.ReplaceCredential)
+		VALUES (@source, @reservation_id, @held_at, @held_by, @held_why, @revoked_at, @revoked_by, @revoked_why,
+			@window_at, @window_by, @window_why, @starts_at, @of_check_in, @ends_at, @of_check_out, @of_check_in_text,
+			@of_check_out_text, @replace_credential)`,
+		pgx.StrictNamedArgs{
+			"source": ref.Source, "reservation_id": ref.ReservationID,
+			"held_at": o.HeldAt, "held_by": o.HeldBy, "held_why": o.HeldWhy,
+			"revoked_at": o.RevokedAt, "revoked_by": o.RevokedBy, "revoked_why": o.RevokedWhy,
+			"window_at": o.WindowAt, "window_by": o.WindowBy, "window_why": o.WindowWhy,
+			"starts_at": o.StartsAt, "of_check_in": o.OfCheckIn, "of_check_in_text": o.OfCheckInText,
+			"ends_at": o.EndsAt, "of_check_out": o.OfCheckOut, "of_check_out_text": o.OfCheckOutText,
+			"replace_credential": o.ReplaceCredential,
+		})
 }
 
 // Held returns who holds a reservation and why, "" if nobody does.
