@@ -25,12 +25,12 @@ type gateCommand struct {
 
 // Run sets a gate.
 func (c *gateCommand) Run(ctx context.Context, out *streams) error {
-	said := rest.GateSetting{State: &c.State, Evidence: c.Evidence, Author: c.Author}
+	setting := rest.GateSetting{State: &c.State, Evidence: c.Evidence, Author: c.Author}
 	if c.State == letThePMSDecide {
-		said.State = nil
+		setting.State = nil
 	}
 	var g rest.Gate
-	raw, _, err := c.Remote.call(ctx, http.MethodPut, stay.GatePath(c.Source, c.ID, c.Gate), nil, said, &g)
+	raw, _, err := c.Remote.call(ctx, http.MethodPut, stay.GatePath(c.Source, c.ID, c.Gate), nil, setting, &g)
 	if err != nil {
 		return err
 	}

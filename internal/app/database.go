@@ -68,7 +68,7 @@ func (s startup) whenAble(ctx context.Context, step func() error) error {
 // that is unreachable for connectWithin.
 func (s startup) until(ctx context.Context, step func() error, causeOf func(error) string) error {
 	defer s.show("")
-	var began, said, unreachable time.Time
+	var began, logged, unreachable time.Time
 	for waited := false; ; waited = true {
 		err := step()
 		if err == nil {
@@ -94,8 +94,8 @@ func (s startup) until(ctx context.Context, step func() error, causeOf func(erro
 			return err
 		}
 		s.show(what + ": " + err.Error())
-		if now.Sub(said) >= time.Minute {
-			said = now
+		if now.Sub(logged) >= time.Minute {
+			logged = now
 			s.log.Warn(what, "waits_for", store.LockedRow(err), "error", err)
 		}
 		s.pause(ctx)
@@ -119,11 +119,11 @@ func (s startup) migrate(ctx context.Context, db *store.Store) error {
 	if err != nil || !pending {
 		return err
 	}
-	var said time.Time
+	var logged time.Time
 	applied, err := migrations.Up(ctx, sqlDB, func(err error) {
 		s.show("migration " + passing[store.CauseLocked] + ": " + err.Error())
-		if time.Since(said) >= time.Minute {
-			said = time.Now()
+		if time.Since(logged) >= time.Minute {
+			logged = time.Now()
 			s.log.Warn("migration "+passing[store.CauseLocked], "error", err)
 		}
 	})

@@ -34,21 +34,21 @@ func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) 
 
 // troubles describes what prevents provisioning, by the names that readiness's detail has for it.
 func troubles(p admin.Provisioning) map[string]string {
-	said := map[string]string{}
+	degraded := map[string]string{}
 	if p.Paused != nil {
-		said["seam"] = *p.Paused
+		degraded["seam"] = *p.Paused
 	}
 	if n := len(p.Disconnected); n > 0 {
-		said["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n,
+		degraded["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n,
 			p.Disconnected[0].ACSSystemID)
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
-		said["sweep"] = fmt.Sprintf(
+		degraded["sweep"] = fmt.Sprintf(
 			"%d keys are missing at Seam, too many at once for automatic repair: check that the access system is the right one, then reconcile reservations by hand", p.LastSweep.HeldBack)
 	}
 	if p.LastSweep != nil && p.LastSweep.Unknown > 0 {
-		said["database"] = fmt.Sprintf(
+		degraded["database"] = fmt.Sprintf(
 			"it doesn't know %d ACS users that staykey created: if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since", p.LastSweep.Unknown)
 	}
-	return said
+	return degraded
 }

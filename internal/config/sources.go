@@ -306,7 +306,7 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 	if !ok {
 		return
 	}
-	said := map[string]string{}
+	meaningOf := map[string]string{}
 	for _, field := range []string{"hold", "revoke"} {
 		means := map[string]string{"hold": pms.Confirmed, "revoke": pms.Cancelled}[field]
 		classes, nodes := m.list(field)
@@ -327,13 +327,13 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 				m.fail(nodes[i], name, "an unknown status neither creates nor removes a key")
 			case class == "block" && means == pms.Confirmed:
 				m.fail(nodes[i], name, "a blocked part of the calendar has no guest to create a key for")
-			case said[class] != "":
+			case meaningOf[class] != "":
 				m.fail(nodes[i], name, "%q can't both hold a key and revoke it", class)
 			}
-			said[class] = means
+			meaningOf[class] = means
 		}
 	}
-	for class, means := range said {
+	for class, means := range meaningOf {
 		statuses[class] = means
 	}
 	m.done()

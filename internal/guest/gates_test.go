@@ -37,11 +37,11 @@ func TestAGateHoldsTheLink(t *testing.T) {
 	held := func() {
 		t.Helper()
 		_, err := r.open(link)
-		if refused := (*guest.NotReadyError)(nil); !errors.As(err, &refused) || refused.Page.Why != guest.Held {
+		if refused := (*guest.NotReadyError)(nil); !errors.As(err, &refused) || refused.Page.Readiness != guest.Held {
 			t.Errorf("opening answers %v, want held", err)
 		}
-		if page, err := r.guest.Look(ctx, link); err != nil || page.Why != guest.Held {
-			t.Errorf("the page says %+v %v, want held", page.Why, err)
+		if page, err := r.guest.Look(ctx, link); err != nil || page.Readiness != guest.Held {
+			t.Errorf("the page says %+v %v, want held", page.Readiness, err)
 		}
 	}
 	set := func(state string) {

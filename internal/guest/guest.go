@@ -62,7 +62,7 @@ func (e *NotReadyError) Reason() string {
 	switch {
 	case e.Page.Reason != nil:
 		return *e.Page.Reason
-	case e.Page.Why == Held:
+	case e.Page.Readiness == Held:
 		return stay.ReasonGateClosed
 	case e.Page.Shared:
 		return ReasonSharedIdentity
@@ -79,7 +79,7 @@ func (e *NotReadyError) Explain() string {
 	if e.Page.Reason != nil {
 		status += " / " + *e.Page.Reason
 	}
-	switch e.Page.Why {
+	switch e.Page.Readiness {
 	case Preparing:
 		return "it is being created or changed (" + status + ")"
 	case Held:
@@ -98,7 +98,7 @@ func (e *NotReadyError) Explain() string {
 const RetryAfter = 3 * time.Second
 
 // Error implements error.
-func (e *NotReadyError) Error() string { return "the key is not ready: " + string(e.Page.Why) }
+func (e *NotReadyError) Error() string { return "the key is not ready: " + string(e.Page.Readiness) }
 
 // LimitError means that a link was used too often.
 type LimitError struct{ After time.Duration }

@@ -28,7 +28,7 @@ func TestALinkGivesTheStaysKey(t *testing.T) {
 		t.Errorf("two stays have %d instant keys", len(r.sim.State().InstantKeys))
 	}
 	if page := first.Page; page.Property != "Garden suite" || page.CheckIn.Location().String() != "Europe/Madrid" ||
-		page.Why != guest.Ready {
+		page.Readiness != guest.Ready {
 		t.Errorf("the page says %+v", page)
 	}
 	links, err := r.guest.Links(context.Background(), []guest.Stay{
@@ -47,7 +47,7 @@ func TestLookingMakesNothing(t *testing.T) {
 	a := r.issued(r.booking("A"))
 	link, calls := r.link(a), r.sim.Calls()
 	for range 3 {
-		if page, err := r.guest.Look(context.Background(), link); err != nil || page.Why != guest.Ready {
+		if page, err := r.guest.Look(context.Background(), link); err != nil || page.Readiness != guest.Ready {
 			t.Errorf("got %+v %v", page, err)
 		}
 	}

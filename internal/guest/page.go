@@ -9,17 +9,17 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Why is why a key can't be handed out, as shown to its guest.
-type Why string
+// Readiness is whether a key can be handed out, and if not, why, as shown to its guest.
+type Readiness string
 
 // The reasons.
 const (
-	Ready     Why = ""          // it can
-	Preparing Why = "preparing" // it is being made or changed
-	TooEarly  Why = "too_early" // it is made at [Page.ReadyFrom]
-	NoRoom    Why = "no_room"   // the room is not known yet
-	Held      Why = "held"      // the property has to release it, for example after a payment
-	Ask       Why = "ask"       // the property's staff has to help
+	Ready     Readiness = ""          // it can
+	Preparing Readiness = "preparing" // it is being made or changed
+	TooEarly  Readiness = "too_early" // it is made at [Page.ReadyFrom]
+	NoRoom    Readiness = "no_room"   // the room is not known yet
+	Held      Readiness = "held"      // the property has to release it, for example after a payment
+	Ask       Readiness = "ask"       // the property's staff has to help
 )
 
 // Page is what a guest sees of a stay.
@@ -34,9 +34,9 @@ type Page struct {
 	OpensFrom *time.Time // when the key opens doors, in the property's zone
 	OpensTo   *time.Time
 	ReadyFrom *time.Time // of TooEarly
-	// ReadySince is when the key became ready: settled at Seam, and held by no gate. Nil unless Why is Ready.
+	// ReadySince is when the key became ready: settled at Seam, and held by no gate. Nil unless Readiness is Ready.
 	ReadySince *time.Time
-	Why        Why
+	Readiness  Readiness
 	BackupCode bool     // the guest can ask for a code that opens the doors now
 	Gates      []string // of Held: those that are not open
 	Shared     bool     // of Ask: the key exists, and its user identity may show the keys of other stays
@@ -56,7 +56,7 @@ func isGone(state store.GuestState, now time.Time) bool {
 }
 
 // judge reports whether a key can be handed out, and if not, why. guest is who the stay's guest is now.
-func judge(state store.GuestState, guest string) Why {
+func judge(state store.GuestState, guest string) Readiness {
 	switch {
 	case len(state.ClosedGates) > 0:
 		return Held
@@ -82,7 +82,7 @@ func judge(state store.GuestState, guest string) Why {
 
 // judgeKey judges a key that exists. It may still be an earlier guest's, whose change was not carried out yet, or
 // be of an identity that shows more than this stay.
-func judgeKey(state store.GuestState, guest string) Why {
+func judgeKey(state store.GuestState, guest string) Readiness {
 	switch {
 	case state.CredentialID == nil || state.IdentityID == nil || state.KeyGuest == nil || *state.KeyGuest != guest:
 		return Preparing
@@ -95,14 +95,14 @@ func judgeKey(state store.GuestState, guest string) Why {
 // page is what a stay's guest sees.
 func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	p := Page{
-		Source: state.Source, Operator: source.GuestPage, Why: judge(state, s.guestKey(state.GuestEmail)),
+		Source: state.Source, Operator: source.GuestPage, Readiness: judge(state, s.guestKey(state.GuestEmail)),
 		Status: state.KeyStatus, Reason: state.Reason,
 	}
 	p.Gates, p.BackupCode = state.ClosedGates, s.offersCode(state)
 	if state.Language != nil {
 		p.Language = *state.Language
 	}
-	p.Shared = p.Why == Ask && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
+	p.Shared = p.Readiness == Ask && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
 	listing := ""
 	if state.ListingID != nil {
 		listing = *state.ListingID
@@ -128,10 +128,10 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	}
 	p.CheckIn, p.CheckOut, p.OpensFrom, p.OpensTo = local(state.CheckIn), local(state.CheckOut), local(state.StartsAt),
 		local(state.EndsAt)
-	if p.Why == Ready {
+	if p.Readiness == Ready {
 		p.ReadySince = local(later(state.SettledAt, state.GatesSetAt))
 	}
-	if p.Why == TooEarly && state.CheckIn != nil {
+	if p.Readiness == TooEarly && state.CheckIn != nil {
 		before, _ := source.Policy.Grace(listing)
 		at := state.CheckIn.Add(-before - source.Policy.Horizon)
 		p.ReadyFrom = local(&at)

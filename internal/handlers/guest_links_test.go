@@ -72,15 +72,15 @@ func TestAppSession(t *testing.T) {
 			`"client_session_token":"seam_cst1x","expires_at":"2030-11-02T00:00:00.000Z","user_identity_id":"i"`,
 		},
 		"not ready": {
-			&guest.NotReadyError{Page: guest.Page{Why: guest.NoRoom, Status: "waiting", Reason: &reason}},
+			&guest.NotReadyError{Page: guest.Page{Readiness: guest.NoRoom, Status: "waiting", Reason: &reason}},
 			409, "waiting / listing_unknown",
 		},
 		"gate": {&guest.NotReadyError{Page: guest.Page{
-			Why: guest.Held, Status: "issued",
+			Readiness: guest.Held, Status: "issued",
 			Gates: []string{"paid"},
 		}}, 409, "gates are not open: paid"},
 		"shared": {
-			&guest.NotReadyError{Page: guest.Page{Why: guest.Ask, Status: "issued", Shared: true}}, 409,
+			&guest.NotReadyError{Page: guest.Page{Readiness: guest.Ask, Status: "issued", Shared: true}}, 409,
 			"reissue it",
 		},
 		"over":        {guest.ErrGone, 409, "over or cancelled"},

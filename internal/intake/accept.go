@@ -232,9 +232,9 @@ func (a *Acceptor) run() {
 		batch, deferred = splitRepeated(batch)
 		a.flush(batch)
 		a.pace.accepted(len(batch))
-		if hold := a.pace.hold(len(batch)); hold > 0 {
+		if delay := a.pace.delay(len(batch)); delay > 0 {
 			select {
-			case <-time.After(hold):
+			case <-time.After(delay):
 			case <-a.hurry:
 			}
 		}

@@ -101,8 +101,8 @@ func (p *Pace) Crowded() bool {
 
 func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
-// hold is how long the flusher waits for the appliers before its next commit, after one of that many events.
-func (p *Pace) hold(events int) time.Duration {
+// delay is how long the flusher waits for the appliers before its next commit, after one of that many events.
+func (p *Pace) delay(events int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lag <= patience || p.limiter == nil {

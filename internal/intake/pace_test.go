@@ -12,7 +12,7 @@ func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pace
 		const took = 10 * time.Millisecond
-		if p.Crowded() || p.rest(took) != 0 || p.hold(batchSize) != 0 {
+		if p.Crowded() || p.rest(took) != 0 || p.delay(batchSize) != 0 {
 			t.Error("an idle machine gives way to nobody")
 		}
 		p.accepted(crowdedBatch - 1)
@@ -27,8 +27,8 @@ func TestPace(t *testing.T) {
 			if rest <= 0 || rest >= last || !p.Crowded() {
 				t.Errorf("with a lag of %s appliers rest for %s, before for %s", lag, rest, last)
 			}
-			if hold := p.hold(batchSize); hold != 0 {
-				t.Errorf("with a lag of %s the flusher waits for %s", lag, hold)
+			if delay := p.delay(batchSize); delay != 0 {
+				t.Errorf("with a lag of %s the flusher waits for %s", lag, delay)
 			}
 			last = rest
 		}
@@ -44,16 +44,16 @@ func TestPace(t *testing.T) {
 		held, began := 0, time.Now()
 		for time.Since(began) < 10*time.Second {
 			held += 100
-			time.Sleep(p.hold(100))
-			if hold := p.hold(0); hold > longestHold {
-				t.Fatalf("a hold of %s", hold)
+			time.Sleep(p.delay(100))
+			if delay := p.delay(0); delay > longestHold {
+				t.Fatalf("a delay of %s", delay)
 			}
 		}
 		if pace := float64(held) / time.Since(began).Seconds(); pace < 900 || pace > 1000 {
 			t.Errorf("%.0f a second are accepted while 1000 are applied", pace)
 		}
 		p.applied(0, 0)
-		if p.hold(batchSize) != 0 {
+		if p.delay(batchSize) != 0 {
 			t.Error("the backlog is gone, and the flusher still waits")
 		}
 		p.accepted(batchSize)
@@ -71,12 +71,12 @@ func TestUrgentEventsDontEndTheHold(t *testing.T) {
 		p.applied(0, patience+time.Second)
 		time.Sleep(paceOver)
 		p.applied(100, patience+time.Second)
-		if p.hold(batchSize); p.hold(batchSize) == 0 {
+		if p.delay(batchSize); p.delay(batchSize) == 0 {
 			t.Fatal("accepting is not slowed down at a lag beyond patience")
 		}
 		p.overtaken(10)
-		if p.hold(batchSize) == 0 {
-			t.Error("a batch of urgent events ends the hold")
+		if p.delay(batchSize) == 0 {
+			t.Error("a batch of urgent events ends the delay")
 		}
 	})
 }

@@ -44,8 +44,8 @@ func CheckGateName(name string) error {
 
 // gates reads the states of gates of the canonical format. Null and "" are no value: the gate stays unchanged.
 func (o object) gates() map[string]string {
-	v, said := o.field("gates")
-	if !said || v.Kind() == 'n' || string(v) == `""` {
+	v, present := o.field("gates")
+	if !present || v.Kind() == 'n' || string(v) == `""` {
 		return nil
 	}
 	var states map[string]jsontext.Value

@@ -29,7 +29,7 @@ type field struct {
 }
 
 // field returns the value of a field; of a repeated one, the last.
-func (o object) field(name string) (value jsontext.Value, said bool) {
+func (o object) field(name string) (value jsontext.Value, present bool) {
 	for i := len(o.fields) - 1; i >= 0; i-- {
 		if o.fields[i].name == name {
 			return o.fields[i].value, true
@@ -112,8 +112,8 @@ func (o object) fail(name, message string) {
 // text returns a string field, trimmed; false if it has no value. most limits its length in characters; 0 means the
 // general limit of texts.
 func (o object) text(name string, required bool, most int) (string, bool) {
-	v, said := o.field(name)
-	if !said || v.Kind() == 'n' {
+	v, present := o.field(name)
+	if !present || v.Kind() == 'n' {
 		if required {
 			o.fail(name, "is required")
 		}
@@ -160,8 +160,8 @@ func (o object) id(name string, required bool) (string, bool) {
 }
 
 func (o object) ids(name string, required bool) []string {
-	v, said := o.field(name)
-	if !said || v.Kind() == 'n' || string(bytes.TrimSpace(v)) == `""` {
+	v, present := o.field(name)
+	if !present || v.Kind() == 'n' || string(bytes.TrimSpace(v)) == `""` {
 		if required {
 			o.fail(name, "is required; [] for none")
 		}

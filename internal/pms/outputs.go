@@ -219,12 +219,12 @@ func (r *reading) reservation(f fields) {
 		"guest_name", "guest_phone", "guest_language",
 		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version", "as_of")
 	f.identity(&s)
-	if v, said := f.values["listing_id"]; said && v == nil {
+	if v, present := f.values["listing_id"]; present && v == nil {
 		s.NoRoom = true
 	}
 	s.ListingID = f.room("listing_id")
-	if said := f.text("pms_status"); said != nil {
-		s.PMSStatus = *said
+	if status := f.text("pms_status"); status != nil {
+		s.PMSStatus = *status
 	}
 	if s.StatusClass == "other" {
 		f.drop("status", "the format doesn't know this status, so it neither creates nor removes a key")
@@ -261,7 +261,7 @@ func (f fields) identity(s *Reservation) {
 	s.BookingID = f.id("reservation_id", true)
 	s.ReservationID = s.BookingID
 	s.Rest = f.values["unit"] == nil // without a unit it is about the whole booking
-	if rest, said := f.values["rest"].(bool); said {
+	if rest, present := f.values["rest"].(bool); present {
 		s.Rest = rest
 	} else if f.values["rest"] != nil { // its value can't be read
 		s.Rest = false
@@ -283,8 +283,8 @@ func (f fields) stay(s *Reservation) {
 			s.CheckIn, s.CheckOut = nil, nil
 		}
 	}
-	said, _ := f.values["checked_in"].(bool)
-	if s.CheckedIn = said || s.StatusClass == "checked_in"; s.CheckedIn {
+	checkedIn, _ := f.values["checked_in"].(bool)
+	if s.CheckedIn = checkedIn || s.StatusClass == "checked_in"; s.CheckedIn {
 		s.CheckedInAt = f.instant("checked_in_at")
 	}
 	f.segments(s)
@@ -329,8 +329,8 @@ const maxGuests = 100
 // companions adds the guests after the first, if the source wants them: each gets a reservation of the same room and
 // time.
 func (r *reading) companions(f fields, main Change) {
-	v, said := f.values["guests"]
-	if !said || v == nil {
+	v, present := f.values["guests"]
+	if !present || v == nil {
 		return
 	}
 	list, ok := v.([]any)
@@ -440,7 +440,7 @@ func (r *reading) fetch(f fields) {
 	if len(want.IDs) == 0 {
 		f.fail("id", "is required: the id of the document to fetch, or ids")
 	}
-	if with, said := f.values["with"].(map[string]any); said {
+	if with, present := f.values["with"].(map[string]any); present {
 		w := fields{prefix: f.prefix + ".with", values: with, item: f.item}
 		want.With = map[string]string{}
 		for _, name := range slices.Sorted(maps.Keys(with)) {

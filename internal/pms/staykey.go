@@ -156,8 +156,8 @@ func (f FieldError) note() Note { return Note{f.Field, f.Message} }
 // timestampIsNone reports whether an envelope has no timestamp. An unreadable one doesn't prevent a cancellation from
 // being applied: the time of receipt counts instead.
 func timestampIsNone(envelope object) bool {
-	v, said := envelope.field("timestamp")
-	return !said || v.Kind() == 'n' || (v.Kind() == '"' && strings.TrimSpace(unquoted(v)) == "")
+	v, present := envelope.field("timestamp")
+	return !present || v.Kind() == 'n' || (v.Kind() == '"' && strings.TrimSpace(unquoted(v)) == "")
 }
 
 var eventTypes = []string{
@@ -189,11 +189,11 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 		}
 	}
 	whole := r.Status == Confirmed
-	if listing, said := o.field("listing_id"); !said && whole {
+	if listing, present := o.field("listing_id"); !present && whole {
 		o.fail("listing_id", "is required; null while no room is assigned")
 	} else if s, ok := o.id("listing_id", false); ok {
 		r.ListingID = &s
-	} else if said && whole && listing.Kind() == '"' {
+	} else if present && whole && listing.Kind() == '"' {
 		o.fail("listing_id", "must not be empty; null while no room is assigned")
 	}
 	o.readStay(r, whole, received)
@@ -300,7 +300,7 @@ func ParseListingPatch(body []byte) (ListingPatch, []FieldError, error) {
 			o.fail(f.name, "is not a field of a listing")
 		}
 	}
-	if groups, said := o.field("seam_access_group_ids"); said && groups.Kind() != 'n' {
+	if groups, present := o.field("seam_access_group_ids"); present && groups.Kind() != 'n' {
 		patch.Listing.AccessGroupIDs = o.ids("seam_access_group_ids", true)
 	}
 	o.listingDetails(&patch.Listing)

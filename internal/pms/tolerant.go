@@ -51,11 +51,11 @@ func failure(v any) (why string, ok bool) {
 	if !is || len(mark) != 1 {
 		return "", false
 	}
-	said, is := mark[failedKey]
+	failure, is := mark[failedKey]
 	if !is {
 		return "", false
 	}
-	text, is := said.(string)
+	text, is := failure.(string)
 	if !is {
 		text = noText
 	}

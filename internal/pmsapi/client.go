@@ -298,8 +298,8 @@ func (c *Client) body(method string, r Request) ([]byte, string, error) {
 	value := r.JSON
 	if c.account.Auth == pms.AuthBody && method != http.MethodGet {
 		fields := map[string]any{}
-		said, _ := value.(map[string]any)
-		for name, v := range said {
+		document, _ := value.(map[string]any)
+		for name, v := range document {
 			fields[name] = v
 		}
 		for name, v := range c.account.Body {

@@ -250,7 +250,7 @@ func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 			continue
 		}
 		deletedAt := *u.DeletedAt
-		if out := a.remover.seeOff(ctx, d, u); out.stops() && !a.mayPass(d, u, deletedAt, out) {
+		if out := a.remover.finishRemoval(ctx, d, u); out.stops() && !a.mayPass(d, u, deletedAt, out) {
 			return out
 		}
 	}
@@ -311,7 +311,7 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
 		return out
 	}
-	surplus := a.surplus.seeOff(ctx, keep)
+	surplus := a.surplus.finishRemoval(ctx, keep)
 	if surplus.restarts() {
 		return surplus
 	}
@@ -319,7 +319,7 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 		if _, open := a.observed.unsettled[a.users.rows[i].ID]; i == keep || open {
 			continue
 		}
-		if out := a.remover.seeOff(ctx, d, &a.users.rows[i]); out.stops() {
+		if out := a.remover.finishRemoval(ctx, d, &a.users.rows[i]); out.stops() {
 			return out
 		}
 	}

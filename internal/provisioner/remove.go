@@ -166,9 +166,9 @@ func notRemoved(why string) outcome {
 	})
 }
 
-// seeOff follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
+// finishRemoval follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
 // deleted, or the user turned out to exist.
-func (r *remover) seeOff(ctx context.Context, d plan.Desired, u *record.User) outcome {
+func (r *remover) finishRemoval(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	surplus := r.surplus.follow(ctx, u)
 	if surplus.restarts() {
 		return surplus

@@ -35,15 +35,15 @@ type slots struct {
 	finder     *finder
 	work       *store.Work // as it was loaded
 
-	fresh    map[int64]bool // rows whose identity surely has no ACS user yet
-	claimed  map[int64]bool // rows whose slot was claimed in this attempt
-	notGuest bool           // the guest's identity can't be used
+	fresh          map[int64]bool // rows whose identity surely has no ACS user yet
+	claimed        map[int64]bool // rows whose slot was claimed in this attempt
+	useOwnIdentity bool           // the guest's identity can't be used
 }
 
 // take finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
 // that slot is known to be free, otherwise one of the reservation's own.
 func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
-	if d.GuestKey != "" && !s.notGuest && !d.PerStay {
+	if d.GuestKey != "" && !s.useOwnIdentity && !d.PerStay {
 		c, out := s.identities.ofGuest(ctx, d)
 		if out.stops() {
 			return out
@@ -53,7 +53,7 @@ func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
 				return out
 			}
 		}
-		s.notGuest = true
+		s.useOwnIdentity = true
 	}
 	for n := range ownIdentities {
 		c, out := s.identities.own(ctx, n)
@@ -200,7 +200,7 @@ func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 // looked for.
 func (s *slots) leave(ctx context.Context, i int) outcome {
 	u := &s.users.rows[i]
-	s.notGuest = true
+	s.useOwnIdentity = true
 	if u.MayExist() {
 		u.SetAside(s.now())
 		if out := s.ledger.saveUser(ctx, u); out.stops() {

@@ -29,9 +29,9 @@ type surplus struct {
 	due *time.Time // when one next to the ACS user that serves the stay is looked at next
 }
 
-// seeOff follows what was left in addition to the ACS user that serves the stay. That one's status doesn't wait
+// finishRemoval follows what was left in addition to the ACS user that serves the stay. That one's status doesn't wait
 // for it, unless a person has to remove it.
-func (s *surplus) seeOff(ctx context.Context, keep int) outcome {
+func (s *surplus) finishRemoval(ctx context.Context, keep int) outcome {
 	if keep < 0 {
 		return outcome{}
 	}

@@ -242,12 +242,12 @@ func TestReplayOfALooseEvent(t *testing.T) {
 		w.now); len(again) != 1 || err != nil {
 		t.Fatalf("%d replayed: %v", len(again), err)
 	}
-	behind, n, err := w.store.Retention.PruneLooseEvents(ctx, 0, w.now.Add(day), 100)
+	after, n, err := w.store.Retention.PruneLooseEvents(ctx, 0, w.now.Add(day), 100)
 	if err != nil || n != 1 {
 		t.Fatalf("%d removed before the one that is replayed: %v", n, err)
 	}
 	w.put(ping) // has what waits applied
-	if _, _, err := w.store.Retention.PruneLooseEvents(ctx, behind, w.now.Add(day), 100); err != nil {
+	if _, _, err := w.store.Retention.PruneLooseEvents(ctx, after, w.now.Add(day), 100); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.left(); got.Events != 0 || got.Results != 0 {

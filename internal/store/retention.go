@@ -102,38 +102,38 @@ var pruning = map[int][]string{
 
 // PruneLooseEvents reads up to limit events in the order of receipt from after a cursor, as far as they were received
 // before a time, and removes those that belong to no reservation. next is the cursor it reached; n how many were read.
-func (s Retention) PruneLooseEvents(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
+func (s Retention) PruneLooseEvents(ctx context.Context, after int64, received time.Time, limit int) (next int64,
 	n int, err error,
 ) {
-	return s.pruneLoose(ctx, behind, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
+	return s.pruneLoose(ctx, after, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
 }
 
 // PruneLooseBodies is [Retention.PruneLooseEvents] for their bodies alone: the events stay, to recognise repeated ones.
-func (s Retention) PruneLooseBodies(ctx context.Context, behind int64, received time.Time, limit int) (next int64,
+func (s Retention) PruneLooseBodies(ctx context.Context, after int64, received time.Time, limit int) (next int64,
 	n int, err error,
 ) {
-	return s.pruneLoose(ctx, behind, received, limit, `
+	return s.pruneLoose(ctx, after, received, limit, `
 		UPDATE events e SET body = NULL, request = NULL FROM event_results t
 		WHERE e.event_id = t.event_id AND e.body IS NOT NULL AND t.seq = ANY ($1)`)
 }
 
-// firstWaiting is the place of the first event without a result: one that is replayed, or waits for documents. No
-// place goes beyond it, because its result comes there later.
+// firstWaiting is the position of the first event without a result: one that is replayed, or waits for documents. No
+// cursor passes it, because its result is still to be written there.
 const firstWaiting = `least((SELECT min(seq) FROM event_queue), (SELECT min(seq) FROM event_fetches),
 	9223372036854775807)`
 
-func (s Retention) pruneLoose(ctx context.Context, behind int64, received time.Time, limit int,
+func (s Retention) pruneLoose(ctx context.Context, after int64, received time.Time, limit int,
 	statements ...string,
 ) (next int64, n int, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		next, n = behind, 0
+		next, n = after, 0
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, `
 			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source
 				AND r.reservation_id = t.reservation_id)
-			FROM (SELECT * FROM event_results WHERE seq > $1 AND seq < `+firstWaiting+` ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, behind, received, limit)
+			FROM (SELECT * FROM event_results WHERE seq > $1 AND seq < `+firstWaiting+` ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, after, received, limit)
 		var seq int64
 		var is bool
 		var loose []int64

@@ -249,13 +249,13 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 		return err
 	}
 	defer func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+full) }()
-	var without, one, many, oneRatio, manyRatio, told []float64
+	var without, one, many, oneRatio, manyRatio, reported []float64
 	for range b.rounds {
 		alone, _, err := b.drainTold(ctx, full, nil, "", 0)
 		if err != nil {
 			return err
 		}
-		withOne, toldAfter, err := b.drainTo(ctx, full, d, 0)
+		withOne, reportedAfter, err := b.drainTo(ctx, full, d, 0)
 		if err != nil {
 			return err
 		}
@@ -264,8 +264,8 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 			return err
 		}
 		without, one, many = append(without, alone), append(one, withOne), append(many, withMany)
-		oneRatio, manyRatio, told = append(oneRatio, withOne/alone), append(manyRatio, withMany/withOne),
-			append(told, toldAfter)
+		oneRatio, manyRatio, reported = append(oneRatio, withOne/alone), append(manyRatio, withMany/withOne),
+			append(reported, reportedAfter)
 	}
 	rate := func(took []float64) string { return fmt.Sprintf("%.0f/s", float64(b.drained)/median(took)) }
 	what := fmt.Sprintf("%d keys, Seam at %d ms per call, ", b.drained, seamAnswer.Milliseconds())
@@ -278,12 +278,12 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 		against: "with one", base: rate(one), ratio: fmt.Sprintf("%.2f times as long", median(manyRatio)),
 		target: "within 1.1",
 	})
-	b.note("the last of %d keys was delivered %.1f s after the last key was issued", b.drained, median(told))
+	b.note("the last of %d keys was delivered %.1f s after the last key was issued", b.drained, median(reported))
 	return nil
 }
 
 // drainTo drains a full queue with a subscription that works and others that don't.
-func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int) (took, toldAfter float64, err error) {
+func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int) (took, reportedAfter float64, err error) {
 	s := newSubscriber()
 	defer s.Close()
 	config, err := b.subscribe(s, d, others)
@@ -296,7 +296,7 @@ func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int) (
 // drainTold returns how long a full queue takes until all keys are issued, and how much later the last one is
 // delivered.
 func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, config string, others int) (took,
-	toldAfter float64, err error,
+	reportedAfter float64, err error,
 ) {
 	_, seam, err := simulatedSeam(seamAnswer)
 	if err != nil {

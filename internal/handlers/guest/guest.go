@@ -155,14 +155,14 @@ type State struct {
 
 func stateOf(p guest.Page) State {
 	s := State{
-		Ready: p.Why == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut),
+		Ready: p.Readiness == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut),
 		ReadyFrom: instantOrNull(p.ReadyFrom), ReadySince: instantOrNull(p.ReadySince),
 		BackupCode: p.BackupCode,
 	}
 	if p.Property != "" {
 		s.Property = &p.Property
 	}
-	if why := string(p.Why); why != "" {
+	if why := string(p.Readiness); why != "" {
 		s.Reason = &why
 	}
 	return s
@@ -222,8 +222,8 @@ func notReadyDetail(no *guest.NotReadyError) string {
 	if reason := no.Reason(); reason != status {
 		status += " / " + reason
 	}
-	detail := "the key is not ready (" + status + "): " + string(no.Page.Why)
-	if no.Page.Why == guest.Held && len(no.Page.Gates) > 0 {
+	detail := "the key is not ready (" + status + "): " + string(no.Page.Readiness)
+	if no.Page.Readiness == guest.Held && len(no.Page.Gates) > 0 {
 		detail += " by " + strings.Join(no.Page.Gates, ", ")
 	}
 	return detail

@@ -49,22 +49,22 @@ func TestNotReadyHasTheReason(t *testing.T) {
 		detail string
 	}{
 		"waits for a gate": {
-			guest.Page{Why: guest.Held, Status: "waiting", Reason: &reason},
+			guest.Page{Readiness: guest.Held, Status: "waiting", Reason: &reason},
 			"gate_closed",
 			"the key is not ready (waiting / gate_closed): held",
 		},
 		"link held back": {
-			guest.Page{Why: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}},
+			guest.Page{Readiness: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}},
 			"gate_closed",
 			"the key is not ready (issued / gate_closed): held by paid, signed",
 		},
 		"being created": {
-			guest.Page{Why: guest.Preparing, Status: "provisioning"},
+			guest.Page{Readiness: guest.Preparing, Status: "provisioning"},
 			"provisioning",
 			"the key is not ready (provisioning): preparing",
 		},
 		"shared identity": {
-			guest.Page{Why: guest.Ask, Status: "issued", Shared: true},
+			guest.Page{Readiness: guest.Ask, Status: "issued", Shared: true},
 			"identity_shared",
 			"the key is not ready (issued / identity_shared): ask",
 		},

@@ -37,7 +37,7 @@ const (
 
 // kindOf is what the page of a valid link shows.
 func kindOf(p guest.Page) kind {
-	switch p.Why {
+	switch p.Readiness {
 	case guest.Ready:
 		return kindReady
 	case guest.Preparing:

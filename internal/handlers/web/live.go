@@ -177,7 +177,7 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 	defer beat.Stop()
 	defer end.Stop()
 	for {
-		said := true
+		connected := true
 		select {
 		case <-r.Context().Done():
 			return
@@ -191,11 +191,11 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 			if _, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r)); err != nil {
 				return // it has ended, or that is unknown: the browser reconnects
 			}
-			said = say(": still here\n\n")
+			connected = say(": still here\n\n")
 		case <-l.changed:
-			said = say("event: changed\ndata: 1\n\n")
+			connected = say("event: changed\ndata: 1\n\n")
 		}
-		if !said {
+		if !connected {
 			return
 		}
 	}

@@ -151,17 +151,17 @@ func (t *Tester) postTest(req *http.Request) (*memoryAnswer, error) {
 }
 
 func judgeTest(result admin.SourceTest, answer *memoryAnswer) admin.SourceTest {
-	var said struct {
+	var body struct {
 		EventID string `json:"event_id"`
 		Detail  string `json:"detail"`
 	}
-	_ = json.Unmarshal(answer.body.Bytes(), &said) // a proxy may answer in another format
+	_ = json.Unmarshal(answer.body.Bytes(), &body) // a proxy may answer in another format
 	result.Status = answer.status
 	switch {
-	case answer.status == http.StatusAccepted && said.EventID != "":
-		result.OK, result.EventID, result.Message = true, &said.EventID, "the test event was verified and stored"
-	case said.Detail != "":
-		result.Message = fmt.Sprintf("answered %d: %s", answer.status, said.Detail)
+	case answer.status == http.StatusAccepted && body.EventID != "":
+		result.OK, result.EventID, result.Message = true, &body.EventID, "the test event was verified and stored"
+	case body.Detail != "":
+		result.Message = fmt.Sprintf("answered %d: %s", answer.status, body.Detail)
 	default:
 		result.Message = fmt.Sprintf("answered %d, but not by staykey", answer.status)
 	}

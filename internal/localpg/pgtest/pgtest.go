@@ -22,25 +22,25 @@ const Image = "postgres:18-alpine"
 // of its first five uses.
 var settings = []string{"autovacuum=off", "max_connections=600", "plan_cache_mode=force_generic_plan"}
 
-// Start returns the DSN of a database of a superuser, and what stops the server. tell is given one line on
+// Start returns the DSN of a database of a superuser, and what stops the server. report is given one line on
 // where it comes from.
-func Start(ctx context.Context, tell func(string)) (dsn string, stop func(), err error) {
+func Start(ctx context.Context, report func(string)) (dsn string, stop func(), err error) {
 	if dsn := os.Getenv("TEST_DATABASE_URL"); dsn != "" {
 		return dsn, func() {}, nil
 	}
 	dsn, stop, dockerErr := startDocker(ctx)
 	if dockerErr == nil {
-		tell("Postgres for tests: Docker, " + Image)
+		report("Postgres for tests: Docker, " + Image)
 		return dsn, stop, nil
 	}
 	server, err := localpg.Start(ctx, localpg.Options{
-		Throwaway: true, Log: tell, Settings: settings,
+		Throwaway: true, Log: report, Settings: settings,
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("tests need a Postgres.\n  TEST_DATABASE_URL: not set\n  Docker: %w\n%w", dockerErr,
 			err)
 	}
-	tell(fmt.Sprintf("Postgres for tests: binaries of this machine (Docker: %v)", dockerErr))
+	report(fmt.Sprintf("Postgres for tests: binaries of this machine (Docker: %v)", dockerErr))
 	return server.DSN(), func() { _ = server.Stop() }, nil
 }
 

@@ -77,15 +77,15 @@ func (s *Simulator) addChild(parent Credential, phone Phone) {
 
 func (s *Simulator) listCredentials(r request) answer {
 	st := s.view(lists)
-	want, said := r["is_multi_phone_sync_credential"].(bool)
+	want, present := r["is_multi_phone_sync_credential"].(bool)
 	list := recall(s, st, &s.listed.credentials, fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"],
-		said, want), func() []Credential {
+		present, want), func() []Credential {
 		return st.credentials(func(c Credential) bool {
 			u := st.Users[c.UserID]
 			return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) &&
 				(r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
 				(r.text("user_identity_id") == "" || u.IdentityID == r.text("user_identity_id")) &&
-				(!said || c.MultiPhone == want)
+				(!present || c.MultiPhone == want)
 		})
 	})
 	list = shown(s, list, idOfCredential)

@@ -150,9 +150,9 @@ func (s schema) check(body map[string]any) map[string]any {
 		errs[name] = map[string]any{"_errors": []string{fmt.Sprintf(format, args...)}}
 	}
 	for name, f := range s {
-		value, said := body[name]
+		value, present := body[name]
 		switch {
-		case !said:
+		case !present:
 			if f.required {
 				wrong(name, "Required")
 			}

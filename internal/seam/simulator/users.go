@@ -260,7 +260,7 @@ func (s *Simulator) updateUser(r request) answer {
 	if !ok {
 		return a
 	}
-	if v, said := r["access_schedule"]; said {
+	if v, present := r["access_schedule"]; present {
 		schedule, problem := s.readSchedule(v)
 		if problem != "" {
 			return invalid(problem)
