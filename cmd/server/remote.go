@@ -429,7 +429,8 @@ func (c *doctorCommand) waitReady(ctx context.Context) error {
 	}
 }
 
-// Run has a running service compare its configuration with the real world. The error says that something is wrong.
+// Run has a running service check its configuration against Seam, Postgres and its webhooks. The error says that
+// something is wrong.
 func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 	if c.Wait > 0 {
 		if err := c.waitReady(ctx); err != nil {

@@ -94,7 +94,7 @@ type Config struct {
 	Subscriptions func() []SubscriptionSettings // of the configuration
 	// Provisioning is how the work at Seam is going, for an admin of all sources.
 	Provisioning func(context.Context) (Provisioning, error)
-	// Diagnose compares the configuration with the real world, except for webhooks.
+	// Diagnose checks the configuration against Seam and Postgres; webhooks are not checked.
 	Diagnose func(context.Context) []Finding
 	// TestSource posts a signed test event to a source's webhook, as its PMS would.
 	TestSource func(context.Context, pms.Source) (SourceTest, error)

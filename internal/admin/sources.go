@@ -13,7 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Sources reports on PMS accounts, tests their webhooks, and compares the configuration with the real world.
+// Sources reports on PMS accounts, tests their webhooks, and checks the configuration against Seam and Postgres.
 type Sources struct{ *core }
 
 // SourceState is a source and how it is doing.
@@ -209,7 +209,7 @@ func (s Sources) test(ctx context.Context, name string) (SourceTest, error) {
 	return s.config.TestSource(ctx, source)
 }
 
-// Diagnosis compares the configuration with the real world.
+// Diagnosis is the result of checking the configuration against Seam, Postgres and the webhooks.
 type Diagnosis struct {
 	OK       bool      `json:"ok" doc:"No finding is an error."`
 	Findings []Finding `json:"findings" nullable:"false" doc:"Errors first, then warnings."`
@@ -231,7 +231,7 @@ const (
 	LevelError   = "error"
 )
 
-// Diagnose compares the configuration with the real world: database, Seam, listings, clocks, and the webhook of
+// Diagnose checks the configuration against what it names: database, Seam, listings, clocks, and the webhook of
 // each source by a signed test event. Not for a token limited to some sources.
 func (s Sources) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if ActorOf(ctx).Sources != nil {

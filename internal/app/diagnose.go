@@ -47,7 +47,7 @@ func (d *diagnosis) found(check, level, subject, do, format string, args ...any)
 	})
 }
 
-// diagnose compares the configuration with the real world, but for webhooks.
+// diagnose checks the configuration against Seam and Postgres; webhooks are not checked.
 func (s *service) diagnose(ctx context.Context) []admin.Finding {
 	d := &diagnosis{service: s, findings: []admin.Finding{}}
 	d.database(ctx)

@@ -269,7 +269,7 @@ const (
 const EnvironmentHelp = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
 
   DATABASE_URL            Postgres 15 or newer: a DSN. Required, except with --dev.
-  SEAM_API_KEY            As in Seam's own SDKs. Required, except with --dev.
+  SEAM_API_KEY            The API key of the Seam workspace. Required, except with --dev.
   SEAM_WEBHOOK_SECRET     whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one that answers 404.
   STAYKEY_WEBHOOK_SECRET  Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources.
   STAYKEY_ADMIN_TOKEN     Bearer tokens of admins, comma-separated, each at least 24 characters. Required.`
