@@ -1,4 +1,19 @@
 // Package fetch reads documents from PMSs to which their webhooks only refer, and retries until it has them.
+//
+// An event whose format asks for documents waits outside of the queue, as a row of event_fetches and a job:
+//
+//	webhook ─▶ applier: the format asks for documents ─▶ row and job ─▶ fetch ─▶ queued again, with the documents
+//	                                                        ▲            │
+//	                                                        └── retry ───┘ or give up: the event is rejected, or stays partly applied
+//
+// The format is run again with each round of documents, because one document may name the next. What the event means
+// is decided by internal/intake when it is applied, in its old place in the order. Documents that are older than the
+// event that asks for them are not believed: they are fetched again.
+//
+//	fetch.go      jobs: who has to be asked, retries, giving up
+//	collect.go    one attempt: the rounds of documents, and how old each may be
+//	client.go     one request, through the account's client (internal/pmsapi)
+//	policy.go     when to continue without an optional document
 package fetch
 
 import (
