@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -101,4 +102,29 @@ func (interrupted) Mount(r chi.Router) {
 	}
 	r.With(handlers.Measured).Get("/interrupted", fail)
 	r.With(handlers.Measured).Get("/fails", fail)
+}
+
+// A failure's record in the log names its request, so that the two can be read together.
+func TestFailureNamesItsRequest(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	public, _ := handlers.New(handlers.Config{Log: log, Metrics: prometheus.NewRegistry()}, broken{log})
+	answer := httptest.NewRecorder()
+	public.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/broken/secret", nil))
+	want := `msg="request failed" request_id=` + answer.Header().Get("X-Request-Id") +
+		` method=GET route=/broken/{id} error="out of order"`
+	if !strings.Contains(text.String(), want) || strings.Contains(text.String(), "secret") {
+		t.Errorf("the log lacks %s, or has a path:\n%s", want, text.String())
+	}
+}
+
+// broken is a face whose route meets an error that is no refusal.
+type broken struct{ log *slog.Logger }
+
+// Mount implements handlers.Face.
+func (b broken) Mount(r chi.Router) {
+	r.Get("/broken/{id}", func(w http.ResponseWriter, r *http.Request) {
+		handlers.ProblemOf(r.Context(), b.log, errors.New("out of order")).Write(w)
+	})
 }

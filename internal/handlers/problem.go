@@ -142,9 +142,9 @@ func Unfit(field, message string) *Problem {
 		pms.FieldError{Field: field, Message: message})
 }
 
-// ProblemOf turns an error into a problem. Errors other than refusals are logged here, and the problem reveals nothing
-// of them.
-func ProblemOf(log *slog.Logger, err error) *Problem {
+// ProblemOf turns an error of a request into a problem. ctx is the request's. Errors other than refusals are logged
+// here, with what finds the request's own record, and the problem doesn't contain their text.
+func ProblemOf(ctx context.Context, log *slog.Logger, err error) *Problem {
 	if refusal, is := admin.IsRefusal(err); is {
 		p := NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
 		if refusal.Code != "" {
@@ -160,7 +160,7 @@ func ProblemOf(log *slog.Logger, err error) *Problem {
 	if errors.Is(err, context.Canceled) { // the client is gone
 		level = slog.LevelDebug
 	}
-	log.Log(context.Background(), level, "request failed", "error", err)
+	log.Log(ctx, level, "request failed", append(requestAttrs(ctx), "error", err)...)
 	return NewProblem(http.StatusServiceUnavailable, databaseTrouble[store.CauseOf(err)]).After(databaseRetry)
 }
 

@@ -171,7 +171,7 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 func (s *router) envelope(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := uuid.NewString()
-		record := requestRecord{id: id, started: time.Now()}
+		record := requestRecord{id: id, method: r.Method, started: time.Now()}
 		s.setHeaders(w.Header(), r, id)
 		finish := func() {}
 		if asksForPage(r) {
@@ -182,7 +182,7 @@ func (s *router) envelope(next http.Handler) http.Handler {
 		if s.Traced {
 			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, &record.trace))
 		}
-		r = r.WithContext(context.WithValue(store.Answering(r.Context()), tokenKey{}, &record.token))
+		r = r.WithContext(context.WithValue(store.Answering(r.Context()), recordKey{}, &record))
 		defer func() {
 			if recovered := recover(); recovered != nil {
 				if recovered == http.ErrAbortHandler {
@@ -213,25 +213,21 @@ func (s *router) setHeaders(h http.Header, r *http.Request, id string) {
 
 // requestRecord is a request's record in the log.
 type requestRecord struct {
-	id           string
+	id, method   string
 	started      time.Time
 	answer       middleware.WrapResponseWriter
-	trace, token string // set by handlers (see NoteTrace and the tokenKey)
+	trace, token string // set by handlers: see [NoteTrace] and [NoteToken]
 }
 
 func (q *requestRecord) write(log *slog.Logger, r *http.Request) {
-	// The pattern, never the path or query: they hold ids, addresses and sometimes secrets.
-	pattern := ""
-	if route := chi.RouteContext(r.Context()); route != nil {
-		pattern = route.RoutePattern()
-	}
+	pattern := routeOf(r.Context())
 	status := statusFor(r, q.answer)
 	level := requestLevel(pattern, status)
 	if !log.Enabled(r.Context(), level) {
 		return
 	}
 	attrs := []any{
-		"request_id", q.id, "method", r.Method, "route", pattern, "status", status,
+		"request_id", q.id, "method", q.method, "route", pattern, "status", status,
 		"bytes", q.answer.BytesWritten(), "duration_ms", float64(time.Since(q.started).Microseconds()) / 1000,
 	}
 	if q.token != "" {
@@ -282,12 +278,31 @@ func Measured(next http.Handler) http.Handler {
 
 type traceKey struct{}
 
-type tokenKey struct{}
+// recordKey is the key of a request's [requestRecord] in its context.
+type recordKey struct{}
+
+// routeOf returns the pattern of a request's route, never the path or query: they hold ids, addresses and sometimes
+// secrets. It is "" outside of a request.
+func routeOf(ctx context.Context) string {
+	if route := chi.RouteContext(ctx); route != nil {
+		return route.RoutePattern()
+	}
+	return ""
+}
+
+// requestAttrs identify a request in log records other than its own; nil outside of a request.
+func requestAttrs(ctx context.Context) []any {
+	record, ok := ctx.Value(recordKey{}).(*requestRecord)
+	if !ok {
+		return nil
+	}
+	return []any{"request_id", record.id, "method", record.method, "route", routeOf(ctx)}
+}
 
 // NoteToken adds the name of the request's token to its log record.
 func NoteToken(ctx context.Context, name string) {
-	if noted, ok := ctx.Value(tokenKey{}).(*string); ok {
-		*noted = name
+	if record, ok := ctx.Value(recordKey{}).(*requestRecord); ok {
+		record.token = name
 	}
 }
 

@@ -138,7 +138,7 @@ func (s *API) actionOperations(api huma.API) {
 				a.EndsAt, err = admin.ParseInstant("ends_at", stay.Text(in.Body.EndsAt))
 			}
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return s.act(ctx, in.ReservationPath, a)
 		})
@@ -150,11 +150,11 @@ func (s *API) actionOperations(api huma.API) {
 	huma.Register(api, overrides, func(ctx context.Context, in *ReservationPath) (*Output[Overrides], error) {
 		v, err := s.Admin.Reservations.Get(ctx, in.ref())
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		o, err := s.Admin.Actions.Overrides(ctx, v)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[Overrides]{showOverrides(o)}, nil
 	})
@@ -164,7 +164,7 @@ func (s *API) actionOperations(api huma.API) {
 func (s *API) act(ctx context.Context, n ReservationPath, a admin.Action) (*Output[Reservation], error) {
 	v, err := s.Admin.Actions.Act(ctx, n.ref(), a)
 	if err != nil {
-		return nil, s.problemOf(err)
+		return nil, s.problemOf(ctx, err)
 	}
 	return &Output[Reservation]{showReservation(v)}, nil
 }

@@ -39,7 +39,7 @@ func (s *API) auditOperation(api huma.API) {
 	huma.Register(api, o, func(ctx context.Context, in *admin.AuditQuery) (*Output[List[AuditEntry]], error) {
 		found, err := s.Admin.Audit.List(ctx, *in)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return listOf(found, showAudit), nil
 	})

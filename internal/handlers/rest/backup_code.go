@@ -39,7 +39,7 @@ func (s *API) backupCodeOperation(api huma.API) {
 	huma.Register(api, op, func(ctx context.Context, in *ReservationPath) (*Output[ShownCode], error) {
 		got, err := s.Admin.GuestAccess.BackupCode(ctx, in.ref())
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[ShownCode]{ShownCode{
 			Code: got.Digits, AccessSchedule: Schedule{StartsAt: stamp(got.OpensAt), EndsAt: stamp(got.OpensTo)},

@@ -101,7 +101,7 @@ func (s *API) batchOperations(api huma.API) {
 			Later:   time.Duration(in.Body.LaterMinutes) * time.Minute,
 		})
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[BatchReport]{showBatch(done)}, nil
 	})
@@ -115,7 +115,7 @@ func (s *API) batchOperations(api huma.API) {
 		}
 		done, err := s.Admin.Actions.Undo(ctx, in.UndoID, author)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[BatchReport]{showBatch(done)}, nil
 	})

@@ -67,7 +67,7 @@ func (s *API) deliveryOperations(api huma.API) {
 		func(ctx context.Context, in *admin.DeliveryQuery) (*Output[List[Delivery]], error) {
 			found, err := s.Admin.Deliveries.List(ctx, *in)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return listOf(found, showDelivery), nil
 		})
@@ -77,7 +77,7 @@ func (s *API) deliveryOperations(api huma.API) {
 		func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
 			d, err := s.Admin.Deliveries.Get(ctx, in.DeliveryID)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return &Output[Delivery]{showDelivery(d)}, nil
 		})
@@ -88,7 +88,7 @@ func (s *API) deliveryOperations(api huma.API) {
 	huma.Register(api, resend, func(ctx context.Context, in *DeliveryName) (*Output[Delivery], error) {
 		d, err := s.Admin.Deliveries.Resend(ctx, in.DeliveryID)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[Delivery]{showDelivery(d)}, nil
 	})

@@ -26,7 +26,7 @@ func (s *API) eraseOperation(api huma.API) {
 	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[stay.Erasure], error) {
 		result, err := s.Admin.GuestAccess.Erase(ctx, in.Body.GuestEmail, in.Body.Author)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[stay.Erasure]{result}, nil
 	})

@@ -74,7 +74,7 @@ func (s *API) eventOperations(api huma.API) {
 		func(ctx context.Context, in *admin.EventQuery) (*Output[List[Event]], error) {
 			found, err := s.Admin.Events.List(ctx, *in)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return listOf(found, showEvent), nil
 		})
@@ -84,7 +84,7 @@ func (s *API) eventOperations(api huma.API) {
 		func(ctx context.Context, in *EventName) (*Output[EventDetail], error) {
 			e, err := s.Admin.Events.Get(ctx, in.EventID)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
@@ -95,7 +95,7 @@ func (s *API) eventOperations(api huma.API) {
 	huma.Register(api, replay, func(ctx context.Context, in *EventName) (*Output[Event], error) {
 		e, err := s.Admin.Events.ReplayOne(ctx, in.EventID)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[Event]{showEvent(e)}, nil
 	})

@@ -58,7 +58,7 @@ func (s *API) expand(ctx context.Context, what Expand, views []admin.View, shown
 	}
 	listings, err := s.Admin.Listings.Of(ctx, views)
 	if err != nil {
-		return s.problemOf(err)
+		return s.problemOf(ctx, err)
 	}
 	for i, v := range views {
 		shown[i].Listing.Asked = true

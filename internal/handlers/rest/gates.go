@@ -63,7 +63,7 @@ func (s *API) gateOperation(api huma.API) {
 			Name: in.Name, State: stay.Text(in.Body.State), Evidence: in.Body.Evidence, Author: in.Body.Author,
 		})
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[Gate]{showGate(gate)}, nil
 	})

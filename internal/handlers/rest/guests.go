@@ -45,7 +45,7 @@ func (s *API) guestOperations(api huma.API) {
 	huma.Register(api, session, func(ctx context.Context, in *ReservationPath) (*Output[AppSession], error) {
 		got, err := s.Admin.GuestAccess.AppSession(ctx, in.ref())
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[AppSession]{AppSession{
 			Token: got.Token, ExpiresAt: stamp(got.ExpiresAt),
@@ -63,7 +63,7 @@ func (s *API) guestOperations(api huma.API) {
 		}
 		v, err := s.Admin.GuestAccess.RenewLink(ctx, in.ref(), why.Author, why.Reason)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[RenewedLink]{RenewedLink{showGuestLink(v.GuestLink)}}, nil
 	})

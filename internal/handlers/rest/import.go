@@ -49,7 +49,7 @@ func (s *API) importOperation(api huma.API) {
 	huma.Register(api, op, func(ctx context.Context, in *importInput) (*Output[ImportReport], error) {
 		done, err := s.Admin.Events.Import(ctx, in.Source, in.Body.Events, in.Body.DryRun)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		report := ImportReport{DryRun: in.Body.DryRun, Items: make([]ImportedEvent, len(done))}
 		for i, d := range done {

@@ -81,7 +81,7 @@ func (s *API) listingOperations(api huma.API) {
 		func(ctx context.Context, in *admin.ListingQuery) (*Output[List[Listing]], error) {
 			found, err := s.Admin.Listings.List(ctx, *in)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return listOf(found, showListing), nil
 		})
@@ -91,7 +91,7 @@ func (s *API) listingOperations(api huma.API) {
 		func(ctx context.Context, in *ListingPath) (*Output[Listing], error) {
 			l, err := s.Admin.Listings.Get(ctx, in.ref())
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
@@ -113,7 +113,7 @@ func (s *API) listingOperations(api huma.API) {
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *ListingPath) (*struct{}, error) {
 		if err := s.Admin.Listings.Delete(ctx, in.ref()); err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return nil, nil
 	})
@@ -174,7 +174,7 @@ func (s *API) putListings(ctx context.Context, in *ListingsPutInput) (*Output[Li
 	}
 	results, err := s.Admin.Listings.PutMany(ctx, put.Items)
 	if err != nil {
-		return nil, s.problemOf(err)
+		return nil, s.problemOf(ctx, err)
 	}
 	report := ListingsPutReport{Items: make([]ListingResult, len(results))}
 	for i, r := range results {
@@ -203,7 +203,7 @@ type ListingPutOutput struct {
 func (s *API) putListing(ctx context.Context, in *ListingPutInput) (*ListingPutOutput, error) {
 	l, created, err := s.Admin.Listings.Put(ctx, in.ref(), in.RawBody)
 	if err != nil {
-		return nil, s.problemOf(err)
+		return nil, s.problemOf(ctx, err)
 	}
 	status := http.StatusOK
 	if created {

@@ -157,7 +157,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 ) {
 	ctx, cancel, once, err := s.Admin.Requests.Begin(r.Context(), request)
 	if err != nil {
-		s.problemOf(err).Write(w)
+		s.problemOf(ctx, err).Write(w)
 		return
 	}
 	defer cancel()
@@ -165,7 +165,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 		kept := *once.Kept
 		if how.fill != nil {
 			if kept.Body, err = how.fill(ctx, r, kept.Body); err != nil {
-				s.problemOf(err).Write(w)
+				s.problemOf(ctx, err).Write(w)
 				return
 			}
 		}
@@ -185,7 +185,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 	var done admin.Answer
 	if once.Committed && how.present != nil {
 		if done, err = how.present(ctx, r); err != nil {
-			s.problemOf(err).Write(w)
+			s.problemOf(ctx, err).Write(w)
 			return
 		}
 	} else {

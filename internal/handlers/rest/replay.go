@@ -28,7 +28,7 @@ func (s *API) replayOperation(api huma.API) {
 	huma.Register(api, replay, func(ctx context.Context, in *ReplayInput) (*Output[ReplayReport], error) {
 		replayed, err := s.Admin.Events.Replay(ctx, in.Body)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[ReplayReport]{showReplay(replayed, in.Body.DryRun)}, nil
 	})

@@ -159,7 +159,7 @@ func (s *API) reservationOperations(api huma.API) {
 		func(ctx context.Context, in *ReservationsInput) (*Output[List[Reservation]], error) {
 			found, err := s.Admin.Reservations.List(ctx, in.ReservationQuery)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			out := listOf(found, showReservation)
 			return out, s.expand(ctx, in.Expand, found.Items, out.Body.Items)
@@ -170,7 +170,7 @@ func (s *API) reservationOperations(api huma.API) {
 		func(ctx context.Context, in *ReservationInput) (*Output[Reservation], error) {
 			v, err := s.Admin.Reservations.Get(ctx, in.ref())
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			shown := []Reservation{showReservation(v)}
 			err = s.expand(ctx, in.Expand, []admin.View{v}, shown)
@@ -186,7 +186,7 @@ func (s *API) reservationOperations(api huma.API) {
 		func(ctx context.Context, in *ReservationPath) (*Output[PlanOutput], error) {
 			calls, err := s.Admin.Reservations.Plan(ctx, in.ref())
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
@@ -207,7 +207,7 @@ type TimelineQuery struct {
 func (s *API) timeline(ctx context.Context, in *TimelineQuery) (*Output[List[TimelineItem]], error) {
 	found, err := s.Admin.Reservations.Timeline(ctx, in.ref(), admin.Paging{Limit: in.Limit, Cursor: in.Cursor})
 	if err != nil {
-		return nil, s.problemOf(err)
+		return nil, s.problemOf(ctx, err)
 	}
 	return listOf(found, func(i admin.TimelineItem) TimelineItem {
 		return TimelineItem{At: stamp(i.At), Kind: i.Kind, Summary: i.Summary, Detail: i.Detail}

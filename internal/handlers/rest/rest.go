@@ -10,6 +10,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"maps"
@@ -41,7 +42,9 @@ type API struct{ Config }
 // New returns the API.
 func New(c Config) *API { return &API{c} }
 
-func (s *API) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
+func (s *API) problemOf(ctx context.Context, err error) *handlers.Problem {
+	return handlers.ProblemOf(ctx, s.Log, err)
+}
 
 // Mount implements [handlers.Face]. It adds the OpenAPI document and its page too.
 func (s *API) Mount(r chi.Router) {

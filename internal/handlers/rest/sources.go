@@ -65,7 +65,7 @@ func (s *API) sourceOperations(api huma.API) {
 		func(ctx context.Context, _ *struct{}) (*Output[List[SourceState]], error) {
 			states, err := s.Admin.Sources.List(ctx)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return listOf(admin.Page[admin.SourceState]{Items: states}, showSource), nil
 		})
@@ -75,7 +75,7 @@ func (s *API) sourceOperations(api huma.API) {
 	huma.Register(api, test, func(ctx context.Context, in *SourceName) (*Output[admin.SourceTest], error) {
 		result, err := s.Admin.Sources.Test(ctx, in.Source)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[admin.SourceTest]{result}, nil
 	})
@@ -85,7 +85,7 @@ func (s *API) sourceOperations(api huma.API) {
 	huma.Register(api, diagnosis, func(ctx context.Context, _ *struct{}) (*Output[admin.Diagnosis], error) {
 		d, err := s.Admin.Sources.Diagnose(ctx)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[admin.Diagnosis]{d}, nil
 	})

@@ -54,7 +54,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 	huma.Register(api, list, func(ctx context.Context, in *ReservationPath) (*Output[StaffNotes], error) {
 		notes, err := s.Admin.Notes.Of(ctx, in.ref())
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		out := StaffNotes{Items: make([]StaffNote, len(notes))}
 		for i, n := range notes {
@@ -69,7 +69,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 	huma.Register(api, add, func(ctx context.Context, in *StaffNoteInput) (*Output[StaffNote], error) {
 		n, err := s.Admin.Notes.Add(ctx, in.ref(), in.Body.Text, in.Body.Author)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[StaffNote]{showStaffNote(n)}, nil
 	})
@@ -79,7 +79,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *StaffNotePath) (*struct{}, error) {
 		if err := s.Admin.Notes.Delete(ctx, in.ref(), in.NoteID); err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return nil, nil
 	})

@@ -60,7 +60,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 		func(ctx context.Context, _ *struct{}) (*Output[List[Subscription]], error) {
 			list, err := s.Admin.Subscriptions.List(ctx)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return listOf(admin.Page[admin.Subscription]{Items: list}, showSubscription), nil
 		})
@@ -70,7 +70,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 		func(ctx context.Context, in *SubscriptionName) (*Output[Subscription], error) {
 			found, err := s.Admin.Subscriptions.Get(ctx, in.Name)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return &Output[Subscription]{showSubscription(found)}, nil
 		})
@@ -80,7 +80,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 	huma.Register(api, test, func(ctx context.Context, in *SubscriptionName) (*Output[admin.SubscriptionTest], error) {
 		result, err := s.Admin.Subscriptions.Test(ctx, in.Name)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[admin.SubscriptionTest]{result}, nil
 	})
@@ -104,7 +104,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 			}
 			found, err := s.Admin.Subscriptions.Switch(ctx, in.Name, o.verb == "enable", why.Author, why.Reason)
 			if err != nil {
-				return nil, s.problemOf(err)
+				return nil, s.problemOf(ctx, err)
 			}
 			return &Output[Subscription]{showSubscription(found)}, nil
 		})

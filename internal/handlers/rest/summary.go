@@ -20,7 +20,7 @@ type Summary struct {
 func (s *API) summary(ctx context.Context, _ *struct{}) (*Output[Summary], error) {
 	found, err := s.Admin.Overview.Summary(ctx)
 	if err != nil {
-		return nil, s.problemOf(err)
+		return nil, s.problemOf(ctx, err)
 	}
 	out := Summary{
 		Reservations: found.Reservations, MobileKeys: found.MobileKeys, ArrivalsWithoutKey: []Reservation{},

@@ -70,7 +70,7 @@ func (s *API) viewOperations(api huma.API) {
 	huma.Register(api, list, func(ctx context.Context, in *ViewListPath) (*Output[SavedViews], error) {
 		views, err := s.Admin.SavedViews.List(ctx, in.List)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		out := SavedViews{Items: make([]SavedView, len(views))}
 		for i, v := range views {
@@ -84,7 +84,7 @@ func (s *API) viewOperations(api huma.API) {
 	huma.Register(api, put, func(ctx context.Context, in *ViewInput) (*Output[SavedView], error) {
 		v, err := s.saveView(ctx, in)
 		if err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return &Output[SavedView]{showView(v)}, nil
 	})
@@ -94,7 +94,7 @@ func (s *API) viewOperations(api huma.API) {
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *ViewPath) (*struct{}, error) {
 		if err := s.Admin.SavedViews.Delete(ctx, in.List, in.Name); err != nil {
-			return nil, s.problemOf(err)
+			return nil, s.problemOf(ctx, err)
 		}
 		return nil, nil
 	})

@@ -55,7 +55,7 @@ func (s auditPages) list(w http.ResponseWriter, r *http.Request) {
 	}, Sources: s.Admin.Sources.Visible(r.Context())}
 	found, err := s.Admin.Audit.List(r.Context(), v.AuditQuery)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	in := localeOf(r)

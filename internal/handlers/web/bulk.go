@@ -94,11 +94,11 @@ func (s reservationPages) actOnMany(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := s.Admin.Actions.ActOnMany(r.Context(), refs, action)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
-		again(pageText(localeOf(r), s.problemOf(err)))
+		again(pageText(localeOf(r), s.problemOf(r, err)))
 		return
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, withDone(back, done.ID), http.StatusSeeOther)
@@ -119,7 +119,7 @@ func (s reservationPages) undo(w http.ResponseWriter, r *http.Request) {
 	}
 	undone, err := s.Admin.Actions.Undo(r.Context(), chi.URLParam(r, "undo_id"), "")
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, withDone(back, undone.ID), http.StatusSeeOther)

@@ -79,7 +79,7 @@ func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 	}
 	c, err := s.Admin.Days.Calendar(r.Context(), query)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	in := localeOf(r)

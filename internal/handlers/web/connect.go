@@ -39,7 +39,7 @@ func (s sourcePages) one(w http.ResponseWriter, r *http.Request) {
 func (s sourcePages) tested(w http.ResponseWriter, r *http.Request) {
 	state, err := s.Admin.Sources.Get(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, sourceRowOf(localeOf(r), state).Link(), http.StatusSeeOther)
@@ -48,7 +48,7 @@ func (s sourcePages) tested(w http.ResponseWriter, r *http.Request) {
 func (s sourcePages) test(w http.ResponseWriter, r *http.Request) {
 	result, err := s.Admin.Sources.Test(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	s.show(w, r, &result)
@@ -57,14 +57,14 @@ func (s sourcePages) test(w http.ResponseWriter, r *http.Request) {
 func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.SourceTest) {
 	state, err := s.Admin.Sources.Get(r.Context(), chi.URLParam(r, "source"))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	found, err := s.Admin.Events.List(r.Context(), admin.EventQuery{
 		Paging: admin.Paging{Limit: eventsOfSource}, Source: []string{state.Name}, WithoutTests: true,
 	})
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	v := connectView{sourceRow: sourceRowOf(localeOf(r), state), Events: eventRows(found.Items), Tested: tested}
@@ -77,7 +77,7 @@ func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.
 	}
 	v.Address = base + state.WebhookPath + tokenOf(state.Token)
 	if v.Steps, err = stepsOf(state, base); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	s.render(w, r, http.StatusOK, "source",

@@ -65,12 +65,12 @@ func (s doorPages) show(w http.ResponseWriter, r *http.Request, status int, q ur
 	}
 	found, err := s.Admin.Doors.List(r.Context(), query)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	lacking, err := s.Admin.Doors.CountMissing(r.Context(), lackingCounted)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	groups := s.Admin.Doors.AccessGroups(r.Context())
@@ -119,7 +119,7 @@ func (s doorPages) change(w http.ResponseWriter, r *http.Request) {
 		changed, err = s.Admin.Doors.Change(r.Context(), refs, admin.DoorMode(mode), groups)
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	oneByOne := len(refs) == 1 && mode == string(admin.DoorsReplace) && back.Query().Get("missing") != ""
@@ -200,13 +200,13 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	if r.PostFormValue("apply") != "" {
 		done, err := s.Admin.Doors.Apply(r.Context(), lines)
 		if err != nil {
-			s.refuse(w, r, s.problemOf(err))
+			s.refuse(w, r, s.problemOf(r, err))
 			return
 		}
 		t.Done = &done

@@ -81,7 +81,7 @@ func (s eventPages) list(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	l := eventList{
@@ -90,7 +90,7 @@ func (s eventPages) list(w http.ResponseWriter, r *http.Request) {
 			!query.Narrowed(),
 	}
 	if l.Views, err = s.viewBar(r, "events", q); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	l.First, l.Next = pageLinks("/events", q, found.Next)
@@ -125,7 +125,7 @@ type eventView struct {
 func (s eventPages) show(w http.ResponseWriter, r *http.Request) {
 	e, err := s.Admin.Events.Get(r.Context(), chi.URLParam(r, "event_id"))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	v := eventView{eventRow: eventRow{e}, Pruned: e.Body == nil}
@@ -196,7 +196,7 @@ func (s eventPages) replayWith(w http.ResponseWriter, r *http.Request, q url.Val
 	}
 	replayed, err := s.Admin.Events.Replay(r.Context(), in)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	v := replayView{

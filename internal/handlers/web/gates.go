@@ -21,7 +21,7 @@ func (s stayPages) setGate(w http.ResponseWriter, r *http.Request) {
 	}
 	change := admin.GateChange{Name: chi.URLParam(r, "name"), State: state, Evidence: r.PostFormValue("evidence")}
 	if _, err := s.Admin.Actions.SetGate(r.Context(), ref, change); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, "/reservations/"+url.PathEscape(ref.Source)+"/"+url.PathEscape(ref.ReservationID)+"#gates",

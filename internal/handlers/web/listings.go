@@ -63,7 +63,7 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 	}
 	found, err := s.Admin.Listings.List(r.Context(), query)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	groups := s.Admin.Doors.AccessGroups(r.Context())
@@ -73,7 +73,7 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
 	if l.Views, err = s.viewBar(r, "listings", q); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	l.First, l.Next = pageLinks("/listings", q, found.Next)
@@ -111,7 +111,7 @@ func listingRef(r *http.Request) stay.ListingRef {
 func (s listingPages) show(w http.ResponseWriter, r *http.Request) {
 	v, err := s.view(r)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	v.Saved = r.URL.Query().Get("saved") != ""
@@ -194,7 +194,7 @@ func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 func (s listingPages) save(w http.ResponseWriter, r *http.Request) {
 	v, err := s.view(r)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	fields, chosen := v.changed(r)
@@ -212,7 +212,7 @@ func (s listingPages) save(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, v.Link()+"?saved=1", http.StatusSeeOther)

@@ -153,7 +153,7 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 		accountPages(s).askToSignIn(w, r)
 		return
 	case err != nil:
-		s.problemOf(err).Write(w)
+		s.problemOf(r, err).Write(w)
 		return
 	}
 	l, leave := s.watch.join(of, func() bool { return s.stillHas(session, of) }, s.Admin.Overview.ChangedSince)

@@ -25,7 +25,7 @@ func (s stayPages) deleteNote(w http.ResponseWriter, r *http.Request) {
 
 func (s stayPages) backToNotes(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	ref := refOf(r)

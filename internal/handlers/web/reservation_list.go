@@ -114,7 +114,7 @@ func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status in
 		l.Done, err = s.doneNote(r, l.Bulk.Back)
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	// as entered, not the defaults or the dates that relative days stand for
@@ -169,7 +169,7 @@ func statusChips(q url.Values, on []string) []chip {
 func (s reservationPages) export(w http.ResponseWriter, r *http.Request) {
 	export, err := s.Admin.Reservations.Export(r.Context(), s.query(r.URL.Query()))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	sheetHeaders(w, "reservations.csv")
@@ -195,7 +195,7 @@ func (s reservationPages) search(w http.ResponseWriter, r *http.Request) {
 	query := strings.TrimSpace(r.URL.Query().Get("q"))
 	found, err := s.Admin.Reservations.Search(r.Context(), query, searchShown)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	in := localeOf(r)
@@ -232,7 +232,7 @@ func (s dayPages) arrivals(w http.ResponseWriter, r *http.Request) {
 	day, err := s.Admin.Days.ArrivalsSheet(r.Context(), admin.DayQuery{Source: q.Get("source"), Date: q.Get("date")},
 		mostPrinted)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	in := localeOf(r)

@@ -82,7 +82,7 @@ func (s stayPages) show(w http.ResponseWriter, r *http.Request) {
 	ref := refOf(r)
 	v, err := s.Admin.Reservations.Get(r.Context(), ref)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	body, err := s.view(r, v)
@@ -90,7 +90,7 @@ func (s stayPages) show(w http.ResponseWriter, r *http.Request) {
 		body.Done, err = s.doneNote(r, body.Link())
 	}
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	s.render(w, r, http.StatusOK, "reservation", page{
@@ -286,7 +286,7 @@ const formTime = "2006-01-02T15:04"
 func (s stayPages) askFor(w http.ResponseWriter, r *http.Request) {
 	f, err := s.form(r)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	if p := handlers.MayDo(admin.ActorOf(r.Context()).Token, http.MethodPost); p != nil {
@@ -339,7 +339,7 @@ func (f actionForm) local(at *time.Time) string {
 func (s stayPages) do(w http.ResponseWriter, r *http.Request) {
 	f, err := s.form(r)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	f.Reason = strings.TrimSpace(r.PostFormValue("reason"))
@@ -360,7 +360,7 @@ func (s stayPages) do(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := s.act(r.Context(), refOf(r), a)
 	if err != nil {
-		p := s.problemOf(err)
+		p := s.problemOf(r, err)
 		again(p.Status, locally(f.in, pageText(f.in, p), f.Zone, s.Now()))
 		return
 	}

@@ -46,7 +46,7 @@ func (s sourceRow) Silence() string {
 func (s sourcePages) list(w http.ResponseWriter, r *http.Request) {
 	states, err := s.Admin.Sources.List(r.Context())
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	var v sourceView
@@ -59,7 +59,7 @@ func (s sourcePages) list(w http.ResponseWriter, r *http.Request) {
 func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {
 	d, err := s.Admin.Sources.Diagnose(r.Context())
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	s.render(w, r, http.StatusOK, "health", page{Title: localeOf(r).T("Health"), Active: "health", Body: d})

@@ -143,7 +143,7 @@ func (s accountPages) admit(w http.ResponseWriter, r *http.Request, settings *ss
 	handlers.NoteToken(r.Context(), a.LogName())
 	value, err := s.Admin.Sessions.SignInProvided(r.Context(), a, provider[:], by)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	handlers.SignIns.WithLabelValues("signed_in").Inc()

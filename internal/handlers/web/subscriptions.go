@@ -27,7 +27,7 @@ type subscriptionList struct{ Rows []subscriptionRow }
 func (s subscriptionPages) list(w http.ResponseWriter, r *http.Request) {
 	list, err := s.Admin.Subscriptions.List(r.Context())
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	var l subscriptionList
@@ -83,7 +83,7 @@ func (s subscriptionPages) show(w http.ResponseWriter, r *http.Request, tested *
 	q := r.URL.Query()
 	sub, err := s.Admin.Subscriptions.Get(r.Context(), chi.URLParam(r, "name"))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	v := subscriptionView{
@@ -96,7 +96,7 @@ func (s subscriptionPages) show(w http.ResponseWriter, r *http.Request, tested *
 		ReservationID: v.Reservation,
 	})
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	v.First, v.Next = pageLinks(v.Link(), q, found.Next)
@@ -117,7 +117,7 @@ func (s subscriptionPages) do(w http.ResponseWriter, r *http.Request) {
 	if verb == "test" {
 		tested, err := s.Admin.Subscriptions.Test(r.Context(), name)
 		if err != nil {
-			s.refuse(w, r, s.problemOf(err))
+			s.refuse(w, r, s.problemOf(r, err))
 			return
 		}
 		s.show(w, r, &tested)
@@ -128,7 +128,7 @@ func (s subscriptionPages) do(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := s.Admin.Subscriptions.Switch(r.Context(), name, verb == "enable", "", ""); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, escapedPath([]string{"subscriptions", name}), http.StatusSeeOther)
@@ -138,7 +138,7 @@ func (s subscriptionPages) do(w http.ResponseWriter, r *http.Request) {
 func (s subscriptionPages) resend(w http.ResponseWriter, r *http.Request) {
 	d, err := s.Admin.Deliveries.Resend(r.Context(), chi.URLParam(r, "delivery_id"))
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	target := escapedPath([]string{"subscriptions", d.Subscription}) + "?reservation_id=" +

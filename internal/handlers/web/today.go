@@ -67,7 +67,7 @@ type trouble struct {
 func (s dayPages) today(w http.ResponseWriter, r *http.Request) {
 	body, err := s.readToday(r)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	s.render(w, r, http.StatusOK, "today", page{Title: body.in.T("Today"), Active: "today", Body: body})

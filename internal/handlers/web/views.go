@@ -52,7 +52,7 @@ func (s viewPages) save(w http.ResponseWriter, r *http.Request) {
 	}
 	view, err := s.Admin.SavedViews.Save(r.Context(), list, r.PostFormValue("name"), filters)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, "/"+view.Page+"?"+view.Query, http.StatusSeeOther)
@@ -61,7 +61,7 @@ func (s viewPages) save(w http.ResponseWriter, r *http.Request) {
 func (s viewPages) delete(w http.ResponseWriter, r *http.Request) {
 	list := chi.URLParam(r, "list")
 	if err := s.Admin.SavedViews.Delete(r.Context(), list, r.PostFormValue("name")); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.Redirect(w, r, "/"+list, http.StatusSeeOther)

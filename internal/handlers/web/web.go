@@ -127,7 +127,9 @@ func New(c Config) *Pages {
 	}
 }
 
-func (s *core) problemOf(err error) *handlers.Problem { return handlers.ProblemOf(s.Log, err) }
+func (s *core) problemOf(r *http.Request, err error) *handlers.Problem {
+	return handlers.ProblemOf(r.Context(), s.Log, err)
+}
 
 // Mount implements [handlers.Face].
 func (s *Pages) Mount(r chi.Router) {
@@ -343,7 +345,7 @@ func (s accountPages) signIn(w http.ResponseWriter, r *http.Request) {
 	handlers.NoteToken(r.Context(), a.LogName())
 	value, err := s.Admin.Sessions.SignIn(r.Context(), a)
 	if err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	http.SetCookie(w, s.cookie(r, value, int(admin.SessionLife.Seconds())))
@@ -366,7 +368,7 @@ func (s accountPages) cookie(r *http.Request, value string, maxAge int) *http.Co
 
 func (s accountPages) signOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.Admin.Sessions.SignOut(r.Context(), s.sessionCookie(r)); err != nil {
-		s.refuse(w, r, s.problemOf(err))
+		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
 	s.watch.end(admin.ActorOf(r.Context()).Session)
@@ -381,7 +383,7 @@ func (s accountPages) signedIn(next http.Handler) http.Handler {
 		cookie := s.sessionCookie(r)
 		session, err := s.Admin.Sessions.Get(r.Context(), cookie)
 		if err != nil && !errors.Is(err, admin.ErrNoSession) {
-			s.refuse(w, r, s.problemOf(err))
+			s.refuse(w, r, s.problemOf(r, err))
 			return
 		}
 		token, ok := s.tokenOf(session)
