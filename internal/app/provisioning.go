@@ -39,8 +39,8 @@ func troubles(p admin.Provisioning) map[string]string {
 		degraded["seam"] = *p.Paused
 	}
 	if n := len(p.Disconnected); n > 0 {
-		degraded["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console", n,
-			p.Disconnected[0].ACSSystemID)
+		degraded["access_systems"] = fmt.Sprintf("%d disconnected, the first is %s: reconnect it in the Seam console",
+			n, p.Disconnected[0].ACSSystemID)
 	}
 	if p.LastSweep != nil && p.LastSweep.HeldBack > 0 {
 		degraded["sweep"] = fmt.Sprintf(

@@ -243,8 +243,8 @@ func TestReplayByFilter(t *testing.T) {
 		t.Error("the dry run has changed something")
 	}
 
-	// What an admin decides about the listing is not what the PMS sent; what the PMS sent last about the reservation has been overtaken
-	// by a row that was lost: the dry run shows how it would come back.
+	// What an admin decides about the listing is not what the PMS sent; what the PMS sent last about the reservation
+	// has been overtaken by a row that was lost: the dry run shows how it would come back.
 	if err := a.store.InTx(t.Context(), func(tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(),
 			`UPDATE reservations SET listing_id = 'lost', guest_email = NULL WHERE source = 'default'`)

@@ -166,8 +166,8 @@ func notRemoved(why string) outcome {
 	})
 }
 
-// finishRemoval follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the row is
-// deleted, or the user turned out to exist.
+// finishRemoval follows an ACS user that is no longer wanted to its end. It plans again if something has changed: the
+// row is deleted, or the user turned out to exist.
 func (r *remover) finishRemoval(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	surplus := r.surplus.follow(ctx, u)
 	if surplus.restarts() {

@@ -283,7 +283,8 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 }
 
 // drainTo drains a full queue with a subscription that works and others that don't.
-func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int) (took, reportedAfter float64, err error) {
+func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int,
+) (took, reportedAfter float64, err error) {
 	s := newSubscriber()
 	defer s.Close()
 	config, err := b.subscribe(s, d, others)
