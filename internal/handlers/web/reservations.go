@@ -191,6 +191,12 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 			comparison{in.T("Access groups"), groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
 				sameSet(t.GroupIDs, is.groups)})
 	}
+	// What waits for its time or for a decision is missing as it should be: the reason is shown, not five differences.
+	if waits := t.Reason != "" && !exists; waits {
+		for i := range list {
+			list[i].Same = true
+		}
+	}
 	return list
 }
 
