@@ -156,29 +156,12 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 		return exact(*at)
 	}
 	groupsIn := func(ids []string) string {
-		var list []string
-		for _, g := range groupRows(groups, ids) {
-			name := g.Name
-			if g.Missing {
-				name = in.T("{door} (missing at Seam)", name)
-			}
-			list = append(list, name)
-		}
-		slices.Sort(list)
-		return yes(len(list) > 0, strings.Join(list, ", "))
+		names := groupNames(in, groups, ids)
+		return yes(len(names) > 0, strings.Join(names, ", "))
 	}
-	var is struct {
-		system         string
-		starts, ends   *time.Time
-		groups         []string
-		key, suspended bool
-	}
-	if exists {
-		is.system, is.starts, is.ends, is.groups, is.key, is.suspended = u.ACSSystemID, u.StartsAt, u.EndsAt,
-			u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil
-	}
+	is := recordedOf(u, exists)
 	list := []comparison{{What: in.T("ACS user"), Should: yes(t.Key, one), Is: yes(exists, one), Same: t.Key == exists}}
-	if exists && is.suspended {
+	if is.suspended {
 		list[0].Is, list[0].Same = in.T("suspended"), false
 	}
 	if unknown := in.T("not known"); t.Key || exists {
@@ -198,6 +181,33 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 		}
 	}
 	return list
+}
+
+// groupNames are the names of access groups, in their order.
+func groupNames(in *lang.Locale, groups admin.AccessGroups, ids []string) (names []string) {
+	for _, g := range groupRows(groups, ids) {
+		name := g.Name
+		if g.Missing {
+			name = in.T("{door} (missing at Seam)", name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// recorded is what Postgres has of an ACS user at Seam; the zero value is none.
+type recorded struct {
+	starts, ends   *time.Time
+	groups         []string
+	key, suspended bool
+}
+
+func recordedOf(u *admin.ACSUser, exists bool) recorded {
+	if !exists {
+		return recorded{}
+	}
+	return recorded{u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil}
 }
 
 func sameMoment(a, b *time.Time) bool {
