@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,12 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers/rest"
 )
-
-// mostActedOn is how many reservations one request takes.
-const mostActedOn = 100
 
 type actCommand struct {
 	Action       string        `arg:"" enum:"reconcile,hold,release,revoke,reissue,window" help:"reconcile, hold, release, revoke, reissue or window."`
@@ -31,7 +30,11 @@ type actCommand struct {
 }
 
 // errRefused ends a command whose service refused a part of what was asked.
-var errRefused = fmt.Errorf("some reservations were refused")
+var errRefused = errors.New("some reservations were refused")
+
+func refusedAny(report rest.BatchReport) bool {
+	return slices.ContainsFunc(report.Items, func(r rest.BatchResult) bool { return r.Code != nil })
+}
 
 // Run acts on the reservations, a hundred per request, and fails if one of them refuses.
 func (c *actCommand) Run(ctx context.Context, out *streams) error {
@@ -40,7 +43,7 @@ func (c *actCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	refused := false
-	for part := range slices.Chunk(refs, mostActedOn) {
+	for part := range slices.Chunk(refs, admin.MostActedOn) {
 		asked := rest.BatchAction{
 			Action: c.Action, Reason: c.Reason, Author: c.Author, Reservations: part,
 			EarlierMinutes: int(c.Earlier / time.Minute), LaterMinutes: int(c.Later / time.Minute),
@@ -53,7 +56,7 @@ func (c *actCommand) Run(ctx context.Context, out *streams) error {
 		if err := showBatch(c.Remote, out.out, raw, report); err != nil {
 			return err
 		}
-		refused = refused || slices.ContainsFunc(report.Items, func(r rest.BatchResult) bool { return r.Code != nil })
+		refused = refused || refusedAny(report)
 	}
 	if refused {
 		return errRefused
@@ -135,7 +138,7 @@ func (c *undoCommand) Run(ctx context.Context, out *streams) error {
 	if err := showBatch(c.Remote, out.out, raw, report); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(report.Items, func(r rest.BatchResult) bool { return r.Code != nil }) {
+	if refusedAny(report) {
 		return errRefused
 	}
 	return nil

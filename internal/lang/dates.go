@@ -6,14 +6,23 @@ import (
 	"time"
 )
 
-// dates is how a language and region write dates. A layout has {weekday}, {wd} (short), {day}, {month}, {mon} (short)
-// and {year}; for the last day of a period, each name ends in 2.
+// dates is how a language and region write dates.
 type dates struct {
+	names
+	layouts
+}
+
+// names are a language's words for days and months, and for the halves of a day.
+type names struct {
 	weekdays, shortWeekdays [7]string // from Sunday
 	months, shortMonths     [12]string
 	first                   string // how the first of a month is written: "1", "1er"
 	am, pm                  string
+}
 
+// layouts are the orders in which a region writes the parts of a date. A layout has {weekday}, {wd} (short), {day},
+// {month}, {mon} (short) and {year}; for the last day of a period, each name ends in 2.
+type layouts struct {
 	short, shortYear layout // in tables
 	long, longYear   layout // in titles
 	full             layout // without the weekday

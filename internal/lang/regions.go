@@ -23,8 +23,7 @@ type Locale struct {
 var hours12 = map[string][]string{
 	"en": {
 		"US", "CA", "AU", "NZ", "IN", "PH", "PK", "BD", "MY", "SG", "HK", "EG", "SA", "AE", "JO", "NG", "GH", "JM",
-		"PR",
-		"BS", "BB", "TT",
+		"PR", "BS", "BB", "TT",
 	},
 	"es": {"CO", "DO", "PA", "PR", "VE", "US", "PH"},
 }
@@ -75,9 +74,8 @@ func (l *Locale) Number(n int) string {
 	return l.printer.Sprint(number.Decimal(n))
 }
 
-// RegionOf is the region of the first of the languages that a browser asks for that belongs to a catalog's
-// language; "" if
-// it names none.
+// RegionOf is the region of the first of the languages that a browser asks for that belongs to a catalog's language;
+// "" if it names none.
 func RegionOf(asked []language.Tag, c *Catalog) string {
 	of, _ := c.Tag.Base()
 	for _, tag := range asked {
@@ -93,18 +91,17 @@ func RegionOf(asked []language.Tag, c *Catalog) string {
 
 // written are the dates of each language.
 var written = map[string]*dates{
-	"en": &englishDates, "es": &spanishDates, "de": &germanDates, "fr": &frenchDates, "it": &italianDates,
+	"en": {english, dayFirst},
+	"es": {spanish, dayFirstWithDe},
+	"de": {german, dayFirstWithDots},
+	"fr": {french, dayFirst},
+	"it": {italian, dayFirst},
 }
 
-var englishDates = dates{
-	weekdays:      [7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
-	shortWeekdays: [7]string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"},
-	months: [12]string{
-		"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-		"December",
-	},
-	shortMonths: [12]string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"},
-	first:       "1", am: "am", pm: "pm",
+// americanDates are those of the regions in monthFirst.
+var americanDates = dates{english, monthThenDay}
+
+var dayFirst = layouts{
 	short: layoutOf("{wd} {day} {mon}"), shortYear: layoutOf("{wd} {day} {mon} {year}"),
 	long: layoutOf("{weekday} {day} {month}"), longYear: layoutOf("{weekday} {day} {month} {year}"),
 	full: layoutOf("{day} {month} {year}"), month: layoutOf("{month} {year}"),
@@ -114,9 +111,7 @@ var englishDates = dates{
 	inYear:      layoutOf("{day} {month} – {day2} {month2} {year}"),
 }
 
-var americanDates = dates{
-	weekdays: englishDates.weekdays, shortWeekdays: englishDates.shortWeekdays, months: englishDates.months,
-	shortMonths: englishDates.shortMonths, first: "1", am: "am", pm: "pm",
+var monthThenDay = layouts{
 	short: layoutOf("{wd}, {mon} {day}"), shortYear: layoutOf("{wd}, {mon} {day}, {year}"),
 	long: layoutOf("{weekday}, {month} {day}"), longYear: layoutOf("{weekday}, {month} {day}, {year}"),
 	full: layoutOf("{month} {day}, {year}"), month: layoutOf("{month} {year}"),
@@ -126,15 +121,7 @@ var americanDates = dates{
 	inYear:      layoutOf("{month} {day} – {month2} {day2}, {year}"),
 }
 
-var spanishDates = dates{
-	weekdays:      [7]string{"domingo", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado"},
-	shortWeekdays: [7]string{"dom", "lun", "mar", "mié", "jue", "vie", "sáb"},
-	months: [12]string{
-		"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre",
-		"noviembre", "diciembre",
-	},
-	shortMonths: [12]string{"ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov", "dic"},
-	first:       "1", am: "a. m.", pm: "p. m.",
+var dayFirstWithDe = layouts{
 	short: layoutOf("{wd}, {day} {mon}"), shortYear: layoutOf("{wd}, {day} {mon} {year}"),
 	long: layoutOf("{weekday}, {day} de {month}"), longYear: layoutOf("{weekday}, {day} de {month} de {year}"),
 	full: layoutOf("{day} de {month} de {year}"), month: layoutOf("{month} de {year}"),
@@ -144,7 +131,39 @@ var spanishDates = dates{
 	inYear:      layoutOf("{day} de {month} – {day2} de {month2} de {year}"),
 }
 
-var germanDates = dates{
+var dayFirstWithDots = layouts{
+	short: layoutOf("{wd}, {day}. {mon}"), shortYear: layoutOf("{wd}, {day}. {mon} {year}"),
+	long: layoutOf("{weekday}, {day}. {month}"), longYear: layoutOf("{weekday}, {day}. {month} {year}"),
+	full: layoutOf("{day}. {month} {year}"), month: layoutOf("{month} {year}"),
+	twoDays:     layoutOf("{wd}, {day}. / {wd2}, {day2}. {month2}"),
+	twoDaysYear: layoutOf("{wd}, {day}. / {wd2}, {day2}. {month2} {year}"),
+	inMonth:     layoutOf("{day}. – {day2}. {month} {year}"),
+	inYear:      layoutOf("{day}. {month} – {day2}. {month2} {year}"),
+}
+
+var english = names{
+	weekdays:      [7]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"},
+	shortWeekdays: [7]string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"},
+	months: [12]string{
+		"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+		"December",
+	},
+	shortMonths: [12]string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"},
+	first:       "1", am: "am", pm: "pm",
+}
+
+var spanish = names{
+	weekdays:      [7]string{"domingo", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado"},
+	shortWeekdays: [7]string{"dom", "lun", "mar", "mié", "jue", "vie", "sáb"},
+	months: [12]string{
+		"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre",
+		"noviembre", "diciembre",
+	},
+	shortMonths: [12]string{"ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov", "dic"},
+	first:       "1", am: "a. m.", pm: "p. m.",
+}
+
+var german = names{
 	weekdays:      [7]string{"Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"},
 	shortWeekdays: [7]string{"So", "Mo", "Di", "Mi", "Do", "Fr", "Sa"},
 	months: [12]string{
@@ -155,16 +174,9 @@ var germanDates = dates{
 		"Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sept.", "Okt.", "Nov.", "Dez.",
 	},
 	first: "1", am: "AM", pm: "PM",
-	short: layoutOf("{wd}, {day}. {mon}"), shortYear: layoutOf("{wd}, {day}. {mon} {year}"),
-	long: layoutOf("{weekday}, {day}. {month}"), longYear: layoutOf("{weekday}, {day}. {month} {year}"),
-	full: layoutOf("{day}. {month} {year}"), month: layoutOf("{month} {year}"),
-	twoDays:     layoutOf("{wd}, {day}. / {wd2}, {day2}. {month2}"),
-	twoDaysYear: layoutOf("{wd}, {day}. / {wd2}, {day2}. {month2} {year}"),
-	inMonth:     layoutOf("{day}. – {day2}. {month} {year}"),
-	inYear:      layoutOf("{day}. {month} – {day2}. {month2} {year}"),
 }
 
-var frenchDates = dates{
+var french = names{
 	weekdays:      [7]string{"dimanche", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"},
 	shortWeekdays: [7]string{"dim.", "lun.", "mar.", "mer.", "jeu.", "ven.", "sam."},
 	months: [12]string{
@@ -175,16 +187,9 @@ var frenchDates = dates{
 		"janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc.",
 	},
 	first: "1er", am: "AM", pm: "PM",
-	short: layoutOf("{wd} {day} {mon}"), shortYear: layoutOf("{wd} {day} {mon} {year}"),
-	long: layoutOf("{weekday} {day} {month}"), longYear: layoutOf("{weekday} {day} {month} {year}"),
-	full: layoutOf("{day} {month} {year}"), month: layoutOf("{month} {year}"),
-	twoDays:     layoutOf("{wd} {day} / {wd2} {day2} {month2}"),
-	twoDaysYear: layoutOf("{wd} {day} / {wd2} {day2} {month2} {year}"),
-	inMonth:     layoutOf("{day} – {day2} {month} {year}"),
-	inYear:      layoutOf("{day} {month} – {day2} {month2} {year}"),
 }
 
-var italianDates = dates{
+var italian = names{
 	weekdays:      [7]string{"domenica", "lunedì", "martedì", "mercoledì", "giovedì", "venerdì", "sabato"},
 	shortWeekdays: [7]string{"dom", "lun", "mar", "mer", "gio", "ven", "sab"},
 	months: [12]string{
@@ -193,11 +198,4 @@ var italianDates = dates{
 	},
 	shortMonths: [12]string{"gen", "feb", "mar", "apr", "mag", "giu", "lug", "ago", "set", "ott", "nov", "dic"},
 	first:       "1º", am: "AM", pm: "PM",
-	short: layoutOf("{wd} {day} {mon}"), shortYear: layoutOf("{wd} {day} {mon} {year}"),
-	long: layoutOf("{weekday} {day} {month}"), longYear: layoutOf("{weekday} {day} {month} {year}"),
-	full: layoutOf("{day} {month} {year}"), month: layoutOf("{month} {year}"),
-	twoDays:     layoutOf("{wd} {day} / {wd2} {day2} {month2}"),
-	twoDaysYear: layoutOf("{wd} {day} / {wd2} {day2} {month2} {year}"),
-	inMonth:     layoutOf("{day} – {day2} {month} {year}"),
-	inYear:      layoutOf("{day} {month} – {day2} {month2} {year}"),
 }

@@ -35,13 +35,13 @@ func (m *demand) desired(ctx context.Context) (plan.Desired, outcome) {
 	if err := m.claimGroups(ctx); err != nil {
 		return plan.Desired{}, fails(err)
 	}
-	d := plan.Desire(m.situation(m.directory.system))
+	d := m.known()
 	d.OwnKey = m.keys.own(m.work.Reservation.Ref(), 0)
 	if d.Goal != plan.Have || len(d.Listed) == 0 {
 		return d, outcome{}
 	}
 	err := m.directory.learn(m.ledger.because(ctx, "which access system the listing's access groups are on"), d.Listed)
-	d = plan.Desire(m.situation(m.directory.system))
+	d = m.known()
 	d.OwnKey = m.keys.own(m.work.Reservation.Ref(), 0)
 	if err != nil && (d.SystemID == "" || seam.KindOf(err) == seam.Unauthorized) {
 		return d, fails(err)

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
-	"go.opentelemetry.io/otel/attribute"
 )
 
 // ledger writes for an attempt: a mark before each call that changes something, its result after it, the timeline, and
@@ -36,9 +37,6 @@ type ledger struct {
 // recorded even if no time is left for anything else.
 const commitTimeout = 5 * time.Second
 
-// errStale rolls a commit back, because what is desired has changed.
-var errStale = errors.New("what is desired has changed in the meantime")
-
 // commit writes a mark or a result with the timeline so far, if the lease is still ours. The outcome is stale if it
 // was written, but the work has been overtaken.
 func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx, stale bool) error) outcome {
@@ -57,7 +55,7 @@ func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx
 		return fn(ctx, tx, generation != l.work.Key.Generation)
 	}
 	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, l.newLoss(), write)
-	if err != nil && !errors.Is(err, errStale) {
+	if err != nil && !errors.Is(err, store.ErrOvertaken) {
 		return fails(err)
 	}
 	return l.committed(err, generation)
@@ -77,9 +75,7 @@ func (l *ledger) save(ctx context.Context, onlyIfDesired bool, queue func(*pgx.B
 	}
 	pending := l.takePending()
 	generation, err := l.store.Keys.SaveWithLease(ctx, l.lease, onlyIf, l.entries, l.newLoss(), func(b *pgx.Batch) {
-		for _, u := range pending {
-			store.QueueACSUser(b, u)
-		}
+		queueUsers(b, pending)
 		queue(b)
 	})
 	if err != nil && !errors.Is(err, store.ErrOvertaken) {
@@ -116,6 +112,12 @@ func (l *ledger) takePending() []store.ACSUser {
 	return pending
 }
 
+func queueUsers(b *pgx.Batch, rows []store.ACSUser) {
+	for _, u := range rows {
+		store.QueueACSUser(b, u)
+	}
+}
+
 // saveUser commits one ACS user's row.
 func (l *ledger) saveUser(ctx context.Context, u *record.User) outcome {
 	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueACSUser(b, u.ACSUser) })
@@ -147,7 +149,7 @@ func (l *ledger) saveMark(ctx context.Context, u *record.User) outcome {
 func (l *ledger) mark(ctx context.Context, save func(ctx context.Context, tx pgx.Tx) error) outcome {
 	out := l.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 		if stale {
-			return errStale
+			return store.ErrOvertaken
 		}
 		return save(ctx, tx)
 	})
@@ -183,11 +185,7 @@ func (l *ledger) finish(ctx context.Context, v store.KeyOutcome) error {
 			Ref: l.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
 			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
 		},
-		Also: func(b *pgx.Batch) {
-			for _, u := range pending {
-				store.QueueACSUser(b, u)
-			}
-		},
+		Also: func(b *pgx.Batch) { queueUsers(b, pending) },
 	})
 }
 

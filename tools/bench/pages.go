@@ -159,23 +159,14 @@ func (b *bench) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
 // busy is the CPU time that the server and its connections to Postgres have used, where the system tells: what a page
 // costs, however busy the machine is with other things.
 func (b *bench) busy(ctx context.Context, db *pgx.Conn, s *program) time.Duration {
-	const tick = 10 * time.Millisecond // Linux's USER_HZ
 	rows, _ := db.Query(ctx, `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
 		AND pid <> pg_backend_pid()`)
 	pids, _ := pgx.CollectRows(rows, pgx.RowTo[int])
-	var ticks int
+	var used time.Duration
 	for _, pid := range append(pids, s.cmd.Process.Pid) {
-		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		_, after, _ := strings.Cut(string(stat), ") ") // the name may have spaces
-		fields := strings.Fields(after)
-		if len(fields) < 13 {
-			continue
-		}
-		user, _ := strconv.Atoi(fields[11])
-		system, _ := strconv.Atoi(fields[12])
-		ticks += user + system
+		used += ticks(strconv.Itoa(pid), 13, 14)
 	}
-	return time.Duration(ticks) * tick
+	return used
 }
 
 // pageConfig writes the configuration of the pages' server.
