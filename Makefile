@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 # What make drills measured.
 DRILLS_REPORT ?= $(or $(TMPDIR),/tmp)/staykey-drills.jsonl
 
-.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots webhooks-test clients-test openapi-lint monitoring-test drills prometheus patroni kubernetes-test licences vulnerabilities release compose-test clean
+.PHONY: help run build test race bench chaos chaos-mutants lint fmt generate generated browser screenshots proxy-test webhooks-test clients-test openapi-lint monitoring-test drills prometheus patroni kubernetes-test licences vulnerabilities release compose-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ monitoring-test: prometheus ## test the alert rules with promtool, and with a re
 TEST_ALERTS = promtool check rules deploy/monitoring/alerts.yml && promtool test rules deploy/monitoring/alerts_test.yml && \
   go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
 
+proxy-test: ## run nginx as docs/operations.md configures it, in front of the service
+	@command -v nginx >/dev/null || { echo "needs nginx (Debian, Ubuntu: sudo apt-get install -y nginx-light)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends nginx-light >/dev/null; }
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags proxy -count 1 -timeout 5m -run '^TestNginxOfTheDocs$$' ./cmd/server
+
 drills: prometheus patroni ## repeat what goes wrong in operation (disks, locks, networks, failovers, stops, upgrades, restores), measure it, and print a table; about 25 minutes
 	@rm -f $(DRILLS_REPORT); failed=0; export STAYKEY_DRILLS_REPORT=$(DRILLS_REPORT); \
 	  { $(TEST_ALERTS); } || failed=1; \
@@ -106,7 +110,7 @@ bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS
 	@go run ./tools/bench
 
 lint: ## vet, staticcheck, gofumpt, gosec, complexity, English
-	@go vet ./... && go vet -tags chaos ./internal/point && go vet -tags browser,monitoring,drills,clients ./cmd/server && go vet -tags webhooks ./internal/notify && go vet -tags compose ./deploy/compose
+	@go vet ./... && go vet -tags chaos ./internal/point && go vet -tags browser,monitoring,drills,clients,proxy ./cmd/server && go vet -tags webhooks ./internal/notify && go vet -tags compose ./deploy/compose
 	@$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt'd (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@$(TOOL) gosec -quiet -exclude-dir=tools/build ./...

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -71,6 +72,7 @@ type process struct {
 	cmd  *exec.Cmd
 	url  string
 	ops  string
+	page string // url, unless admins have a listener of their own
 	done chan struct{}
 	out  *logtest.Buffer
 	log  *logtest.Buffer // standard error
@@ -157,7 +159,7 @@ func launchUntil(t *testing.T, record, path string, env []string, args ...string
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan [2]string, 1)
+	ready := make(chan [3]string, 1)
 	go func() {
 		defer close(p.done)
 		lines := bufio.NewScanner(stderr)
@@ -167,7 +169,8 @@ func launchUntil(t *testing.T, record, path string, env []string, args ...string
 			if json.Unmarshal(lines.Bytes(), &raw) == nil && raw["msg"] == record {
 				listen, _ := raw["listen"].(string)
 				ops, _ := raw["ops_listen"].(string)
-				ready <- [2]string{listen, ops}
+				admin, _ := raw["admin_listen"].(string)
+				ready <- [3]string{listen, ops, cmp.Or(admin, listen)}
 			}
 		}
 		_ = p.cmd.Wait()
@@ -184,7 +187,7 @@ func launchUntil(t *testing.T, record, path string, env []string, args ...string
 	})
 	select {
 	case addresses := <-ready:
-		p.url, p.ops = "http://"+addresses[0], "http://"+addresses[1]
+		p.url, p.ops, p.page = "http://"+addresses[0], "http://"+addresses[1], "http://"+addresses[2]
 	case <-p.done:
 	case <-time.After(until.Patience):
 		t.Fatal("the service does not become ready")

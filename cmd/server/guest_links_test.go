@@ -71,7 +71,7 @@ func TestGuestLinksOfSources(t *testing.T) {
 			}
 			var problems config.Problems
 			set := config.ReadSources(file, "", "repair", func(string) string { return "" }, &problems)
-			set.NeedPublicURL(c.publicURL, &problems)
+			set.NeedURLs(c.publicURL, c.publicURL, &problems)
 			if source := set.Of("a"); source.GuestLinks != c.links || source.Policy.OwnIdentity != c.perStay {
 				t.Errorf("links %v, an identity per stay %v", source.GuestLinks, source.Policy.OwnIdentity)
 			}

@@ -57,7 +57,7 @@ func (c *configCheckCommand) Run(io *streams) error {
 		_, _ = fmt.Fprintf(io.out, "%s (%s): %s%s\n", name, format, counted(len(source.Secrets), "secret"), notes)
 	}
 	if signIn := set.SignIn; signIn != nil {
-		_, _ = fmt.Fprintf(io.out, "sign_in (%s): %s; needs STAYKEY_PUBLIC_URL, and allow its /sign-in/callback there\n",
+		_, _ = fmt.Fprintf(io.out, "sign_in (%s): %s; needs STAYKEY_PUBLIC_URL (STAYKEY_ADMIN_URL if the page has a host of its own), and allow its /sign-in/callback there\n",
 			signIn.Issuer, counted(len(signIn.Roles), "role"))
 	}
 	_, _ = fmt.Fprintf(io.out, "%s is valid: %s\n", c.File, counted(len(set.Sources), "source"))

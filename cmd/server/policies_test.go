@@ -262,3 +262,60 @@ func TestSecretsInFilesAreReadAgain(t *testing.T) {
 		t.Error("the renewed token is in the log")
 	}
 }
+
+// With STAYKEY_WATCH a program reloads files that Kubernetes has replaced: a mounted ConfigMap's or Secret's files are
+// links through ..data to a directory, and an update exchanges that link.
+func TestWatchedFilesOfKubernetes(t *testing.T) {
+	t.Parallel()
+	_, env := simulated(t, storetest.DSN(t))
+	volume := t.TempDir()
+	const renewed = "the-renewed-admin-token-of-the-tests"
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish := func(version, sources, token string) {
+		t.Helper()
+		dir := filepath.Join(volume, version)
+		must(os.Mkdir(dir, 0o700))
+		must(os.WriteFile(filepath.Join(dir, "staykey.yaml"), []byte("sources:\n"+sources), 0o600))
+		must(os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600))
+		must(os.Symlink(version, filepath.Join(volume, "..data_tmp")))
+		must(os.Rename(filepath.Join(volume, "..data_tmp"), filepath.Join(volume, "..data")))
+	}
+	const first, second = "  - {name: first, verify: {method: none}, insecure: true}\n",
+		"  - {name: second, verify: {method: none}, insecure: true}\n"
+	publish("..1", first, e2eToken)
+	for _, file := range []string{"staykey.yaml", "token"} {
+		must(os.Symlink(filepath.Join("..data", file), filepath.Join(volume, file)))
+	}
+	env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "STAYKEY_ADMIN_TOKEN=") })
+	p := launch(t, append(env, "STAYKEY_CONFIG="+filepath.Join(volume, "staykey.yaml"),
+		"STAYKEY_ADMIN_TOKEN_FILE="+filepath.Join(volume, "token"), "STAYKEY_WATCH=50ms"))
+	webhook := func() int { return p.post("second", "message.created", map[string]any{}) }
+	const successful = "staykey_config_last_reload_successful"
+	if webhook() != http.StatusNotFound || p.metric(successful) != "1" {
+		t.Fatal("the second source is there before its file")
+	}
+	publish("..2", first+second, e2eToken)
+	waitUntil(t, "the second source", func() bool { return webhook() == http.StatusAccepted })
+	publish("..3", first+"  - {name: second, verfy: {}}\n", e2eToken)
+	waitUntil(t, "the metric of a file with a mistake", func() bool { return p.metric(successful) == "0" })
+	if got := webhook(); got != http.StatusAccepted {
+		t.Errorf("a webhook after a file with a mistake: %d", got)
+	}
+	publish("..4", first+second, renewed)
+	may := func(token string) int {
+		r := request(t, http.MethodGet, p.url+"/v1/summary")
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		must(err)
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	waitUntil(t, "the renewed token to count", func() bool { return may(renewed) == http.StatusOK })
+	waitUntil(t, "the old one not to", func() bool { return may(e2eToken) == http.StatusUnauthorized })
+	waitUntil(t, "the metric of success", func() bool { return p.metric(successful) == "1" })
+}

@@ -98,19 +98,23 @@ func Furnish(sim *simulator.Simulator) {
 
 // introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work
 // as they are.
-func (m *devMachine) introduction(c config.Config, version string, public, ops net.Addr) string {
+func (m *devMachine) introduction(c config.Config, version string, open listeners) string {
 	scheme := "http"
 	if c.TLS != nil {
 		scheme = "https"
 	}
-	base := scheme + "://" + Loopback(public)
+	base := scheme + "://" + Loopback(open.public.address)
+	admin := base
+	if open.admin != nil {
+		admin = scheme + "://" + Loopback(open.admin.address)
+	}
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("\nstaykey %s is ready. Ctrl-C stops it.\n", version)
-	say("  Admin page          %s/", base)
-	say("  API reference       %s/docs", base)
+	say("  Admin page          %s/", admin)
+	say("  API reference       %s/docs", admin)
 	if !c.Compose { // the private listener and the simulator can't be reached from outside its container
-		say("  Health              http://%s/readyz", Loopback(ops))
+		say("  Health              http://%s/readyz", Loopback(open.private.address))
 	}
 	switch {
 	case m.seamURL != "" && c.Compose:
@@ -131,9 +135,9 @@ func (m *devMachine) introduction(c config.Config, version string, public, ops n
 	if c.Made.Admin {
 		say("  Admin token         %s", c.AdminTokens[0])
 	}
-	b.WriteString(exports(c, base))
+	b.WriteString(exports(c, admin))
 	if source := c.Sources["default"]; len(source.Secrets) > 0 && source.Format == nil {
-		b.WriteString(firstCommands(c, base))
+		b.WriteString(firstCommands(c, base, admin))
 	}
 	return b.String()
 }
@@ -153,7 +157,7 @@ func exports(c config.Config, base string) string {
 }
 
 // firstCommands post a listing and a reservation, and read the key back. They work alone, too, without the exports.
-func firstCommands(c config.Config, base string) string {
+func firstCommands(c config.Config, base, admin string) string {
 	secret, token := "", "$STAYKEY_ADMIN_TOKEN" // #nosec G101 -- the name of a variable
 	if c.Made.Webhook {
 		secret = fmt.Sprintf(`STAYKEY_WEBHOOK_SECRET="%s" `, c.WebhookSecret)
@@ -194,7 +198,7 @@ func firstCommands(c config.Config, base string) string {
 		post + "\n",
 		"sleep 2   # the key takes a moment",
 		fmt.Sprintf(`%s -H "Authorization: Bearer %s" %s/v1/reservations/default/3333122-433`, curl,
-			token, base) + "\n",
+			token, admin) + "\n",
 	}, "\n")
 }
 

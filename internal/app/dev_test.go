@@ -95,7 +95,9 @@ func introductionOf(c config.Config) string {
 		IP:   net.IPv4(127, 0, 0, 1),
 		Port: 9090,
 	}
-	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, "1.2.3", public, ops)
+	return (&devMachine{seamURL: "http://127.0.0.1:8180"}).introduction(c, "1.2.3", listeners{
+		public: &publicServer{address: public}, private: &privateServer{address: ops},
+	})
 }
 
 // The database and the simulated Seam of --dev belong together: both are unchanged, or both are new.

@@ -17,8 +17,8 @@ import (
 // costs a webhook a moment and no repetition.
 const startPatience = 3 * time.Second
 
-// publicServer is the public listener's. It takes connections from the beginning, so that a start that waits for
-// Postgres or a lock refuses webhooks and doesn't leave their senders hanging.
+// publicServer is the public listener's, or the admin listener's. It takes connections from the beginning, so that a
+// start that waits for Postgres or a lock refuses webhooks and doesn't leave their senders hanging.
 type publicServer struct {
 	*http.Server
 	address net.Addr
@@ -28,11 +28,11 @@ type publicServer struct {
 	failed  chan error                   // holds the error that ended it
 }
 
-// servePublic begins to take connections. sources is the configuration by now.
-func servePublic(l net.Listener, c config.Config, sources *atomic.Pointer[config.Set], log *slog.Logger,
+// servePublic begins to take connections, at most this many at a time. sources is the configuration by now.
+func servePublic(l net.Listener, most int, c config.Config, sources *atomic.Pointer[config.Set], log *slog.Logger,
 ) *publicServer {
 	p := &publicServer{
-		address: l.Addr(), shared: newFairListener(l, MaxConnections, sources),
+		address: l.Addr(), shared: newFairListener(l, most, sources),
 		ready: make(chan struct{}), failed: make(chan error, 1),
 	}
 	p.Server = &http.Server{

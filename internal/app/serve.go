@@ -9,11 +9,12 @@ import (
 // Limits of what clients can use: they share the connections (see fairListener), and a header or a request that comes
 // too slowly is cut off. A proxy in front keeps its connections, so that idle ones may stay for a while.
 const (
-	MaxConnections    = 1024
-	maxOpsConnections = 64
-	HeaderWithin      = 5 * time.Second
-	RequestWithin     = 15 * time.Second
-	idleFor           = 90 * time.Second
+	MaxConnections      = 1024
+	maxAdminConnections = 256
+	maxOpsConnections   = 64
+	HeaderWithin        = 5 * time.Second
+	RequestWithin       = 15 * time.Second
+	idleFor             = 90 * time.Second
 )
 
 // appliers share the inbox as replicas do: while one waits for Postgres, another computes.
@@ -24,9 +25,7 @@ const flushActivity = 3 * time.Second
 
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
-func (s *service) serve(ctx context.Context, public *publicServer, private *privateServer, reload <-chan struct{},
-	started func(),
-) error {
+func (s *service) serve(ctx context.Context, open listeners, reload <-chan struct{}, started func()) error {
 	s.settle(ctx, s.decided(), s.noted(), s.compared(), s.takenUp())
 	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()
@@ -50,24 +49,25 @@ func (s *service) serve(ctx context.Context, public *publicServer, private *priv
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	workers.Go(func() { s.doors.Run(provision) })
 	s.working.Store(true)
-	public.use(s.public)
-	private.use(s.ops)
-	s.log.Info("ready", "listen", public.address.String(), "ops_listen", private.address.String())
+	open.use(s)
+	s.log.Info("ready", open.addresses()...)
 	started()
 	var err error
 	for serving := true; serving; {
 		select {
 		case <-ctx.Done():
 			serving = false
-		case err = <-public.failed:
+		case err = <-open.public.failed:
 			serving = false
-		case err = <-private.failed:
+		case err = <-open.adminFailed():
+			serving = false
+		case err = <-open.private.failed:
 			serving = false
 		case <-reload:
 			workers.Go(func() { _, _ = s.reload(ctx) }) // it is logged; nothing it waits for may delay a stop
 		}
 	}
-	s.stop(ctx, s.config.StopDelay, public.Server, private.Server, stopProvision, stopApply, &workers)
+	s.stop(ctx, s.config.StopDelay, open, stopProvision, stopApply, &workers)
 	return err
 }
 

@@ -57,6 +57,7 @@ type service struct {
 	reloads      reloads
 	settling     settling
 	public, ops  http.Handler
+	admin        http.Handler  // nil: public has its routes
 	listener     *fairListener // the public one
 	working      atomic.Bool
 	readiness    *readiness
@@ -127,7 +128,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 	s.notifier = notify.New(db, log, notify.Options{
-		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, PublicURL: c.PublicURL,
+		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, AdminURL: c.AdminURL,
 		Version: build.Version,
 		Retain:  c.RetainDeliveries, Now: time.Now,
 	})
@@ -157,11 +158,11 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)
 	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
-	s.public, s.ops = handlers.New(
-		handlers.Config{
-			Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
-			PublicURL: c.PublicURL, Traced: c.Traced,
-		},
+	routes := handlers.Config{
+		Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
+		PublicURL: c.PublicURL, Traced: c.Traced,
+	}
+	forAll := []handlers.Face{
 		webhook.New(webhook.Config{
 			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies,
 			Log: log, Now: time.Now,
@@ -172,16 +173,30 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 			Links: s.guests, Limits: handlers.NewLimits(proxies.Sender),
 			Log: log, Now: time.Now,
 		}),
+	}
+	forAdmins := []handlers.Face{
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: build.Version}),
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
 			FormKey:   []byte(kept.cursorKey),
 			SSO:       &web.SSO{Client: s.signIns, Settings: func() *sso.Settings { return s.sources.Load().SignIn }},
-			PublicURL: c.PublicURL, Done: ctx.Done(), Version: build.Version,
+			PublicURL: c.PublicURL, AdminURL: c.AdminURL, Done: ctx.Done(), Version: build.Version,
 		}),
-	)
+	}
+	s.serveFaces(routes, forAll, forAdmins)
 	tester.Public = s.public
 	return s, nil
+}
+
+// serveFaces decides which listener serves what: the public one everything, unless admins have their own.
+func (s *service) serveFaces(routes handlers.Config, forAll, forAdmins []handlers.Face) {
+	if s.config.AdminListen == "" {
+		s.public, s.ops = handlers.New(routes, slices.Concat(forAll, forAdmins)...)
+		return
+	}
+	s.public, s.ops = handlers.New(routes, forAll...)
+	routes.PublicURL = s.config.AdminURL
+	s.admin = handlers.Serve(routes, forAdmins...)
 }
 
 // tokens are those of admins by now.

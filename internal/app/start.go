@@ -3,7 +3,7 @@
 // [Run] starts things in this order, so that the cheapest mistake is reported first:
 //
 //	the log
-//	both listeners       a port in use ends the start at once; from here on they answer "starting"
+//	the listeners        a port in use ends the start at once; from here on they answer "starting"
 //	--dev only           a Postgres and a simulated Seam on this machine
 //	traces
 //	the database         waited for, migrated, and checked to be of this start's kind (production or development)
@@ -25,7 +25,7 @@
 //
 //	start.go, service.go, serve.go, stop.go       the life of the process
 //	database.go, database_kind.go                 opening Postgres
-//	listener.go, public.go, ops.go                the two listeners
+//	listeners.go, listener.go, public.go, ops.go  the listeners
 //	reload.go, watch.go, policies.go, settle.go   a new configuration and its consequences
 //	readiness.go, provisioning.go, metrics.go     what monitors see
 //	diagnose.go                                   the checks of staykey doctor and of the page Health
@@ -39,6 +39,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +85,13 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		return false, err
 	}
 	defer func() { _ = public.Close() }()
+	admins, err := listenForAdmins(c)
+	if err != nil {
+		return false, err
+	}
+	if admins != nil {
+		defer func() { _ = admins.Close() }()
+	}
 	ops, err := Listen("STAYKEY_OPS_LISTEN", c.OpsListen)
 	if err != nil {
 		return false, err
@@ -92,8 +100,12 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 	defer func() { _ = private.Close() }()
 	var sources atomic.Pointer[config.Set]
 	sources.Store(&c.Set)
-	open := servePublic(public, c, &sources, log)
-	defer func() { _ = open.Close() }()
+	open := listeners{public: servePublic(public, MaxConnections, c, &sources, log), private: private}
+	defer func() { _ = open.public.Close() }()
+	if admins != nil {
+		open.admin = servePublic(admins, maxAdminConnections, c, &sources, log)
+		defer func() { _ = open.admin.Close() }()
+	}
 	s := startup{log: log, show: private.show, now: time.Now, pause: pause}
 	var machine *devMachine
 	if c.Dev {
@@ -102,8 +114,8 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		}
 		defer machine.stop()
 	}
-	log.Info("starting", "version", p.Version, "commit", p.Commit, "listen", public.Addr().String(), "ops_listen",
-		ops.Addr().String(), "config", c)
+	log.Info("starting", slices.Concat([]any{"version", p.Version, "commit", p.Commit}, open.addresses(),
+		[]any{"config", c})...)
 	stopTraces, err := startTraces(ctx, c, p.Version, log)
 	if err != nil {
 		return false, err
@@ -114,17 +126,25 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		return false, err
 	}
 	defer db.Close()
-	service, err := s.newService(ctx, c, p.Build, db, open.shared, &sources)
+	service, err := s.newService(ctx, c, p.Build, db, open.public.shared, &sources)
 	if err != nil {
 		return false, err
 	}
-	err = service.serve(ctx, open, private, reload, func() {
+	err = service.serve(ctx, open, reload, func() {
 		ready = true
 		if machine != nil {
-			_, _ = fmt.Fprintln(p.Out, machine.introduction(c, p.Version, public.Addr(), ops.Addr()))
+			_, _ = fmt.Fprintln(p.Out, machine.introduction(c, p.Version, open))
 		}
 	})
 	return ready, err
+}
+
+// listenForAdmins listens where the page and REST are served; nil if the public listener serves them.
+func listenForAdmins(c config.Config) (net.Listener, error) {
+	if c.AdminListen == "" {
+		return nil, nil
+	}
+	return Listen("STAYKEY_ADMIN_LISTEN", c.AdminListen)
 }
 
 // warnOf logs what somebody asked for and may not want.

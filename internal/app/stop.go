@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -11,7 +10,7 @@ import (
 //
 //	readiness answers 503                     at once
 //	requests are still taken                  for STAYKEY_STOP_DELAY, until load balancers have noticed
-//	the public listener closes, requests end  within stopRequests
+//	all but the private one close, requests end  within stopRequests
 //	what was accepted is committed            within stopAccepting
 //	requests for documents end                within stopFetches
 //	attempts at Seam end                      within stopJobs of the beginning, meanwhile
@@ -51,9 +50,9 @@ func (s stopping) step(what string, within time.Duration, do func(context.Contex
 	}
 }
 
-// stop ends everything in order. public is closed after the delay, ops last, so that probes are answered until then.
-func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *http.Server, stopProvision,
-	stopApply func(), workers *sync.WaitGroup,
+// stop ends everything in order. The private listener is closed last, so that probes are answered until then.
+func (s *service) stop(ctx context.Context, delay time.Duration, open listeners, stopProvision, stopApply func(),
+	workers *sync.WaitGroup,
 ) {
 	s.log.Info("stopping")
 	began := time.Now()
@@ -67,13 +66,7 @@ func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *ht
 		<-timer.C
 	}
 	stop := stopping{service: s, ctx: ctx}
-	stop.step("requests", stopRequests, func(ctx context.Context) error {
-		if err := public.Shutdown(ctx); err != nil {
-			_ = public.Close()
-			return err
-		}
-		return nil
-	})
+	stop.step("requests", stopRequests, open.shutdown)
 	stop.step("webhooks waiting for their commit", stopAccepting, s.acceptor.Close)
 	stop.step("requests for documents", stopFetches, s.jobs.Stop)
 	stopApply()
@@ -84,7 +77,7 @@ func (s *service) stop(ctx context.Context, delay time.Duration, public, ops *ht
 	stop.step("latest activity counts", time.Second, func(ctx context.Context) error {
 		return s.store.Activity.Flush(ctx, s.activity)
 	})
-	_ = ops.Close()
+	_ = open.private.Close()
 	s.seam.Close()
 	s.log.Info("stopped")
 }

@@ -30,13 +30,15 @@ type Settings struct {
 	SeamEndpoint   string `env:"SEAM_ENDPOINT" placeholder:"URL" help:"Seam's URL, as in Seam's own SDKs; default https://connect.getseam.com."`
 	SeamSecret     string `kong:"-"` // SEAM_WEBHOOK_SECRET
 	SeamSystemID   string `env:"SEAM_ACS_SYSTEM_ID" name:"seam-acs-system-id" placeholder:"ID" help:"Access system of listings and sources that name none; default: determined from the listing's access groups."`
-	Listen         string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, REST, web page; default :8080, or 127.0.0.1:8080 with --dev."`
-	TLSCert        string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public listener, with --tls-key; reloaded on SIGHUP. Default: HTTP, for a proxy in front."`
+	Listen         string `env:"STAYKEY_LISTEN" placeholder:"ADDRESS" help:"Public listener: webhooks, guests' links, and the page and REST unless they have their own; default :8080, or 127.0.0.1:8080 with --dev."`
+	AdminListen    string `env:"STAYKEY_ADMIN_LISTEN" placeholder:"ADDRESS" help:"Admin listener: the page and REST, which the public listener then doesn't serve; needs --admin-url and --public-url. Default: none, the public listener serves both."`
+	TLSCert        string `env:"STAYKEY_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) of the public and the admin listener, with --tls-key; reloaded on SIGHUP. Default: HTTP, for a proxy in front."`
 	TLSKey         string `env:"STAYKEY_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its private key (PEM)."`
 	OpsListen      string `env:"STAYKEY_OPS_LISTEN" placeholder:"ADDRESS" help:"Private listener: metrics, health with detail, pprof; default 127.0.0.1:9090."`
 	WebhookSecret  string `kong:"-"` // STAYKEY_WEBHOOK_SECRET
 	AdminToken     string `kong:"-"` // STAYKEY_ADMIN_TOKEN
-	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links and sign_in."`
+	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
+	AdminURL       string `env:"STAYKEY_ADMIN_URL" name:"admin-url" placeholder:"URL" help:"Where admins and programs reach the page and REST, such as https://admin.keys.example.com; links in messages begin with it. Required with --admin-listen; default: --public-url."`
 	Config         string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
 	Watch          string `env:"STAYKEY_WATCH" placeholder:"DURATION" help:"How often to look whether the config file, a file of a secret or the certificate has changed, and to reload then, as on SIGHUP; default 0s: never."`
 	RetryBase      string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
@@ -66,8 +68,10 @@ type Config struct {
 	SeamEndpoint string
 	SeamSystemID string
 	Listen       string
+	AdminListen  string // "": the public listener serves the page and REST
 	OpsListen    string
 	PublicURL    string
+	AdminURL     string       // where the page and REST are; "" if that is not known
 	TLS          *Certificate // nil: HTTP
 	AdminTokens  []string     // of STAYKEY_ADMIN_TOKEN
 	Set
@@ -146,6 +150,7 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 // readListeners says where the service listens.
 func (s *Settings) readListeners(c *Config) {
 	c.Listen, c.OpsListen = cmp.Or(s.Listen, ":8080"), cmp.Or(s.OpsListen, "127.0.0.1:9090")
+	c.AdminListen = s.AdminListen
 	if c.Dev && s.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}
@@ -155,12 +160,11 @@ func (s *Settings) readListeners(c *Config) {
 // loadListeners checks the addresses, and reads the public URL and the certificate.
 func (s *Settings) loadListeners(c *Config, problems *Problems) {
 	checkAddress("STAYKEY_LISTEN", c.Listen, problems)
-	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, problems)
-	c.PublicURL = strings.TrimRight(s.PublicURL, "/")
-	if c.PublicURL != "" && !isBaseURL(c.PublicURL) {
-		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
+	if c.AdminListen != "" {
+		checkAddress("STAYKEY_ADMIN_LISTEN", c.AdminListen, problems)
 	}
-	c.NeedPublicURL(c.PublicURL, problems)
+	checkAddress("STAYKEY_OPS_LISTEN", c.OpsListen, problems)
+	s.loadURLs(c, problems)
 	if s.TLSCert == "" && s.TLSKey == "" {
 		return
 	}
@@ -168,6 +172,27 @@ func (s *Settings) loadListeners(c *Config, problems *Problems) {
 	if c.TLS, err = newCertificate(s.TLSCert, s.TLSKey); err != nil {
 		problems.add("STAYKEY_TLS_CERT", "%v", err)
 	}
+}
+
+// loadURLs reads where others reach the listeners.
+func (s *Settings) loadURLs(c *Config, problems *Problems) {
+	c.PublicURL, c.AdminURL = strings.TrimRight(s.PublicURL, "/"), strings.TrimRight(s.AdminURL, "/")
+	if c.PublicURL != "" && !isBaseURL(c.PublicURL) {
+		problems.add("STAYKEY_PUBLIC_URL", "%q must be a URL such as https://keys.example.com", s.PublicURL)
+	}
+	if c.AdminURL != "" && !isBaseURL(c.AdminURL) {
+		problems.add("STAYKEY_ADMIN_URL", "%q must be a URL such as https://admin.keys.example.com", s.AdminURL)
+	}
+	if c.AdminListen != "" && c.AdminURL == "" {
+		problems.add("STAYKEY_ADMIN_URL",
+			"is required with STAYKEY_ADMIN_LISTEN: the URL where admins and programs reach it, such as https://admin.keys.example.com")
+	}
+	if (c.AdminListen != "" || c.AdminURL != "") && c.PublicURL == "" {
+		problems.add("STAYKEY_PUBLIC_URL",
+			"is required with STAYKEY_ADMIN_URL: the URL where PMSs and guests reach the public listener, such as https://keys.example.com")
+	}
+	c.AdminURL = cmp.Or(c.AdminURL, c.PublicURL)
+	c.NeedURLs(c.PublicURL, c.AdminURL, problems)
 }
 
 // isBaseURL reports whether paths can be appended to a text to make the URL of a page.
@@ -550,7 +575,8 @@ func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("database", maskDSN(c.DatabaseURL)), slog.String("seam_endpoint", c.SeamEndpoint),
 		slog.Bool("seam_simulated", c.Simulate),
-		slog.String("listen", c.Listen), slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
+		slog.String("listen", c.Listen), slog.String("admin_listen", c.AdminListen),
+		slog.String("ops_listen", c.OpsListen), slog.Any("sources", sources),
 		slog.Int("admin_tokens", len(c.AdminTokens)+len(c.Tokens)), slog.Bool("seam_webhooks", len(c.SeamSecrets) > 0),
 		slog.Duration("retry_base", c.RetryBase), slog.Duration("sweep_interval", c.SweepInterval),
 		slog.String("drift", string(c.Drift)),

@@ -46,6 +46,21 @@ func TestConfigurationProblems(t *testing.T) {
 			"DATABASE_URL: is required",
 			"SEAM_API_KEY: is required", "STAYKEY_WEBHOOK_SECRET: is required", "STAYKEY_ADMIN_TOKEN: is required",
 		}},
+		"an admin listener alone": {
+			func(s *Settings) { s.AdminListen = ":8081" }, nil,
+			[]string{"STAYKEY_ADMIN_URL: is required with STAYKEY_ADMIN_LISTEN", "STAYKEY_PUBLIC_URL: is required with STAYKEY_ADMIN_URL"},
+		},
+		"an admin listener with its URLs": {
+			func(s *Settings) {
+				s.AdminListen, s.AdminURL, s.PublicURL = ":8081", "https://admin.example.com", "https://keys.example.com"
+			}, nil, nil,
+		},
+		"an admin listener and URL that are none": {
+			func(s *Settings) {
+				s.AdminListen, s.AdminURL, s.PublicURL = "8081", "admin", "https://keys.example.com"
+			}, nil,
+			[]string{`STAYKEY_ADMIN_LISTEN: "8081" must be an address`, `STAYKEY_ADMIN_URL: "admin" must be a URL`},
+		},
 		"nothing set, with dev": {func(s *Settings) { *s = Settings{Dev: true} }, nil, nil},
 		"the key makes dev-without-key an ordinary start": {
 			func(s *Settings) {

@@ -90,14 +90,14 @@ func (r sourceReader) logo(page mapping) string {
 	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content)
 }
 
-// NeedPublicURL refuses links that nobody could open, and an identity provider that couldn't send anybody back.
-func (s Set) NeedPublicURL(publicURL string, problems *Problems) {
+// NeedURLs refuses links that nobody could open, and an identity provider that couldn't send anybody back.
+func (s Set) NeedURLs(publicURL, adminURL string, problems *Problems) {
+	if s.SignIn != nil && adminURL == "" {
+		problems.add("STAYKEY_PUBLIC_URL",
+			"is required, because the config file has sign_in: the URL where browsers reach the public listener, such as https://keys.example.com; if the page has a host of its own, set STAYKEY_ADMIN_URL too")
+	}
 	if publicURL != "" {
 		return
-	}
-	if s.SignIn != nil {
-		problems.add("STAYKEY_PUBLIC_URL",
-			"is required, because the config file has sign_in: the URL where browsers reach the public listener, such as https://keys.example.com")
 	}
 	var with []string
 	for name, source := range s.Sources {

@@ -33,10 +33,10 @@ const wellKnownRefused = "is a well-known development secret from the README: se
 // madeSecrets says which secrets the operator left out and a development start makes.
 type madeSecrets struct{ Webhook, Admin bool }
 
-// wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the public
-// listener is reached from this machine only.
+// wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the listeners
+// are reached from this machine only.
 func (c Config) WellKnownFit() bool {
-	return c.Simulate && (c.DevLoopback || isLoopback(c.Listen))
+	return c.Simulate && (c.DevLoopback || isLoopback(c.Listen)) && (c.AdminListen == "" || isLoopback(c.AdminListen))
 }
 
 func isLoopback(address string) bool {

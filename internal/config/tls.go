@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// Certificate is what the public listener shows. It can be read again while connections last.
+// Certificate is what the public and the admin listener show. It can be read again while connections last.
 type Certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]

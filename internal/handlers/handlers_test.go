@@ -141,7 +141,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log}),
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			FormKey: cursorKey, PublicURL: a.url,
+			FormKey: cursorKey, PublicURL: a.url, AdminURL: a.url,
 			SSO: &web.SSO{Client: sso.New(time.Now), Settings: a.signIns.Load},
 		}),
 	)

@@ -1,4 +1,4 @@
-// Package handlers is staykey's HTTP: the router of both listeners, and what the faces on the public one share.
+// Package handlers is staykey's HTTP: the routers of the listeners, and what the faces on the public one share.
 //
 // The faces are packages below it, each with its own narrow view of the rest of the program:
 //
@@ -51,7 +51,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Face is one of the interfaces that the public listener serves.
+// Face is one of the interfaces that the public listener serves, or the admin listener if there is one.
 type Face interface {
 	// Mount adds the face's routes.
 	Mount(chi.Router)
@@ -64,7 +64,7 @@ type Config struct {
 	Profiling bool // pprof on the private listener
 	Ready     func(context.Context) Readiness
 	Reload    func(context.Context) *Problem // reads the configuration again; nil if that succeeded
-	PublicURL string                         // where PMSs reach the public listener, "" where that is not known
+	PublicURL string                         // where others reach the listener, "" where that is not known
 	Traced    bool                           // events are traced
 }
 
@@ -88,21 +88,32 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{largeEvicted, wrongTokens, SignIns, requestSeconds}
 }
 
-// New returns the handlers of the public listener, with the faces, and of the private one.
+// New returns the handlers of a listener that serves the faces, and of the private one.
 func New(c Config, faces ...Face) (public, ops http.Handler) {
+	return Serve(c, faces...), (&router{c}).opsRouter()
+}
+
+// Serve returns the handler of a listener that serves the faces, and health without detail.
+func Serve(c Config, faces ...Face) http.Handler {
 	s := &router{c}
 	r := chi.NewRouter()
 	r.Use(s.envelope, encodedPath, middleware.GetHead)
-	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		NewProblem(http.StatusNotFound, "not found: see /docs for the paths").Write(w)
-	})
+	r.NotFound(func(w http.ResponseWriter, _ *http.Request) { notFound(r).Write(w) })
 	r.MethodNotAllowed(notAllowed(r))
 	for _, face := range faces {
 		face.Mount(r)
 	}
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
-	return r, s.opsRouter()
+	return r
+}
+
+// notFound is the answer at an unknown path. A listener without REST has no /docs.
+func notFound(routes chi.Routes) *Problem {
+	if routes.Match(chi.NewRouteContext(), http.MethodGet, "/docs") {
+		return NewProblem(http.StatusNotFound, "not found: see /docs for the paths")
+	}
+	return NewProblem(http.StatusNotFound, "not found")
 }
 
 func (s *router) opsRouter() http.Handler {
@@ -159,7 +170,7 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 			}
 		}
 		if len(allow) == 0 { // an unknown method at an unknown path
-			NewProblem(http.StatusNotFound, "not found: see /docs for the paths").Write(w)
+			notFound(routes).Write(w)
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))

@@ -116,7 +116,7 @@ func (n *Notifier) attemptTogether(ctx context.Context, permits *pool, s Subscri
 		return false
 	}
 	n.reach(point.DeliverClaimed)
-	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.PublicURL),
+	o, result := n.clients.sendLetter(ctx, s, claimed[0].DeliveryID.String(), s.compose(claimed, n.gates, n.AdminURL),
 		n.agent(), n.Now)
 	n.reach(point.DeliverSent)
 	if ctx.Err() != nil {
@@ -158,10 +158,10 @@ func (n *Notifier) claim(ctx context.Context, permits *pool, s Subscription, lim
 
 // address is the REST URL of a stay; "" if the base URL is unknown.
 func (n *Notifier) address(ref store.Ref) string {
-	if n.PublicURL == "" {
+	if n.AdminURL == "" {
 		return ""
 	}
-	return n.PublicURL + "/v1/reservations/" + url.PathEscape(ref.Source) + "/" + url.PathEscape(ref.ReservationID)
+	return n.AdminURL + "/v1/reservations/" + url.PathEscape(ref.Source) + "/" + url.PathEscape(ref.ReservationID)
 }
 
 // attempt sends a message and records how it ended. One whose lease would end before the answer must come doesn't

@@ -63,7 +63,7 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 		"stays_that_need_a_person": arrivals.Attention,
 	}})
 	o, result := n.clients.sendLetter(sending, s, d.DeliveryID.String(),
-		s.composeDigest(arrivals, n.PublicURL), n.agent(), n.Now)
+		s.composeDigest(arrivals, n.AdminURL), n.agent(), n.Now)
 	observe(s.Name, o, result)
 	if o.delivered() {
 		d.Status = store.DeliveryDelivered
@@ -87,11 +87,11 @@ func (n *Notifier) digestFailed(ctx context.Context, s Subscription, err error) 
 	}
 }
 
-func (s Subscription) composeDigest(a store.DigestData, publicURL string) letter {
+func (s Subscription) composeDigest(a store.DigestData, adminURL string) letter {
 	l := letter{subject: fmt.Sprintf("%s within 24 hours, %s", count(a.All, "arrival"), without(a.WithoutKey))}
 	lines := []string{l.subject + "."}
 	for _, p := range a.First {
-		lines = append(lines, s.line(p, reasonFor(p), publicURL))
+		lines = append(lines, s.line(p, reasonFor(p), adminURL))
 	}
 	if more := a.WithoutKey - len(a.First); more > 0 {
 		lines = append(lines, fmt.Sprintf("- and %d more", more))

@@ -75,7 +75,7 @@ type Options struct {
 	Subscriptions func() []Subscription // of the current configuration
 	Gates         func(source string) []pms.Gate
 	GatedSources  func() []string // those that have gates
-	PublicURL     string          // base URL of REST; "" if unknown
+	AdminURL      string          // base URL of the page and REST; "" if unknown
 	Version       string
 	Retain        time.Duration // how long deliveries are kept with their attempts; 0: forever
 	Now           func() time.Time

@@ -101,7 +101,7 @@ func heading(kind string, n int) string {
 
 // compose describes what happened, by kind. The first heading is the subject.
 func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source string) []pms.Gate,
-	publicURL string,
+	adminURL string,
 ) letter {
 	var l letter
 	var b strings.Builder
@@ -116,7 +116,7 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 				case TypeAtRisk:
 					why = stay.DescribeDoors(c.Present.DoorsAtRisk)
 				}
-				lines = append(lines, s.line(c.Present, why, publicURL))
+				lines = append(lines, s.line(c.Present, why, adminURL))
 			}
 		}
 		if len(lines) == 0 {
@@ -133,7 +133,7 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 }
 
 // line is a stay in a message. It includes the guest's name only if the subscription asks for it.
-func (s Subscription) line(p store.StayState, why, publicURL string) string {
+func (s Subscription) line(p store.StayState, why, adminURL string) string {
 	parts := []string{p.ReservationID}
 	if listing := stay.Text(p.ListingName); listing != "" {
 		parts = append(parts, listing)
@@ -151,8 +151,8 @@ func (s Subscription) line(p store.StayState, why, publicURL string) string {
 	if s.Kind == KindSlack {
 		text = unmarked(text)
 	}
-	if publicURL != "" {
-		text += " " + publicURL + "/reservations/" + url.PathEscape(p.Source) + "/" + url.PathEscape(p.ReservationID)
+	if adminURL != "" {
+		text += " " + adminURL + "/reservations/" + url.PathEscape(p.Source) + "/" + url.PathEscape(p.ReservationID)
 	}
 	return text
 }

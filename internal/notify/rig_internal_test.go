@@ -49,7 +49,7 @@ func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 // restart is what a new process starts with: only the database.
 func (r *rig) restart() {
 	r.Notifier = New(r.db, slog.New(slog.DiscardHandler), Options{
-		Subscriptions: func() []Subscription { return r.subscriptions }, PublicURL: "https://keys.example.com",
+		Subscriptions: func() []Subscription { return r.subscriptions }, AdminURL: "https://keys.example.com",
 		Version: "test", Now: r.clock,
 		GatedSources: func() []string {
 			if r.gated == nil {

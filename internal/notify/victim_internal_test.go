@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 
 func (o order) options(reached func(point.Name)) Options {
 	options := Options{
-		Subscriptions: func() []Subscription { return o.Subscriptions }, PublicURL: "https://keys.example.com",
+		Subscriptions: func() []Subscription { return o.Subscriptions }, AdminURL: "https://keys.example.com",
 		Version: "test", Reached: reached,
 		Now: func() time.Time { return o.Now }, Gates: func(string) []pms.Gate { return o.Gated },
 		GatedSources: func() []string { return nil },

@@ -47,7 +47,7 @@ func (s accountPages) signInSettings() *sso.Settings {
 }
 
 func (s accountPages) redirectURL() string {
-	return strings.TrimSuffix(s.PublicURL, "/") + callbackPath
+	return strings.TrimSuffix(s.AdminURL, "/") + callbackPath
 }
 
 // inTurn runs what asks the provider, if there is a turn. Strangers can begin sign-ins too, so the address that has

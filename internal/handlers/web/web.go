@@ -69,7 +69,8 @@ type Config struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	FormKey   []byte          // of the installation: tokens of forms are made with it
-	PublicURL string          // where browsers reach the public listener; "" where that is not known
+	PublicURL string          // where PMSs reach the public listener; "" where that is not known
+	AdminURL  string          // where browsers reach the page; "" where that is not known
 	SSO       *SSO            // nil where people only sign in with tokens
 	Done      <-chan struct{} // closed when the service is to stop: streams to pages end then
 	Version   string
@@ -292,7 +293,7 @@ func (s *core) sessionCookie(r *http.Request) string {
 
 // secure reports whether browsers reach the page by TLS, here or at a trusted proxy.
 func (s *core) secure(r *http.Request) bool {
-	if r.TLS != nil || strings.HasPrefix(s.PublicURL, "https://") {
+	if r.TLS != nil || strings.HasPrefix(s.AdminURL, "https://") {
 		return true
 	}
 	return len(s.Proxies()) > 0 && r.Header.Get("X-Forwarded-Proto") == "https"

@@ -43,7 +43,8 @@ func TestManifests(t *testing.T) {
 			"NetworkPolicy", "PodDisruptionBudget", "Service", "Service", "ServiceAccount", "ServiceMonitor",
 		},
 	} {
-		var kinds []string
+		var kinds, ports []string
+		routes, environment := map[string]string{}, map[string]string{}
 		for _, document := range build(t, path) {
 			var meta metav1.TypeMeta
 			if err := yaml.Unmarshal([]byte(document), &meta); err != nil {
@@ -80,8 +81,24 @@ func TestManifests(t *testing.T) {
 					t.Errorf("%s: a probe is missing", path)
 				}
 				migrated(t, o.Spec.Template.Spec)
+				for _, variable := range o.Spec.Template.Spec.Containers[0].Env {
+					environment[variable.Name] = variable.Value
+				}
 			case *batchv1.Job:
 				restricted(t, o.Spec.Template.Spec)
+				if account := o.Spec.Template.Spec.ServiceAccountName; account != "" {
+					t.Errorf("the migration runs before the others, and needs their account %s", account)
+				}
+			case *networkingv1.Ingress:
+				for _, rule := range o.Spec.Rules {
+					for _, path := range rule.HTTP.Paths {
+						routes[rule.Host] = path.Backend.Service.Port.Name
+					}
+				}
+			case *corev1.Service:
+				for _, port := range o.Spec.Ports {
+					ports = append(ports, port.Name)
+				}
 			case *serviceMonitor:
 				if o.Spec.JobLabel != "app.kubernetes.io/name" ||
 					o.Spec.Selector.MatchLabels[o.Spec.JobLabel] != "staykey" {
@@ -90,7 +107,16 @@ func TestManifests(t *testing.T) {
 			case *networkingv1.NetworkPolicy:
 				named(t, o.Spec)
 			case *corev1.ConfigMap:
+				if o.Name != "staykey" { // another name with every change would replace the pods
+					t.Errorf("a changed file is not reloaded: the ConfigMap is %s", o.Name)
+				}
 				fewProxies(t, o.Data["staykey.yaml"])
+			}
+		}
+		for host, port := range routes { // each host is where the service's own links lead
+			url := map[string]string{"http": "STAYKEY_PUBLIC_URL", "admin": "STAYKEY_ADMIN_URL"}[port]
+			if environment[url] != "https://"+host || !slices.Contains(ports, port) {
+				t.Errorf("%s leads to the port %s of %v, and %s is %s", host, port, ports, url, environment[url])
 			}
 		}
 		slices.Sort(kinds)
