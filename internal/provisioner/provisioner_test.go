@@ -33,34 +33,33 @@ func TestSeedsFlow(t *testing.T) {
 		t.Errorf("REST would lack ids: %+v, attempts %d", v.User, v.Key.Attempts)
 	}
 
-	t.Run("an event that changes nothing costs no request", func(t *testing.T) {
-		r.sim.Forget()
-		again := s
-		again.email = " Jane@Example.COM"
-		r.book(again)
-		r.until(s, store.KeyIssued)
-		r.mustCall()
-	})
-	t.Run("a change of dates costs two and keeps the ids", func(t *testing.T) {
-		r.sim.Forget()
-		s.out = s.out.Add(24 * time.Hour)
-		r.book(s)
-		after := r.until(s, store.KeyIssued)
-		r.mustCall("/acs/users/update", "/acs/users/get")
-		r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
-		r.mustKeepIDs(v, after)
-	})
-	t.Run("a cancel leaves nothing, and reinstating creates new ones", func(t *testing.T) {
-		r.cancel(s)
-		r.until(s, store.KeyRevoked)
-		r.mustHold(s.id)
-		r.book(s)
-		after := r.until(s, store.KeyIssued)
-		r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
-		if *after.User.ACSUserID == *v.User.ACSUserID || *after.User.CredentialID == *v.User.CredentialID {
-			t.Error("the ids of the cancelled key are back")
-		}
-	})
+	// An event that changes nothing costs no request.
+	r.sim.Forget()
+	again := s
+	again.email = " Jane@Example.COM"
+	r.book(again)
+	r.until(s, store.KeyIssued)
+	r.mustCall()
+
+	// A change of dates costs two and keeps the ids.
+	r.sim.Forget()
+	s.out = s.out.Add(24 * time.Hour)
+	r.book(s)
+	after := r.until(s, store.KeyIssued)
+	r.mustCall("/acs/users/update", "/acs/users/get")
+	r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
+	r.mustKeepIDs(v, after)
+
+	// A cancel leaves nothing, and reinstating creates a new ACS user and key.
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+	r.book(s)
+	after = r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "555555-5555", "666666-6666"))
+	if *after.User.ACSUserID == *v.User.ACSUserID || *after.User.CredentialID == *v.User.CredentialID {
+		t.Error("the ids of the cancelled key are back")
+	}
 	r.mustBeSound()
 }
 
@@ -95,26 +94,37 @@ func waitWithin(t testing.TB, patience, every time.Duration, what string, reache
 	}
 }
 
-func TestMoves(t *testing.T) {
-	t.Parallel()
+// keyFor is a rig with three listings and a stay that has its key: L and M open doors of one access system, V of
+// another.
+func keyFor(t *testing.T, listing string) (*rig, stay, store.View) {
+	t.Helper()
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555", "lobby")
 	r.listing("default", "M", "666666-6666", "lobby")
 	r.listing("default", "V", "verde-1")
 	s := r.stay("R1")
+	s.listing = listing
 	r.book(s)
-	first := r.until(s, store.KeyIssued)
+	return r, s, r.until(s, store.KeyIssued)
+}
 
+func TestMoves(t *testing.T) {
+	t.Parallel()
 	t.Run("on the same system: opens, then closes, and keeps the ids", func(t *testing.T) {
+		t.Parallel()
+		r, s, before := keyFor(t, "L")
 		r.sim.Forget()
 		s.listing = "M"
 		r.book(s)
 		after := r.until(s, store.KeyIssued)
 		r.mustCall(seam.PathGroupAdd, seam.PathGroupRemove, "/acs/users/get", "/acs/access_groups/list")
 		r.mustHold(s.id, s.wants(system, "666666-6666", "lobby"))
-		r.mustKeepIDs(first, after)
+		r.mustKeepIDs(before, after)
+		r.mustBeSound()
 	})
 	t.Run("to another system: the new key is there before the old one is removed", func(t *testing.T) {
+		t.Parallel()
+		r, s, _ := keyFor(t, "L")
 		r.sim.Configure(func(o *simulator.Options) { o.Pending = 200 * time.Millisecond })
 		r.sim.Forget()
 		s.listing = "V"
@@ -137,22 +147,11 @@ func TestMoves(t *testing.T) {
 				}
 			}
 		}
-		r.sim.Configure(func(o *simulator.Options) { o.Pending = 0 })
-	})
-	t.Run("a listing's groups: every live stay follows", func(t *testing.T) {
-		other := r.stay("R2")
-		other.listing, other.email = "V", "joe@example.com"
-		r.book(other)
-		before := r.until(other, store.KeyIssued)
-		r.listing("default", "V", "verde-2")
-		after := r.until(other, store.KeyIssued)
-		r.until(s, store.KeyIssued)
-		r.mustHold(s.id, s.wants(systemB, "verde-2"))
-		r.mustHold(other.id, other.wants(systemB, "verde-2"))
-		r.mustKeepIDs(before, after)
+		r.mustBeSound()
 	})
 	t.Run("no room: the doors close and the key is kept", func(t *testing.T) {
-		before := r.view(s)
+		t.Parallel()
+		r, s, before := keyFor(t, "V")
 		s.listing = ""
 		r.book(s)
 		v := r.until(s, store.KeyWaiting)
@@ -160,36 +159,58 @@ func TestMoves(t *testing.T) {
 			t.Errorf("reason: got %s", str(v.Key.Reason))
 		}
 		r.mustHold(s.id, s.wants(systemB))
+
 		s.listing = "V"
 		r.book(s)
 		r.mustKeepIDs(before, r.until(s, store.KeyIssued))
-		r.mustHold(s.id, s.wants(systemB, "verde-2"))
-	})
-	t.Run("a deleted listing keeps its keys under attention and creates no new ones", func(t *testing.T) {
-		r.send("default", "listing.deleted", map[string]any{"listing_id": "V"})
-		if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "listing_deleted" {
-			t.Errorf("reason: got %s", str(v.Key.Reason))
-		}
-		r.mustHold(s.id, s.wants(systemB, "verde-2"))
-		late := r.stay("R3")
-		late.listing, late.email = "V", "late@example.com"
-		r.book(late)
-		if v := r.until(late, store.KeyWaiting); str(v.Key.Reason) != "listing_deleted" {
-			t.Errorf("reason: got %s", str(v.Key.Reason))
-		}
-		r.mustHold(late.id)
-		r.listing("default", "V", "verde-1")
-		r.until(late, store.KeyIssued)
-		r.mustHold(late.id, late.wants(systemB, "verde-1"))
-		r.until(s, store.KeyIssued)
-	})
-	t.Run("a listing without groups likewise", func(t *testing.T) {
-		r.listing("default", "V")
-		if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "no_access_groups" {
-			t.Errorf("reason: got %s", str(v.Key.Reason))
-		}
 		r.mustHold(s.id, s.wants(systemB, "verde-1"))
+		r.mustBeSound()
 	})
+}
+
+// Keys follow their listing while it changes its groups, is deleted, comes back and loses its groups.
+func TestKeysFollowTheirListing(t *testing.T) {
+	t.Parallel()
+	r, s, before := keyFor(t, "V")
+
+	// Other groups: every stay's key opens them, and keeps its ids.
+	other := r.stay("R2")
+	other.listing, other.email = "V", "joe@example.com"
+	r.book(other)
+	r.until(other, store.KeyIssued)
+	r.listing("default", "V", "verde-2")
+	r.until(other, store.KeyIssued)
+	after := r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(systemB, "verde-2"))
+	r.mustHold(other.id, other.wants(systemB, "verde-2"))
+	r.mustKeepIDs(before, after)
+
+	// Deleted: keys stay, under attention, and no new one is created.
+	r.send("default", "listing.deleted", map[string]any{"listing_id": "V"})
+	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "listing_deleted" {
+		t.Errorf("reason: got %s", str(v.Key.Reason))
+	}
+	r.mustHold(s.id, s.wants(systemB, "verde-2"))
+	late := r.stay("R3")
+	late.listing, late.email = "V", "late@example.com"
+	r.book(late)
+	if v := r.until(late, store.KeyWaiting); str(v.Key.Reason) != "listing_deleted" {
+		t.Errorf("reason: got %s", str(v.Key.Reason))
+	}
+	r.mustHold(late.id)
+
+	// Back: the stay that waited has its key.
+	r.listing("default", "V", "verde-1")
+	r.until(late, store.KeyIssued)
+	r.mustHold(late.id, late.wants(systemB, "verde-1"))
+	r.until(s, store.KeyIssued)
+
+	// Without groups: as when it was deleted.
+	r.listing("default", "V")
+	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "no_access_groups" {
+		t.Errorf("reason: got %s", str(v.Key.Reason))
+	}
+	r.mustHold(s.id, s.wants(systemB, "verde-1"))
 	r.mustBeSound()
 }
 
