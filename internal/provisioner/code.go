@@ -223,7 +223,7 @@ func (w *codeWork) rests() bool {
 // withdraw takes back a code that is no longer wanted. One that somebody else made stays, unless an admin replaces
 // what the guest knows.
 func (w *codeWork) withdraw(ctx context.Context) (more bool, out outcome) {
-	if !w.code.Own && !w.replaces {
+	if !w.code.MadeByUs && !w.replaces {
 		return false, w.forget(ctx)
 	}
 	return w.remove(ctx)
@@ -316,7 +316,7 @@ func (b *backupCodes) planned(d plan.Desired) []stay.PlannedCall {
 		return []stay.PlannedCall{{
 			Path: seam.PathCredentialCreate, Body: seam.CodeOf(*u.ACSUserID), Reason: "the source has backup codes",
 		}}
-	case !b.wants(d) && c != nil && c.CredentialID != nil && c.Own && d.Goal == plan.Have:
+	case !b.wants(d) && c != nil && c.CredentialID != nil && c.MadeByUs && d.Goal == plan.Have:
 		return []stay.PlannedCall{{
 			Path: seam.PathCredentialDelete, Body: seam.CredentialID{ACSCredentialID: *c.CredentialID},
 			Reason: "the source has no backup codes any more",

@@ -26,7 +26,7 @@ type BackupCode struct {
 	LostAt       *time.Time // the end of a create without an answer: the code may exist
 	Looks        int16      // how often Seam was searched for what a lost create may have left
 	CredentialID *string    `db:"acs_credential_id"` // Seam's id; nil until it is known
-	Own          bool       // staykey made it
+	MadeByUs     bool       // staykey made it; nobody else did, at Seam or Salto
 	Sealed       []byte     // the code, sealed by [stay.Sealer]; nil while Seam shows none
 	CodeAt       *time.Time // since when it is this code
 	Waiting      bool       // Seam has not issued it yet
@@ -39,7 +39,7 @@ type BackupCode struct {
 }
 
 const backupCodeColumns = `user_row, source, reservation_id, acs_user_id, key_id, marked_at, lost_at, looks,
-	acs_credential_id, own, sealed, code_at, waiting, problem, missing_at, deleting_at, surplus, tries, due_at`
+	acs_credential_id, made_by_us, sealed, code_at, waiting, problem, missing_at, deleting_at, surplus, tries, due_at`
 
 const backupCodesOf = `SELECT ` + backupCodeColumns + ` FROM backup_codes WHERE source = $1 AND reservation_id = $2`
 
@@ -48,19 +48,19 @@ func SaveBackupCode(ctx context.Context, tx pgx.Tx, c BackupCode) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO backup_codes (`+backupCodeColumns+`)
 		VALUES (@user_row, @source, @reservation_id, @acs_user_id, @key_id, @marked_at, @lost_at, @looks,
-			@credential_id, @own, @sealed, @code_at, @waiting, @problem, @missing_at, @deleting_at, @surplus, @tries,
+			@credential_id, @made_by_us, @sealed, @code_at, @waiting, @problem, @missing_at, @deleting_at, @surplus, @tries,
 			@due_at)
 		ON CONFLICT (user_row) DO UPDATE SET acs_user_id = excluded.acs_user_id, key_id = excluded.key_id,
 			marked_at = excluded.marked_at, lost_at = excluded.lost_at, looks = excluded.looks,
-			acs_credential_id = excluded.acs_credential_id, own = excluded.own, sealed = excluded.sealed,
+			acs_credential_id = excluded.acs_credential_id, made_by_us = excluded.made_by_us, sealed = excluded.sealed,
 			code_at = excluded.code_at, waiting = excluded.waiting, problem = excluded.problem,
 			missing_at = excluded.missing_at, deleting_at = excluded.deleting_at, surplus = excluded.surplus,
 			tries = excluded.tries, due_at = excluded.due_at`, pgx.StrictNamedArgs{
 		"user_row": c.UserRow, "source": c.Source, "reservation_id": c.ReservationID, "acs_user_id": c.ACSUserID,
 		"key_id": c.KeyID, "marked_at": c.MarkedAt, "lost_at": c.LostAt, "looks": c.Looks,
-		"credential_id": c.CredentialID, "own": c.Own, "sealed": c.Sealed, "code_at": c.CodeAt, "waiting": c.Waiting,
-		"problem": textOrNil(c.Problem), "missing_at": c.MissingAt, "deleting_at": c.DeletingAt,
-		"surplus": notNil(c.Surplus), "tries": c.Tries, "due_at": c.DueAt,
+		"credential_id": c.CredentialID, "made_by_us": c.MadeByUs, "sealed": c.Sealed, "code_at": c.CodeAt,
+		"waiting": c.Waiting, "problem": textOrNil(c.Problem), "missing_at": c.MissingAt,
+		"deleting_at": c.DeletingAt, "surplus": notNil(c.Surplus), "tries": c.Tries, "due_at": c.DueAt,
 	})
 	return wrap(err, "save the backup code of ACS user %s", c.ACSUserID)
 }

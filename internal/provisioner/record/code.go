@@ -86,9 +86,9 @@ func (c *Code) Created(id string) {
 	c.Found(id, true)
 }
 
-// Found records a PIN that a look-up has found; own is whether staykey made it.
-func (c *Code) Found(id string, own bool) {
-	c.CredentialID, c.Own, c.Waiting = &id, own, true
+// Found records a PIN that a look-up has found; madeByUs reports whether staykey made it.
+func (c *Code) Found(id string, madeByUs bool) {
+	c.CredentialID, c.MadeByUs, c.Waiting = &id, madeByUs, true
 	c.Sealed, c.CodeAt, c.MissingAt, c.DeletingAt, c.Problem = nil, nil, nil, nil, nil
 }
 
@@ -132,7 +132,7 @@ func (c *Code) DeleteKnown(now time.Time) {
 // Gone records that it doesn't exist any more. What a lost create may have left is still looked for.
 func (c *Code) Gone() {
 	c.CredentialID, c.MissingAt, c.DeletingAt, c.Sealed, c.CodeAt = nil, nil, nil, nil, nil
-	c.Waiting, c.Problem, c.Own, c.KeyID = false, nil, false, ""
+	c.Waiting, c.Problem, c.MadeByUs, c.KeyID = false, nil, false, ""
 	if c.LostAt == nil {
 		c.MarkedAt = nil
 	}
