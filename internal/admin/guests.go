@@ -3,8 +3,11 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
+	"unicode/utf8"
 
 	"github.com/staykey/staykey/internal/guest"
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -115,8 +118,11 @@ func (s GuestAccess) RenewLink(ctx context.Context, ref stay.Ref, person, reason
 		return v, refuse(Conflict,
 			"this reservation has no link: it is cancelled, or its source has no guest_links: true")
 	}
-	audit := ActorOf(ctx).Audit(ActionRenewLink, plainText(person)).About(ref.Source, ref.ReservationID,
-		plainText(reason))
+	reason = plainText(reason)
+	if utf8.RuneCountInString(reason) > intake.MaxReason {
+		return v, InvalidField("reason", fmt.Sprintf("must have at most %d characters", intake.MaxReason))
+	}
+	audit := ActorOf(ctx).Audit(ActionRenewLink, plainText(person)).About(ref.Source, ref.ReservationID, reason)
 	if err := s.config.Guests.Renew(ctx, guest.StayOf(v.Reservation), audit); err != nil {
 		return v, err
 	}

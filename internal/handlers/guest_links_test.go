@@ -175,6 +175,13 @@ func TestGuestLinkOnThePage(t *testing.T) {
 		!strings.Contains(page.body, "The old link stops working") || strings.Contains(page.body, "required") {
 		t.Errorf("the question: %d\n%s", page.status, page.body)
 	}
+	for reason, want := range map[string]int{strings.Repeat("ж", 500): http.StatusOK, strings.Repeat("ж", 501): 422} {
+		page := v.post(path+"/renew-link", url.Values{"reason": {reason}})
+		r := a.call("POST", onePath+"/guest-link/renew", `{"reason":"`+reason+`"}`)
+		if page.status != want || r.status != want {
+			t.Errorf("a reason of %d letters: the page answers %d, REST %d", len(reason)/2, page.status, r.status)
+		}
+	}
 	if page := v.post(path+"/renew-link", url.Values{"reason": {"it was forwarded"}}); page.status != http.StatusOK ||
 		page.path != path {
 		t.Errorf("renewing: %d at %s", page.status, page.path)

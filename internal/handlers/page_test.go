@@ -210,8 +210,8 @@ func TestFormsMustBeOurs(t *testing.T) {
 			t.Errorf("%s: %d", what, page.status)
 		}
 	}
-	if held := a.get(onePath + "/overrides").body["held"]; held != nil {
-		t.Fatalf("it is held: %v", held)
+	if hold := a.get(onePath + "/overrides").body["held"]; hold != nil {
+		t.Fatalf("it is held: %v", hold)
 	}
 	other := a.visitor()
 	other.signIn(adminToken)
@@ -225,8 +225,8 @@ func TestFormsMustBeOurs(t *testing.T) {
 		page.path != "/reservations/default/3333122-433" {
 		t.Errorf("ours: %d at %s", page.status, page.path)
 	}
-	if held, _ := a.get(onePath + "/overrides").body["held"].(map[string]any); held["by"] != "Maria (admin)" {
-		t.Errorf("held by %v", held)
+	if hold, _ := a.get(onePath + "/overrides").body["held"].(map[string]any); hold["by"] != "Maria (admin)" {
+		t.Errorf("held by %v", hold)
 	}
 }
 
@@ -275,8 +275,7 @@ func TestWrongTokenKeepsTheName(t *testing.T) {
 	}
 }
 
-// A stay on hold shows the admin's reason once above its history, and offers no action that is refused until the hold
-// is released.
+// A stay on hold shows the admin's reason once, and offers no action that is refused until the hold is released.
 func TestPagesOfAHeldStay(t *testing.T) {
 	t.Parallel()
 	a := two(t)
@@ -287,10 +286,14 @@ func TestPagesOfAHeldStay(t *testing.T) {
 	a.sql(`UPDATE mobile_keys SET reason = 'held', message = 'On hold by an admin (the police asked): nothing is changed at Seam until the hold is released.'`)
 	v := a.visitor()
 	v.signIn(adminToken)
+	a.sql(`INSERT INTO timeline (source, reservation_id, at, kind, summary, detail) VALUES ('default', '3333122-433', now(), 'status',
+		'issued → issued', '{"to": "issued", "reason": "held", "message": "On hold by an admin (the police asked): nothing is changed at Seam until the hold is released."}')`)
 	page := v.see(stay)
-	top, _, _ := strings.Cut(page.body, `id="history"`)
-	if page.status != http.StatusOK || strings.Count(top, "the police asked") != 1 {
-		t.Errorf("%d, the reason %d times", page.status, strings.Count(top, "the police asked"))
+	if n := strings.Count(page.body, "the police asked"); page.status != http.StatusOK || n != 1 {
+		t.Errorf("%d, the reason %d times\n%s", page.status, n, page.body)
+	}
+	if !strings.Contains(page.body, "put it on hold</span>") {
+		t.Errorf("the history lacks the hold\n%s", page.body)
 	}
 	for _, action := range []string{"/revoke", "/window", "/reissue", "/hold"} {
 		if page := v.see(stay + action); page.status != http.StatusConflict ||
@@ -300,6 +303,44 @@ func TestPagesOfAHeldStay(t *testing.T) {
 	}
 	if page := v.see(stay + "/release"); page.status != http.StatusOK || !strings.Contains(page.body, `id="reason"`) {
 		t.Errorf("release: %d %s", page.status, page.body)
+	}
+
+	// Once it is released, the history is where the reason can be read.
+	v.post(stay+"/release", url.Values{"reason": {"they were wrong"}})
+	if page := v.see(stay); strings.Count(page.body, "the police asked") != 1 ||
+		!strings.Contains(page.body, "put it on hold (the police asked)") {
+		t.Errorf("after the release\n%s", page.body)
+	}
+}
+
+// A stay that left nothing at Seam has nothing to check, to repair or to hold.
+func TestActionsOfAStayThatEnded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, change, reason string
+		offered              bool
+	}{
+		{"cancelled", `UPDATE mobile_keys SET status = 'revoked'`, "nothing is left of it", false},
+		{"over", `UPDATE mobile_keys SET status = 'expired'`, "nothing is left of it", false},
+		{
+			"not removed", `UPDATE mobile_keys SET status = 'attention', reason = 'not_removed'`,
+			"its key may still open doors", true,
+		},
+		{"being removed", `SELECT 1`, "its key may still open doors", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a := two(t)
+			a.post(hook{id: "cancel", body: cancelStay})
+			a.apply()
+			a.sql(c.change)
+			v := a.visitor()
+			v.signIn(adminToken)
+			page := v.see("/reservations/default/3333122-433")
+			if got := strings.Contains(page.body, `/3333122-433/reconcile"`); got != c.offered {
+				t.Errorf("Check and repair is offered: %v, want %v: %s\n%s", got, c.offered, c.reason, page.body)
+			}
+		})
 	}
 }
 

@@ -41,8 +41,8 @@ type Action struct {
 	Batch uuid.UUID
 }
 
-// maxReason is how long a reason may be, in characters.
-const maxReason = 500
+// MaxReason is how long a reason, and what somebody gives as evidence, may be, in characters.
+const MaxReason = 500
 
 // InputError means that an action itself is invalid, for any reservation.
 type InputError struct {
@@ -56,8 +56,8 @@ func (e InputError) Error() string { return e.Message }
 // check validates an action: everything but a reconcile needs a reason.
 func (c Action) check() error {
 	switch {
-	case utf8.RuneCountInString(c.Why) > maxReason:
-		return InputError{"reason", fmt.Sprintf("must have at most %d characters", maxReason)}
+	case utf8.RuneCountInString(c.Why) > MaxReason:
+		return InputError{"reason", fmt.Sprintf("must have at most %d characters", MaxReason)}
 	case strings.TrimSpace(c.Why) == "" && c.Kind != ActionReconcile:
 		return InputError{"reason", "is required: it is shown in the timeline"}
 	}

@@ -30,8 +30,8 @@ var ErrNoGate = errors.New("the source has no such gate")
 
 func (c GateAction) check() error {
 	switch {
-	case utf8.RuneCountInString(c.Evidence) > maxReason:
-		return InputError{"evidence", fmt.Sprintf("must have at most %d characters", maxReason)}
+	case utf8.RuneCountInString(c.Evidence) > MaxReason:
+		return InputError{"evidence", fmt.Sprintf("must have at most %d characters", MaxReason)}
 	case c.State == "" && !c.Person:
 		return InputError{"author", "is required to take a decision back: only a person can"}
 	}

@@ -90,12 +90,47 @@ var statusTexts = map[string]lang.Text{
 }
 
 // history describes the entries of a timeline, newest first.
-func history(in *lang.Locale, items []admin.TimelineItem) []historyItem {
+func history(in *lang.Locale, items []admin.TimelineItem, o admin.Overrides) []historyItem {
 	list := make([]historyItem, len(items))
+	shown := reasonsInForce(o)
 	for i, item := range items {
-		list[i] = describe(in, item)
+		list[i] = describe(in, withoutRepeats(item, shown))
 	}
 	return list
+}
+
+// withoutRepeats leaves out an admin's reason where it can be read elsewhere: above the history while the decision is
+// in force, and in the entry of the decision itself when the key's status changes because of it.
+func withoutRepeats(item admin.TimelineItem, shown map[string]bool) admin.TimelineItem {
+	reason, _ := item.Detail["reason"].(string)
+	switch {
+	case item.Kind == stay.TimelineAction && shown[reason]:
+		item.Summary = strings.TrimSuffix(item.Summary, " ("+reason+")")
+	case item.Kind == stay.TimelineStatus && quotesAdmin(reason):
+		item.Detail = maps.Clone(item.Detail)
+		delete(item.Detail, "message")
+	}
+	return item
+}
+
+// reasonsInForce are the reasons of an admin's decisions that apply.
+func reasonsInForce(o admin.Overrides) map[string]bool {
+	shown := map[string]bool{}
+	for _, d := range []*admin.Decision{o.Held, o.Revoked} {
+		if d != nil {
+			shown[d.Reason] = true
+		}
+	}
+	if o.Window != nil {
+		shown[o.Window.Reason] = true
+	}
+	return shown
+}
+
+// quotesAdmin reports whether the message of a key's reason only quotes an admin's decision, which has an entry of its
+// own.
+func quotesAdmin(reason string) bool {
+	return reason == stay.ReasonHeld || reason == stay.ReasonRevokedByAdmin
 }
 
 func describe(in *lang.Locale, i admin.TimelineItem) historyItem {

@@ -15,6 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/lang"
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -70,8 +71,7 @@ type comparison struct {
 
 // QuotesAdmin reports whether the key's message only quotes an admin's decision, which the page shows in full anyway.
 func (v reservationView) QuotesAdmin() bool {
-	reason := stay.Text(v.Key.Reason)
-	return reason == stay.ReasonHeld || reason == stay.ReasonRevokedByAdmin
+	return quotesAdmin(stay.Text(v.Key.Reason))
 }
 
 func refOf(r *http.Request) stay.Ref {
@@ -126,7 +126,7 @@ func (s stayPages) view(r *http.Request, v admin.View) (reservationView, error) 
 	if items.Next != "" {
 		b.Older = nextLink(b.Link(), url.Values{}, items.Next)
 	}
-	b.History = history(in, items.Items)
+	b.History = history(in, items.Items, b.Overrides)
 	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
 		if b.Plan, err = s.Admin.Reservations.Plan(ctx, ref); err != nil {
 			b.PlanError = in.T("Seam can't be reached right now. Try again in a moment.")
@@ -256,31 +256,47 @@ func isOver(v admin.View, now time.Time) bool {
 
 // canChange reports whether anything may still change at Seam for a stay, which makes a hold useful.
 func canChange(v admin.View, now time.Time) bool {
-	removed := v.Reservation.Status != "confirmed" && v.Key.Status == stay.KeyRevoked
+	removed := v.Reservation.Status != pms.Confirmed && v.Key.Status == stay.KeyRevoked
 	return !isOver(v, now) && !removed
 }
 
-// choices are the actions that can be done now.
+// canRepair reports whether a check can find anything to repair. A key that has ended leaves nothing at Seam; only the
+// stay's field at the PMS may still have to be cleared.
+func canRepair(v admin.View) bool {
+	ended := v.Key.Status == stay.KeyRevoked || v.Key.Status == stay.KeyExpired
+	remains := v.User != nil && v.User.ACSUserID != nil && v.User.RemovedAt == nil
+	unwritten := v.WriteBack != nil && (v.WriteBack.Status == stay.WriteBackFailed ||
+		v.WriteBack.Status == stay.WriteBackPending)
+	return !ended || remains || unwritten
+}
+
+// choices are the actions that can be done now. While a stay is on hold, that is only its release.
 func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
-	over, cancelled := isOver(v, now), v.Reservation.Status != "confirmed"
 	return slices.DeleteFunc(slices.Clone(allChoices), func(c actionChoice) bool {
-		switch c.Kind {
-		case renewLink: // shown next to the link
-			return true
-		case admin.Release:
-			return o.Held == nil
-		case admin.Reconcile:
-			return o.Held != nil
-		case admin.Hold:
-			return o.Held != nil || !canChange(v, now)
-		case admin.Revoke:
-			return o.Held != nil || cancelled || over || o.Revoked != nil
-		case admin.Reissue:
-			return o.Held != nil || cancelled || over
-		default:
-			return o.Held != nil || cancelled
+		if o.Held != nil {
+			return c.Kind != admin.Release
 		}
+		return !useful(c.Kind, v, o, now)
 	})
+}
+
+// useful reports whether an action has sense for a stay that isn't on hold.
+func useful(kind admin.ActionKind, v admin.View, o admin.Overrides, now time.Time) bool {
+	confirmed := v.Reservation.Status == pms.Confirmed
+	switch kind {
+	case admin.Reconcile:
+		return canRepair(v)
+	case admin.Hold:
+		return canChange(v, now)
+	case admin.Revoke:
+		return confirmed && !isOver(v, now) && o.Revoked == nil
+	case admin.Reissue:
+		return confirmed && !isOver(v, now)
+	case admin.Window:
+		return confirmed
+	default: // there is no hold to release, and the link is renewed next to it
+		return false
+	}
 }
 
 // actionForm is the page that asks before an action is done.
