@@ -89,8 +89,8 @@ func TestPageOfGuests(t *testing.T) {
 			t.Errorf("asked for %s, got %s", l.tag, lang)
 		}
 		b.open(ready)
-		if said := ask(b, chromedp.Text(chromedp.CSS("button"))); said != l.button {
-			t.Errorf("%s: the button says %q", l.tag, said)
+		if label := ask(b, chromedp.Text(chromedp.CSS("button"))); label != l.button {
+			t.Errorf("%s: the button says %q", l.tag, label)
 		}
 	}
 	b.speaks("en")

@@ -161,8 +161,8 @@ func TestPageOfAHotel(t *testing.T) {
 		"/arrivals",
 	} {
 		b.open(path)
-		if said := ask(b, chromedp.Text(chromedp.CSS("main"))); !strings.Contains(said, "Room 1") {
-			t.Errorf("%s without scripts says\n%s", path, said)
+		if text := ask(b, chromedp.Text(chromedp.CSS("main"))); !strings.Contains(text, "Room 1") {
+			t.Errorf("%s without scripts says\n%s", path, text)
 		}
 	}
 }

@@ -234,9 +234,9 @@ func TestPage(t *testing.T) {
 	b.untilText(".stays", "This listing has no doors yet")
 	b.do(chromedp.Click(chromedp.CSS(`.stays a[href="/reservations/default/3333122-433"]`)),
 		chromedp.WaitVisible(chromedp.CSS(".verdict")))
-	if said := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(said, "Waiting") ||
-		!strings.Contains(said, "no access groups") {
-		t.Errorf("the page says %q", said)
+	if verdict := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(verdict, "Waiting") ||
+		!strings.Contains(verdict, "no access groups") {
+		t.Errorf("the page says %q", verdict)
 	}
 	b.mustBeAccessible("a reservation that waits")
 

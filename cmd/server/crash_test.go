@@ -591,7 +591,7 @@ func TestStalledWorker(t *testing.T) {
 					"reservation taken over by another worker",
 					"attempt result not stored", "reservation not loaded",
 				},
-					func(said string) bool { return strings.Contains(log, said) })
+					func(text string) bool { return strings.Contains(log, text) })
 			})
 			result := chaos.Result{Rig: "stalled worker", Cells: 1, Fired: 1, Faults: 1, Events: 2}
 			state := sim.State()

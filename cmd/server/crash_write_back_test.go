@@ -44,12 +44,12 @@ func (h *notedHostaway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.wrong = append(h.wrong, r.Method+" "+r.URL.Path)
 	}
 	if r.Method == http.MethodPut {
-		var said struct{ HostNote *string }
-		if json.NewDecoder(r.Body).Decode(&said) != nil || said.HostNote == nil {
+		var sent struct{ HostNote *string }
+		if json.NewDecoder(r.Body).Decode(&sent) != nil || sent.HostNote == nil {
 			h.wrong = append(h.wrong, "a change without hostNote")
 			return
 		}
-		if h.note = *said.HostNote; strings.Contains(h.note, "staykey") {
+		if h.note = *sent.HostNote; strings.Contains(h.note, "staykey") {
 			h.texts++
 		}
 	}

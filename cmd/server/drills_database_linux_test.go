@@ -301,7 +301,7 @@ type hog struct {
 func hogConnections(t *testing.T, dsn string) *hog {
 	t.Helper()
 	h := &hog{stop: make(chan struct{})}
-	var held []*pgconn.PgConn
+	var connections []*pgconn.PgConn
 	var working sync.WaitGroup
 	working.Go(func() {
 		tick := time.NewTicker(10 * time.Millisecond)
@@ -309,7 +309,7 @@ func hogConnections(t *testing.T, dsn string) *hog {
 		for {
 			conn, err := pgconn.Connect(t.Context(), dsn)
 			if err == nil {
-				held = append(held, conn)
+				connections = append(connections, conn)
 				continue
 			}
 			if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "53300" {
@@ -327,10 +327,10 @@ func hogConnections(t *testing.T, dsn string) *hog {
 	h.release = sync.OnceValue(func() int {
 		close(h.stop)
 		working.Wait()
-		for _, conn := range held {
+		for _, conn := range connections {
 			_ = conn.Close(context.Background())
 		}
-		return len(held)
+		return len(connections)
 	})
 	t.Cleanup(func() { h.release() })
 	return h

@@ -441,13 +441,13 @@ func TestReload(t *testing.T) {
 `
 	write(first)
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
-	hangUp := func(said string) {
+	hangUp := func(record string) {
 		t.Helper()
-		before := strings.Count(p.log.String(), said)
+		before := strings.Count(p.log.String(), record)
 		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		waitUntil(t, said, func() bool { return strings.Count(p.log.String(), said) > before })
+		waitUntil(t, record, func() bool { return strings.Count(p.log.String(), record) > before })
 	}
 	const path = "/webhooks/hostfully/hostfully-url-token-0123456789"
 	if got := p.send(http.MethodPost, path, ahead(t, "hostfully/NEW_BOOKING.json"), nil); got != http.StatusAccepted {
@@ -581,9 +581,9 @@ func TestImport(t *testing.T) {
 		{rows, "4 rows: 0 were applied, 3 were outdated", []string{"--as-of", "2020-01-01T00:00:00Z"}},
 		{rows, "4 rows: 0 were applied, 0 were outdated and changed nothing, 3 already imported, 1 invalid", nil},
 	} {
-		code, said := imports(c.file, c.more...)
-		if code != 1 || !strings.Contains(said, c.want) || !strings.Contains(said, "line ") {
-			t.Errorf("exit %d, want %q:\n%s", code, c.want, said)
+		code, output := imports(c.file, c.more...)
+		if code != 1 || !strings.Contains(output, c.want) || !strings.Contains(output, "line ") {
+			t.Errorf("exit %d, want %q:\n%s", code, c.want, output)
 		}
 	}
 	status := func(id, status, reason string) func() bool {
@@ -603,8 +603,8 @@ func TestImport(t *testing.T) {
 		&streams{out: &out, err: &out}); code != 1 || !strings.Contains(out.String(), "unknown source") {
 		t.Errorf("a source that is misspelt: exit %d: %s", code, out.String())
 	}
-	if code, said := imports(filepath.Join(dir, "staykey.yaml")); code != 1 ||
-		!strings.Contains(said, `".yaml" must be .csv, .tsv, .json or .ndjson`) {
-		t.Errorf("exit %d: %s", code, said)
+	if code, output := imports(filepath.Join(dir, "staykey.yaml")); code != 1 ||
+		!strings.Contains(output, `".yaml" must be .csv, .tsv, .json or .ndjson`) {
+		t.Errorf("exit %d: %s", code, output)
 	}
 }

@@ -23,14 +23,14 @@ func TestStory(t *testing.T) {
 		},
 		Timeline: slices.Repeat([]rest.TimelineItem{{Summary: "x"}}, timelineShown),
 	}
-	told := func() string {
+	printed := func() string {
 		var b strings.Builder
 		s.print(&b)
 		return b.String()
 	}
-	text := told()
+	text := printed()
 	for range 20 {
-		if told() != text {
+		if printed() != text {
 			t.Fatal("it differs from time to time")
 		}
 	}
@@ -43,7 +43,7 @@ func TestStory(t *testing.T) {
 		}
 	}
 	s.Reservation.MobileKey.Status, s.Timeline = "issued", nil
-	if text := told(); !strings.Contains(text, "no changes needed") || strings.Contains(text, "entries are shown") {
+	if text := printed(); !strings.Contains(text, "no changes needed") || strings.Contains(text, "entries are shown") {
 		t.Errorf("of a key that is issued:\n%s", text)
 	}
 }

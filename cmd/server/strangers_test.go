@@ -18,15 +18,15 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// held are connections that strangers hold.
-type held struct {
+// openConns are connections that strangers opened and leave alone.
+type openConns struct {
 	mu   sync.Mutex
 	list []net.Conn
 }
 
-// hold opens connections from 8 loopback addresses, sends something over each, and leaves them. One that the service
+// open opens connections from 8 loopback addresses, sends something over each, and leaves them. One that the service
 // closes is opened no more: what counts is that somebody tried.
-func (h *held) hold(t *testing.T, address string, n int, sent string) {
+func (h *openConns) open(t *testing.T, address string, n int, sent string) {
 	t.Helper()
 	var opening sync.WaitGroup
 	for stranger := range 8 {
@@ -48,7 +48,7 @@ func (h *held) hold(t *testing.T, address string, n int, sent string) {
 	opening.Wait()
 }
 
-func (h *held) close() {
+func (h *openConns) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, conn := range h.list {
@@ -111,10 +111,10 @@ func TestStrangersHoldConnections(t *testing.T) {
 	}
 	answer("first", 0) // opens what later ones use
 	alone := answer("lone", 0)
-	var h held
+	var h openConns
 	defer h.close()
-	h.hold(t, address, idle, "GET /healthz HTTP/1.1\r\nHost: staykey\r\n\r\n")
-	h.hold(t, address, stalled,
+	h.open(t, address, idle, "GET /healthz HTTP/1.1\r\nHost: staykey\r\n\r\n")
+	h.open(t, address, stalled,
 		"POST /webhooks/default HTTP/1.1\r\nHost: staykey\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat(" ", 33000))
 	small, large := answer("small", 0), answer("large", 60_000)
 	t.Logf(

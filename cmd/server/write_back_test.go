@@ -46,14 +46,14 @@ func (h *writtenHostaway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status": "fail", "message": "doorCode is too long"}`)
 		return
 	case r.Method == http.MethodPut:
-		var said struct {
+		var sent struct {
 			DoorCode *string `json:"doorCode"`
 		}
-		if json.Unmarshal(body, &said) != nil || said.DoorCode == nil {
+		if json.Unmarshal(body, &sent) != nil || sent.DoorCode == nil {
 			h.wrong = append(h.wrong, string(body))
 			return
 		}
-		h.code, h.puts = *said.DoorCode, h.puts+1
+		h.code, h.puts = *sent.DoorCode, h.puts+1
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"status": "success",

@@ -363,16 +363,16 @@ func TestComposeReplicas(t *testing.T) {
 	}
 	address := strings.TrimSpace(string(must(t, exec.Command("docker", "inspect", "-f",
 		"{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", strings.TrimSpace(s.do("ps", "-q", "seam"))))))
-	var held struct {
+	var answer struct {
 		State simulator.State `json:"state"`
 		Peaks simulator.Peaks `json:"peaks"`
 	}
 	raw := must(t, exec.Command("curl", "-sS", "http://"+address+":8180/_simulator/state"))
-	if err := json.Unmarshal(raw, &held); err != nil {
+	if err := json.Unmarshal(raw, &answer); err != nil {
 		t.Fatal(err)
 	}
 	users := map[string]int{}
-	for _, u := range held.State.Users {
+	for _, u := range answer.State.Users {
 		users[u.FullName]++
 	}
 	for i := range n {
@@ -380,8 +380,8 @@ func TestComposeReplicas(t *testing.T) {
 			t.Errorf("R%d has %d ACS users at Seam", i, got)
 		}
 	}
-	if held.Peaks.UsersOfOneStay > 1 || held.Peaks.KeysOfOneUser > 1 {
-		t.Errorf("the worst moment at Seam: %+v", held.Peaks)
+	if answer.Peaks.UsersOfOneStay > 1 || answer.Peaks.KeysOfOneUser > 1 {
+		t.Errorf("the worst moment at Seam: %+v", answer.Peaks)
 	}
 }
 

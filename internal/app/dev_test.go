@@ -133,12 +133,12 @@ func TestDevStateIsWholeOrNew(t *testing.T) {
 		}
 	}
 
-	held := config.Config{Dev: true, DevDir: dir, Simulate: true, DatabaseURL: "postgres://u@localhost/x"}
-	m, err := startDev(t.Context(), &held, slog.New(slog.DiscardHandler))
+	running := config.Config{Dev: true, DevDir: dir, Simulate: true, DatabaseURL: "postgres://u@localhost/x"}
+	m, err := startDev(t.Context(), &running, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := held
+	again := running
 	if _, err := startDev(t.Context(), &again, slog.New(slog.DiscardHandler)); err == nil ||
 		!strings.Contains(err.Error(), "another staykey is running") {
 		t.Errorf("a second one in the same directory: %v", err)

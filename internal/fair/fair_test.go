@@ -158,9 +158,9 @@ func TestSharesHold(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		most, clients := rapid.IntRange(1, 20).Draw(r, "most"), rapid.IntRange(1, 6).Draw(r, "clients")
 		c := fair.New(most, nil)
-		held := map[int][]*fair.Permit{}
+		permits := map[int][]*fair.Permit{}
 		alive := func(n int) (places []*fair.Permit) {
-			for _, p := range held[n] {
+			for _, p := range permits[n] {
 				if !p.Lost() {
 					places = append(places, p)
 				}
@@ -176,7 +176,7 @@ func TestSharesHold(t *testing.T) {
 			}
 			p, ok := c.Take(client(n), "", func() {})
 			if ok {
-				held[n] = append(held[n], p)
+				permits[n] = append(permits[n], p)
 			}
 			if !ok && len(mine) < most/clients {
 				r.Fatalf("client %d of %d holds %d of %d, and is refused", n, clients, len(mine), most)

@@ -116,9 +116,9 @@ func TestAShutGate(t *testing.T) {
 	}
 	for range 30 {
 		_, tries, err := collect(t, f, s, `{"id": 2}`, 0)
-		held := new(pmsapi.PausedError)
-		if !errors.As(err, &held) || held.Wait < 50*time.Minute || len(tries) != 0 ||
-			!strings.Contains(held.Why, "slow down") {
+		paused := new(pmsapi.PausedError)
+		if !errors.As(err, &paused) || paused.Wait < 50*time.Minute || len(tries) != 0 ||
+			!strings.Contains(paused.Why, "slow down") {
 			t.Fatalf("%v %+v", err, tries)
 		}
 	}

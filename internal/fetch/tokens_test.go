@@ -117,8 +117,8 @@ func TestTokenErrors(t *testing.T) {
 				err.Error() != "no access token was given out: "+c.words {
 				t.Errorf("%v", err)
 			}
-			held := new(pmsapi.PausedError)
-			if _, _, err := collect(t, f, s, `{"id": 2}`, 0); !errors.As(err, &held) {
+			paused := new(pmsapi.PausedError)
+			if _, _, err := collect(t, f, s, `{"id": 2}`, 0); !errors.As(err, &paused) {
 				t.Errorf("the source's other events keep asking: %v", err)
 			}
 		})

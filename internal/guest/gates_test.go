@@ -14,7 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// A key that a gate holds back exists, and none of it is handed out until the gate opens.
+// A key that a gate withholds exists, and none of it is handed out until the gate opens.
 func TestAGateHoldsTheLink(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Options{})
@@ -34,7 +34,7 @@ func TestAGateHoldsTheLink(t *testing.T) {
 	r.listing("g1")
 	a := r.issued(r.booking("A"))
 	link := r.link(a)
-	held := func() {
+	mustBeHeld := func() {
 		t.Helper()
 		_, err := r.open(link)
 		if refused := (*guest.NotReadyError)(nil); !errors.As(err, &refused) || refused.Page.Readiness != guest.Held {
@@ -53,7 +53,7 @@ func TestAGateHoldsTheLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	held()
+	mustBeHeld()
 	if n := len(r.sim.State().InstantKeys); n != 0 {
 		t.Errorf("%d instant keys were made", n)
 	}
@@ -61,7 +61,7 @@ func TestAGateHoldsTheLink(t *testing.T) {
 	r.until(a, stay.KeyIssued)
 	r.mustOpen(a)
 	set(stay.GateClosed)
-	held()
+	mustBeHeld()
 	r.until(a, stay.KeyAttention)
 	set(stay.GateOpen)
 	r.until(a, stay.KeyIssued)

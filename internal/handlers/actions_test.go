@@ -83,8 +83,8 @@ func TestHoldOfAHeldReservation(t *testing.T) {
 	}
 	r := a.call("POST", onePath+"/hold", `{"reason":"a mistake","author":"Ben"}`)
 	r.mustBeProblem(t, http.StatusConflict)
-	if held := a.get(onePath + "/overrides").body["held"].(map[string]any); held["reason"] != "the police asked" {
-		t.Errorf("held by %v: %v", held["by"], held["reason"])
+	if hold := a.get(onePath + "/overrides").body["held"].(map[string]any); hold["reason"] != "the police asked" {
+		t.Errorf("held by %v: %v", hold["by"], hold["reason"])
 	}
 	if !strings.Contains(r.rawBody, "Maria") {
 		t.Errorf("the answer does not say who holds it: %s", r.rawBody)

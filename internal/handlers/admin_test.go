@@ -304,9 +304,9 @@ func TestActions(t *testing.T) {
 		r.body["reservation_id"] != "3333122-433" {
 		t.Fatalf("hold: %d %s", r.status, r.rawBody)
 	}
-	held := a.get(onePath + "/overrides").body["held"].(map[string]any)
-	if held["by"] != "Maria (desk)" || held["reason"] != "the guest disputes the bill" || held["at"] == nil {
-		t.Errorf("held: %v", held)
+	hold := a.get(onePath + "/overrides").body["held"].(map[string]any)
+	if hold["by"] != "Maria (desk)" || hold["reason"] != "the guest disputes the bill" || hold["at"] == nil {
+		t.Errorf("held: %v", hold)
 	}
 	for _, kind := range []string{"revoke", "reissue", "window", "reconcile"} {
 		act(kind, `{"reason":"x"}`).mustBeProblem(t, 409)

@@ -25,7 +25,7 @@ func (a *app) gatesOf(path string) []string {
 	for _, g := range a.get(path).body["gates"].([]any) {
 		gate := g.(map[string]any)
 		text := gate["name"].(string) + "=" + gate["state"].(string)
-		if by, said := gate["by"].(string); said {
+		if by, ok := gate["by"].(string); ok {
 			text += " " + by
 		}
 		list = append(list, text)

@@ -39,8 +39,8 @@ func TestNotesOnAStay(t *testing.T) {
 	}
 	// what they say is nowhere but in the note
 	for _, path := range []string{"/v1/audit", "/v1/reservations/default/day+1/timeline", "/v1/reservations"} {
-		if said := a.get(path).rawBody; strings.Contains(said, "arrives late") {
-			t.Errorf("%s tells a note: %s", path, said)
+		if body := a.get(path).rawBody; strings.Contains(body, "arrives late") {
+			t.Errorf("%s tells a note: %s", path, body)
 		}
 	}
 	id := fmt.Sprint(written.body["note_id"])

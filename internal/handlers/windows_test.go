@@ -99,10 +99,10 @@ func TestWindowBelongsToTheStay(t *testing.T) {
 			if holds := set && w["ends_at"] == "2030-11-04T15:00:00.000Z"; holds != tc.holds {
 				t.Errorf("the window holds: %v, want %v: %s (%v)", holds, tc.holds, tc.reason, w)
 			}
-			told := strings.Contains(a.get(onePath+"/timeline").rawBody,
+			reported := strings.Contains(a.get(onePath+"/timeline").rawBody,
 				"the access times that Maria (admin) had set no longer apply")
-			if told == tc.holds {
-				t.Errorf("the timeline says that the window has lapsed: %v", told)
+			if reported == tc.holds {
+				t.Errorf("the timeline says that the window has lapsed: %v", reported)
 			}
 		})
 	}

@@ -497,9 +497,9 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Among others, five events about the locked object, over several turns.
-			var held []store.Event
+			var waiting []store.Event
 			for i := range 5 {
-				held = append(held, w.put("default", update("locked", 10+i, "of locked")))
+				waiting = append(waiting, w.put("default", update("locked", 10+i, "of locked")))
 			}
 			for i := range 20 {
 				w.put("default", update(fmt.Sprint("free", i), 1, "l"))
@@ -508,7 +508,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			for i := range 20 {
 				w.want(fmt.Sprintf("free%d confirmed l", i), fmt.Sprint("free", i))
 			}
-			for _, e := range held {
+			for _, e := range waiting {
 				if got := w.event(e); got.Status != store.EventAccepted ||
 					!strings.Contains(deref(got.Reason), "locked") {
 					t.Errorf("%s: %s", got.Status, deref(got.Reason))
@@ -528,7 +528,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			}
 			w.now = w.now.Add(time.Minute)
 			w.drain()
-			for _, e := range held {
+			for _, e := range waiting {
 				if got := w.event(e); got.Status != store.EventApplied {
 					t.Errorf("once it is free: %s: %s", got.Status, deref(got.Reason))
 				}

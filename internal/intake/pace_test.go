@@ -41,15 +41,15 @@ func TestPace(t *testing.T) {
 		if p.Crowded() || p.rest(took) != 0 {
 			t.Error("beyond patience appliers still give way")
 		}
-		held, began := 0, time.Now()
+		accepted, began := 0, time.Now()
 		for time.Since(began) < 10*time.Second {
-			held += 100
+			accepted += 100
 			time.Sleep(p.delay(100))
 			if delay := p.delay(0); delay > longestHold {
 				t.Fatalf("a delay of %s", delay)
 			}
 		}
-		if pace := float64(held) / time.Since(began).Seconds(); pace < 900 || pace > 1000 {
+		if pace := float64(accepted) / time.Since(began).Seconds(); pace < 900 || pace > 1000 {
 			t.Errorf("%.0f a second are accepted while 1000 are applied", pace)
 		}
 		p.applied(0, 0)

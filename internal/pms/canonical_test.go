@@ -112,14 +112,14 @@ func TestCanonicalStaysThatEndBeforeTheyStart(t *testing.T) {
 func TestCanonicalText(t *testing.T) {
 	t.Parallel()
 	const fields = `"reservation_id":"R","listing_id":"L","check_in":"2030-11-01","check_out":"2030-11-04","guest_name":`
-	for said, want := range map[string]string{
+	for name, want := range map[string]string{
 		`"Ana \ud83d"`: "Ana �", `"\udc00\ud800x"`: "��x",
 		`"Ana \ud83d\ude00"`: "Ana 😀",
 	} {
 		for _, mark := range []string{"", "\xef\xbb\xbf"} {
-			e, err := pms.ParseStaykey(append([]byte(mark), reservation(`{`+fields+said+`}`)...))
+			e, err := pms.ParseStaykey(append([]byte(mark), reservation(`{`+fields+name+`}`)...))
 			if err != nil || len(e.Invalid) > 0 || *e.Change().Reservation.GuestName != want {
-				t.Errorf("%s: %v %+v", said, err, e)
+				t.Errorf("%s: %v %+v", name, err, e)
 			}
 		}
 	}

@@ -102,7 +102,7 @@ func TestHours(t *testing.T) {
 // no date.
 func TestDates(t *testing.T) {
 	t.Parallel()
-	for said, want := range map[string]string{
+	for date, want := range map[string]string{
 		`"2026-08-01"`: "2026-08-01", `"2026-08-01 16:00:00"`: "2026-08-01T16:00:00",
 		`"2026-08-01 16:00"`: "2026-08-01T16:00", `"2026-08-01T16:00:00.000"`: "2026-08-01T16:00:00",
 		`"2026-08-01T16:00:00+0000"`: "2026-08-01T16:00:00+00:00",
@@ -114,9 +114,9 @@ func TestDates(t *testing.T) {
 		`{"date": "2026-08-01", "time_zone": 2}`:                               "2026-08-01",
 		`{"date": "2026-08-01", "time": "9 AM", "time_zone": "Europe/Madrid"}`: "2026-08-01T09:00[Europe/Madrid]",
 	} {
-		r, _, e := stayOf(t, said, "null")
+		r, _, e := stayOf(t, date, "null")
 		if r.CheckIn == nil || r.CheckIn.String() != want {
-			t.Errorf("%s: %v, want %s; %+v", said, r.CheckIn, want, e.Rejected)
+			t.Errorf("%s: %v, want %s; %+v", date, r.CheckIn, want, e.Rejected)
 		}
 	}
 	for _, none := range []string{
@@ -187,7 +187,7 @@ func TestAStayThatEndsBeforeItStarts(t *testing.T) {
 // Guests' addresses are found in the forms in which PMSs keep them.
 func TestGuestAddressesOfFormats(t *testing.T) {
 	t.Parallel()
-	for said, c := range map[string]struct {
+	for address, c := range map[string]struct {
 		want  string
 		notes int
 	}{
@@ -201,20 +201,20 @@ func TestGuestAddressesOfFormats(t *testing.T) {
 		`null`: {"", 0}, `""`: {"", 0}, `[]`: {"", 0}, `"none"`: {"", 1}, `7`: {"", 1}, `true`: {"", 1},
 		`{"a": 1}`: {"", 1}, `"` + strings.Repeat("x", 300) + `@example.com"`: {"", 1},
 	} {
-		e, err := one(t, `{reservation: {reservation_id: "R", status: "confirmed", guest_email: .body}}`, said)
+		e, err := one(t, `{reservation: {reservation_id: "R", status: "confirmed", guest_email: .body}}`, address)
 		if err != nil || len(e.Changes) != 1 {
-			t.Fatalf("%s: %v %+v", said, err, e)
+			t.Fatalf("%s: %v %+v", address, err, e)
 		}
 		got := ""
 		if email := e.Changes[0].Reservation.GuestEmail; email != nil {
 			got = *email
 		}
 		if got != c.want || len(e.Changes[0].Notes) != c.notes {
-			t.Errorf("%s: %q with %v, want %q with %d notes", said, got, e.Changes[0].Notes, c.want, c.notes)
+			t.Errorf("%s: %q with %v, want %q with %d notes", address, got, e.Changes[0].Notes, c.want, c.notes)
 		}
 		for _, n := range e.Changes[0].Notes {
 			if strings.Contains(n.Problem, "example.com") {
-				t.Errorf("%s: the note quotes the address: %s", said, n.Problem)
+				t.Errorf("%s: the note quotes the address: %s", address, n.Problem)
 			}
 		}
 	}

@@ -103,7 +103,7 @@ func TestResolve(t *testing.T) {
 	}
 	madrid := zone("Europe/Madrid")
 	for _, c := range []struct {
-		name, said string
+		name, text string
 		zone       *time.Location
 		want       string
 	}{
@@ -123,7 +123,7 @@ func TestResolve(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m, err := pms.ParseMoment(c.said)
+			m, err := pms.ParseMoment(c.text)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -116,11 +116,11 @@ func TestGate(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	var g gate
-	step := func(after time.Duration, wantHeld bool) {
+	step := func(after time.Duration, wantPaused bool) {
 		t.Helper()
 		now = now.Add(after)
-		if held := g.enter(now) != nil; held != wantHeld {
-			t.Errorf("at %v: held %v, want %v", now, held, wantHeld)
+		if paused := g.enter(now) != nil; paused != wantPaused {
+			t.Errorf("at %v: held %v, want %v", now, paused, wantPaused)
 		}
 	}
 	step(0, false)

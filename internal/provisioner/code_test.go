@@ -139,7 +139,7 @@ func TestBackupCodesAreSealed(t *testing.T) {
 	t.Parallel()
 	r := newCodeRig(t, simulator.Options{ErrorText: simulator.Guest})
 	r.stop()
-	said := r.logTo()
+	logged := r.logTo()
 	r.start()
 	s := r.stay("R1")
 	r.book(s)
@@ -157,7 +157,7 @@ func TestBackupCodesAreSealed(t *testing.T) {
 	r.rest(s)
 	for _, digits := range []string{code.Code, after.Code} {
 		r.mustNotKnow(digits)
-		if strings.Contains(said(), digits) {
+		if strings.Contains(logged(), digits) {
 			t.Errorf("the log has the digits %s", digits)
 		}
 	}

@@ -60,8 +60,8 @@ func TestSourceOpensOnlyItsDoors(t *testing.T) {
 	// An existing key loses doors when its listing changes to name only others.
 	r.listing("alpha", "L", "666666-6666")
 	r.untilThat(forged, "closed", func(v store.View) bool {
-		held := r.holds(forged.id)
-		return len(held) == 1 && len(held[0].Groups) == 0
+		got := r.holds(forged.id)
+		return len(got) == 1 && len(got[0].Groups) == 0
 	})
 	r.listing("alpha", "L", "555555-5555")
 	r.until(forged, store.KeyIssued)
@@ -150,7 +150,7 @@ func TestListsOfASource(t *testing.T) {
 func TestSlotTakenByAnotherSource(t *testing.T) {
 	t.Parallel()
 	r := twoSources(t, nil)
-	said := r.logTo()
+	logged := r.logTo()
 	r.stop()
 	r.start()
 	r.listing("alpha", "L", "555555-5555")
@@ -178,8 +178,8 @@ func TestSlotTakenByAnotherSource(t *testing.T) {
 			t.Errorf("the timeline names another source's stay: %s", item.Summary)
 		}
 	}
-	if !reported || !strings.Contains(said(), "other_source=alpha other_reservation_id=FORGED") {
-		t.Errorf("not reported: %t\n%s", reported, said())
+	if !reported || !strings.Contains(logged(), "other_source=alpha other_reservation_id=FORGED") {
+		t.Errorf("not reported: %t\n%s", reported, logged())
 	}
 }
 

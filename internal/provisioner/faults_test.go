@@ -125,8 +125,8 @@ func TestChangedGuestNeedsTheSubscription(t *testing.T) {
 	s.email = "joe@example.com"
 	r.book(s)
 	waitFor(t, "the old key to be removed", func() bool {
-		held := r.holds(s.id)
-		return len(held) == 1 && held[0].Identity == s.email
+		got := r.holds(s.id)
+		return len(got) == 1 && got[0].Identity == s.email
 	})
 	r.advance(2 * time.Minute)
 	r.until(s, store.KeyActive)

@@ -33,7 +33,7 @@ func (r *rig) gate(s stay, state string) {
 	}
 }
 
-func isHeldBack(v store.View) bool {
+func waitsForGate(v store.View) bool {
 	return v.Key.Status == store.KeyWaiting && v.Key.Reason != nil && *v.Key.Reason == domain.ReasonGateClosed
 }
 
@@ -49,7 +49,7 @@ func TestAGateHoldsTheKey(t *testing.T) {
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
 	r.book(s)
-	r.untilThat(s, "held back", isHeldBack)
+	r.untilThat(s, "waiting for a gate", waitsForGate)
 	if calls := r.changing(); len(calls) > 0 {
 		t.Fatalf("calls before the gate is open: %v", calls)
 	}
@@ -82,7 +82,7 @@ func TestAGateTakesTheKey(t *testing.T) {
 	r.gate(s, domain.GateOpen)
 	first := r.until(s, store.KeyIssued)
 	r.gate(s, domain.GateClosed)
-	r.untilThat(s, "held back", isHeldBack)
+	r.untilThat(s, "waiting for a gate", waitsForGate)
 	r.mustHold(s.id)
 	r.gate(s, domain.GateOpen)
 	second := r.until(s, store.KeyIssued)
@@ -144,7 +144,7 @@ func TestGatesUnderFaults(t *testing.T) {
 				r.listing("default", "L", "555555-5555")
 				s := r.stay("R1")
 				r.book(s)
-				r.untilThat(s, "held back", isHeldBack)
+				r.untilThat(s, "waiting for a gate", waitsForGate)
 				r.sim.Inject(simulator.Fault{Kind: kind, Path: path})
 				for _, state := range []string{domain.GateOpen, domain.GateClosed, domain.GateOpen, domain.GateClosed} {
 					r.gate(s, state)
@@ -152,14 +152,14 @@ func TestGatesUnderFaults(t *testing.T) {
 				r.gate(s, domain.GateOpen)
 				r.until(s, store.KeyIssued)
 				r.gate(s, domain.GateClosed)
-				r.untilThat(s, "held back", isHeldBack)
+				r.untilThat(s, "waiting for a gate", waitsForGate)
 				r.gate(s, domain.GateOpen)
 				r.until(s, store.KeyIssued)
-				if held := r.holds(s.id); len(held) != 1 {
-					t.Errorf("with an open gate Seam holds %v", held)
+				if got := r.holds(s.id); len(got) != 1 {
+					t.Errorf("with an open gate Seam holds %v", got)
 				}
 				r.gate(s, domain.GateClosed)
-				r.untilThat(s, "held back", isHeldBack)
+				r.untilThat(s, "waiting for a gate", waitsForGate)
 				r.mustHold(s.id)
 				r.mustBeSound()
 			})

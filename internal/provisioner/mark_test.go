@@ -65,7 +65,7 @@ func TestAnIdentityIsDeletedOnlyUnderTheLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
 	r.stop()
-	said := r.logTo()
+	logged := r.logTo()
 	r.start()
 	r.listing("default", "L", "555555-5555")
 	s := r.stay("R1")
@@ -88,7 +88,9 @@ func TestAnIdentityIsDeletedOnlyUnderTheLease(t *testing.T) {
 		}
 	})
 	r.cancel(s)
-	waitFor(t, "the worker to notice", func() bool { return strings.Contains(said(), "taken over by another worker") })
+	waitFor(t, "the worker to notice", func() bool {
+		return strings.Contains(logged(), "taken over by another worker")
+	})
 	if n := r.called(seam.PathIdentityDelete); n != 0 {
 		t.Errorf("the identity was deleted %d times without the lease", n)
 	}

@@ -133,13 +133,13 @@ var stages = []stage{
 
 // gatedStages are what gates do in a stay's life. What the sources have for gates is in [unkindGates].
 var gatedStages = []stage{
-	{name: "gate opens", prepare: heldBack("gated"), act: openGates, status: store.KeyIssued, groups: groupsL},
+	{name: "gate opens", prepare: waiting("gated"), act: openGates, status: store.KeyIssued, groups: groupsL},
 	{name: "gate takes the key", prepare: admitted("strict"), act: closeGate, status: store.KeyWaiting},
 	{
 		name: "gate gives another key", prepare: func(r *rig, s *stay) {
 			admitted("strict")(r, s)
 			closeGate(r, s)
-			r.untilThat(*s, "held back", isHeldBack)
+			r.untilThat(*s, "waiting for a gate", waitsForGate)
 		}, act: openGates, status: store.KeyIssued, groups: groupsL,
 	},
 	{
@@ -158,19 +158,19 @@ var gatedStages = []stage{
 	},
 }
 
-// heldBack books a stay of a source whose gates nobody has opened.
-func heldBack(source string) func(*rig, *stay) {
+// waiting books a stay of a source whose gates nobody has opened.
+func waiting(source string) func(*rig, *stay) {
 	return func(r *rig, s *stay) {
 		s.source, s.own = source, true
 		r.book(*s)
-		r.untilThat(*s, "held back", isHeldBack)
+		r.untilThat(*s, "waiting for a gate", waitsForGate)
 	}
 }
 
 // admitted books a stay and opens its gates.
 func admitted(source string) func(*rig, *stay) {
 	return func(r *rig, s *stay) {
-		heldBack(source)(r, s)
+		waiting(source)(r, s)
 		openGates(r, s)
 		r.until(*s, store.KeyIssued)
 		r.mustHaveRightCode(*s)

@@ -202,13 +202,13 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 		o.wrong = append(o.wrong, "the backup code: "+wrong)
 	}
 	o.fired = l.sim.Heal()
-	var want []held
+	var want []access
 	if st.groups != nil {
 		system := system
 		if st.moved {
 			system = systemB
 		}
-		want = []held{s.wants(system, st.groups...)}
+		want = []access{s.wants(system, st.groups...)}
 		if s.own {
 			want[0].Identity = "own"
 		}

@@ -192,7 +192,7 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 
 // expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several
 // things are right.
-func (s history) expect(t truth, id string, v store.View, got []held) (status string, want []held) {
+func (s history) expect(t truth, id string, v store.View, got []access) (status string, want []access) {
 	last := t.reservations[id]
 	listing, known := t.listings[last.listing]
 	closed := unkindGates[s.source] != nil && last.gate != domain.GateOpen
@@ -209,7 +209,7 @@ func (s history) expect(t truth, id string, v store.View, got []held) (status st
 		return v.Key.Status, one
 	}
 	system := map[string]string{"A": system, "B": system, "V": systemB}[last.listing]
-	want = []held{s.stay(last).wants(system, listing.groups...)}
+	want = []access{s.stay(last).wants(system, listing.groups...)}
 	if len(got) == 1 && got[0].Identity == "own" {
 		want[0].Identity = "own" // whose place was free depends on the other stay, and with gates each stay has its own
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// held is what Seam holds for one stay, in the contract's terms.
-type held struct {
+// access is what Seam has for one stay, in the contract's terms.
+type access struct {
 	System   string
 	Identity string // e-mail, or "own"
 	Starts   time.Time
@@ -22,11 +22,11 @@ type held struct {
 }
 
 // holds lists what Seam holds under a full name.
-func (r *rig) holds(id string) []held {
+func (r *rig) holds(id string) []access {
 	state := r.sim.State()
-	var list []held
+	var list []access
 	for _, u := range state.UsersNamed(id) {
-		h := held{
+		h := access{
 			System: u.SystemID, Identity: "own", Groups: slices.Sorted(slices.Values(u.GroupIDs)),
 			Keys: len(state.MobileKeys(u.ID)),
 		}
@@ -42,8 +42,8 @@ func (r *rig) holds(id string) []held {
 }
 
 // wants is what the contract's section 4 requires for a stay.
-func (s stay) wants(systemID string, groups ...string) held {
-	h := held{
+func (s stay) wants(systemID string, groups ...string) access {
+	h := access{
 		System: systemID, Identity: s.email, Starts: s.in, Ends: s.out,
 		Groups: slices.Sorted(slices.Values(groups)), Keys: 1,
 	}
@@ -53,7 +53,7 @@ func (s stay) wants(systemID string, groups ...string) held {
 	return h
 }
 
-func (r *rig) mustHold(id string, want ...held) {
+func (r *rig) mustHold(id string, want ...access) {
 	r.t.Helper()
 	if diff := cmp.Diff(want, r.holds(id)); diff != "" {
 		r.t.Errorf("Seam holds for %s (-want +got):\n%s", id, diff)

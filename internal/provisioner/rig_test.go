@@ -174,7 +174,7 @@ func (r *rig) start() {
 }
 
 // logTo redirects the log of the next start to a text, which the returned function returns.
-func (r *rig) logTo() (said func() string) {
+func (r *rig) logTo() (logged func() string) {
 	var mu sync.Mutex
 	var log strings.Builder
 	r.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {

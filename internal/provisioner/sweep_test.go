@@ -139,7 +139,7 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 				}
 				waitFor(t, s.id+" to be repaired", func() bool {
 					return cmp.Equal(r.holds(s.id),
-						[]held{s.wants(system, "555555-5555", "lobby")})
+						[]access{s.wants(system, "555555-5555", "lobby")})
 				})
 				r.until(s, store.KeyIssued)
 			}
@@ -225,7 +225,7 @@ func TestDriftIsReported(t *testing.T) {
 		r.until(s, store.KeyIssued)
 		waitFor(t, "the repair", func() bool {
 			return cmp.Equal(r.holds(s.id),
-				[]held{s.wants(system, "555555-5555", "lobby")})
+				[]access{s.wants(system, "555555-5555", "lobby")})
 		})
 	})
 	t.Run("it is forgotten once somebody reverts it", func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestSweepPassesOverALockedKey(t *testing.T) {
 	for _, s := range stays[:3] {
 		r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby"} })
 	}
-	repaired := func(s stay) bool { return cmp.Equal(r.holds(s.id), []held{s.wants(system, "555555-5555", "lobby")}) }
+	repaired := func(s stay) bool { return cmp.Equal(r.holds(s.id), []access{s.wants(system, "555555-5555", "lobby")}) }
 	if swept := r.sweepNow(); len(swept.Failed) != 1 || swept.Different != 3 {
 		t.Errorf("the sweep doesn't report the locked key: %+v", swept)
 	}
@@ -379,7 +379,7 @@ func TestSweepWithoutListedLinks(t *testing.T) {
 		r.alter(stays[1], func(u *simulator.User) { u.IdentityID = "" })
 		r.sweepNow()
 		waitFor(t, "the link", func() bool {
-			return cmp.Equal(r.holds(stays[1].id), []held{stays[1].wants(system, "555555-5555", "lobby")})
+			return cmp.Equal(r.holds(stays[1].id), []access{stays[1].wants(system, "555555-5555", "lobby")})
 		})
 	})
 }

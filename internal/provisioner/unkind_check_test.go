@@ -366,13 +366,13 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 }
 
 var (
-	ignoreIdentity = cmpopts.IgnoreFields(held{}, "Identity")
+	ignoreIdentity = cmpopts.IgnoreFields(access{}, "Identity")
 	byTheMinute    = cmp.Transformer("minute", func(t time.Time) int64 { return t.Unix() / 60 })
 )
 
 // liveOf is what a stay has at Seam that isn't being deleted, nor deleted in Salto KS.
-func (w *unkind) liveOf(s *unkindStay) []held {
-	var live []held
+func (w *unkind) liveOf(s *unkindStay) []access {
+	var live []access
 	state := w.sim.State()
 	for i, u := range state.UsersNamed(s.id) {
 		if u.GoneAt.IsZero() && u.ErrorCode != "deleted_externally" {

@@ -172,7 +172,7 @@ func (w *unkind) seal() {
 }
 
 // wrongUnderGates describes what differs from what closed gates require. done is false if no gate is relevant.
-func (w *unkind) wrongUnderGates(s *unkindStay, v store.View, got []held, is string) (wrong string, done bool) {
+func (w *unkind) wrongUnderGates(s *unkindStay, v store.View, got []access, is string) (wrong string, done bool) {
 	holding, again, takes, closed := s.closedGates()
 	if closed {
 		if wrong := w.wrongNotice(s, v); wrong != "" {
@@ -204,9 +204,9 @@ func (w *unkind) wrongUnderGates(s *unkindStay, v store.View, got []held, is str
 }
 
 // wrongAtSeam compares what Seam holds with what the last event says.
-func (w *unkind) wrongAtSeam(s *unkindStay, got []held) string {
+func (w *unkind) wrongAtSeam(s *unkindStay, got []access) string {
 	want := s.wants(map[string]string{"L": system, "M": system, "V": systemB}[s.listing], w.groups[s.listing]...)
-	if diff := cmp.Diff([]held{want}, got, ignoreIdentity, byTheMinute); diff != "" {
+	if diff := cmp.Diff([]access{want}, got, ignoreIdentity, byTheMinute); diff != "" {
 		return "Seam holds (-want +got):\n" + diff
 	}
 	return ""
@@ -219,7 +219,7 @@ type notices struct {
 	posts    atomic.Int64
 }
 
-// listenForHeld subscribes a receiver to keys that gates hold back.
+// listenForHeld subscribes a receiver to keys that gates withhold.
 func (w *unkind) listenForHeld() {
 	secret, err := pms.ParseSecret("whsec_c3RheWtleS1nYXRlcy1vZi11bmtpbmQtd29ybGRz")
 	if err != nil {
@@ -227,7 +227,7 @@ func (w *unkind) listenForHeld() {
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		if n := w.held.posts.Add(1); n%4 == 0 && !w.held.calm.Load() {
+		if n := w.notices.posts.Add(1); n%4 == 0 && !w.notices.calm.Load() {
 			if n%8 == 0 {
 				panic(http.ErrAbortHandler) // it has heard it, and its answer is lost
 			}
@@ -240,7 +240,7 @@ func (w *unkind) listenForHeld() {
 		Name: "held", URL: receiver.URL, Secrets: []pms.Secret{secret},
 		Events: []string{notify.TypeHeld}, Sources: gatedSources(), Insecure: true,
 	}
-	w.held.notifier = notify.New(w.store, slog.New(slog.DiscardHandler), notify.Options{
+	w.notices.notifier = notify.New(w.store, slog.New(slog.DiscardHandler), notify.Options{
 		Subscriptions: func() []notify.Subscription { return []notify.Subscription{subscription} }, Version: "test",
 		Now:   w.now,
 		Gates: func(source string) []pms.Gate { return unkindGates[source] }, GatedSources: gatedSources,
@@ -249,7 +249,7 @@ func (w *unkind) listenForHeld() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.held.notifier.Run(ctx, time.Minute)
+		w.notices.notifier.Run(ctx, time.Minute)
 	}()
 	w.t.Cleanup(func() {
 		cancel()
@@ -261,7 +261,7 @@ func (w *unkind) listenForHeld() {
 func (w *unkind) restOfNotices() {
 	to := w.now().Add(-2 * time.Second) // deadlines are looked at once a second
 	waitFor(w.t, "notices to be sent", func() bool {
-		w.held.notifier.Wake()
+		w.notices.notifier.Wake()
 		var busy bool
 		if err := w.store.Pool().QueryRow(context.Background(), `
 			SELECT EXISTS (SELECT FROM stay_changes) OR coalesce((SELECT looked_to FROM gate_deadlines), '-infinity') < $1
@@ -294,15 +294,15 @@ func (w *unkind) wrongNotice(s *unkindStay, v store.View) string {
 	if want == "" {
 		return ""
 	}
-	var told string
+	var reported string
 	err := w.store.Pool().QueryRow(context.Background(), `
-		SELECT coalesce((SELECT reported->>'held' FROM subscription_stays WHERE source = $1 AND reservation_id = $2), '')`, s.source, s.id).Scan(&told)
+		SELECT coalesce((SELECT reported->>'held' FROM subscription_stays WHERE source = $1 AND reservation_id = $2), '')`, s.source, s.id).Scan(&reported)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if told != want && w.now().Sub(s.in.Add(-2*time.Hour)).Abs() > time.Minute &&
+	if reported != want && w.now().Sub(s.in.Add(-2*time.Hour)).Abs() > time.Minute &&
 		w.now().Sub(s.in.Add(-24*time.Hour)).Abs() > time.Minute {
-		return fmt.Sprintf("a gate is closed, and the notice sent last is %q instead of %q", told, want)
+		return fmt.Sprintf("a gate is closed, and the notice sent last is %q instead of %q", reported, want)
 	}
 	return ""
 }

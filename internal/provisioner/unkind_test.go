@@ -51,13 +51,13 @@ func TestUnkindWorlds(t *testing.T) {
 // unkind is a world with a Seam that is not kind.
 type unkind struct {
 	*rig
-	random *rand.Rand
-	second simulator.SecondUser
-	stays  []*unkindStay
-	groups map[string][]string // of each listing, as last sent
-	hidden []string            // ids that lists may leave out next
-	story  []string            // the last steps, for who reads a failure
-	held   notices
+	random  *rand.Rand
+	second  simulator.SecondUser
+	stays   []*unkindStay
+	groups  map[string][]string // of each listing, as last sent
+	hidden  []string            // ids that lists may leave out next
+	story   []string            // the last steps, for who reads a failure
+	notices notices
 
 	mu      sync.Mutex // what follows, and the stays' "ever"
 	broken  bool       // something was observed that must never happen
@@ -148,14 +148,14 @@ func (w *unkind) run(steps int) {
 			}
 		}
 		left -= storm
-		w.held.calm.Store(true)
+		w.notices.calm.Store(true)
 		result.Faults += w.sim.Heal()
 		if w.brokenYet() {
 			break
 		}
 		calm := time.Now()
 		w.check()
-		w.held.calm.Store(false)
+		w.notices.calm.Store(false)
 		result.Converge = append(result.Converge, time.Since(calm))
 	}
 	if w.brokenYet() || w.t.Failed() {
@@ -250,7 +250,7 @@ func (w *unkind) rest() {
 		}
 		return w.due("count(*)") == "0" || w.pass()
 	}, late)
-	w.held.notifier.Wake()
+	w.notices.notifier.Wake()
 	w.seal()
 }
 

@@ -168,7 +168,7 @@ func (w *world) check(s *modelStay) {
 		want.Identity = got[0].Identity
 	}
 	slices.Sort(want.Groups)
-	if diff := cmp.Diff([]held{want}, got); diff != "" {
+	if diff := cmp.Diff([]access{want}, got); diff != "" {
 		w.tell(s.stay)
 		w.t.Errorf("Seam holds for %s (-want +got):\n%s", s.id, diff)
 	}

@@ -25,7 +25,7 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 			}
 			return instant(label)
 		}
-		said := func(label string) *string {
+		localDate := func(label string) *string {
 			s := rapid.SampledFrom([]string{"2030-11-01", "2030-11-02", "2030-11-03", "2030-11-04"}).Draw(t, label)
 			return &s
 		}
@@ -33,7 +33,7 @@ func TestAccessIsAlwaysValid(t *testing.T) {
 			in := instant(label + " check-in")
 			out := in.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, label+" hours")) * time.Hour)
 			return store.Reservation{
-				CheckInText: said(label + " set in"), CheckOutText: said(label + " set out"),
+				CheckInText: localDate(label + " set in"), CheckOutText: localDate(label + " set out"),
 				CheckIn: in, CheckOut: &out,
 			}
 		}

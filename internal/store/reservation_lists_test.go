@@ -107,11 +107,11 @@ func matches(f store.ReservationFilter, v store.View) bool {
 	}
 	in := func(value string, wanted []string) bool { return wanted == nil || slices.Contains(wanted, value) }
 	is := func(value, wanted string) bool { return wanted == "" || value == wanted }
-	said := strings.ToLower(r.ReservationID) + " " + text(r.ListingID) + " " + text(r.GuestEmail) + " " +
+	searched := strings.ToLower(r.ReservationID) + " " + text(r.ListingID) + " " + text(r.GuestEmail) + " " +
 		text(r.GuestName)
 	return in(r.Source, f.Source) && in(r.Status, f.Status) && in(v.Key.Status, f.KeyStatus) &&
 		is(text(r.ListingID), f.ListingID) &&
-		is(text(r.GuestEmail), f.GuestEmail) && strings.Contains(said, strings.ToLower(f.Query)) &&
+		is(text(r.GuestEmail), f.GuestEmail) && strings.Contains(searched, strings.ToLower(f.Query)) &&
 		inRange(f.CheckIn, r, r.CheckIn) && inRange(f.CheckOut, r, r.CheckOut) &&
 		(f.ChangedSince == nil || !v.Key.ChangedAt.Before(*f.ChangedSince))
 }

@@ -37,11 +37,11 @@ func guesty(f *fake, w http.ResponseWriter, r call) {
 }
 
 func (f *fake) guestyCustom(w http.ResponseWriter, r call, id string, v3 bool) {
-	said := list(r.body)
+	sent := list(r.body)
 	if !v3 {
-		said = list(object(r.body)["customFields"])
+		sent = list(object(r.body)["customFields"])
 	}
-	for _, v := range said {
+	for _, v := range sent {
 		value, isText := object(v)["value"].(string)
 		f.must(isText, "the value of a custom field is %T", object(v)["value"])
 		f.change(id, "custom:"+text(object(v)["fieldId"]), value)
@@ -80,12 +80,12 @@ func ownerrez(f *fake, w http.ResponseWriter, r call) {
 		}
 		answer(w, http.StatusOK, map[string]any{"items": items})
 	case r.Method == http.MethodPost:
-		said := object(r.body)
+		sent := object(r.body)
 		f.nextItem++
-		id, booking := strconv.Itoa(100+f.nextItem), text(said["entity_id"])
-		f.must(said["entity_type"] == "booking", "entity_type %v", said["entity_type"])
-		f.items[id] = item{booking, text(said["field_definition_id"]), ""}
-		f.changeItem(id, text(said["value"]))
+		id, booking := strconv.Itoa(100+f.nextItem), text(sent["entity_id"])
+		f.must(sent["entity_type"] == "booking", "entity_type %v", sent["entity_type"])
+		f.items[id] = item{booking, text(sent["field_definition_id"]), ""}
+		f.changeItem(id, text(sent["value"]))
 		answer(w, http.StatusCreated, shown(id))
 	case r.Method == http.MethodPatch && one:
 		f.changeItem(id, text(object(r.body)["value"]))
@@ -139,16 +139,16 @@ func mews(f *fake, w http.ResponseWriter, r call) {
 		answer(w, http.StatusOK, map[string]any{"ServiceOrderNotes": append(shown(booking),
 			map[string]any{"Id": "theirs", "Text": "late arrival"})})
 	case "/serviceOrderNotes/add":
-		said := object(list(body["ServiceOrderNotes"])[0])
+		sent := object(list(body["ServiceOrderNotes"])[0])
 		f.nextItem++
 		id := "note-" + strconv.Itoa(f.nextItem)
-		f.items[id] = item{booking: text(said["ServiceOrderId"])}
-		note(id, text(said["Text"]))
-		answer(w, http.StatusOK, map[string]any{"ServiceOrderNotes": shown(text(said["ServiceOrderId"]))})
+		f.items[id] = item{booking: text(sent["ServiceOrderId"])}
+		note(id, text(sent["Text"]))
+		answer(w, http.StatusOK, map[string]any{"ServiceOrderNotes": shown(text(sent["ServiceOrderId"]))})
 	case "/serviceOrderNotes/update":
-		said := object(list(body["ServiceOrderNoteUpdates"])[0])
-		id := text(said["ServiceOrderNoteId"])
-		note(id, text(object(said["Text"])["Value"]))
+		sent := object(list(body["ServiceOrderNoteUpdates"])[0])
+		id := text(sent["ServiceOrderNoteId"])
+		note(id, text(object(sent["Text"])["Value"]))
 		answer(w, http.StatusOK, map[string]any{"ServiceOrderNotes": shown(f.items[id].booking)})
 	case "/serviceOrderNotes/delete":
 		for n, id := range list(body["ServiceOrderNoteIds"]) {

@@ -53,7 +53,7 @@ func TestNotReadyHasTheReason(t *testing.T) {
 			"gate_closed",
 			"the key is not ready (waiting / gate_closed): held",
 		},
-		"link held back": {
+		"link withheld": {
 			guest.Page{Readiness: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}},
 			"gate_closed",
 			"the key is not ready (issued / gate_closed): held by paid, signed",

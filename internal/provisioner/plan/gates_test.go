@@ -235,7 +235,7 @@ func TestGatesAndWhatWasDeleted(t *testing.T) {
 			false, nil,
 		},
 		"link": {
-			"the gate holds no key back",
+			"the gate withholds no key",
 			pms.Gate{Name: "paid", Holds: stay.HoldsLink},
 			true, restored,
 		},

@@ -64,21 +64,21 @@ func TestFirstKeysWait(t *testing.T) {
 			Group:    func(string) (string, bool) { return "sys", true },
 		})
 		steps := Plan(d, c.has, false)
-		held := d.WithFirstKeyWaiting(c.has)
+		waiting := d.WithFirstKeyWaiting(c.has)
 		if c.reason == "" {
-			if len(steps) == 0 || held.Blocked != nil {
-				t.Errorf("%s: %d steps, %+v", name, len(steps), held.Blocked)
+			if len(steps) == 0 || waiting.Blocked != nil {
+				t.Errorf("%s: %d steps, %+v", name, len(steps), waiting.Blocked)
 			}
 			continue
 		}
-		if len(steps) > 0 || held.Blocked == nil || held.Blocked.Reason != c.reason ||
-			held.Blocked.Status != stay.KeyWaiting {
-			t.Errorf("%s: %d steps, %+v", name, len(steps), held.Blocked)
+		if len(steps) > 0 || waiting.Blocked == nil || waiting.Blocked.Reason != c.reason ||
+			waiting.Blocked.Status != stay.KeyWaiting {
+			t.Errorf("%s: %d steps, %+v", name, len(steps), waiting.Blocked)
 		}
-		if c.at > 0 && !held.CreateAt.Equal(noon.Add(c.at)) {
-			t.Errorf("%s: made at %s", name, held.CreateAt)
+		if c.at > 0 && !waiting.CreateAt.Equal(noon.Add(c.at)) {
+			t.Errorf("%s: made at %s", name, waiting.CreateAt)
 		}
-		if m := held.Blocked.Message; c.reason == stay.ReasonBeforeHorizon && !strings.HasSuffix(m, ", 10 days before check-in.") {
+		if m := waiting.Blocked.Message; c.reason == stay.ReasonBeforeHorizon && !strings.HasSuffix(m, ", 10 days before check-in.") {
 			t.Errorf("%s: %s", name, m)
 		}
 	}

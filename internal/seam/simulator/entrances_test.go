@@ -23,8 +23,8 @@ func TestTryDoor(t *testing.T) {
 	try := func(user, door, kind, reason string) {
 		t.Helper()
 		e := r.TryDoor(user, door)
-		said, _ := e["reason"].(string)
-		if e["event_type"] != kind || said != reason || e["acs_user_id"] != user || e["acs_entrance_id"] != door {
+		got, _ := e["reason"].(string)
+		if e["event_type"] != kind || got != reason || e["acs_user_id"] != user || e["acs_entrance_id"] != door {
 			t.Errorf("%s at %s: %v, want %s %s", user, door, e, kind, reason)
 		}
 	}
