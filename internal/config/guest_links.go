@@ -27,7 +27,7 @@ func (r sourceReader) guestLinks(s *pms.Source) {
 		s.Policy.OwnIdentity = true
 	case "per_guest":
 		if len(s.Policy.Gates) > 0 {
-			r.wrong("identity", "per_guest can't be combined with gates: a key that a gate holds back would be usable through the guest's other stays; leave identity out, or say per_stay")
+			r.wrong("identity", "per_guest can't be combined with gates: a key that a gate withholds would be usable through the guest's other stays; leave identity out, or say per_stay")
 		} else if s.GuestLinks {
 			r.wrong("identity", "per_guest can't be combined with guest_links: a link would show the keys of the guest's other stays; leave identity out, or say per_stay")
 		}

@@ -59,7 +59,7 @@ func Collectors() []prometheus.Collector { return []prometheus.Collector{request
 // Fetcher fetches the documents that events wait for. It implements [intake.Fetches].
 //
 // Each event that waits is a row of event_fetches and a job (package jobs), which only says when to run. Each source
-// has a queue with its own workers, and the client of its account, which holds back all of the source's jobs while the
+// has a queue with its own workers, and the client of its account, which pauses all of the source's jobs while the
 // PMS can't be called and decides when to retry (package pmsapi).
 type Fetcher struct {
 	store    *store.Store

@@ -18,7 +18,7 @@ func TestDoWithout(t *testing.T) {
 		{"an error may pass", pmsapi.Attempt{Cause: pmsapi.Failing, Number: 1}, false},
 		{"but not forever", pmsapi.Attempt{Cause: pmsapi.Failing, Number: 4}, true},
 		{
-			"nor does a source that is held back cost the key",
+			"nor does a source that is paused cost the key",
 			pmsapi.Attempt{Cause: pmsapi.Silent, Since: 10 * time.Minute},
 			true,
 		},

@@ -198,7 +198,7 @@ func (r *rig) checkLast(id string, all, paged []heard) {
 	}
 }
 
-// lastOf is what was heard last of a stay's key; that a gate holds it back is heard besides.
+// lastOf is what was heard last of a stay's key; that a gate withholds it is heard besides.
 func lastOf(messages []heard, id string) *heard {
 	var last *heard
 	for i := range messages {

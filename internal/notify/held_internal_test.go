@@ -185,7 +185,7 @@ func TestHeldWhenTheCheckInMoves(t *testing.T) {
 	r.wantDelivered("R1", TypeHeld)
 }
 
-// A key that a gate holds back is not ready, and says so when the gate opens. One that a gate took away is reported as
+// A key that a gate withholds is not ready, and says so when the gate opens. One that a gate took away is reported as
 // revoked.
 func TestGatesAndReady(t *testing.T) {
 	t.Parallel()
@@ -211,7 +211,7 @@ func TestGatesAndReady(t *testing.T) {
 	r.wantDelivered("R1", TypeReady, TypeRevoked)
 }
 
-// People learn which gates hold which keys back, without the guest's data.
+// People learn which gates withhold which keys, without the guest's data.
 func TestHeldForPeople(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Subscription{Name: "desk", Kind: KindSlack})
@@ -232,7 +232,7 @@ func TestHeldForPeople(t *testing.T) {
 		}
 	}
 	l := r.subscriptions[0].compose(claimed, r.gates, "")
-	if !strings.Contains(l.text, "1 key is held back by a gate:\n- R1") ||
+	if !strings.Contains(l.text, "1 key is withheld by a gate:\n- R1") ||
 		!strings.Contains(l.text, ": paid is unknown") || strings.Contains(l.text, "Jane") {
 		t.Errorf("the message says: %s", l.text)
 	}

@@ -77,7 +77,7 @@ type letter struct{ subject, text string }
 var headings = []struct{ kind, one, many string }{
 	{TypeAttention, "1 stay needs a person", "%d stays need a person"},
 	{TypeAtRisk, "1 stay has a door that may not open", "%d stays have doors that may not open"},
-	{TypeHeld, "1 key is held back by a gate", "%d keys are held back by a gate"},
+	{TypeHeld, "1 key is withheld by a gate", "%d keys are withheld by a gate"},
 	{TypeRecovered, "1 stay no longer needs a person", "%d stays no longer need a person"},
 	{TypeReady, "1 key is ready", "%d keys are ready"},
 	{TypeChanged, "1 key changed", "%d keys changed"},

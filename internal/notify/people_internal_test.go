@@ -274,7 +274,7 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// A key that a gate holds back before its guest arrives is one mail at each deadline, which names the gate and no
+// A key that a gate withholds before its guest arrives is one mail at each deadline, which names the gate and no
 // guest.
 func TestMailAboutHeldKeys(t *testing.T) {
 	t.Parallel()
@@ -302,7 +302,7 @@ func TestMailAboutHeldKeys(t *testing.T) {
 			t.Fatalf("%s before check-in: %d mails", before, len(mails))
 		}
 		for _, want := range []string{
-			"Subject: staykey: 2 keys are held back by a gate",
+			"Subject: staykey: 2 keys are withheld by a gate",
 			"- R1, arrives 2024-11-01 15:00: paid is unknown", "- R2, arrives 2024-11-01 15:00: paid is closed",
 		} {
 			if !strings.Contains(mails[0], want) {

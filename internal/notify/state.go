@@ -42,7 +42,7 @@ func Types() []string {
 
 // Reported is what a subscription knows about a stay. The zero value means nothing.
 type Reported struct {
-	Ready     bool   `json:"ready,omitempty"`     // the key is issued, and no gate holds it back
+	Ready     bool   `json:"ready,omitempty"`     // the key is issued, and no gate withholds it
 	Had       bool   `json:"had,omitempty"`       // a key was reported, and its end was not
 	Attention bool   `json:"attention,omitempty"` // a person is needed
 	Reason    string `json:"reason,omitempty"`    // the reason
@@ -85,8 +85,8 @@ func (t Reported) equal(other Reported) bool {
 	return keys && reflect.DeepEqual(t, other)
 }
 
-// heldBack is the status of a key that is issued while a gate is closed: it works, and must not be handed out.
-const heldBack = "held back"
+// withheld is the status of a key that is issued while a gate is closed: it works, and must not be handed out.
+const withheld = "withheld"
 
 // next is one step from what was reported to what is true: the event to send, and what is reported with it. No type:
 // what counts as reported changes without an event, or, if it is unchanged, there is nothing to send.
@@ -98,7 +98,7 @@ const heldBack = "held back"
 //	ready           issued, active        changed, if the key is another
 //	not over        revoked, expired      revoked, expired
 //	a key           waiting, none exists  revoked: a gate has taken it away
-//	any             waiting, held back    none; a key that is ready after that is reported as ready again
+//	any             waiting, withheld     none; a key that is ready after that is reported as ready again
 //	any             a gate is closed      held, once for each deadline that has passed
 //	a key           a door was opened     first_used, once for each guest
 //	a key           a door was refused    denied, if that was within the hour
@@ -122,7 +122,8 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 	if kind != "" || !then.equal(reported) {
 		return kind, then
 	}
-	if at := p.deadline(); at != "" && at != reported.Held && isWithheld(status) && p.ReservationStatus == "confirmed" {
+	awaited := canBeWithheld(status) && p.ReservationStatus == pms.Confirmed
+	if at := p.deadline(); awaited && at != "" && at != reported.Held {
 		then.Held = at
 		return TypeHeld, then
 	}
@@ -135,13 +136,13 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 // keepsRisk reports whether a receiver still believes that doors are at risk: the end of a key and an attention end
 // that too.
 func keepsRisk(kind, status string) bool {
-	return status == stay.KeyIssued || status == heldBack || status == stay.KeyWaiting && kind == ""
+	return status == stay.KeyIssued || status == withheld || status == stay.KeyWaiting && kind == ""
 }
 
 // nextRisk is [next] for doors that may not open. While the key itself needs a person, they are not reported.
 func nextRisk(reported Reported, p situation, status string) (kind string, then Reported) {
 	then = reported
-	if status != stay.KeyIssued && status != heldBack {
+	if status != stay.KeyIssued && status != withheld {
 		return "", reported
 	}
 	switch then.Risk = riskOf(p.DoorsAtRisk); {
@@ -168,7 +169,7 @@ const deniedMatters = time.Hour
 
 // nextUse is [next] for what Seam reports of the guest at doors. Instants are written so that they sort by time.
 func nextUse(reported Reported, p situation, status string) (kind string, then Reported) {
-	if status != stay.KeyIssued && status != stay.KeyAttention && status != heldBack {
+	if status != stay.KeyIssued && status != stay.KeyAttention && status != withheld {
 		return "", reported
 	}
 	then = reported
@@ -186,9 +187,9 @@ func nextUse(reported Reported, p situation, status string) (kind string, then R
 	return "", reported
 }
 
-// isWithheld reports whether a gate can hold back a key of that status.
-func isWithheld(status string) bool {
-	return status == stay.KeyWaiting || status == stay.KeyAttention || status == heldBack
+// canBeWithheld reports whether a gate can withhold a key of that status.
+func canBeWithheld(status string) bool {
+	return status == stay.KeyWaiting || status == stay.KeyAttention || status == withheld
 }
 
 // nextKey is [next] for what happens to the key.
@@ -223,7 +224,7 @@ func nextKey(reported Reported, p situation, status string) (kind string, then R
 	return "", Reported{Had: reported.had(), Held: reported.Held}
 }
 
-// deadlines are how long before check-in it is reported that a gate holds the key back.
+// deadlines are how long before check-in it is reported that a gate withholds the key.
 var deadlines = []time.Duration{24 * time.Hour, 2 * time.Hour}
 
 // deadline names the last deadline that has passed while a gate is closed; "" for none. Another check-in has
@@ -250,7 +251,7 @@ func settled(p situation) string {
 			return ""
 		}
 		if len(p.Closed) > 0 {
-			return heldBack
+			return withheld
 		}
 		return stay.KeyIssued
 	case stay.KeyProvisioning, stay.KeyRevoking:

@@ -50,7 +50,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// PausedError says that an account is held back: no request was made.
+// PausedError says that an account is paused: no request was made.
 type PausedError struct {
 	Wait time.Duration
 	Why  string

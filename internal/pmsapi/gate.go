@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// gate holds back the requests of one account while its PMS asks for a pause or doesn't answer. After a failure one
+// gate pauses the requests of one account while its PMS asks for a pause or doesn't answer. After a failure one
 // request goes through as a probe; the others follow once it has been answered.
 //
 //	open --failure--> closed until T --T passes, one enters--> probing --answered--> open
@@ -49,7 +49,7 @@ func (g *gate) leave() {
 	g.probing = false
 }
 
-// shut holds the account back for as long as the PMS asks for, or else for longer with each failure. A request that was
+// shut pauses the account for as long as the PMS asks for, or else for longer with each failure. A request that was
 // already under way when the gate was shut doesn't count again.
 func (g *gate) shut(now time.Time, first, retryAfter time.Duration, why string) time.Duration {
 	g.mu.Lock()

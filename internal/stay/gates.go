@@ -12,7 +12,7 @@ const (
 // GateStates returns every state.
 func GateStates() []string { return []string{GateOpen, GateClosed, GateUnknown} }
 
-// What a gate holds back.
+// What a gate withholds.
 const (
 	HoldsKey  = "key"  // nothing is created at Seam before it is open
 	HoldsLink = "link" // the key is created, but not handed out
@@ -53,7 +53,7 @@ type Gate struct {
 	Decided  bool // by a person: what the PMS and programs say doesn't count until a person takes it back
 }
 
-// Closed reports whether the gate holds something back.
+// Closed reports whether the gate withholds something.
 func (g Gate) Closed() bool { return g.State != GateOpen }
 
 // Gates returns the gates of a stay, in the order of the configuration.

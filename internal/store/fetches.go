@@ -146,7 +146,7 @@ func (s Fetches) Get(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	return f, wrap(err, "event %s to fetch for", id)
 }
 
-// Hold records why an event waits although nothing was requested for it: its source is held back.
+// Hold records why an event waits although nothing was requested for it: its source is paused.
 func (s Fetches) Hold(ctx context.Context, id uuid.UUID, reason string) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH known AS (SELECT event_id, reason FROM event_fetches WHERE event_id = $1),

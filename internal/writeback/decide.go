@@ -30,7 +30,7 @@ const (
 //
 //	not confirmed, revoking, revoked, expired     gone
 //	waiting, and no key exists                    gone: a gate has taken it away, or there never was one
-//	issued or active, and no gate holds it back   ready
+//	issued or active, and no gate withholds it    ready
 //	anything else                                 unsettled
 func readinessOf(s store.GuestState) readiness {
 	switch {

@@ -236,7 +236,7 @@ func TestNothingIsWrittenAfterADeath(t *testing.T) {
 	}
 }
 
-// A gate that holds the link back keeps the field empty; one that closes again leaves it alone.
+// A gate that withholds the link keeps the field empty; one that closes again leaves it alone.
 func TestGatesHoldTheFieldBack(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, hostaway)

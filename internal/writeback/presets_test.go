@@ -198,7 +198,7 @@ func TestPresetsLostAnswer(t *testing.T) {
 	})
 }
 
-// later is the time when everything that was held back or failed is tried again.
+// later is the time when everything that was paused or failed is tried again.
 func (r *rig) later() {
 	r.t.Helper()
 	for range 10 { // a round that gives way, to a limit or to a stay that just changes, leaves its booking due

@@ -32,7 +32,7 @@ type runner struct {
 	lease       *store.WriteBackLease
 	until       time.Time // when the lease ends by this process's clock, with a margin
 	fingerprint string    // of the settings that the lease was taken with
-	paused      time.Time // no call before this time: the account is held back
+	paused      time.Time // no call before this time: the account is paused
 	stopRenewal func()
 }
 
@@ -180,7 +180,7 @@ func (r *runner) isPaused() bool {
 	return r.Now().Before(r.paused)
 }
 
-// pause holds back the source's calls for a while.
+// pause stops the source's calls for a while.
 func (r *runner) pause(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -156,7 +156,7 @@ func (b *bench) besideRound(ctx context.Context, name string, db *pgx.Conn) (alo
 			return nil, nil, err
 		}
 	}
-	// Long enough for the first requests to time out, and for the others to be held back and tried again.
+	// Long enough for the first requests to time out, and for the others to be paused and tried again.
 	beside, err = b.toApplied(ctx, p, db, "next_to_dead", 10*b.compared)
 	say("dead PMS: p99 alone %.1f ms of %d, next to it %.1f ms of %d; the dead PMS was asked %d times",
 		1000*quantile(alone, 0.99), len(alone), 1000*quantile(beside, 0.99), len(beside), asked.Load())

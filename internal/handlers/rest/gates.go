@@ -13,7 +13,7 @@ import (
 // Gate is a gate of a reservation.
 type Gate struct {
 	Name     string  `json:"name" example:"paid"`
-	Holds    string  `json:"holds" enum:"key,link" doc:"What the gate holds back. key: nothing is created before it is open. link: the key is created, but not handed out."`
+	Holds    string  `json:"holds" enum:"key,link" doc:"What the gate withholds. key: nothing is created before it is open. link: the key is created, but not handed out."`
 	State    string  `json:"state" enum:"open,closed,unknown" doc:"unknown counts as closed."`
 	By       *string `json:"by" example:"Maria (front-desk)" doc:"Who set it last: pms, the token's name, or a person with the token's name. Null if nobody did."`
 	At       *string `json:"at" format:"date-time"`

@@ -3,7 +3,7 @@ package main
 // gateMutants are the protections of keys that wait for something.
 var gateMutants = []mutant{
 	{
-		name: "closed gates", what: "a closed gate holds nothing back",
+		name: "closed gates", what: "a closed gate withholds nothing",
 		edits: []edit{{
 			"internal/provisioner/plan/gates.go", "	if len(closed) == 0 {\n",
 			"	if len(closed) >= 0 {\n",
@@ -11,7 +11,7 @@ var gateMutants = []mutant{
 		pkg: "./internal/provisioner", tests: "^TestUnkindWorlds$",
 	},
 	{
-		name: "gates in any order", what: "a closed gate holds nothing back",
+		name: "gates in any order", what: "a closed gate withholds nothing",
 		edits: []edit{{
 			"internal/provisioner/plan/gates.go", "	if len(closed) == 0 {\n",
 			"	if len(closed) >= 0 {\n",

@@ -37,7 +37,7 @@ var guestMutants = []mutant{
 			"internal/guest/link.go",
 			"	return state.Counter == counter && (guest == \"\" || state.LinkGuest == \"\" || state.LinkGuest == guest)\n", "	_ = guest\n	return state.Counter == counter\n",
 		}),
-	guestTests("guest: link gates", "a link gives the key although a gate holds it back", "TestAGateHoldsTheLink",
+	guestTests("guest: link gates", "a link gives the key although a gate withholds it", "TestAGateHoldsTheLink",
 		edit{"internal/guest/page.go", "	case len(state.ClosedGates) > 0:\n", "	case false:\n"}),
 	guestTests("guest: sessions of keys", "an app gets the session of an instant key that is deleted next",
 		"TestAnAppsSessionOfAnInstantKey",
