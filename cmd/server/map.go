@@ -125,10 +125,24 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	if source.Format != nil && len(bytes.TrimSpace(m.Body)) == 0 && source.Format.TakesQueries() {
 		m.Request.Kind = "query"
 	}
+
 	e, err := source.Map(ctx, m)
 	if err != nil {
 		return err
 	}
+	if len(e.Invalid) == 0 {
+		encoder := json.NewEncoder(streams.out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(mappedOf(e)); err != nil {
+			return err
+		}
+	}
+	return c.problems(source, append(e.Invalid, e.RejectedErrors()...))
+}
+
+// mappedOf is what is printed of an event.
+func mappedOf(e pms.Event) mappedEvent {
 	out := mappedEvent{Type: e.Type, Changes: []any{}, Ignored: e.Why, Disconnected: e.Disconnected, Fetches: e.Fetches}
 	if e.Ignored && e.Why == "" {
 		out.Ignored = "staykey doesn't use this type"
@@ -139,15 +153,7 @@ func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
 	for _, item := range e.Rejected {
 		out.Rejected = append(out.Rejected, rejected{item.Where, item.ReservationID, item.ListingID, item.Errors})
 	}
-	if len(e.Invalid) == 0 {
-		encoder := json.NewEncoder(streams.out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(out); err != nil {
-			return err
-		}
-	}
-	return c.problems(source, append(e.Invalid, e.RejectedErrors()...))
+	return out
 }
 
 // problems are what is wrong with an event, each with its place in the program; nil if nothing is.

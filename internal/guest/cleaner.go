@@ -317,26 +317,10 @@ func (c *cleaning) over(h store.HandedOut) bool {
 func (c *cleaning) finish(ctx context.Context, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.store.Within(commitTimeout))
 	defer cancel()
-	var due *time.Time
-	soonest := func(at time.Time) {
-		if due == nil || at.Before(*due) {
-			due = &at
-		}
-	}
-	tries := int32(0)
+
 	var b pgx.Batch
-	left := false
-	for _, h := range c.has {
-		if c.over(h) {
-			store.DeleteHandedOut(&b, h.ID)
-			continue
-		}
-		left = true
-		store.SaveHandedOut(&b, h)
-		if at := c.nextLook(h); !at.IsZero() {
-			soonest(at)
-		}
-	}
+	left, due := c.queueRows(&b)
+	tries := int32(0)
 	if failure != nil {
 		tries = c.lease.Tries + 1
 		at := c.now().Add(backoff(tries))
@@ -345,6 +329,7 @@ func (c *cleaning) finish(ctx context.Context, failure error) error {
 	if c.gone {
 		c.entries = nil
 	}
+
 	return c.store.GuestStays.WithLease(ctx, c.lease, func(tx pgx.Tx, state *store.GuestState) error {
 		if state == nil {
 			c.entries = nil
@@ -358,6 +343,23 @@ func (c *cleaning) finish(ctx context.Context, failure error) error {
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
+}
+
+// queueRows saves the rows that are not over and deletes the others. It returns whether any is left, and when the next
+// of them is due, nil for never.
+func (c *cleaning) queueRows(b *pgx.Batch) (left bool, due *time.Time) {
+	for _, h := range c.has {
+		if c.over(h) {
+			store.DeleteHandedOut(b, h.ID)
+			continue
+		}
+		left = true
+		store.SaveHandedOut(b, h)
+		if at := c.nextLook(h); !at.IsZero() && (due == nil || at.Before(*due)) {
+			due = &at
+		}
+	}
+	return left, due
 }
 
 // backoff is how long to wait after n failures in a row.

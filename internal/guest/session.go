@@ -114,22 +114,9 @@ func (a *appSession) record(ctx context.Context, h store.HandedOut, got seam.Cli
 		if refused == nil && a.endsWithAKey(has, h, got) {
 			refused = ErrUnavailable
 		}
-		now := a.now()
-		what := fmt.Sprintf("client session %s was handed to the guest's app", *h.SeamID)
+
 		var b pgx.Batch
-		for _, known := range has {
-			if known.ID != h.ID && known.Kind == h.Kind && known.SeamID != nil && *known.SeamID == *h.SeamID {
-				store.DeleteHandedOut(&b, known.ID) // this row takes its place
-				h.Uses += known.Uses
-			}
-		}
-		if h.Uses++; refused != nil {
-			h.EndingAt = &now
-			store.DueGuestStay(&b, a.ref, now)
-			what += ", too late: it is revoked"
-		}
-		store.SaveHandedOut(&b, h)
-		a.note(now, what, map[string]any{"client_session_id": *h.SeamID})
+		a.queueSession(&b, has, h, refused != nil)
 		if err := store.QueueTimeline(&b, a.entriesOf(state)); err != nil {
 			return err
 		}
@@ -144,6 +131,28 @@ func (a *appSession) record(ctx context.Context, h store.HandedOut, got seam.Cli
 		a.Wake()
 	}
 	return refused
+}
+
+// queueSession saves the row of a session, in place of other rows of the same session. One that came too late is
+// revoked at once.
+func (a *appSession) queueSession(b *pgx.Batch, has []store.HandedOut, h store.HandedOut, late bool) {
+	now := a.now()
+	what := fmt.Sprintf("client session %s was handed to the guest's app", *h.SeamID)
+	for _, known := range has {
+		if known.ID != h.ID && known.Kind == h.Kind && known.SeamID != nil && *known.SeamID == *h.SeamID {
+			store.DeleteHandedOut(b, known.ID)
+			h.Uses += known.Uses
+		}
+	}
+
+	h.Uses++
+	if late {
+		h.EndingAt = &now
+		store.DueGuestStay(b, a.ref, now)
+		what += ", too late: it is revoked"
+	}
+	store.SaveHandedOut(b, h)
+	a.note(now, what, map[string]any{"client_session_id": *h.SeamID})
 }
 
 func (a *appSession) sessionRefusal(h store.HandedOut, state *store.GuestState, fits bool) error {

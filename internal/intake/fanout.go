@@ -144,57 +144,72 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
-	ref := seen.Ref()
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		moved = 0
-		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
-			return err
-		}
 		b := newBatch(a.now().UTC(), a.source, a.log)
-		var listings []store.ListingRef
-		for _, id := range append([]*string{seen.ListingID}, roomsOf(seen.Segments)...) {
-			if id != nil {
-				listings = append(listings, store.ListingRef{Source: seen.Source, ListingID: *id})
-			}
-		}
-		if err := b.lockListings(ctx, tx, listings, false); err != nil {
+		before, err := b.lockToMove(ctx, tx, seen)
+		if err != nil || before == nil {
 			return err
 		}
-		var err error
-		if b.reservations, err = store.LockReservations(ctx, tx, []store.Ref{ref}); err != nil {
-			return err
-		}
-		before, known := b.reservations[ref]
-		if !known || before.SegmentDue == nil || before.SegmentDue.After(b.now) {
-			return nil
-		}
-		r := before
-		b.complete(&r)
-		if r.SegmentDue != nil && !r.SegmentDue.After(b.now) {
+		after := *before
+		b.complete(&after)
+		if after.SegmentDue != nil && !after.SegmentDue.After(b.now) {
 			return nil // it has changed in the meantime: another listing has to be locked
 		}
-		r.UpdatedAt = b.now
+		after.UpdatedAt = b.now
 		moved = 1
-		var writes pgx.Batch
-		if err := store.UpdateReservations(ctx, tx, []store.Reservation{r}); err != nil {
-			return err
-		}
-		store.RequestKeys(&writes, []store.KeyRequest{keyRequest(r, b.now, stayChanged(before, r), false)}, b.now)
-		if stay.Text(before.ListingID) != stay.Text(r.ListingID) { // otherwise only its times had to be completed again
-			if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, r, b.now)}); err != nil {
-				return err
-			}
-		}
-		return tx.SendBatch(ctx, &writes).Close()
+		return b.saveMove(ctx, tx, *before, after)
 	})
 	return moved, err
 }
 
-// roomsOf are the listings of a stay's segments, nil for a segment without a room.
-func roomsOf(segments []byte) []*string {
-	var rooms []*string
+// lockToMove locks the listings of a stay's rooms, and then the stay. It returns nil if the stay is no longer due to
+// move.
+func (b *batch) lockToMove(ctx context.Context, tx pgx.Tx, seen store.Reservation) (*store.Reservation, error) {
+	if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
+		return nil, err
+	}
+	if err := b.lockListings(ctx, tx, roomsOf(seen.Source, seen.ListingID, seen.Segments), false); err != nil {
+		return nil, err
+	}
+	var err error
+	if b.reservations, err = store.LockReservations(ctx, tx, []store.Ref{seen.Ref()}); err != nil {
+		return nil, err
+	}
+	r, known := b.reservations[seen.Ref()]
+	if !known || r.SegmentDue == nil || r.SegmentDue.After(b.now) {
+		return nil, nil
+	}
+	return &r, nil
+}
+
+// saveMove writes a stay in its present room, and has its key follow.
+func (b *batch) saveMove(ctx context.Context, tx pgx.Tx, before, after store.Reservation) error {
+	if err := store.UpdateReservations(ctx, tx, []store.Reservation{after}); err != nil {
+		return err
+	}
+	var writes pgx.Batch
+	changed := stayChanged(before, after)
+	store.RequestKeys(&writes, []store.KeyRequest{keyRequest(after, b.now, changed, false)}, b.now)
+	if stay.Text(before.ListingID) != stay.Text(after.ListingID) { // otherwise only its times were completed again
+		if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, after, b.now)}); err != nil {
+			return err
+		}
+	}
+	return tx.SendBatch(ctx, &writes).Close()
+}
+
+// roomsOf are the listings of a stay: the present one and those of its segments.
+func roomsOf(source string, present *string, segments []byte) []store.ListingRef {
+	var rooms []store.ListingRef
+	add := func(id *string) {
+		if id != nil {
+			rooms = append(rooms, store.ListingRef{Source: source, ListingID: *id})
+		}
+	}
+	add(present)
 	for _, s := range segmentsOf(segments) {
-		rooms = append(rooms, s.ListingID)
+		add(s.ListingID)
 	}
 	return rooms
 }

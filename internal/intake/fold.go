@@ -68,6 +68,7 @@ func (b *batch) foldEvent(m *mapped) {
 	if m.says.Disconnected != "" {
 		b.log.Warn("PMS disconnected: it will send no more events", "source", m.Source, "reason", m.says.Disconnected)
 	}
+
 	b.nameRooms(m)
 	var done []foldResult
 	for _, c := range m.changes {
@@ -78,6 +79,7 @@ func (b *batch) foldEvent(m *mapped) {
 		b.reject(m, lost)
 	}
 	m.recheck()
+
 	status, reason := m.settle(done)
 	isApplied := slices.Contains(done, applied)
 	if m.awaiting = m.awaiting || slices.Contains(done, unsure) || (!m.again.IsZero() && !isApplied); m.awaiting {
@@ -87,22 +89,26 @@ func (b *batch) foldEvent(m *mapped) {
 	if m.rechecked = !m.again.IsZero(); m.rechecked {
 		m.Documents = nil // what is kept of them is kept for the second look
 	}
+	b.close(m, status, store.Storable(reason))
+}
+
+// close records an event's result.
+func (b *batch) close(m *mapped, status, reason string) {
 	m.Status, m.AlsoAbout = status, m.others()
 	if reason != "" {
-		reason = store.Storable(reason)
 		m.Reason = &reason
 	}
 	if status == store.EventApplied {
 		m.AppliedAt = &b.now
 	}
-	if status == store.EventRejected || len(m.says.Rejected) > 0 {
-		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
-			m.EventID.String(),
-			"reservation_id", stay.Text(m.ReservationID), "listing_id", stay.Text(m.ListingID), "status",
-			status, "reason", reason)
-	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
 		m.Detail, _ = json.Marshal(m.notes) // only texts: it can't fail
+	}
+
+	if status == store.EventRejected || len(m.says.Rejected) > 0 {
+		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
+			m.EventID.String(), "reservation_id", stay.Text(m.ReservationID), "listing_id", stay.Text(m.ListingID),
+			"status", status, "reason", reason)
 	}
 }
 
@@ -242,6 +248,7 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 	if b.anyIsNewer(siblings, c) {
 		return superseded
 	}
+
 	own := store.Ref{Source: m.Source, ReservationID: r.ReservationID}
 	// A cancel of a whole booking needs no reservation with the booking's own id, if all of its rooms have others.
 	elsewhere := r.Status == pms.Cancelled && len(siblings) > 0 && !slices.Contains(siblings, own)
@@ -252,6 +259,7 @@ func (b *batch) foldBooking(m *mapped, c change) foldResult {
 	if v == unsure {
 		return v
 	}
+
 	for _, ref := range siblings {
 		if ref != own && !m.named(ref) && (elsewhere || b.reservations[ref].Status != pms.Cancelled) {
 			b.cancelSibling(m, c, ref)

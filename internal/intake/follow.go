@@ -118,11 +118,7 @@ func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOt
 	refs := make([]store.Ref, len(stays))
 	for i, s := range stays {
 		refs[i] = store.Ref{Source: s.Source, ReservationID: s.ReservationID}
-		for _, id := range append(roomsOf(s.Segments), s.ListingID) {
-			if id != nil {
-				listings = append(listings, store.ListingRef{Source: s.Source, ListingID: *id})
-			}
-		}
+		listings = append(listings, roomsOf(s.Source, s.ListingID, s.Segments)...)
 	}
 	if err := b.lockListings(ctx, tx, listings, false); err != nil {
 		return err

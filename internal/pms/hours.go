@@ -109,32 +109,51 @@ func readOneHour(text string) (d time.Duration, half string, ok bool) {
 		if part == nil {
 			continue
 		}
-		hours, _ := strconv.Atoi(part[2])
-		minutes, _ := strconv.Atoi(part[3])
-		if half = part[4]; half != "" {
-			half = half[:1]
-		}
-		if half == "a" || half == "p" {
-			if hours > 12 || part[1] == "-" {
-				return 0, "", false
-			}
-			hours %= 12
-			if half == "p" {
-				hours += 12
-			}
-		} else {
-			half = ""
-		}
-		d = time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
-		if d > furthestHour {
+		half = halfOf(part[4])
+		if d, ok = hourOf(part, half); !ok {
 			return 0, "", false
 		}
-		if part[1] == "-" {
-			d = -d
-		}
-		return d, half, part[1] == "" || part[3] != "" // "-1" is no hour, but stands for one that is not known
+		return d, half, true
 	}
 	return 0, "", false
+}
+
+// halfOf is the half of the day that "am", "p.m." and the like name; "" for none.
+func halfOf(text string) string {
+	if text == "" {
+		return ""
+	}
+	if half := text[:1]; half == "a" || half == "p" {
+		return half
+	}
+	return ""
+}
+
+// hourOf computes an hour from what [hourForms] have found: the sign, the hours and the minutes.
+func hourOf(part []string, half string) (time.Duration, bool) {
+	negative := part[1] == "-"
+	hours, _ := strconv.Atoi(part[2])
+	minutes, _ := strconv.Atoi(part[3])
+
+	if half != "" {
+		if hours > 12 || negative {
+			return 0, false
+		}
+		hours %= 12
+		if half == "p" {
+			hours += 12
+		}
+	}
+
+	d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	switch {
+	case d > furthestHour:
+		return 0, false
+	case negative:
+		return -d, part[3] != "" // "-1" is no hour, but stands for one that is not known
+	default:
+		return d, true
+	}
 }
 
 var dateAndTime = regexp.MustCompile(
@@ -150,6 +169,7 @@ func readTime(s string) (Moment, error) {
 		return Moment{}, errMoment
 	}
 	date, clock, seconds, fraction, offset := part[1], part[2], part[3], part[4], part[5]
+
 	if clock == "24:00" && offset == "" { // RFC 3339 has no such hour
 		m, err := ParseMoment(date)
 		if err != nil {
@@ -160,21 +180,23 @@ func readTime(s string) (Moment, error) {
 	if offset == "" {
 		return ParseMoment(date + "T" + clock + seconds)
 	}
-	switch {
-	case strings.EqualFold(offset, "Z") || offset == "UTC" || offset == "GMT":
-		offset = "Z"
-	case len(offset) == 3:
-		offset += ":00"
-	case len(offset) == 5:
-		offset = offset[:3] + ":" + offset[3:]
-	}
-	if seconds == "" {
-		seconds = ":00"
-	}
 	if fraction != "" {
 		fraction = "." + fraction
 	}
-	return ParseMoment(date + "T" + clock + seconds + fraction + offset)
+	return ParseMoment(date + "T" + clock + cmp.Or(seconds, ":00") + fraction + standardOffset(offset))
+}
+
+// standardOffset writes an offset as RFC 3339 does: +02 and +0200 are +02:00.
+func standardOffset(offset string) string {
+	switch {
+	case strings.EqualFold(offset, "Z") || offset == "UTC" || offset == "GMT":
+		return "Z"
+	case len(offset) == 3:
+		return offset + ":00"
+	case len(offset) == 5:
+		return offset[:3] + ":" + offset[3:]
+	}
+	return offset
 }
 
 // isZeroDate reports whether a text is what MySQL and PHP write for no date.

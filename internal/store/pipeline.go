@@ -32,36 +32,8 @@ func (s *db) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx
 		return err
 	}
 	defer conn.Release() // it closes a connection that is still in a transaction
-	err = func() error {
-		var commit pgx.Batch
-		commit.Queue("begin")
-		first(&commit)
-		if fn != nil || last != nil {
-			if err := conn.SendBatch(ctx, &commit).Close(); err != nil {
-				return err
-			}
-			commit = pgx.Batch{}
-		}
-		if fn != nil {
-			if err := fn(pipelined{conn: conn}); err != nil {
-				return err
-			}
-		}
-		if last != nil {
-			if err := last(&commit); err != nil {
-				return err
-			}
-		}
-		var tag pgconn.CommandTag
-		commit.Queue("commit").Exec(func(t pgconn.CommandTag) error { tag = t; return nil })
-		if err := conn.SendBatch(ctx, &commit).Close(); err != nil {
-			return err
-		}
-		if tag.String() == "ROLLBACK" { // what Postgres makes of a commit after an unhandled error
-			return fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
-		}
-		return nil
-	}()
+
+	err = runPipeline(ctx, conn, first, fn, last)
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), promptTimeout)
 		defer cancel()
@@ -69,6 +41,47 @@ func (s *db) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx
 		return errors.Join(err, rollback)
 	}
 	return err
+}
+
+// runPipeline sends a transaction in its round trips. After an error it may still be open.
+func runPipeline(ctx context.Context, conn *pgxpool.Conn, first func(*pgx.Batch), fn func(pgx.Tx) error,
+	last func(*pgx.Batch) error,
+) error {
+	var batch pgx.Batch
+	batch.Queue("begin")
+	first(&batch)
+	if fn != nil || last != nil {
+		if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+			return err
+		}
+		batch = pgx.Batch{}
+	}
+
+	if fn != nil {
+		if err := fn(pipelined{conn: conn}); err != nil {
+			return err
+		}
+	}
+
+	if last != nil {
+		if err := last(&batch); err != nil {
+			return err
+		}
+	}
+	return commitWith(ctx, conn, &batch)
+}
+
+// commitWith sends a batch and the commit.
+func commitWith(ctx context.Context, conn *pgxpool.Conn, batch *pgx.Batch) error {
+	var tag pgconn.CommandTag
+	batch.Queue("commit").Exec(func(t pgconn.CommandTag) error { tag = t; return nil })
+	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	if tag.String() == "ROLLBACK" { // what Postgres makes of a commit after an unhandled error
+		return fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
+	}
+	return nil
 }
 
 // pipelined is the middle of such a transaction: it must neither begin nor commit.

@@ -52,11 +52,10 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	if err != nil {
 		return err
 	}
-	if f := a.render(ctx, stays); f != nil && f.database {
-		return f.err
-	} else if f != nil {
-		return a.failed(ctx, *f)
+	if f := a.render(ctx, stays); f != nil {
+		return a.ended(ctx, f)
 	}
+
 	a.write = decide(set, a.row, stays, a.texts, r.hashOf, r.Now())
 	if a.write.kind == eraseOld {
 		a.useOldTarget()
@@ -67,25 +66,32 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	if at, known := readTarget(a.row.Target); known && at.same(a.target) {
 		a.target.Route = at.Route
 	}
+
 	f := a.carryOut(ctx)
 	switch {
 	case f == nil:
 		return a.done(ctx)
 	case ctx.Err() != nil:
 		return nil // the marked row is compared again
-	case errors.Is(f.err, errChanged):
-		return a.again(ctx)
-	case errors.Is(f.err, store.ErrLeaseLost):
-		return f.err
+	default:
+		return a.ended(ctx, f)
 	}
-	if held := new(pmsapi.PausedError); errors.As(f.err, &held) {
-		r.pause(held.Wait)
+}
+
+// ended records why an attempt could not be completed. Failures of the database are for the caller.
+func (a *attempt) ended(ctx context.Context, f *failure) error {
+	if paused := new(pmsapi.PausedError); errors.As(f.err, &paused) {
+		a.pause(paused.Wait)
 		return nil // no call was made: it stays due
 	}
-	if f.database {
+	switch {
+	case errors.Is(f.err, errChanged):
+		return a.again(ctx)
+	case errors.Is(f.err, store.ErrLeaseLost), f.database:
 		return f.err
+	default:
+		return a.failed(ctx, *f)
 	}
-	return a.failed(ctx, *f)
 }
 
 // load reads the booking's row and its stays.
@@ -183,12 +189,14 @@ func (a *attempt) byRoute(ctx context.Context, route string) *failure {
 			return f
 		}
 	}
+
 	if step.Found == nil && (a.set.Preset.ReadFirst || a.rules.Shared) {
 		return &failure{
 			reason: ReasonUnreadable, cause: pmsapi.Failing,
 			err: errors.New("the PMS's answer doesn't show the field"),
 		}
 	}
+
 	wanted, f := a.wanted(step.Found)
 	if f != nil {
 		return f
@@ -197,6 +205,7 @@ func (a *attempt) byRoute(ctx context.Context, route string) *failure {
 		a.write.kind != write && a.isPeoples(step.Found)) {
 		return nil
 	}
+
 	call, err := a.plan(ctx, step, wanted)
 	if err != nil {
 		return &failure{reason: ReasonProgram, cause: pmsapi.Broken, err: err}

@@ -107,8 +107,70 @@ const (
 
 // document adds what huma does not serve, and examples to all.
 func document(api huma.API) {
-	open := []map[string][]string{{}}
+	for _, d := range others() {
+		d.addTo(api.OpenAPI())
+	}
+	documentListingPuts(api.OpenAPI())
+
 	schemas := api.OpenAPI().Components.Schemas
+	for name, schema := range schemas.Map() {
+		allowNull(schema, schemas.TypeFromRef("#/components/schemas/"+name))
+	}
+	for _, item := range api.OpenAPI().Paths {
+		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete} {
+			if o == nil {
+				continue
+			}
+			exemplify(o, examples()[o.OperationID])
+			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" &&
+				o.OperationID != "show-backup-code" {
+				documentKey(o)
+			}
+		}
+	}
+}
+
+// addTo adds an operation with its schemas.
+func (d documented) addTo(api *huma.OpenAPI) {
+	schemas, o := api.Components.Schemas, d.operation
+	if d.body != nil {
+		o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(reflect.TypeOf(d.body), true, "")},
+		}}
+	}
+
+	o.Responses = map[string]*huma.Response{}
+	for code, answer := range d.answers {
+		response := &huma.Response{Description: d.words[code]}
+		media := "application/json"
+		if _, is := answer.(handlers.Problem); is {
+			media = "application/problem+json"
+		}
+		if answer != nil {
+			schema := schemas.Schema(reflect.TypeOf(answer), true, "")
+			response.Content = map[string]*huma.MediaType{media: {Schema: schema}}
+		}
+		o.Responses[fmt.Sprint(code)] = response
+	}
+	api.AddOperation(&o)
+}
+
+// documentListingPuts completes the two PUTs of listings: huma documents raw bodies without a schema, and one status
+// for each operation.
+func documentListingPuts(api *huma.OpenAPI) {
+	schemas := api.Components.Schemas
+	put, several := api.Paths[listingPath].Put, api.Paths["/v1/listings"].Put
+	put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
+	several.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingItems](), true, "")
+	put.Responses["200"].Description = "Changed."
+	put.Responses["201"] = &huma.Response{Description: "Created.", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Listing](), true, "")},
+	}}
+}
+
+// others are the operations that huma does not serve: webhooks, guests' links and health.
+func others() []documented {
+	open := []map[string][]string{{}}
 	problems := map[int]string{
 		http.StatusBadRequest:            "The body isn't JSON, or the webhook-id is malformed. Nothing is stored.",
 		http.StatusUnauthorized:          "The signature, id or timestamp is missing, wrong or too old. Nothing is stored.",
@@ -125,7 +187,8 @@ func document(api huma.API) {
 		event[code], words[code] = handlers.Problem{}, word
 	}
 	described := func(s string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: s} }
-	for _, d := range []documented{
+
+	return []documented{
 		{
 			operation: huma.Operation{
 				OperationID: "post-webhook", Method: http.MethodPost, Path: "/webhooks/{source}",
@@ -168,10 +231,11 @@ func document(api huma.API) {
 			},
 			words: map[int]string{
 				http.StatusRequestEntityTooLarge: "The body is over 1 MiB.",
-				http.StatusNoContent:             "Taken.", http.StatusBadRequest: "The body isn't a Seam event.",
-				http.StatusUnauthorized:       "Not signed by Seam.",
-				http.StatusNotFound:           "SEAM_WEBHOOK_SECRET is not set.",
-				http.StatusServiceUnavailable: "The event can't be stored right now.",
+				http.StatusNoContent:             "Accepted.",
+				http.StatusBadRequest:            "The body isn't a Seam event.",
+				http.StatusUnauthorized:          "Not signed by Seam.",
+				http.StatusNotFound:              "SEAM_WEBHOOK_SECRET is not set.",
+				http.StatusServiceUnavailable:    "The event can't be stored right now.",
 			},
 		},
 		{
@@ -250,51 +314,6 @@ func document(api huma.API) {
 				http.StatusServiceUnavailable: "Not ready to store webhooks; with deep, or degraded.",
 			},
 		},
-	} {
-		o := d.operation
-		if d.body != nil {
-			o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-				"application/json": {Schema: schemas.Schema(reflect.TypeOf(d.body), true, "")},
-			}}
-		}
-		o.Responses = map[string]*huma.Response{}
-		for code, answer := range d.answers {
-			response := &huma.Response{Description: d.words[code]}
-			media := "application/json"
-			if _, is := answer.(handlers.Problem); is {
-				media = "application/problem+json"
-			}
-			if answer != nil {
-				response.Content = map[string]*huma.MediaType{media: {Schema: schemas.Schema(reflect.TypeOf(answer),
-					true, "")}}
-			}
-			o.Responses[fmt.Sprint(code)] = response
-		}
-		api.OpenAPI().AddOperation(&o)
-	}
-	// huma documents raw bodies without a schema, and one status for each operation.
-	put := api.OpenAPI().Paths[listingPath].Put
-	put.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingPut](), true, "")
-	several := api.OpenAPI().Paths["/v1/listings"].Put
-	several.RequestBody.Content["application/json"].Schema = schemas.Schema(reflect.TypeFor[ListingItems](), true, "")
-	put.Responses["200"].Description = "Changed."
-	put.Responses["201"] = &huma.Response{Description: "Created.", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schemas.Schema(reflect.TypeFor[Listing](), true, "")},
-	}}
-	for name, schema := range schemas.Map() {
-		allowNull(schema, schemas.TypeFromRef("#/components/schemas/"+name))
-	}
-	for _, item := range api.OpenAPI().Paths {
-		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete} {
-			if o == nil {
-				continue
-			}
-			exemplify(o, examples()[o.OperationID])
-			if o != item.Get && o.Security == nil && o.OperationID != "create-app-session" &&
-				o.OperationID != "show-backup-code" {
-				documentKey(o)
-			}
-		}
 	}
 }
 
