@@ -456,6 +456,7 @@ func (c *doctorCommand) Run(ctx context.Context, out *streams) error {
 	for _, f := range d.Findings {
 		counts[f.Level]++
 	}
+
 	err = c.Remote.show(out.out, raw, func(w io.Writer) {
 		for _, f := range d.Findings {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s: %s\n", f.Level, strings.ReplaceAll(f.Check, "_", " "),

@@ -340,6 +340,7 @@ func (r *round) readGroups(ctx context.Context, ask []*group) error {
 			return err
 		})
 	}
+
 	err := reads.Wait()
 	for i, g := range ask {
 		switch {

@@ -47,6 +47,7 @@ func (c *Checker) systems(users []store.DoorUsers, risks map[stay.Ref][]stay.Doo
 			risky[p.GroupID] = true
 		}
 	}
+
 	found := map[string]*system{}
 	for _, u := range users {
 		s := found[u.SystemID]
@@ -69,6 +70,7 @@ func (c *Checker) systems(users []store.DoorUsers, risks map[stay.Ref][]stay.Doo
 		}
 		s.atRisk = s.atRisk || risky[u.GroupID]
 	}
+
 	list := make([]system, 0, len(found))
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		list = append(list, *found[id])

@@ -55,6 +55,7 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.G
 	for i, st := range stays {
 		refs[i] = st.Ref
 	}
+
 	known, err := s.store.GuestStays.Links(ctx, refs)
 	if err != nil {
 		return nil, err

@@ -268,6 +268,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 	for i, w := range batch {
 		events[i] = w.event
 	}
+
 	point.Reach(point.AcceptBefore)
 	accepted, err := a.store.Insert(ctx, events)
 	if store.IsDataError(err) && len(batch) > 1 {

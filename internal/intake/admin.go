@@ -222,6 +222,7 @@ func (c Action) window(r store.Reservation, o store.Overrides, now time.Time) (s
 			pms.FormatInstant(*r.CheckIn) + " to " + pms.FormatInstant(*r.CheckOut) +
 			". To go further, change the stay in the PMS"}
 	}
+
 	o.WindowAt, o.WindowBy, o.WindowWhy = &now, &c.By, &c.Why
 	return o, nil
 }

@@ -171,6 +171,7 @@ func (m *mapped) settle(done []foldResult) (status, reason string) {
 		return store.EventIgnored,
 			"the same body had been applied before the reservation was cancelled, and it has no time of its own: it counts as a repetition"
 	}
+
 	for _, c := range m.changes {
 		if r := c.Reservation; r != nil {
 			return store.EventIgnored, fmt.Sprintf("the status %q (%s) neither creates nor removes a key",

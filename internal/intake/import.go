@@ -114,6 +114,7 @@ func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, 
 		at[e.EventID] = rows[i]
 		waiting = append(waiting, e.EventID)
 	}
+
 	look := time.NewTicker(importLook)
 	defer look.Stop()
 	enough := time.NewTimer(importWait)
@@ -161,6 +162,7 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 		of[e.EventID] = rows[i]
 		mapping.add(m)
 	}
+
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		b := mapping.again()
 		if err := b.lock(ctx, tx, false); err != nil {

@@ -20,6 +20,7 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 	if err := store.LockShared(ctx, tx, bookings, guests); err != nil {
 		return err
 	}
+
 	if err := b.findRooms(ctx, tx, bookings); err != nil {
 		return err
 	}
@@ -38,6 +39,7 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 	if b.ofGuest, err = store.ReservationsOfGuests(ctx, tx, b.changedGuests(), b.now); err != nil {
 		return err
 	}
+
 	n := b.needed()
 	had, err := store.ListingsOf(ctx, tx, n.completed)
 	if err != nil {
@@ -49,6 +51,7 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 	if b.reservations, err = store.LockReservations(ctx, tx, n.reservations); err != nil {
 		return err
 	}
+
 	for _, ref := range n.completed {
 		if id := b.reservations[ref].ListingID; id != nil {
 			if _, locked := b.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
@@ -158,9 +161,11 @@ func (b *batch) needed() needed {
 			}
 		}
 	}
+
 	for _, refs := range b.bookings {
 		n.reservations = append(n.reservations, refs...)
 	}
+
 	b.names = b.possibleNames()
 	for ref, inherits := range b.names {
 		n.reservations = append(n.reservations, ref)
@@ -168,6 +173,7 @@ func (b *batch) needed() needed {
 			n.completed = append(n.completed, ref)
 		}
 	}
+
 	for _, refs := range b.ofGuest {
 		n.reservations = append(n.reservations, refs...)
 	}

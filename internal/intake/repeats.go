@@ -85,6 +85,7 @@ func (r *repeats) find(body any) {
 			return alone
 		}
 	}
+
 	r.items = map[string][]int{}
 	for i, item := range r.list {
 		seen := map[string]bool{}

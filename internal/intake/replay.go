@@ -52,6 +52,7 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 			return p, err
 		}
 	}
+
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		b := mapping.again()
 		if err := b.lock(ctx, tx, false); err != nil {
@@ -119,6 +120,7 @@ func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Diffe
 			list = append(list, d)
 		}
 	}
+
 	for ref := range b.listed {
 		if d := (Difference{
 			Source: ref.Source, ListingID: ref.ListingID,
@@ -127,6 +129,7 @@ func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Diffe
 			list = append(list, d)
 		}
 	}
+
 	slices.SortFunc(list, func(x, y Difference) int {
 		return store.ListingRef{
 			Source:    x.Source,

@@ -63,6 +63,7 @@ func (b *batch) nameRooms(m *mapped) {
 			add(r.BookingID, r)
 		}
 	}
+
 	lost := make([]*pms.Reservation, len(m.says.Rejected))
 	for i, item := range m.says.Rejected {
 		if item.BookingID != "" {
@@ -86,11 +87,13 @@ func (b *batch) nameRooms(m *mapped) {
 			}
 		}
 	}
+
 	for i, r := range lost {
 		if r != nil {
 			m.says.Rejected[i].ReservationID = r.ReservationID
 		}
 	}
+
 	m.ReservationID, m.ListingID = nil, nil
 	m.describe()
 }

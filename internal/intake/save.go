@@ -159,10 +159,12 @@ func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	for _, ref := range slices.SortedFunc(maps.Keys(b.listed), store.ListingRef.Compare) {
 		store.SaveListing(&writes, b.listings[ref])
 	}
+
 	var guests []store.Guest
 	for _, ref := range slices.SortedFunc(maps.Keys(b.guestsChanged), store.Ref.Compare) {
 		guests = append(guests, b.guests[ref])
 	}
+
 	store.SaveGuests(&writes, guests)
 	store.InsertKeys(&writes, w.made, b.now)
 	store.RequestKeys(&writes, w.changed, b.now)

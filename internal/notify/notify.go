@@ -241,6 +241,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	for _, d := range due {
 		n.start(d.Name, func() { n.deliver(ctx, sending, configured.byName[d.Name], d) })
 	}
+
 	n.startDigests(ctx, sending, configured.list)
 	return ordered == changesAtMax || passing, nil
 }

@@ -128,6 +128,7 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 		}
 		b.WriteString(title + ":\n" + strings.Join(lines, "\n") + "\n\n")
 	}
+
 	l.text = strings.TrimSpace(b.String())
 	return l
 }

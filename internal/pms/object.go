@@ -98,6 +98,7 @@ func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, e
 		}
 		o.fields = append(o.fields, field{name, of[end-len(value) : end]})
 	}
+
 	_, err := d.ReadToken()
 	return o, err == nil
 }

@@ -313,6 +313,7 @@ func (f fields) segments(s *Reservation) {
 			Until: end.moment("until", endOfStay),
 		})
 	}
+
 	slices.SortStableFunc(s.Segments, func(a, b Segment) int { return a.From.compare(b.From) })
 	if len(s.Segments) > 0 && s.ListingID == nil {
 		s.ListingID = s.Segments[0].ListingID

@@ -61,6 +61,7 @@ func (f *Format) runForm(ctx context.Context, code *gojq.Code, m Mapping, input 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+
 	defer func() {
 		if recovered := recover(); recovered != nil {
 			err = fmt.Errorf("the program %s made jq panic: %T", f.Name, recovered)

@@ -121,6 +121,7 @@ func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Pr
 			}
 		}
 	}
+
 	seconds, err := strconv.ParseUint(timestamp, 10, 63) // digits only: no sign, which ParseInt takes
 	if matched == 0 || err != nil {
 		return Proof{}, errUnsigned

@@ -173,6 +173,7 @@ func (t tolerance) define(q *gojq.Query, known twins) (twins, error) {
 		}
 		all = append(all, f, twin)
 	}
+
 	q.FuncDefs = all
 	return known, nil
 }

@@ -180,6 +180,7 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 			return k.pruneStays(ctx, stage.stage, now.Add(-stage.age), now.Add(-max(stage.age, leastUnknown)))
 		})
 	}
+
 	step("waiting_events", k.ages.Bodies, func() (int, error) {
 		return k.store.Retention.PruneWaiting(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})

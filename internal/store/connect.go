@@ -99,6 +99,7 @@ func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxp
 			params[name] = value
 		}
 	}
+
 	config.AfterConnect = prepareSession
 	d := &deadlines{trip: statementTimeout(params["statement_timeout"]) + answerMargin}
 	config.ConnConfig.Tracer = d

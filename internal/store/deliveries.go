@@ -172,6 +172,7 @@ func (s Deliveries) List(ctx context.Context, f DeliveryFilter, below int64, lim
 		}
 		list = k.merge(&w, deliveryColumns, newest, newest)
 	}
+
 	rows, _ := s.pool.Query(ctx, `SELECT t.* FROM (`+list+`) t ORDER BY -t.seq`, w.planned()...)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 	return found, wrap(err, "list deliveries")

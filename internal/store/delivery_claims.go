@@ -303,6 +303,7 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 	for i, d := range due {
 		refs[i], at[d.Present.Ref] = d.Present.Ref, i
 	}
+
 	sources, ids := splitRefs(refs)
 	lasts, words := map[uuid.UUID]*Delivery{}, map[Ref][]gateRow{}
 	deliveries := make([]*uuid.UUID, len(due))
@@ -420,6 +421,7 @@ func (d dueStay) decide(b *pgx.Batch, c ClaimRequest, t Report) *ClaimedDelivery
 				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
 		return nil
 	}
+
 	out.Attempt = out.Attempts + 1
 	args["delivery_id"], args["token"], args["lease"] = out.DeliveryID, out.Token, c.Lease
 	b.Queue(`

@@ -111,6 +111,7 @@ func (s Erasure) Erase(ctx context.Context, e Erasing) (bodies, waiting int, err
 			Detail: map[string]any{"action": "erase", "by": e.Audit.Author},
 		}
 	}
+
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		const these = `(t.source, t.reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`
 		for _, statement := range []string{`DELETE FROM guests WHERE lower(guest_email) = lower($1)`, forgetNotesOf} {

@@ -172,6 +172,7 @@ func (s Events) meetAgain(ctx context.Context, events []Event, known []int, fate
 	for at, i := range known {
 		sources[at], keys[at] = events[i].Source, *events[i].EventKey
 	}
+
 	rows, _ := s.intake.Query(ctx, `
 		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key,
 			i)
@@ -280,6 +281,7 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 			replayed = append(replayed, e.EventID)
 		}
 	}
+
 	batch.Queue(`
 		INSERT INTO event_results (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at,
 			received_at, applied_at, detail, also_about)

@@ -74,6 +74,7 @@ func replayEntries(ctx context.Context, tx pgx.Tx, events []Event, by string, no
 			refs = append(refs, Ref{Source: e.Source, ReservationID: *e.ReservationID})
 		}
 	}
+
 	sources, ids := splitRefs(refs)
 	rows, _ := tx.Query(ctx, `
 		SELECT source, reservation_id FROM reservations WHERE (source, reservation_id) IN (SELECT *

@@ -98,6 +98,7 @@ func AwaitDocuments(batch *pgx.Batch, events []Awaiting, now time.Time) {
 		about, _ := json.Marshal(a.BookingIDs) // only texts: it can't fail
 		wanted[i], reasons[i], bookings[i] = string(a.Wants), a.Reason, string(about)
 	}
+
 	batch.Queue(`
 		WITH named AS (
 			SELECT n.event_id, array_agg(coalesce(r.reservation_id, b.id) ORDER BY b.at, r.reservation_id COLLATE "C") AS ids

@@ -68,6 +68,7 @@ func LockListings(ctx context.Context, tx pgx.Tx, refs []ListingRef, change bool
 	for i, r := range refs {
 		sources[i], ids[i] = r.Source, r.ListingID
 	}
+
 	lock := "FOR SHARE"
 	if change {
 		lock = "FOR NO KEY UPDATE"

@@ -100,6 +100,7 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 		generations[i], versions[i], seqs[i], created[i], updated[i] = r.ListingGeneration, r.VersionAt, r.VersionSeq,
 			r.CreatedAt, r.UpdatedAt
 	}
+
 	rows := pgx.StrictNamedArgs{
 		"source": sources, "reservation_id": ids, "status": statuses, "listing_generation": generations,
 		"version_at":  versions,
@@ -127,6 +128,7 @@ func reservationRows(list []Reservation) pgx.StrictNamedArgs {
 		}
 		rows[name] = column
 	}
+
 	for name, of := range map[string]func(*Reservation) *time.Time{
 		"check_in":      func(r *Reservation) *time.Time { return r.CheckIn },
 		"check_out":     func(r *Reservation) *time.Time { return r.CheckOut },
@@ -332,6 +334,7 @@ func (s Reservations) viewsBy(ctx context.Context, order Order, page string, arg
 	for i, v := range views {
 		refs[i] = v.Reservation.Ref()
 	}
+
 	users, err := ACSUsers(s).Of(ctx, refs)
 	if err != nil {
 		return nil, err

@@ -157,6 +157,7 @@ func (k kinds) merge(w *where, columns, each, tail string) string {
 	for _, c := range k.columns {
 		w.add("t." + c + " = k." + c)
 	}
+
 	single := k
 	single.values = slices.Clone(k.values)
 	for i, value := range single.values {
@@ -164,6 +165,7 @@ func (k kinds) merge(w *where, columns, each, tail string) string {
 			single.values[i] = nil // read for several values, an index has no order
 		}
 	}
+
 	// implied; it lets the planner see how little the index leaves, where it would prefer the primary key
 	single.narrow(w, "t")
 	narrowed := w.sql()

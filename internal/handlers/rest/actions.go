@@ -129,6 +129,7 @@ func (s *API) actionOperations(api huma.API) {
 					admin.Action{Kind: o.kind, Author: in.Body.Author, Reason: in.Body.Reason})
 			})
 	}
+
 	huma.Register(api, action("set-window", admin.Window, "Change access times",
 		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. A change of the listing's or the source's hours does not touch it. Without both times access is that of the stay again."),
 		func(ctx context.Context, in *WindowInput) (*Output[Reservation], error) {

@@ -55,6 +55,7 @@ func renderDocs(api *huma.OpenAPI) []byte {
 		}
 		sections = append(sections, s)
 	}
+
 	var page bytes.Buffer
 	if err := docsTemplate.Execute(&page, map[string]any{
 		"Info": api.Info, "About": paragraphs(api.Info.Description),

@@ -106,6 +106,7 @@ func (s *API) keepings() map[string]keeping {
 			},
 		}
 	}
+
 	for _, kind := range []admin.ActionKind{
 		admin.Reconcile, admin.Revoke, admin.Reissue, admin.Hold,
 		admin.Release, admin.Window,

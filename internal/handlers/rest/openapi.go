@@ -186,6 +186,7 @@ func others() []documented {
 	for code, word := range problems {
 		event[code], words[code] = handlers.Problem{}, word
 	}
+
 	described := func(s string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: s} }
 
 	return []documented{
