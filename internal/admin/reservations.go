@@ -26,7 +26,7 @@ type ReservationQuery struct {
 	CheckOutFrom string   `query:"check_out_from" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); inclusive." example:"2026-11-04"`
 	CheckOutTo   string   `query:"check_out_to" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); exclusive." example:"2026-11-05"`
 	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive. To follow changes, start a minute before the latest updated_at that you have seen: a change that is being committed may become visible a little later than one after it."`
-	Query        string   `query:"q" doc:"Parts of a reservation id, listing id, guest e-mail, name or phone number, without regard to case and accents. Each word must be in one of them, in any order."`
+	Query        string   `query:"q" doc:"Parts of a reservation id, listing id, guest e-mail, name or phone number, without regard to case and accents. Each word must be in one of them, in any order. The whole e-mail address of a guest finds that guest only."`
 	Sort         string   `query:"sort" enum:"-updated_at,check_in" doc:"-updated_at (default): newest change first. check_in: earliest check-in first, unknown ones last."`
 }
 

@@ -31,7 +31,7 @@ const (
 	skewError   = time.Minute
 )
 
-// diagnosedListings bounds how many listings are looked at.
+// diagnosedListings bounds how many listings are reported.
 const diagnosedListings = 20_000
 
 // diagnosis collects findings.
@@ -219,38 +219,23 @@ func (d *diagnosis) system(system seam.System) {
 
 // listings looks for listings whose keys would open nothing, or not what they should.
 func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
-	live := false
-	looked, wrong := 0, 0
-	var after store.Cursor
-	for looked < diagnosedListings {
-		const page = 500
-		rows, err := d.store.Listings.List(ctx, store.ListingFilter{Deleted: &live}, after, page)
-		if err != nil {
-			d.found("listing", admin.LevelError, "all", "", "reading failed: %v", err)
-			return
-		}
-		for _, l := range rows {
-			looked++
-			name := l.Source + "/" + l.ListingID
-			missing := slices.DeleteFunc(slices.Clone(l.Groups()), func(id string) bool { return groups[id] })
-			switch {
-			case len(l.Groups()) == 0:
-				wrong++
-				d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+
-					stay.ListingPath(l.Source, l.ListingID), "no access groups: its guests get no key")
-			case len(missing) > 0:
-				wrong++
-				d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+
-					stay.ListingPath(l.Source, l.ListingID), "Seam does not know access group %s",
-					strings.Join(missing, ", "))
-			}
-			after = store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
-		}
-		if len(rows) < page {
-			break
-		}
+	wrong, looked, err := d.store.Listings.WrongGroups(ctx, slices.Collect(maps.Keys(groups)), diagnosedListings)
+	if err != nil {
+		d.found("listing", admin.LevelError, "all", "", "reading failed: %v", err)
+		return
 	}
-	if wrong == 0 {
+	for _, l := range wrong {
+		name, path := l.Source+"/"+l.ListingID, stay.ListingPath(l.Source, l.ListingID)
+		missing := slices.DeleteFunc(slices.Clone(l.Groups()), func(id string) bool { return groups[id] })
+		if len(missing) == 0 {
+			d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+path,
+				"no access groups: its guests get no key")
+			continue
+		}
+		d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+path,
+			"Seam does not know access group %s", strings.Join(missing, ", "))
+	}
+	if len(wrong) == 0 {
 		d.found("listing", admin.LevelOK, "all", "", "%d listings have access groups that Seam knows", looked)
 	}
 }

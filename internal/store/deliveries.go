@@ -151,10 +151,26 @@ func (s Deliveries) List(ctx context.Context, f DeliveryFilter, below int64, lim
 		below = math.MaxInt64
 	}
 	var w where
-	w.add("-t.seq > %s", -below)
-	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
+	list := f.page(&w, below, limit)
+	rows, _ := s.pool.Query(ctx, `SELECT t.* FROM (`+list+`) t ORDER BY t.seq DESC`, w.planned()...)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
+	return found, wrap(err, "list deliveries")
+}
+
+// page selects a page. Lists of a stay and lists by kind are in the order of -seq, as their indexes have it; those of
+// subscriptions are in the order of seq, so that no index but theirs fits.
+func (f DeliveryFilter) page(w *where, below int64, limit int) string {
+	const from = `SELECT ` + deliveryColumns + ` FROM deliveries t`
 	sources := within(f.Source, f.Sources)
-	var list string
+	bySubscription := f.ReservationID == "" && f.Status == nil && f.Type == nil && sources == nil
+	newest := ` ORDER BY -t.seq LIMIT `
+	if bySubscription {
+		newest = ` ORDER BY t.seq DESC LIMIT `
+		w.add("t.seq < %s", below)
+	} else {
+		w.add("-t.seq > %s", -below)
+	}
+	newest += w.arg(limit)
 	switch {
 	case f.ReservationID != "":
 		w.add("t.reservation_id = %s", f.ReservationID)
@@ -162,20 +178,19 @@ func (s Deliveries) List(ctx context.Context, f DeliveryFilter, below int64, lim
 		w.among("t.subscription", f.Subscription)
 		w.among("t.status", f.Status)
 		w.among("t.type", f.Type)
-		list = `SELECT ` + deliveryColumns + ` FROM deliveries t` + w.sql() + newest
-	case f.Subscription == nil && f.Status == nil && f.Type == nil && sources == nil:
-		list = `SELECT ` + deliveryColumns + ` FROM deliveries t` + w.sql() + newest
-	default:
-		k := kinds{
-			table: "deliveries", columns: []string{"source", "subscription", "status", "type"},
-			values: []any{oneOf(sources), oneOf(f.Subscription), oneOf(f.Status), oneOf(f.Type)},
-		}
-		list = k.merge(&w, deliveryColumns, newest, newest)
+		return from + w.sql() + newest
+	case bySubscription && len(f.Subscription) == 1:
+		w.equal("t.subscription", f.Subscription[0])
+		return from + w.sql() + newest
+	case bySubscription:
+		k := kinds{table: "deliveries", columns: []string{"subscription"}, values: []any{oneOf(f.Subscription)}}
+		return k.merge(w, deliveryColumns, newest, newest)
 	}
-
-	rows, _ := s.pool.Query(ctx, `SELECT t.* FROM (`+list+`) t ORDER BY -t.seq`, w.planned()...)
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
-	return found, wrap(err, "list deliveries")
+	k := kinds{
+		table: "deliveries", columns: []string{"source", "subscription", "status", "type"},
+		values: []any{oneOf(sources), oneOf(f.Subscription), oneOf(f.Status), oneOf(f.Type)},
+	}
+	return k.merge(w, deliveryColumns, newest, newest)
 }
 
 // Attempts returns the attempts at deliveries, oldest first.

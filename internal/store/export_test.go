@@ -12,6 +12,13 @@ func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Cursor
 	return page, w.planned(), err
 }
 
+// DeliveriesQuery is the statement of a page of deliveries.
+func DeliveriesQuery(f DeliveryFilter, below int64, limit int) (string, []any) {
+	var w where
+	page := f.page(&w, below, limit)
+	return page, w.planned()
+}
+
 // AnsweringSince is Answering for a request that came at some time.
 func AnsweringSince(ctx context.Context, came time.Time) context.Context {
 	return context.WithValue(ctx, answeringKey{}, came.Add(LockTimeout))

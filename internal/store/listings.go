@@ -198,6 +198,27 @@ func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit
 	return listings, wrap(err, "list listings")
 }
 
+// WrongGroups lists the listings that have no access groups, or one that isn't among the known ones, by name, and
+// counts all that were looked at: those that aren't deleted.
+func (s Listings) WrongGroups(ctx context.Context, known []string, limit int) (wrong []Listing, looked int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM listings WHERE known AND NOT deleted`).Scan(&looked)
+	if err != nil {
+		return nil, 0, wrap(err, "count listings")
+	}
+	rows, _ := s.pool.Query(ctx, `
+		WITH l AS (
+			SELECT source, listing_id, coalesce(admin_access_group_ids, access_group_ids) AS groups FROM listings
+			WHERE known AND NOT deleted)
+		SELECT `+listingColumns+` FROM listings t WHERE (source, listing_id) IN (
+			SELECT source, listing_id FROM l WHERE cardinality(groups) = 0
+			UNION
+			SELECT source, listing_id FROM l CROSS JOIN LATERAL unnest(groups) AS g (id)
+			LEFT JOIN (SELECT DISTINCT id FROM unnest($1::text[]) AS n (id)) n USING (id) WHERE n.id IS NULL)
+		ORDER BY source COLLATE "C", listing_id COLLATE "C" LIMIT $2`, known, limit)
+	wrong, err = pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
+	return wrong, looked, wrap(err, "find listings whose access groups are wrong")
+}
+
 // ToFanOut returns listings whose last change has not reached all their reservations.
 func (s Listings) ToFanOut(ctx context.Context, limit int) ([]ListingRef, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT source, listing_id FROM listings WHERE generation <> fanned_generation

@@ -201,6 +201,10 @@ func (s Reservations) Snapshot(ctx context.Context) (string, error) {
 // List lists reservations in the filter's order, from after a place.
 func (s Reservations) List(ctx context.Context, f ReservationFilter, after Cursor, limit int) ([]View, error) {
 	var w where
+	f, err := f.byAddress(ctx, s.db)
+	if err != nil {
+		return nil, err
+	}
 	page, err := f.page(ctx, s.db, &w, after, limit)
 	if err != nil {
 		return nil, wrap(err, "list reservations")
@@ -212,6 +216,9 @@ func (s Reservations) List(ctx context.Context, f ReservationFilter, after Curso
 // Count counts what [Reservations.List] lists on all its pages, up to most.
 func (s Reservations) Count(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
 	var w where
+	if f, err = f.byAddress(ctx, s.db); err != nil {
+		return 0, err
+	}
 	page, err := f.page(ctx, s.db, &w, Cursor{}, most)
 	if err != nil {
 		return 0, wrap(err, "count reservations")
@@ -414,6 +421,33 @@ func pointerTo(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
+}
+
+// byAddress has a query that is the whole e-mail address of a guest find that guest, by the index on addresses. In the
+// index on texts, most parts of an address are those of nearly all guests. An address that no guest has is looked for
+// as any other text.
+func (f ReservationFilter) byAddress(ctx context.Context, s *db) (ReservationFilter, error) {
+	address := strings.TrimSpace(f.Query)
+	if f.GuestEmail != "" || !isAddress(address) {
+		return f, nil
+	}
+	exact := ReservationFilter{GuestEmail: address, Source: f.Source, Sources: f.Sources}
+	var w where
+	exact.byText(&w)
+	var known bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations r`+w.sql()+`)`, w.planned()...).Scan(&known)
+	if err != nil || !known {
+		return f, wrap(err, "look for an address")
+	}
+	f.GuestEmail, f.Query = address, ""
+	return f, nil
+}
+
+// isAddress reports whether a text looks like a whole e-mail address.
+func isAddress(text string) bool {
+	local, domain, is := strings.Cut(text, "@")
+	dot := strings.LastIndex(domain, ".")
+	return is && local != "" && dot > 0 && dot < len(domain)-2 && !strings.ContainsAny(text, " \t")
 }
 
 // byKind narrows keys by what has few values.

@@ -206,6 +206,49 @@ func listsBy(t *testing.T, s *store.Store, order store.Order) {
 	}
 }
 
+// A query that is a guest's whole address finds that guest, and not those whose address contains it. Any other text is
+// found in the midst of addresses as well.
+func TestSearchByAddress(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	for _, statement := range []string{
+		`INSERT INTO reservations (source, reservation_id, status, guest_email, version_at, version_seq, created_at, updated_at)
+		SELECT CASE WHEN a LIKE 'other%' THEN 'b' ELSE 'a' END, a, 'confirmed', a, $1, 1, $1, $1
+		FROM unnest('{Anna@Example.com,joanna@example.com,anna@example.com.au,other@example.com}'::text[]) a`,
+		`INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT source, reservation_id, 'issued', $1
+		FROM reservations`,
+	} {
+		if _, err := s.Pool().Exec(ctx, statement, epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, want := range map[string][]string{
+		"anna@example.com":   {"Anna@Example.com"},
+		" ANNA@example.COM ": {"Anna@Example.com"},
+		"nna@example.com":    {"Anna@Example.com", "anna@example.com.au", "joanna@example.com"},
+		"anna@example":       {"Anna@Example.com", "anna@example.com.au", "joanna@example.com"},
+		"other@example.com":  nil, // of a source that isn't visible
+	} {
+		f := store.ReservationFilter{Query: query, Sources: []string{"a"}}
+		found, err := s.Reservations.List(ctx, f, store.Cursor{}, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, v := range found {
+			ids = append(ids, v.Reservation.ReservationID)
+		}
+		slices.Sort(ids)
+		if diff := cmp.Diff(want, ids); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", query, diff)
+		}
+		if n, err := s.Reservations.Count(ctx, f, 100); err != nil || n != len(want) {
+			t.Errorf("%q: %d are counted, %v", query, n, err)
+		}
+	}
+}
+
 // TestCheckInListWhileStaysMove: a stay that moves to a later day while the list is read is on no two pages, also where
 // the move had begun before the first page and is committed after it. Stays that don't move are all there.
 func TestCheckInListWhileStaysMove(t *testing.T) {
