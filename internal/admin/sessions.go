@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,4 +109,14 @@ type Mark = store.Mark
 // ChangedSince reports whether anything that pages show has changed since a mark, and for which sources.
 func (s Overview) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
 	return s.store.Changes.Since(ctx, since)
+}
+
+// Version is an opaque text that differs whenever anything that pages show may look different.
+func (s Overview) Version(ctx context.Context) (string, error) {
+	n, err := s.store.Changes.Count(ctx)
+	if err != nil {
+		return "", err
+	}
+	mac := s.cursorMAC("version", strconv.AppendInt(nil, n, 10))
+	return hex.EncodeToString(mac[:8]), nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -13,9 +14,9 @@ import (
 )
 
 // stream opens the page's live updates.
-func (v *visitor) stream() *bufio.Reader {
+func (v *visitor) stream(query string) *bufio.Reader {
 	v.t.Helper()
-	req, err := http.NewRequest(http.MethodGet, v.url+"/updates", nil)
+	req, err := http.NewRequest(http.MethodGet, v.url+"/updates"+query, nil)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -51,12 +52,43 @@ func TestUpdatesEndWithTheSession(t *testing.T) {
 			a.tokens = append(a.tokens, token("desk", "reads-default", false, "default"))
 			v := a.visitor()
 			v.signIn("reads-default")
-			lines := v.stream()
+			lines := v.stream("")
 			end(v)
 			if _, err := io.Copy(io.Discard, lines); err != nil { // until the service ends it
 				t.Errorf("the stream broke off: %v", err)
 			}
 		})
+	}
+}
+
+// What changes after a page was rendered and before its stream begins is the first thing that the stream reports.
+func TestUpdatesCatchUp(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	seen := func() string {
+		_, after, _ := strings.Cut(v.see("/").body, `data-seen="`)
+		version, _, _ := strings.Cut(after, `"`)
+		if version == "" {
+			t.Fatal("the page doesn't say what it has seen")
+		}
+		return version
+	}
+	before := seen()
+	if again := seen(); again != before {
+		t.Errorf("without a change, the version goes from %s to %s", before, again)
+	}
+	a.post(hook{source: "default", id: "1", body: listingBody})
+	a.apply()
+	lines := v.stream("?seen=" + before)
+	for _, want := range []string{"\n", "event: changed\n"} {
+		if line, err := lines.ReadString('\n'); err != nil || line != want {
+			t.Fatalf("the stream begins with %q (%v), not %q", line, err, want)
+		}
+	}
+	if seen() == before {
+		t.Error("a change doesn't change the version")
 	}
 }
 

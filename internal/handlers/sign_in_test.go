@@ -227,7 +227,7 @@ func TestProviderSessionsEndWithTheConfiguration(t *testing.T) {
 			a, p := withProvider(t)
 			v := a.visitor()
 			v.signInWithProvider("/")
-			lines := v.stream()
+			lines := v.stream("")
 			a.signIns.Store(after(a, p))
 			if page := v.see("/listings"); page.path != "/sign-in" {
 				t.Fatalf("%s is shown", page.path) // and its stream wouldn't end

@@ -17,6 +17,10 @@ import (
 // all open pages; without open pages there is none. A page is notified only about sources that its token covers. Its
 // stream ends with its session: at once after a sign-out at this replica or the removal of the token from its
 // configuration, otherwise within beatEvery.
+//
+// A page is rendered with the version of what it shows, read before anything else, and asks for changes since that
+// version: what changes between the two is not missed. Which sources that was about isn't known, so a page of some
+// sources may fetch itself once in vain then.
 
 // livePages tell open pages when something changed.
 type livePages struct{ *core }
@@ -143,8 +147,34 @@ func (s livePages) stillHas(session admin.Session, of admin.Actor) bool {
 	return ok && slices.Equal(token.Sources, of.Sources) && (token.Sources == nil) == (of.Sources == nil)
 }
 
-// updates is GET /updates: it sends "changed" whenever a page may look different. The page then fetches itself, with
-// its own rights.
+type seenKey struct{}
+
+// noteSeen reads the version of what pages show before anything is read for one. Without it, the page's stream
+// begins with a change.
+func (s livePages) noteSeen(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.Header.Get(liveHeader) == "" {
+			if version, err := s.Admin.Overview.Version(r.Context()); err == nil {
+				r = r.WithContext(context.WithValue(r.Context(), seenKey{}, version))
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func seenBy(r *http.Request) string {
+	version, _ := r.Context().Value(seenKey{}).(string)
+	return version
+}
+
+// hasMissed reports whether anything has changed since the version that a page was rendered with.
+func (s livePages) hasMissed(r *http.Request) bool {
+	version, err := s.Admin.Overview.Version(r.Context())
+	return err == nil && version != r.URL.Query().Get("seen")
+}
+
+// updates is GET /updates?seen=VERSION: it sends "changed" whenever a page may look different. The page then fetches
+// itself, with its own rights.
 func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
 	session, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r))
@@ -170,9 +200,18 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 		_, err := fmt.Fprint(w, text)
 		return err == nil && control.Flush() == nil
 	}
-	if !say("retry: 2000\n\n") {
+	// what changes from here on, the listener hears
+	if !say("retry: 2000\n\n") || (s.hasMissed(r) && !say(changedEvent)) {
 		return
 	}
+	s.follow(r, of, l, say)
+}
+
+// changedEvent tells a page to fetch itself.
+const changedEvent = "event: changed\ndata: 1\n\n"
+
+// follow sends what a listener hears, until the page goes or its session ends.
+func (s livePages) follow(r *http.Request, of admin.Actor, l *listener, say func(string) bool) {
 	beat, end := time.NewTicker(beatEvery), time.NewTimer(min(liveFor, of.Until.Sub(s.Now())))
 	defer beat.Stop()
 	defer end.Stop()
@@ -193,7 +232,7 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 			}
 			connected = say(": still here\n\n")
 		case <-l.changed:
-			connected = say("event: changed\ndata: 1\n\n")
+			connected = say(changedEvent)
 		}
 		if !connected {
 			return

@@ -153,7 +153,7 @@ func (s *Pages) Mount(r chi.Router) {
 	plain.With(handlers.Measured).Get(callbackPath, s.account.finishSSO)
 	plain.With(s.account.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.live.updates)
 	signedIn := plain.With(handlers.Measured, s.account.signedIn, handlers.DecodeParams, handlers.StorableInput,
-		s.Limits.OneOfFew)
+		s.Limits.OneOfFew, s.live.noteSeen)
 	signedIn.Post("/sign-out", s.account.signOut)
 	signedIn.Get("/", s.days.today)
 	signedIn.Get("/clock/{hours}", s.account.chooseClock)
@@ -195,6 +195,9 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Get("/audit", s.audit.list)
 }
 
+// liveHeader marks requests of the page's script, which replaces parts of the page that shows.
+const liveHeader = "Staykey-Live"
+
 // pageHeaders sets the headers of every answer of the page.
 func (s *core) pageHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -234,6 +237,7 @@ type page struct {
 	Now        time.Time
 	Path       string
 	Here       string       // the address of the page, for links that come back to it
+	Seen       string       // what the page's stream of changes begins after, see live.go
 	In         *lang.Locale // how the page speaks
 	Lang       string
 	Languages  []pageLanguage
@@ -244,7 +248,7 @@ func (s *core) render(w http.ResponseWriter, r *http.Request, status int, view s
 	a := admin.ActorOf(r.Context())
 	p.Version, p.Assets, p.Now, p.Path = s.Version, "/assets/"+assetTag, s.Now(), r.URL.Path
 	p.Person, p.Write, p.AllSources = a.Author(""), a.Write, a.Sources == nil
-	p.In, p.Languages = localeOf(r), languages
+	p.In, p.Languages, p.Seen = localeOf(r), languages, seenBy(r)
 	p.Lang = p.In.Tag()
 	if p.Here = "/"; r.Method == http.MethodGet && status == http.StatusOK {
 		p.Here = r.URL.RequestURI()
@@ -413,7 +417,7 @@ func (s accountPages) signedIn(next http.Handler) http.Handler {
 }
 
 func (s accountPages) askToSignIn(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/updates" || r.Header.Get("Staykey-Live") != "" { // asked by a script, which can't sign in
+	if r.URL.Path == "/updates" || r.Header.Get(liveHeader) != "" { // asked by a script, which can't sign in
 		handlers.NewProblem(http.StatusUnauthorized, "the session has ended: sign in again").Write(w)
 		return
 	}

@@ -212,10 +212,10 @@
   if (parts().length && "EventSource" in window) {
     const state = document.querySelector("[data-live-state]");
     const say = (text) => { state.hidden = false; state.textContent = text; };
-    const source = new EventSource("/updates");
+    const source = new EventSource(`/updates?seen=${words.seen}`); // it begins with what has changed since
     let waiting = false;
-    source.addEventListener("open", () => { say(words.liveOn); if (waiting) refresh(location.href); waiting = false; });
-    source.addEventListener("error", () => { say(words.liveOff); waiting = true; });
+    source.addEventListener("open", () => say(words.liveOn));
+    source.addEventListener("error", () => say(words.liveOff));
     source.addEventListener("changed", () => { if (!document.hidden) refresh(location.href); else waiting = true; });
     document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting) { waiting = false; refresh(location.href); } });
     addEventListener("pagehide", () => source.close());
