@@ -155,6 +155,99 @@ func (s Doors) UseSuggested(ctx context.Context, listings []stay.ListingRef) (Do
 	})
 }
 
+// TypedDoors are the doors that somebody typed for a listing: names, ids, or words and numbers that only one door's
+// name has, separated by semicolons.
+type TypedDoors struct {
+	stay.ListingRef
+	Doors string
+}
+
+// DoorsTyped is the result of [Doors.SetTyped].
+type DoorsTyped struct {
+	DoorsChanged
+	Doors map[stay.ListingRef][]string // what was understood, by listing; without those refused
+}
+
+// SetTyped gives listings the doors that were typed for them, and no others.
+func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, error) {
+	choices := s.choices(ctx)
+	refs, doors := make([]stay.ListingRef, len(typed)), map[stay.ListingRef]string{}
+	for i, t := range typed {
+		refs[i], doors[t.ListingRef] = t.ListingRef, t.Doors
+	}
+	understood := map[stay.ListingRef][]string{}
+	changed, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
+		groups, err := choices(l.Source)
+		if err != nil {
+			return nil, err
+		}
+		ref := stay.ListingRef{Source: l.Source, ListingID: l.ListingID}
+		ids, problem := doorsIn(doors[ref], func(door string) (string, string) { return doorLike(door, groups) })
+		if problem == "" && len(ids) == 0 {
+			problem = "is required"
+		}
+		if problem != "" {
+			return nil, refuse(Invalid, problem)
+		}
+		understood[ref] = ids
+		return doorPatch(l, ids), nil
+	})
+	for _, refused := range changed.Refused {
+		delete(understood, refused.ListingRef)
+	}
+	return DoorsTyped{changed, understood}, err
+}
+
+// doorsIn reads doors separated by semicolons, each with a function.
+func doorsIn(text string, read func(door string) (id, problem string)) (ids []string, problem string) {
+	for door := range strings.SplitSeq(text, ";") {
+		if door = strings.TrimSpace(door); door == "" {
+			continue
+		}
+		id, problem := read(door)
+		if problem != "" {
+			return nil, problem
+		}
+		ids = append(ids, id)
+	}
+	return withoutRepeats(ids), ""
+}
+
+// doorLike finds a door by its id or its name, or else by words and numbers that no other door's name has: "101", or
+// "gard 101" for "Garden Room 101". Numbers must be whole, words may be their beginnings.
+func doorLike(door string, groups []stay.AccessGroup) (id, problem string) {
+	id, problem = doorNamed(door, groups, nil)
+	if problem == "" {
+		return id, ""
+	}
+	numbers, words := nameParts(door)
+	var found []stay.AccessGroup
+	for _, g := range groups {
+		groupNumbers, groupWords := nameParts(g.Name)
+		if len(numbers)+len(words) > 0 && hasAll(groupNumbers, numbers, strings.EqualFold) &&
+			hasAll(groupWords, words, strings.HasPrefix) {
+			found = append(found, g)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", problem
+	case 1:
+		return found[0].ID, ""
+	}
+	return "", "several doors match " + door + ": " + found[0].Name + ", " + found[1].Name
+}
+
+// hasAll reports whether each of the wanted is like one of all.
+func hasAll(all, wanted []string, like func(one, wanted string) bool) bool {
+	for _, w := range wanted {
+		if !slices.ContainsFunc(all, func(one string) bool { return like(one, w) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // doorPatch is the body of the PUT that gives a listing its doors; nil where it has them.
 func doorPatch(l ListingState, groups []string) map[string]any {
 	if l.Known && slices.Equal(l.Groups(), groups) {
@@ -350,18 +443,7 @@ func (s Doors) readLine(ctx context.Context, l *DoorLine, doors string,
 	if err != nil {
 		return err
 	}
-	for door := range strings.SplitSeq(doors, ";") {
-		if door = strings.TrimSpace(door); door == "" {
-			continue
-		}
-		id, problem := doorNamed(door, groups, l.Before)
-		if problem != "" {
-			l.Problem = problem
-			return nil
-		}
-		l.After = append(l.After, id)
-	}
-	l.After = withoutRepeats(l.After)
+	l.After, l.Problem = doorsIn(doors, func(door string) (string, string) { return doorNamed(door, groups, l.Before) })
 	return nil
 }
 

@@ -120,6 +120,62 @@ func TestDoorsPage(t *testing.T) {
 	}
 }
 
+// Doors typed into rows are found by words and numbers that only one of them has; the next row without doors has the
+// focus.
+func TestDoorsTyped(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	typed := func(rows, texts []string) shown {
+		return v.post("/doors/typed", url.Values{"row": rows, "typed": texts, "back": {"/doors?missing=1"}})
+	}
+	page := typed([]string{"default/104", "default/101", "default/102"}, []string{"pool", "101; entr", ""})
+	for _, want := range []string{
+		"1 listing changed", "104: several doors match pool: Pool, Pool",
+		`value="default/104"><input form="typed" name="typed" list="door-names" autocomplete="off" maxlength="1000" ` +
+			`aria-label="Doors of 104" aria-describedby="how-to-type" placeholder="No doors" autofocus>`,
+	} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page.body)
+		}
+	}
+	for _, tc := range []struct {
+		typed  string
+		doors  []string // none: refused
+		reason string
+	}{
+		{"garden", []string{"g-102"}, "a word that only one door has"},
+		{"ROOM 103", []string{"g-103"}, "the whole name, in other letters"},
+		{"g-pool-2", []string{"g-pool-2"}, "an id"},
+		{"0102 ; pool", nil, "two doors have this name"},
+		{"10", nil, "a number is whole"},
+		{"arden", nil, "a word begins as typed"},
+		{"spa", nil, "no such door"},
+		{"!", nil, "nothing to look for"},
+	} {
+		a.put("default", "102", `{"seam_access_group_ids":[]}`)
+		page := typed([]string{"default/102"}, []string{tc.typed})
+		if diff := cmp.Diff(tc.doors, a.groupsOf("/v1/listings/default/102")); diff != "" {
+			t.Errorf("%q, %s (-want +got):\n%s", tc.typed, tc.reason, diff)
+		}
+		if refused := strings.Contains(page.body, "1 listing not changed"); refused != (tc.doors == nil) {
+			t.Errorf("%q, %s: refused is %v", tc.typed, tc.reason, refused)
+		}
+	}
+	live := v.request("POST", "/doors/typed", url.Values{
+		"csrf": {v.csrf}, "row": {"default/102"}, "typed": {"102; entrance"},
+	}, func(r *http.Request) { r.Header.Set("Staykey-Live", "1") })
+	if !strings.Contains(live.body, `<span class="group">Garden Room 102</span> <span class="group">Entrance</span>`) ||
+		strings.Contains(live.body, "<table") {
+		t.Errorf("the script is answered with\n%s", live.body)
+	}
+	if page := typed([]string{"default/102"}, []string{" "}); !strings.Contains(page.body, "Type doors first.") {
+		t.Errorf("nothing typed:\n%s", page.body)
+	}
+	if page := typed([]string{"default/102"}, nil); page.status != http.StatusBadRequest {
+		t.Errorf("a form with parts missing: %d", page.status)
+	}
+}
+
 // upload posts a table.
 func (v *visitor) upload(table string) shown {
 	v.t.Helper()

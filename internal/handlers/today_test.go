@@ -101,3 +101,33 @@ func TestToday(t *testing.T) {
 		}
 	})
 }
+
+// An access system most of whose doors are offline is one line on Today, under its name, instead of one for each door.
+func TestTodayNamesASystemAtRisk(t *testing.T) {
+	t.Parallel()
+	a := two(t)
+	since := time.Now().Add(-time.Hour).UTC()
+	ref := stay.Ref{Source: "default", ReservationID: "3333122-433"}
+	if err := a.store.Doors.SetRisk(t.Context(), ref, []stay.DoorProblem{
+		{EntranceID: "door-1", SystemID: "s", Name: "Front door", Problem: stay.DoorOffline, Since: since},
+		{EntranceID: "door-2", SystemID: "s", Name: "Room 12", Problem: stay.DoorOffline, Since: since},
+		{GroupID: "555555-5555", Problem: stay.DoorNoMobileKey, Since: since},
+	}, since); err != nil {
+		t.Fatal(err)
+	}
+	v := a.visitor()
+	v.signIn(adminToken)
+	page := v.see("/").body
+	for _, want := range []string{
+		"<strong>Building A</strong>: most of its doors are offline",
+		"<strong>Room 12</strong>: no door of the access group opens with a mobile key",
+		`<a href="/reservations/default/3333122-433">`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("Today lacks %q:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "Front door") {
+		t.Error("Today names each door of the system")
+	}
+}

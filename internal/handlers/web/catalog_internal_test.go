@@ -356,7 +356,8 @@ func TestTextsOfOtherPackages(t *testing.T) {
 			}
 		}
 	}
-	source := goSource(t, "../../admin", "../../intake", "../../store", "../../stay", "../../provisioner/plan",
+	source := goSource(t, "../../admin", "../../app", "../../intake", "../../store", "../../stay", "../../provisioner",
+		"../../provisioner/plan",
 		"..", ".")
 	for _, text := range foreignTexts {
 		for _, part := range placeholder.Split(text.English(), -1) {

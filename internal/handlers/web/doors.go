@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -33,7 +34,7 @@ type doorGrid struct {
 	Problem  string
 	Changed  *admin.DoorsChanged
 	Suggests bool // a row has a suggestion
-	NextUp   bool // the first row is selected: somebody goes through the listings without doors one by one
+	NextUp   int  // the row whose doors are typed next; -1 for none
 }
 
 const lackingCounted = 1000
@@ -79,7 +80,7 @@ func (s doorPages) show(w http.ResponseWriter, r *http.Request, status int, q ur
 		Systems: pickFrom(groups, nil),
 		Asked:   groups.Asked, Export: nextLink("/doors.csv", q, ""), Back: nextLink("/doors", q,
 			q.Get("cursor")), Lacking: lacking,
-		Empty: len(found.Items) == 0 && query.Query == "" && query.Source == "" && !query.Missing,
+		Empty: len(found.Items) == 0 && query.Query == "" && query.Source == "" && !query.Missing, NextUp: -1,
 	}
 	g.First, g.Next = pageLinks("/doors", q, found.Next)
 	for _, one := range found.Items {
@@ -122,10 +123,57 @@ func (s doorPages) change(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
-	oneByOne := len(refs) == 1 && mode == string(admin.DoorsReplace) && back.Query().Get("missing") != ""
+	s.show(w, r, http.StatusOK, back.Query(), func(g *doorGrid) { g.Changed = &changed })
+}
+
+// setTyped gives listings the doors that were typed into their rows, and has the next row filled in. The page's script
+// saves row by row; it is answered with the doors alone.
+func (s doorPages) setTyped(w http.ResponseWriter, r *http.Request) {
+	back, err := url.Parse(nextPage(r.PostFormValue("back")))
+	texts := r.PostForm["typed"]
+	refs, ok := listingsOf(r.PostForm["row"])
+	if err != nil || !ok || len(refs) != len(texts) {
+		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
+		return
+	}
+	var typed []admin.TypedDoors
+	for i, ref := range refs {
+		if strings.TrimSpace(texts[i]) != "" {
+			typed = append(typed, admin.TypedDoors{ListingRef: ref, Doors: texts[i]})
+		}
+	}
+	set, err := s.Admin.Doors.SetTyped(r.Context(), typed)
+	if err != nil {
+		s.refuse(w, r, s.problemOf(r, err))
+		return
+	}
+	if r.Header.Get(liveHeader) != "" {
+		s.answerTyped(w, r, set)
+		return
+	}
 	s.show(w, r, http.StatusOK, back.Query(), func(g *doorGrid) {
-		g.Changed, g.NextUp = &changed, oneByOne && len(changed.Refused) == 0
+		g.Changed = &set.DoorsChanged
+		g.NextUp = slices.IndexFunc(g.Rows, func(row doorRow) bool { return len(row.Rows) == 0 })
+		if len(typed) == 0 {
+			g.Problem = localeOf(r).T("Type doors first.")
+		}
 	})
+}
+
+// typedDoors is the answer to the page's script: the doors of the row that was saved, or why it wasn't.
+type typedDoors struct {
+	Doors   []groupRow
+	Changed admin.DoorsChanged
+}
+
+func (s doorPages) answerTyped(w http.ResponseWriter, r *http.Request, set admin.DoorsTyped) {
+	t := typedDoors{Changed: set.DoorsChanged}
+	groups := s.Admin.Doors.AccessGroups(r.Context())
+	for _, ids := range set.Doors {
+		t.Doors = append(t.Doors, groupRows(groups, ids)...)
+	}
+	s.render(w, r, http.StatusOK, "doors-typed",
+		page{Title: localeOf(r).T("Doors"), Active: "listings", Body: t})
 }
 
 // listingsOf reads the listings named in a form; ok is false if one can't be read.

@@ -78,6 +78,7 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 	}
 	l.First, l.Next = pageLinks("/listings", q, found.Next)
 	for _, one := range found.Items {
+		nameRisk(groups, one.DoorRisk)
 		l.Rows = append(l.Rows, listingRow{one, groupRows(groups, one.Groups())})
 	}
 	s.render(w, r, http.StatusOK, "listings", page{Title: localeOf(r).T("Listings"), Active: "listings", Body: l})
@@ -143,6 +144,7 @@ func (s listingPages) view(r *http.Request) (listingView, error) {
 	if err != nil {
 		return listingView{}, err
 	}
+	nameRisk(groups, l.DoorRisk)
 	v := listingView{
 		listingRow: listingRow{l.Listing, groupRows(groups, l.Groups())}, Known: l.Known, Asked: groups.Asked,
 		ByAdmin: l.AdminAccessGroupIDs != nil, Orphaned: !l.Configured, Systems: pickFrom(groups, l.Groups()),
@@ -222,7 +224,7 @@ func (s listingPages) save(w http.ResponseWriter, r *http.Request) {
 func wrongFields(in *lang.Locale, refusal *admin.Error) string {
 	fields := slices.Clone(refusal.Fields)
 	for i := range fields {
-		fields[i].Field = strings.TrimPrefix(fields[i].Field, "path.")
+		fields[i].Field = fieldWords(in, fields[i].Field)
 		fields[i].Message = in.Foreign(fields[i].Message)
 	}
 	return pms.Reasons(fields)

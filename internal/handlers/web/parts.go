@@ -23,13 +23,15 @@ import (
 func pageFuncs(in *lang.Locale) template.FuncMap {
 	return template.FuncMap{
 		"t": in.T, "h": in.HTML, "tr": in.Foreign, "num": in.Number,
-		"words": func(code string) string { return codeWords(in, code) },
-		"ago":   func(at, now time.Time) string { return ago(in, at, now) },
-		"since": func(at, now time.Time) string { return since(in, at, now) },
-		"late":  func(at *time.Time, now time.Time) string { return lateBy(in, *at, now) },
-		"exact": func(at time.Time, zone *time.Location, now time.Time) string { return exactly(in, at, zone, now) },
-		"clock": func(at *time.Time, zone *time.Location) string { return clockAt(in, at, zone) },
-		"dayof": func(at *time.Time, zone *time.Location, now time.Time) string { return dayAt(in, at, zone, now) },
+		"foreign": func(text string) template.HTML { return foreignHTML(in, text) },
+		"english": func(text string) template.HTML { return inEnglish(in, text) },
+		"words":   func(code string) string { return codeWords(in, code) },
+		"ago":     func(at, now time.Time) string { return ago(in, at, now) },
+		"since":   func(at, now time.Time) string { return since(in, at, now) },
+		"late":    func(at *time.Time, now time.Time) string { return lateBy(in, *at, now) },
+		"exact":   func(at time.Time, zone *time.Location, now time.Time) string { return exactly(in, at, zone, now) },
+		"clock":   func(at *time.Time, zone *time.Location) string { return clockAt(in, at, zone) },
+		"dayof":   func(at *time.Time, zone *time.Location, now time.Time) string { return dayAt(in, at, zone, now) },
 		"local": func(message string, zone *time.Location, now time.Time) string {
 			return locally(in, message, zone, now)
 		},
@@ -49,6 +51,31 @@ func pageFuncs(in *lang.Locale) template.FuncMap {
 // codeWords writes a code, such as a reason or the name of a field, for people.
 func codeWords(in *lang.Locale, code string) string {
 	return in.T(lang.Text(strings.ReplaceAll(code, "_", " ")))
+}
+
+// foreignHTML is a text of another package in the person's language, or marked as English if it has no translation.
+func foreignHTML(in *lang.Locale, text string) template.HTML {
+	if shown := in.Foreign(text); shown != text {
+		return template.HTML(template.HTMLEscapeString(shown)) // #nosec G203 -- escaped
+	}
+	return inEnglish(in, text)
+}
+
+// inEnglish is an English text, which screen readers pronounce as such on pages of other languages.
+func inEnglish(in *lang.Locale, text string) template.HTML {
+	escaped := template.HTMLEscapeString(text)
+	if in.Tag() != "en" && text != "" {
+		escaped = `<span lang="en">` + escaped + `</span>`
+	}
+	return template.HTML(escaped) // #nosec G203 -- escaped
+}
+
+// fieldWords names a field of a form or a query for people.
+func fieldWords(in *lang.Locale, field string) string {
+	for _, part := range []string{"path.", "query.", "body."} {
+		field = strings.TrimPrefix(field, part)
+	}
+	return capital(codeWords(in, field))
 }
 
 // countNames are the results of events whose codes people would not understand.
@@ -220,7 +247,7 @@ func pageText(in *lang.Locale, p *handlers.Problem) string {
 		return in.Foreign(p.Detail)
 	}
 	wrong := p.Errors[0]
-	return in.T("{field} {problem}.", capital(codeWords(in, wrong.Field)), in.Foreign(wrong.Message))
+	return in.T("{field} {problem}.", fieldWords(in, wrong.Field), in.Foreign(wrong.Message))
 }
 
 // paging reads the position in a list from a query.

@@ -179,6 +179,7 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Get("/doors.csv", s.doors.export)
 	signedIn.Post("/doors", s.doors.change)
 	signedIn.Post("/doors/file", s.doors.readFile)
+	signedIn.Post("/doors/typed", s.doors.setTyped)
 	signedIn.Get("/events", s.events.list)
 	signedIn.Get("/events/replay", s.events.askToReplay)
 	signedIn.Post("/events/replay", s.events.replay)

@@ -88,7 +88,6 @@
         choice.hidden = !choice.querySelector("input").checked && !words.every((w) => text.includes(w));
       }
     });
-    if (field.autofocus) field.focus(); // browsers skip it after a form
     // Enter sets the only door that is left for the selected listings.
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
@@ -97,6 +96,45 @@
       if (left.length !== 1 || !field.value.trim() || !field.form.querySelector("[name=listing]:checked")) return;
       left[0].querySelector("input").checked = true;
       field.form.querySelector("button[value=replace]").click();
+    });
+  }
+
+  // Doors typed into a row are saved while the next row is filled in. After the last row the form itself is sent, which loads the
+  // rows that are left, as it does without this for every row.
+  const typed = document.getElementById("typed");
+  if (typed) {
+    const status = typed.querySelector("[data-typed-status]");
+    const saving = new Set();
+    const saveRow = async (field) => {
+      const cell = field.closest("td");
+      const body = new URLSearchParams({ csrf: typed.elements.csrf.value, back: typed.elements.back.value, row: field.previousElementSibling.value, typed: field.value });
+      const answer = await fetch(typed.action, { method: "POST", body, headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
+      if (answer.status === 401) location.reload();
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const doors = fresh.getElementById("saved"), outcome = fresh.getElementById("outcome") ?? fresh.querySelector("main .problem, main p");
+      status.textContent = `${field.getAttribute("aria-label")}: ${outcome?.textContent ?? ""}`;
+      if (doors?.children.length) { cell.innerHTML = doors.innerHTML; return; }
+      cell.querySelector(".why")?.remove();
+      field.setAttribute("aria-invalid", "true");
+      const why = document.createElement("div");
+      why.className = "why overdue wrap";
+      why.textContent = outcome?.querySelector("li")?.textContent ?? outcome?.textContent ?? "";
+      cell.append(why);
+    };
+    typed.addEventListener("submit", async (event) => {
+      const fields = [...typed.elements.typed?.length ? typed.elements.typed : [typed.elements.typed]].filter(Boolean);
+      const at = fields.indexOf(document.activeElement);
+      event.preventDefault();
+      if (at < 0 || at === fields.length - 1) {
+        await Promise.all(saving);
+        typed.submit();
+        return;
+      }
+      fields[at + 1].focus();
+      if (!fields[at].value.trim()) return;
+      const save = saveRow(fields[at]).catch(() => {}); // what isn't saved is sent with the form
+      saving.add(save);
+      save.finally(() => saving.delete(save));
     });
   }
 
