@@ -82,7 +82,7 @@ monitoring-test: prometheus ## test the alert rules with promtool, and with a re
 
 # Not a call of make in the recipe of drills: make runs such a recipe even with -n.
 TEST_ALERTS = promtool check rules deploy/monitoring/alerts.yml && promtool test rules deploy/monitoring/alerts_test.yml && \
-  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^TestAlertsFire$$' ./cmd/server
+  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^Test(AlertsFire|DashboardQueries)$$' ./cmd/server
 
 proxy-test: ## run nginx as docs/operations.md configures it, in front of the service
 	@command -v nginx >/dev/null || { echo "needs nginx (Debian, Ubuntu: sudo apt-get install -y nginx-light)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends nginx-light >/dev/null; }

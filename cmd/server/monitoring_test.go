@@ -110,6 +110,48 @@ func TestAlertsFire(t *testing.T) {
 	}
 }
 
+// TestDashboardQueries has a real Prometheus that watches a service under load answer what each panel of the dashboard
+// asks: none is refused, and those of what happens here have something to show.
+func TestDashboardQueries(t *testing.T) {
+	t.Parallel()
+	o := newOutage(t)
+	raw, err := os.ReadFile("../../deploy/monitoring/grafana/dashboards/staykey.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+		Annotations struct{ List []struct{ Name, Expr string } }
+	}
+	if err := json.Unmarshal(raw, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range dashboard.Annotations.List { // a start shows only in its first minutes
+		if answer := o.ask(a.Expr); answer.Status != "success" {
+			t.Errorf("the annotation %s: %s: %s", a.Name, a.Expr, answer.Error)
+		}
+	}
+	for _, panel := range dashboard.Panels {
+		empty := quietPanels.MatchString(panel.Title)
+		for _, target := range panel.Targets {
+			expr := strings.ReplaceAll(target.Expr, "$source", ".*") // Grafana's variable
+			if answer := o.ask(expr); answer.Status != "success" {
+				t.Errorf("the panel %s: %s: %s", panel.Title, expr, answer.Error)
+			} else if !empty {
+				waitUntil(t, panel.Title+" to have something to show", func() bool { return len(o.query(expr)) > 0 })
+			}
+		}
+	}
+	close(o.rig.stop)
+	o.rig.posters.Wait()
+}
+
+// quietPanels show what doesn't happen in the drill: drift, subscriptions, links, wrong signatures, requests to REST.
+var quietPanels = regexp.MustCompile(`^(Drift|Subscriptions|Guests' keys|Webhooks refused|REST and pages)`)
+
 // outage is a service under load and a Prometheus that watches it.
 type outage struct {
 	t          *testing.T
@@ -193,6 +235,25 @@ func (o *outage) watch() {
 
 // query asks Prometheus and returns the labels of what it answers.
 func (o *outage) query(expr string) []map[string]string {
+	var list []map[string]string
+	for _, r := range o.ask(expr).Data.Result {
+		list = append(list, r.Metric)
+	}
+	return list
+}
+
+// promAnswer is what Prometheus answers to a query.
+type promAnswer struct {
+	Status, Error string
+	Data          struct {
+		Result []struct {
+			Metric map[string]string `json:"metric"`
+		} `json:"result"`
+	} `json:"data"`
+}
+
+// ask asks Prometheus; the answer is empty if it gives none.
+func (o *outage) ask(expr string) (a promAnswer) {
 	req, err := http.NewRequest(http.MethodGet, o.prometheus+"/api/v1/query", nil)
 	if err != nil {
 		o.t.Fatal(err)
@@ -202,24 +263,13 @@ func (o *outage) query(expr string) []map[string]string {
 	req.URL.RawQuery = values.Encode()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil
+		return promAnswer{}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var body struct {
-		Data struct {
-			Result []struct {
-				Metric map[string]string `json:"metric"`
-			} `json:"result"`
-		} `json:"data"`
+	if json.NewDecoder(resp.Body).Decode(&a) != nil {
+		return promAnswer{}
 	}
-	if json.NewDecoder(resp.Body).Decode(&body) != nil {
-		return nil
-	}
-	var list []map[string]string
-	for _, r := range body.Data.Result {
-		list = append(list, r.Metric)
-	}
-	return list
+	return a
 }
 
 func (o *outage) firing(alert, cause string) bool {

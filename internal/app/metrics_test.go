@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/config"
@@ -16,8 +18,14 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// metricNames are those of all metrics of ours, as their collectors describe them.
+// metricNames are those of all metrics of ours.
 func metricNames(t *testing.T) []string {
+	t.Helper()
+	return slices.Sorted(maps.Keys(metricLabels(t)))
+}
+
+// metricLabels are all metrics of ours with their labels, as their collectors describe them.
+func metricLabels(t *testing.T) map[string][]string {
 	t.Helper()
 	s := &service{store: storetest.New(t), readiness: &readiness{}}
 	descs := make(chan *prometheus.Desc, 1000)
@@ -25,13 +33,21 @@ func metricNames(t *testing.T) []string {
 		c.Describe(descs)
 	}
 	close(descs)
-	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
-	var names []string
+	description := regexp.MustCompile(`fqName: "([a-z_]+)".*constLabels: {(.*?)}, variableLabels: {(.*?)}`)
+	labels := map[string][]string{}
 	for d := range descs {
-		names = append(names, name.FindStringSubmatch(d.String())[1])
+		found := description.FindStringSubmatch(d.String())
+		if found == nil {
+			t.Fatalf("a description of another form: %s", d)
+		}
+		names := strings.Split(found[3], ",")
+		for constant := range strings.SplitSeq(found[2], ",") {
+			label, _, _ := strings.Cut(constant, "=")
+			names = append(names, label)
+		}
+		labels[found[1]] = slices.DeleteFunc(names, func(label string) bool { return label == "" })
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return labels
 }
 
 // A scrape doesn't query a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and lose
@@ -160,5 +176,118 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 	}
 	if len(dashboard.Panels) < 10 {
 		t.Errorf("%d panels", len(dashboard.Panels))
+	}
+}
+
+var (
+	usedMetric   = regexp.MustCompile(`\b(?:staykey|process|go)_[a-z_]+`)
+	usedMatchers = regexp.MustCompile(`{([^{}]*)}`)
+	usedGrouping = regexp.MustCompile(`\b(?:by|on|without|ignoring|group_left|group_right)\s*\(([^()]*)\)`)
+)
+
+// labelsOf are the label names that an expression uses.
+func labelsOf(expression string) (labels []string) {
+	for _, matchers := range usedMatchers.FindAllStringSubmatch(expression, -1) {
+		for matcher := range strings.SplitSeq(matchers[1], ",") {
+			labels = append(labels, strings.TrimRight(strings.SplitN(matcher, "\"", 2)[0], "=~! "))
+		}
+	}
+	for _, grouping := range usedGrouping.FindAllStringSubmatch(expression, -1) {
+		labels = append(labels, strings.Split(grouping[1], ",")...)
+	}
+	for i := range labels {
+		labels[i] = strings.TrimSpace(labels[i])
+	}
+	return slices.DeleteFunc(labels, func(label string) bool { return label == "" })
+}
+
+// Expressions and legends of the dashboard and the alerts use only labels that their metrics have, and every panel of a
+// metric with sources follows the dashboard's choice of them.
+func TestLabelsThatMonitoringUses(t *testing.T) {
+	t.Parallel()
+	known := metricLabels(t)
+	ofTarget := []string{"instance", "job"} // Prometheus adds these
+	check := func(what, expression string, more ...string) (hasSource bool) {
+		allowed := slices.Clone(ofTarget)
+		for _, metric := range usedMetric.FindAllString(expression, -1) {
+			for _, suffix := range []string{"", "_bucket", "_count", "_sum"} {
+				if base, ok := strings.CutSuffix(metric, suffix); ok {
+					allowed = append(allowed, known[base]...)
+				}
+			}
+			if strings.HasSuffix(metric, "_bucket") {
+				allowed = append(allowed, "le")
+			}
+		}
+		for _, label := range append(labelsOf(expression), more...) {
+			if !slices.Contains(allowed, label) {
+				t.Errorf("%s uses the label %q, and its metrics have %q: %s", what, label, allowed, expression)
+			}
+		}
+		return slices.Contains(allowed, "source")
+	}
+	read := func(file string, v any, decode func([]byte, any) error) {
+		raw, err := os.ReadFile("../../deploy/monitoring/" + file)
+		if err == nil {
+			err = decode(raw, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr, LegendFormat string }
+		}
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
+		Annotations struct {
+			List []struct{ Name, Expr, TitleFormat, TextFormat string }
+		}
+	}
+	read("grafana/dashboards/staykey.json", &dashboard, json.Unmarshal)
+	labelsIn := func(text, form string) (labels []string) {
+		for _, found := range regexp.MustCompile(form).FindAllStringSubmatch(text, -1) {
+			labels = append(labels, found[1])
+		}
+		return labels
+	}
+	expressions := 0
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			expressions++
+			if check("the panel "+panel.Title, target.Expr, labelsIn(target.LegendFormat, `{{(\w+)}}`)...) &&
+				!strings.Contains(target.Expr, `source=~"$source"`) {
+				t.Errorf("the panel %s shows all sources, whichever are chosen: %s", panel.Title, target.Expr)
+			}
+		}
+	}
+	for _, a := range dashboard.Annotations.List {
+		check("the annotation "+a.Name, a.Expr, labelsIn(a.TitleFormat+a.TextFormat, `{{(\w+)}}`)...)
+	}
+	for _, v := range dashboard.Templating.List {
+		if asked := regexp.MustCompile(`label_values\((\w+), (\w+)\)`).FindStringSubmatch(v.Definition); asked != nil {
+			check("the variable "+v.Name, asked[1], asked[2])
+		}
+	}
+	var rules struct {
+		Groups []struct {
+			Rules []struct {
+				Alert, Expr string
+				Annotations map[string]string
+			}
+		}
+	}
+	read("alerts.yml", &rules, yaml.Unmarshal)
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			expressions++
+			check("the alert "+rule.Alert, rule.Expr, labelsIn(rule.Annotations["summary"], `\$labels\.(\w+)`)...)
+		}
+	}
+	if expressions < 50 {
+		t.Errorf("only %d expressions were found", expressions)
 	}
 }
