@@ -87,7 +87,7 @@ func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error)
 		problems.add("STAYKEY_WEBHOOK_SECRET_FILE", "%v: it must name a readable file", err)
 	}
 	set = ReadSources(file, secret, pms.DriftRepair, getenv, &problems)
-	RefuseSharedTokens(set.Tokens, SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
+	set.RefuseSharedTokens(SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
 	set.RefuseWellKnown(&problems)
 	if len(problems) > 0 {
 		return set, unset, problems.ofFile(file)

@@ -414,7 +414,7 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 	drift, wellKnown := c.Drift, c.WellKnownFit()
 	c.readSources = func(secret string, admins []string, problems *Problems) Set {
 		set := ReadSources(s.Config, secret, drift, getenv, problems)
-		RefuseSharedTokens(set.Tokens, admins, problems)
+		set.RefuseSharedTokens(admins, problems)
 		if !wellKnown {
 			set.RefuseWellKnown(problems)
 		}
@@ -485,19 +485,21 @@ func ReadSources(path, secret string, drift pms.Drift, getenv func(string) strin
 		}
 	}
 	set.separateGroups()
-	checkSharedSecrets(set.Sources, problems)
+	set.refuseSharedSecrets(problems)
 	return set
 }
 
-func checkSharedSecrets(sources map[string]pms.Source, problems *Problems) {
+// refuseSharedSecrets notes secrets with which one PMS could post as another.
+func (s Set) refuseSharedSecrets(problems *Problems) {
 	owner := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		for _, text := range sources[name].Secrets {
+	for _, name := range slices.Sorted(maps.Keys(s.Sources)) {
+		for _, text := range s.Sources[name].Secrets {
 			if secret, err := pms.ParseSecret(text); err == nil {
 				text = secret.String() // however it is padded
 			}
 			if other, taken := owner[text]; taken && other != name && text != "" {
-				problems.add("STAYKEY_CONFIG", "sources %q and %q have a secret in common: give each its own",
+				place := cmp.Or(s.places.of("source", name), s.places.of("source", other))
+				problems.add("STAYKEY_CONFIG", "%ssources %q and %q have a secret in common: give each its own", place,
 					min(name, other), max(name, other))
 			}
 			owner[text] = name

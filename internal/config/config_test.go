@@ -263,9 +263,9 @@ trusted_proxies: [nowhere]
 			s.Config = write(fmt.Sprintf(
 				"sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['%s']}\ntokens:\n  - {name: t, hash: 'sha256:%x'}\nsubscriptions:\n  - {name: s, url: 'https://app.example.com/', secrets: ['%[1]s']}\n", DevWebhookSecret, sha256.Sum256([]byte(DevAdminToken))))
 		}, nil, []string{
-			"STAYKEY_CONFIG: a secret of source \"a\" is a well-known",
-			"STAYKEY_CONFIG: a secret of subscription \"s\" is a well-known",
-			"STAYKEY_CONFIG: the hash of token \"t\" is a well-known",
+			"STAYKEY_CONFIG: FILE:2:11: a secret of source \"a\" is a well-known",
+			"STAYKEY_CONFIG: FILE:7:12: a secret of subscription \"s\" is a well-known",
+			"STAYKEY_CONFIG: FILE:5:12: the hash of token \"t\" is a well-known",
 		}},
 		"tokens that are easy to guess": {func(s *Settings) {
 			s.AdminToken = strings.Repeat("a", 24) + "," + strings.Repeat("abc", 10) + "," + strings.Repeat("staykey-",
@@ -281,8 +281,8 @@ trusted_proxies: [nowhere]
 				sha256.Sum256([]byte("one")), sha256.Sum256([]byte(testToken)), sha256.Sum256([]byte("four"))))
 		}, nil, []string{
 			"STAYKEY_CONFIG: FILE:8:12: tokens[3].name: \"Admin\" is the name",
-			"STAYKEY_CONFIG: token \"two\" has the hash of token one",
-			"STAYKEY_CONFIG: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
+			"STAYKEY_CONFIG: FILE:6:12: token \"two\" has the hash of token one",
+			"STAYKEY_CONFIG: FILE:7:12: token \"three\" has the hash of STAYKEY_ADMIN_TOKEN",
 		}},
 		"compose's password with a real key": {func(s *Settings) {
 			s.DatabaseURL = "postgres://staykey:staykey@postgres:5432/staykey"
@@ -303,7 +303,7 @@ trusted_proxies: [nowhere]
 		"one secret in two sources": {func(s *Settings) {
 			s.Config = write("sources:\n  - name: a\n    verify: {method: standard-webhooks, secrets: ['" +
 				testSecret.String() + "']}\n")
-		}, nil, []string{"STAYKEY_CONFIG: sources \"a\" and \"default\" have a secret in common"}},
+		}, nil, []string{"STAYKEY_CONFIG: FILE:2:11: sources \"a\" and \"default\" have a secret in common"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -143,18 +142,20 @@ func (s Set) RefuseWellKnown(problems *Problems) {
 			if name == "default" {
 				setting = "STAYKEY_WEBHOOK_SECRET"
 			}
-			problems.add(setting, "a secret of source %q %s", name, wellKnownRefused)
+			problems.add(setting, "%sa secret of source %q %s", s.places.of("source", name), name, wellKnownRefused)
 		}
 	}
 	for _, subscription := range s.Subscriptions {
 		if slices.ContainsFunc(subscription.Hidden(), IsWellKnown) {
-			problems.add("STAYKEY_CONFIG", "a secret of subscription %q %s", subscription.Name, wellKnownRefused)
+			problems.add("STAYKEY_CONFIG", "%sa secret of subscription %q %s",
+				s.places.of("subscription", subscription.Name), subscription.Name, wellKnownRefused)
 		}
 	}
 	hash := sha256.Sum256([]byte(DevAdminToken))
 	for _, token := range s.Tokens {
 		if token.Hash == hash {
-			problems.add("STAYKEY_CONFIG", "the hash of token %q %s", token.Name, wellKnownRefused)
+			problems.add("STAYKEY_CONFIG", "%sthe hash of token %q %s", s.places.of("token", token.Name), token.Name,
+				wellKnownRefused)
 		}
 	}
 }
@@ -168,15 +169,15 @@ func IsWellKnown(secret string) bool {
 
 // RefuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's
 // name and scope.
-func RefuseSharedTokens(tokens []admin.Token, environment []string, problems *Problems) {
+func (s Set) RefuseSharedTokens(environment []string, problems *Problems) {
 	owner := map[[sha256.Size]byte]string{}
 	for _, secret := range environment {
 		owner[sha256.Sum256([]byte(secret))] = "STAYKEY_ADMIN_TOKEN"
 	}
-	for _, token := range tokens {
+	for _, token := range s.Tokens {
 		if other, taken := owner[token.Hash]; taken {
-			problems.add("STAYKEY_CONFIG", "token %q has the hash of %s: give each its own (staykey token new)",
-				token.Name, other)
+			problems.add("STAYKEY_CONFIG", "%stoken %q has the hash of %s: give each its own (staykey token new)",
+				s.places.of("token", token.Name), token.Name, other)
 			continue
 		}
 		owner[token.Hash] = "token " + token.Name

@@ -27,6 +27,7 @@ type Set struct {
 	Subscriptions  []notify.Subscription
 	SignIn         *sso.Settings // people sign in to the page with this provider, besides tokens; nil for none
 	secretFiles    []string      // that variables of the file were read from
+	places         places
 }
 
 // of finds a source, also one that has gone from the configuration while its stays are still here.
@@ -80,7 +81,7 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 	set.Subscriptions = file.loadSubscriptions(known)
 	set.SignIn = file.loadSignIn(known)
 	file.done()
-	set.secretFiles = file.files
+	set.secretFiles, set.places = file.files, file.places
 	return set
 }
 
@@ -115,10 +116,8 @@ type sourceReader struct {
 // read reads one entry. Of a retired source only the name and the format are used, for events that still wait: a
 // whole entry may stay unchanged, with one line more.
 func (r sourceReader) read() (source pms.Source, retired bool) {
-	s := pms.Source{Name: r.text("name"), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
-	if !SourceName.MatchString(s.Name) {
-		r.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
-	}
+	s := pms.Source{Name: r.ownName(), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
+	r.remember("source", s.Name)
 	s.Format = r.format()
 	if retired = r.flag("retired"); !retired || r.has("verify") {
 		r.verifier(&s)

@@ -28,12 +28,10 @@ func (m mapping) loadSubscriptions(known func(source string) bool) []notify.Subs
 
 func (m mapping) subscription(known func(source string) bool) notify.Subscription {
 	s := notify.Subscription{
-		Name: m.text("name"), Kind: cmp.Or(m.text("kind"), notify.KindWebhook),
+		Name: m.ownName(), Kind: cmp.Or(m.text("kind"), notify.KindWebhook),
 		Insecure: m.flag("insecure"),
 	}
-	if !SourceName.MatchString(s.Name) {
-		m.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", s.Name)
-	}
+	m.remember("subscription", s.Name)
 	switch s.Kind {
 	case notify.KindWebhook:
 		s.URL = m.receiver(s.Insecure)

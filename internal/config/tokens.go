@@ -27,10 +27,7 @@ const HashScheme = "sha256:"
 func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 	var tokens []admin.Token
 	for _, entry := range m.mappings("tokens") {
-		t := admin.Token{Name: entry.text("name")}
-		if !SourceName.MatchString(t.Name) {
-			entry.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", t.Name)
-		}
+		t := admin.Token{Name: entry.ownName()}
 		if strings.EqualFold(t.Name, EnvironmentTokens) {
 			entry.wrong("name", "%q is the name of STAYKEY_ADMIN_TOKEN: choose another", t.Name)
 		}
@@ -63,6 +60,7 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 			entry.wrong("sources", "must name at least one; leave it out for all")
 		}
 		entry.done()
+		entry.remember("token", t.Name)
 		tokens = append(tokens, t)
 	}
 	return tokens

@@ -24,6 +24,21 @@ type yamlFile struct {
 	problems *Problems
 	anchors  anchors
 	files    []string // of secrets that were read
+	places   places
+}
+
+// places are where the file names its sources, subscriptions and tokens, for what only shows when all of it is read.
+type places map[string]string
+
+// remember notes where an entry's name is.
+func (m mapping) remember(kind, name string) { m.places[kind+" "+name] = m.place(m.at("name")) }
+
+// of is the beginning of a problem with an entry; "" for one that isn't in the file.
+func (p places) of(kind, name string) string {
+	if place := p[kind+" "+name]; place != "" {
+		return place + ": "
+	}
+	return ""
 }
 
 // anchors are the values that the file gives a name (&name), which aliases (*name) stand for.
@@ -49,13 +64,17 @@ func openYAML(path string, getenv func(string) string, problems *Problems) (m ma
 	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
-		text := strings.Join(strings.Fields(yaml.FormatError(err, false, false)), " ")
-		problems.add("STAYKEY_CONFIG", "%s", path+syntaxPlace.ReplaceAllString(": "+text, ":$1:$2: "))
+		text := ": " + yaml.FormatError(err, false, false)
+		if at := syntaxPlace.FindString(text); strings.Contains(text, "\t") {
+			text = at + "a tab can't be used for indentation: use spaces"
+		}
+		text = strings.Join(strings.Fields(text), " ")
+		problems.add("STAYKEY_CONFIG", "%s", path+syntaxPlace.ReplaceAllString(text, ":$1:$2: "))
 		return mapping{}, false
 	}
-	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}}
+	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}, places: places{}}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		problems.add("STAYKEY_CONFIG", "%s: must be one YAML document that is not empty", path)
+		problems.add("STAYKEY_CONFIG", "%s:1:1: must be one YAML document that is not empty", path)
 		return mapping{}, false
 	}
 	ast.Walk(y.anchors, file.Docs[0].Body)
@@ -64,14 +83,19 @@ func openYAML(path string, getenv func(string) string, problems *Problems) (m ma
 
 // fail notes a problem at a node.
 func (y *yamlFile) fail(at ast.Node, field, format string, args ...any) {
-	where := y.path
-	if at != nil && at.GetToken() != nil {
-		where = fmt.Sprintf("%s:%d:%d", y.path, at.GetToken().Position.Line, at.GetToken().Position.Column)
-	}
+	where := y.place(at)
 	if field != "" {
 		where += ": " + field
 	}
 	y.problems.add("STAYKEY_CONFIG", "%s: %s", where, fmt.Sprintf(format, args...))
+}
+
+// place is where a node is, as FILE:LINE:COLUMN.
+func (y *yamlFile) place(at ast.Node) string {
+	if at == nil || at.GetToken() == nil {
+		return y.path
+	}
+	return fmt.Sprintf("%s:%d:%d", y.path, at.GetToken().Position.Line, at.GetToken().Position.Column)
 }
 
 // mapping is one mapping of the file while its fields are read. What nobody has asked for is unknown.
@@ -122,7 +146,7 @@ func (y *yamlFile) mapping(n ast.Node, field string) (mapping, bool) {
 	m := mapping{yamlFile: y, node: n, field: field, values: map[string]ast.Node{}, asked: new([]string)}
 	pairs, ok := y.pairs(n)
 	if !ok {
-		y.fail(n, field, "must be a mapping")
+		y.fail(n, field, `must be a mapping: fields with values, such as {name: value}`)
 		return m, false
 	}
 	for _, p := range pairs {
@@ -241,6 +265,18 @@ func (m mapping) text(field string) string {
 		return ""
 	}
 	return strings.TrimSpace(m.scalar(m.values[field], m.name(field)))
+}
+
+// ownName is the name that the file gives to an entry.
+func (m mapping) ownName() string {
+	name := m.text("name")
+	switch {
+	case !m.has("name"):
+		m.wrong("name", "is required: letters, digits, dots, dashes and underscores, at most 100")
+	case !SourceName.MatchString(name):
+		m.wrong("name", "%q must be letters, digits, dots, dashes and underscores, at most 100", name)
+	}
+	return name
 }
 
 func (m mapping) flag(field string) bool {
