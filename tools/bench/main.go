@@ -58,6 +58,7 @@ type plan struct {
 	which                string   // the name of the settings of Postgres
 	settings             []string // name=value
 	costEvents, costKeys int      // whose costs are counted
+	kept                 int      // stays of disk
 }
 
 // measures are the parts of a run.
@@ -65,7 +66,7 @@ var measures = map[string]func(*bench, context.Context) error{
 	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside,
 	"memory": (*bench).memory, "big": (*bench).big,
 	"pages": (*bench).pages, "out": (*bench).out, "cost": (*bench).cost, "stock": (*bench).stock,
-	"growth": (*bench).growth,
+	"growth": (*bench).growth, "disk": (*bench).disk,
 }
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
@@ -75,14 +76,14 @@ func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
 		rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second,
 		compared: 4 * time.Second,
 		stays:    20, drained: stays, events: 5_000_000, bookings: 1_000_000,
-		costEvents: 10_000, costKeys: 1_500, sizes: []int{100_000, 1_000_000, 5_000_000},
+		costEvents: 10_000, costKeys: 1_500, kept: 6_000, sizes: []int{100_000, 1_000_000, 5_000_000},
 	}
 	if quick {
 		p = plan{
 			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second,
 			compared: 2 * time.Second,
 			stays:    5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
-			costEvents: 2_000, costKeys: 200, sizes: []int{20_000, 40_000},
+			costEvents: 2_000, costKeys: 200, kept: 400, sizes: []int{20_000, 40_000},
 		}
 	}
 	p.profiles, p.replicas = profiles, 1
@@ -132,7 +133,8 @@ func run(role, only, profiles, which string, stays, rounds int, quick bool) erro
 	if err != nil {
 		return err
 	}
-	b, err := newBench(ctx, p, slices.ContainsFunc(parts, func(part string) bool { return part != "cost" }))
+	shared := func(part string) bool { return part != "cost" && part != "disk" } // these have a Postgres of their own
+	b, err := newBench(ctx, p, slices.ContainsFunc(parts, shared))
 	if err != nil {
 		return err
 	}

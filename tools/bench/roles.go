@@ -33,6 +33,7 @@ const (
 const (
 	roleAccept = "accept" // accepts a new stay's event for each stay, as many at a time as wrk posts
 	roleChange = "change" // the same with new dates
+	roleCancel = "cancel" // the same with a cancellation
 	roleApply  = "apply"  // applies what waits
 )
 
@@ -96,10 +97,23 @@ func costEvent(role string, i int) store.Event {
 		`"check_out":"2031-%02d-%02dT11:00:00.000Z","notes":%q}}`, kind, pms.FormatInstant(now), id, id, listing, month,
 		day, month, day+3,
 		strings.Repeat("The guest asks for a quiet room. ", 20))
+	if role == roleCancel {
+		key, kind, listing = id+"-cancelled", "reservation.cancelled", ""
+		body = fmt.Appendf(nil, `{"type":%q,"timestamp":%q,"data":{"reservation_id":%q}}`, kind,
+			pms.FormatInstant(now), id)
+	}
 	return store.Event{
 		EventID: uuid.Must(uuid.NewV7()), Source: "default", EventKey: &key, Type: kind, Status: store.EventAccepted,
-		ReservationID: &id, ListingID: &listing, OccurredAt: &now, ReceivedAt: now, Body: body,
+		ReservationID: &id, ListingID: orNone(listing), OccurredAt: &now, ReceivedAt: now, Body: body,
 	}
+}
+
+// orNone is nil for no text.
+func orNone(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // serveRole is such a server, or does such a phase.
