@@ -62,15 +62,15 @@ type Once struct {
 	requests store.KeptRequests
 	key      []byte
 	lease    store.KeptRequest
+	until    time.Time // of the context to do it with
 }
 
-// Begin claims a request by its key, and returns the context to do it with, which ends before the claim does. While
-// another request with the same key is being done, it waits. The caller calls Keep or Release, unless the answer
-// was kept before.
-func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (context.Context, context.CancelFunc, *Once, error) {
+// Begin claims a request by its key. While another request with the same key is being done, it waits. The caller calls
+// Keep or Release, unless the answer was kept before.
+func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 	if r.Key == "" || len(r.Key) > longestKey ||
 		strings.ContainsFunc(r.Key, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return nil, nil, nil, InvalidField("header.Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+		return nil, InvalidField("header.Idempotency-Key", "must be 1 to 255 visible ASCII characters")
 	}
 	actor := ActorOf(ctx)
 	once := &Once{requests: s.store.Requests, key: s.requestMAC("key", actor.scope(), r.Key)}
@@ -80,22 +80,20 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (context.Context
 	for {
 		kept, err := s.store.Requests.Claim(ctx, once.key, fingerprint, onceLease)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 		switch kept.State {
 		case store.RequestOther:
 			refusal := InvalidField("header.Idempotency-Key",
 				"was used for another request within 24 hours: use a new key for each request")
 			refusal.Code = CodeKeyReused
-			return nil, nil, nil, refusal
+			return nil, refusal
 		case store.RequestFinished:
 			once.Kept = &Answer{Status: kept.Status, MediaType: kept.MediaType, Body: kept.Body}
-			return ctx, func() {}, once, nil
+			return once, nil
 		case store.RequestClaimed:
-			once.lease, once.Committed = kept, kept.Committed
-			actor.RequestKey = once.key
-			doing, cancel := context.WithTimeout(WithActor(ctx, actor), onceAtMost)
-			return doing, cancel, once, nil
+			once.lease, once.Committed, once.until = kept, kept.Committed, time.Now().Add(onceAtMost)
+			return once, nil
 		case store.RequestRunning:
 		}
 		look := time.NewTimer(onceLook)
@@ -103,16 +101,27 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (context.Context
 		case <-look.C:
 		case <-ctx.Done():
 			look.Stop()
-			return nil, nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		case <-deadline.C:
 			look.Stop()
-			return nil, nil, nil, &Error{
+			return nil, &Error{
 				Kind: Conflict, Code: CodeKeyInUse,
 				Message:    "a request with this Idempotency-Key is still running: send it again in a moment",
 				RetryAfter: time.Second,
 			}
 		}
 	}
+}
+
+// Context is what to do the request with: it ends before the claim does. There is no claim to end if the answer was
+// kept before.
+func (o *Once) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.Kept != nil {
+		return ctx, func() {}
+	}
+	actor := ActorOf(ctx)
+	actor.RequestKey = o.key
+	return context.WithDeadline(WithActor(ctx, actor), o.until)
 }
 
 // Keep keeps the answer to the request.

@@ -156,11 +156,12 @@ func (s *API) once(next http.Handler) http.Handler {
 func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler, how keeping,
 	request admin.OnceRequest,
 ) {
-	ctx, cancel, once, err := s.Admin.Requests.Begin(r.Context(), request)
+	once, err := s.Admin.Requests.Begin(r.Context(), request)
 	if err != nil {
-		s.problemOf(ctx, err).Write(w)
+		s.problemOf(r.Context(), err).Write(w)
 		return
 	}
+	ctx, cancel := once.Context(r.Context())
 	defer cancel()
 	if once.Kept != nil {
 		kept := *once.Kept
