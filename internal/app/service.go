@@ -86,7 +86,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	log := start.log
 	s := &service{
 		build: build, config: c, log: log, store: db, activity: store.NewActivity(), sources: set, listener: listener,
-		signIns: sso.New(time.Now),
+		signIns: sso.New(time.Now, sso.AnswerWithin),
 	}
 	s.sources.Store(&c.Set)
 	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()

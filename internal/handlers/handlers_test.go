@@ -142,7 +142,7 @@ func newAppLogging(t testing.TB, log *slog.Logger) *app {
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
 			FormKey: cursorKey, PublicURL: a.url, AdminURL: a.url,
-			SSO: &web.SSO{Client: sso.New(time.Now), Settings: a.signIns.Load},
+			SSO: &web.SSO{Client: sso.New(time.Now, until.Patience), Settings: a.signIns.Load},
 		}),
 	)
 	tester.Public = public

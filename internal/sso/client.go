@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// answerWithin is how long the provider may take to answer a request.
-	answerWithin = 10 * time.Second
+	// AnswerWithin is how long a provider may take to answer a request of the service's.
+	AnswerWithin = 10 * time.Second
 	// maxAnswer is the largest answer that is read. Key sets and user info have a few kilobytes.
 	maxAnswer = 1 << 20
 	// keptFor is how long a provider's endpoints are used before they are read again.
@@ -52,11 +52,11 @@ type discovery struct {
 	until    time.Time // it is used before then
 }
 
-// New returns a client. Sign-ins expire by the clock.
-func New(now func() time.Time) *Client {
+// New returns a client. Sign-ins expire by the clock; within is how long a provider may take to answer a request.
+func New(now func() time.Time, within time.Duration) *Client {
 	return &Client{
 		http: &http.Client{
-			Timeout: answerWithin, Transport: bounded{http.DefaultTransport.(*http.Transport).Clone()},
+			Timeout: within, Transport: bounded{http.DefaultTransport.(*http.Transport).Clone()},
 			// A redirect would send the secret and the code somewhere else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -128,7 +128,31 @@ func (c *Client) discover(ctx context.Context, issuer string) (*oidc.Provider, e
 	if err := checkEndpoints(issuer, found); err != nil {
 		return nil, err
 	}
+	if _, err := authStyle(found); err != nil {
+		return nil, err
+	}
 	return found, nil
+}
+
+// authStyle is how the client proves its identity at the token endpoint (OpenID Connect Discovery 1.0 section 3,
+// token_endpoint_auth_methods_supported: client_secret_basic if it is absent). oauth2 would find out by trying both,
+// which sends a code twice, and replaces the reason why the first try failed.
+func authStyle(p *oidc.Provider) (oauth2.AuthStyle, error) {
+	var document struct {
+		Methods []string `json:"token_endpoint_auth_methods_supported"`
+	}
+	if err := p.Claims(&document); err != nil {
+		return 0, fmt.Errorf("read the provider's document: %w", err)
+	}
+	switch methods := document.Methods; {
+	case methods == nil, slices.Contains(methods, "client_secret_basic"):
+		return oauth2.AuthStyleInHeader, nil
+	case slices.Contains(methods, "client_secret_post"):
+		return oauth2.AuthStyleInParams, nil
+	default:
+		return 0, fmt.Errorf("the provider takes no client secret, only %.200q (token_endpoint_auth_methods_supported); "+
+			"register staykey with client_secret_basic or client_secret_post", methods)
+	}
 }
 
 // checkEndpoints refuses endpoints that are reached in the clear although the issuer is not: codes, secrets and the
@@ -155,8 +179,10 @@ func checkEndpoints(issuer string, p *oidc.Provider) error {
 }
 
 func (s Settings) oauth(p *oidc.Provider, redirect string) oauth2.Config {
+	endpoint := p.Endpoint()
+	endpoint.AuthStyle, _ = authStyle(p) // checked when the provider was discovered
 	return oauth2.Config{
-		ClientID: s.ClientID, ClientSecret: s.ClientSecret, Endpoint: p.Endpoint(), RedirectURL: redirect,
+		ClientID: s.ClientID, ClientSecret: s.ClientSecret, Endpoint: endpoint, RedirectURL: redirect,
 		Scopes: append([]string{oidc.ScopeOpenID}, s.Scopes...),
 	}
 }

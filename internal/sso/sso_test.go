@@ -13,6 +13,7 @@ import (
 
 	"github.com/staykey/staykey/internal/sso"
 	"github.com/staykey/staykey/internal/sso/ssotest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 const redirect = "https://keys.example.com/sign-in/callback"
@@ -28,7 +29,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{Provider: ssotest.New(t, redirect), now: time.Now()}
-	r.client = sso.New(func() time.Time { return r.now })
+	r.client = sso.New(func() time.Time { return r.now }, until.Patience)
 	r.settings = sso.Settings{
 		Issuer: r.URL, ClientID: ssotest.ClientID, ClientSecret: ssotest.ClientSecret, Scopes: []string{"profile"},
 		GroupsClaim: "groups", Roles: []sso.Role{{Group: "front-desk", Write: true}, {Group: "audit"}},
@@ -297,6 +298,54 @@ func TestProviderIsDown(t *testing.T) {
 	if err := r.client.Check(t.Context(), other); !errors.Is(err, sso.ErrUnreachable) {
 		t.Errorf("another provider: %v", err)
 	}
+}
+
+// The client proves its identity as the provider's document says. A code is sent once, whatever comes of it.
+func TestHowTheClientProvesItsIdentity(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		methods   []string
+		inParams  bool // the provider takes the secret in the form only
+		supported bool
+	}{
+		"nothing is named":                   {nil, false, true},
+		"in the header":                      {[]string{"client_secret_post", "client_secret_basic"}, false, true},
+		"in the form":                        {[]string{"private_key_jwt", "client_secret_post"}, true, true},
+		"only by what staykey doesn't have":  {[]string{"private_key_jwt"}, false, false},
+		"not with a secret, it's for phones": {[]string{"none"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.SecretInForm = c.inParams
+			if c.methods != nil {
+				r.Document = map[string]any{"token_endpoint_auth_methods_supported": c.methods}
+			}
+			if err := r.client.Check(t.Context(), r.settings); (err == nil) != c.supported {
+				t.Fatalf("%v", err)
+			}
+			if !c.supported {
+				return
+			}
+			flow, back := r.authorize(t)
+			if _, err := r.client.Finish(t.Context(), r.settings, redirect, flow, back); err != nil {
+				t.Fatal(err)
+			}
+			// What fails is not tried in another way: the reason of the second failure would be shown.
+			tokens := r.Tokens
+			if _, err := r.client.Finish(t.Context(), r.settings, redirect, flow, back); !isRefused(err, "invalid_grant") {
+				t.Errorf("a code that was used: %v", err)
+			}
+			if r.Tokens != tokens+1 {
+				t.Errorf("a code was sent %d times", r.Tokens-tokens)
+			}
+		})
+	}
+}
+
+func isRefused(err error, code string) bool {
+	refused := sso.RefusedError{}
+	return errors.As(err, &refused) && refused.Code == code
 }
 
 // The provider's document can't say that it is another provider, nor lead away from TLS.

@@ -51,6 +51,7 @@ type Provider struct {
 	ForeignKey   bool                                // ID tokens are signed with a key that the key set lacks
 	Unsigned     bool                                // ID tokens have no signature
 	WithoutToken bool                                // the token endpoint answers without an ID token
+	SecretInForm bool                                // the token endpoint takes the client's secret in the form only
 	Document     map[string]any                      // replaces fields of the discovery document
 
 	mu     sync.Mutex
@@ -129,7 +130,11 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	p.Tokens++
 	id, secret, _ := r.BasicAuth()
-	if id != ClientID || secret != url.QueryEscape(ClientSecret) { // RFC 6749 section 2.3.1
+	want := url.QueryEscape(ClientSecret) // RFC 6749 section 2.3.1
+	if p.SecretInForm {
+		id, secret, want = r.PostFormValue("client_id"), r.PostFormValue("client_secret"), ClientSecret
+	}
+	if id != ClientID || secret != want {
 		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
 		return
 	}
