@@ -56,7 +56,8 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	p.admission.heed(out.err)
 	point.Reach(point.FinishBefore)
 	err = a.ledger.finish(ctx, verdict)
-	if err != nil && !errors.Is(err, store.ErrLeaseLost) { // what was read last can't be stored: a failed attempt, too
+	if store.IsDataError(err) || errors.Is(err, store.ErrIDTaken) {
+		// What was read last can never be stored: a failed attempt, too. Whatever else failed says nothing about the key.
 		out = fails(err)
 		verdict = a.ending().conclude(out)
 		err = a.ledger.finish(ctx, verdict)
