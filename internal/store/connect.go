@@ -40,14 +40,23 @@ const (
 	closeTimeout = 2 * time.Second
 )
 
+// poolConnections is the size of the pool unless the DSN has pool_max_conns. No use of a connection waits for a second
+// one, so fewer connections make work wait, never stop.
+const poolConnections = 20
+
 // intakeConnections are one for the acceptor, one for readiness, and one to replace a connection that is being closed.
 const intakeConnections = 3
 
 // Open prepares connections to Postgres; the first use makes one. Every statement has a deadline of 15 s on the
 // server, unless the DSN has a statement_timeout, and one of 5 s more here; each host of the DSN has 3 s to take a
-// connection, unless the DSN has a connect_timeout. The error never shows the DSN's password.
+// connection, unless the DSN has a connect_timeout. The pool has 20 connections, unless the DSN has pool_max_conns.
+// The error never shows the DSN's password.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	pool, err := newPool(ctx, dsn, func(c *pgxpool.Config) { c.MaxConns = max(c.MaxConns, 20) })
+	pool, err := newPool(ctx, dsn, func(c *pgxpool.Config) {
+		if !setsPoolSize(dsn) {
+			c.MaxConns = max(c.MinConns, poolConnections)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +71,12 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	statement := statementTimeout(pool.Config().ConnConfig.RuntimeParams["statement_timeout"])
 	patience := max(1, float64(statement)/float64(StatementTimeout))
 	return newStore(&db{pool: pool, intake: intake, patience: patience}), nil
+}
+
+// setsPoolSize reports whether a DSN has pool_max_conns. pgxpool has a default of its own, which looks the same.
+func setsPoolSize(dsn string) bool {
+	config, err := pgx.ParseConfig(dsn) // to which it is a parameter like any other
+	return err == nil && config.RuntimeParams["pool_max_conns"] != ""
 }
 
 // ParseDSN reads a DSN as [Open] does: with its deadlines for connecting and what notices a connection that has

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -25,6 +26,26 @@ func TestStatementTimeoutIsReadAsPostgresDoes(t *testing.T) {
 	} {
 		if got := statementTimeout(setting); got != want {
 			t.Errorf("statement_timeout %q: %s, want %s", setting, got, want)
+		}
+	}
+}
+
+// pgxpool's own default, which is that of the machine, is no choice of the operator's.
+func TestPoolIsAsLargeAsTheDSNSays(t *testing.T) {
+	t.Parallel()
+	for dsn, want := range map[string]int32{
+		"postgres://127.0.0.1/staykey":                     20,
+		"postgres://127.0.0.1/staykey?pool_min_conns=30":   30,
+		"postgres://127.0.0.1/staykey?pool_max_conns=3":    3,
+		"host=127.0.0.1 dbname=staykey pool_max_conns=100": 100,
+	} {
+		s, err := Open(context.Background(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		if got := s.Pool().Config().MaxConns; got != want {
+			t.Errorf("%s: %d connections, want %d", dsn, got, want)
 		}
 	}
 }
