@@ -343,31 +343,12 @@ func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 	l := listed{query: q.Encode()}
 	const deep = 8
 	get := func(q url.Values, count bool) (cursor string, err error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+q.Encode(), nil)
-		if err != nil {
-			return "", err
-		}
-		req.Header.Set("Authorization", "Bearer "+adminToken)
 		began := time.Now()
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return "", err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return "", err
-		}
-		if resp.StatusCode != http.StatusOK {
-			return "", fmt.Errorf("%s: %s: %s", req.URL, resp.Status, body)
-		}
+		cursor, err = getPage(ctx, path, q)
 		if count {
 			l.took = append(l.took, time.Since(began).Seconds())
 		}
-		var page struct {
-			Cursor string `json:"next_cursor"`
-		}
-		return page.Cursor, json.Unmarshal(body, &page)
+		return cursor, err
 	}
 	repeat := func(q url.Values) error {
 		for i := range listRepeats + 1 {
@@ -396,4 +377,29 @@ func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 	}
 	far.Del("limit")
 	return l, repeat(far)
+}
+
+// getPage reads one page of a list and returns the cursor of the next one.
+func getPage(ctx context.Context, path string, q url.Values) (cursor string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+q.Encode(), nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s: %s", req.URL, resp.Status, body)
+	}
+	var page struct {
+		Cursor string `json:"next_cursor"`
+	}
+	return page.Cursor, json.Unmarshal(body, &page)
 }

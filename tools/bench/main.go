@@ -83,7 +83,7 @@ func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
 			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second,
 			compared: 2 * time.Second,
 			stays:    5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
-			costEvents: 2_000, costKeys: 200, kept: 400, sizes: []int{20_000, 40_000},
+			costEvents: 2_000, costKeys: 200, kept: 400, sizes: []int{40_000, 80_000},
 		}
 	}
 	p.profiles, p.replicas = profiles, 1
