@@ -142,7 +142,7 @@ func TestIdempotencyKeyConcurrently(t *testing.T) {
 	}
 }
 
-// A request whose key can't be claimed is told to come back, as every request is while Postgres is away.
+// A request whose key can't be claimed is answered 503 with Retry-After, as every request is while Postgres is away.
 func TestIdempotencyKeyWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

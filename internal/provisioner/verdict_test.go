@@ -44,7 +44,7 @@ func TestVerdictMeetsAFailureOfPostgres(t *testing.T) {
 		err := r.store.Pool().QueryRow(t.Context(), `SELECT is_called FROM verdicts`).Scan(&tried)
 		return err == nil && tried
 	})
-	// The lease would end by itself. It is ended here so that nobody waits for it.
+	// The lease would end in a few seconds. It is ended here so that nobody waits for it.
 	if _, err := r.store.Pool().Exec(t.Context(), `UPDATE mobile_keys SET lease_until = clock_timestamp()
 		WHERE lease_until IS NOT NULL`); err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	point.Reach(point.FinishBefore)
 	err = a.ledger.finish(ctx, verdict)
 	if store.IsDataError(err) || errors.Is(err, store.ErrIDTaken) {
-		// What was read last can never be stored: a failed attempt, too. Whatever else failed says nothing about the key.
+		// What was read last can never be stored: a failed attempt, too. Any other error says nothing about the key.
 		out = fails(err)
 		verdict = a.ending().conclude(out)
 		err = a.ledger.finish(ctx, verdict)

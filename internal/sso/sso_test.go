@@ -333,7 +333,8 @@ func TestHowTheClientProvesItsIdentity(t *testing.T) {
 			}
 			// What fails is not tried in another way: the reason of the second failure would be shown.
 			tokens := r.Tokens
-			if _, err := r.client.Finish(t.Context(), r.settings, redirect, flow, back); !isRefused(err, "invalid_grant") {
+			_, err := r.client.Finish(t.Context(), r.settings, redirect, flow, back)
+			if !isRefused(err, "invalid_grant") {
 				t.Errorf("a code that was used: %v", err)
 			}
 			if r.Tokens != tokens+1 {
