@@ -59,7 +59,8 @@ var fillPages = []string{
 	SELECT source, reservation_id, created_at, 'Maria (front-desk)', 'called, arrives late' FROM reservations
 	WHERE version_seq % 50 = 0`,
 	`INSERT INTO subscriptions (name, position, made_at_order, disabled_at, disabled_by, seen_at, created_at)
-	VALUES ('works', 0, $1, now(), 'Maria', now(), now())`,
+	VALUES ('works', 0, $1, now(), 'Maria', now(), now())
+	ON CONFLICT (name) DO UPDATE SET disabled_at = excluded.disabled_at, disabled_by = excluded.disabled_by`,
 	`INSERT INTO deliveries (delivery_id, subscription, type, source, reservation_id, sequence, status, attempts, body,
 		created_at, finished_at)
 	SELECT gen_random_uuid(), 'works', CASE WHEN version_seq % 3 = 0 THEN 'mobile_key.changed'
