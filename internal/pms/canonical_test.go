@@ -80,6 +80,57 @@ func TestCanonicalCancels(t *testing.T) {
 	}
 }
 
+// A name in another case is the name of an unknown field, which is ignored, with a note where it is all that was sent.
+// The error of a required field that is missing names it.
+func TestCanonicalNamesInAnotherCase(t *testing.T) {
+	t.Parallel()
+	const stay = `"reservation_id":"R","listing_id":"L","check_in":"2030-11-01","check_out":"2030-11-04"`
+	const listing = `"listing_id":"L","seam_access_group_ids":[]`
+	for _, c := range []struct {
+		why, kind, fields, invalid, notes string
+	}{
+		{"an optional field", "reservation.created", stay + `,"Guest_Email":"a@example.com"`, "", "data.Guest_Email"},
+		{"next to the right one", "reservation.created", stay + `,"guest_name":"A","Guest_Name":7`, "", ""},
+		{"a field of no reservation", "reservation.created", stay + `,"Status_":"x","State":1`, "", ""},
+		{
+			"a required field", "reservation.updated",
+			`"Reservation_ID":"R","listing_id":"L","check_in":"2030-11-01","check_out":"2030-11-04"`,
+			"data.reservation_id", "data.Reservation_ID",
+		},
+		{"of a cancelled stay", "reservation.cancelled", `"reservation_id":"R","Status":"x"`, "", "data.Status"},
+		{"of a listing", "listing.updated", listing + `,"Time_Zone":"Mars"`, "", "data.Time_Zone"},
+		{
+			"groups of a listing", "listing.updated", `"listing_id":"L","SEAM_access_group_ids":[]`,
+			"data.seam_access_group_ids", "data.SEAM_access_group_ids",
+		},
+	} {
+		body := fmt.Appendf(nil, `{"type":%q,"timestamp":"2026-08-01T10:00:00Z","data":{%s}}`, c.kind, c.fields)
+		e, err := pms.ParseStaykey(body)
+		if err != nil || len(e.Changes) != 1 {
+			t.Errorf("%s: %v %+v", c.why, err, e)
+			continue
+		}
+		var invalid, notes []string
+		for _, f := range e.Invalid {
+			invalid = append(invalid, f.Field)
+			if !strings.Contains(f.Message, "case-sensitive") {
+				t.Errorf("%s: %s doesn't name the field that was sent", c.why, f.Message)
+			}
+		}
+		for _, n := range e.Changes[0].Notes {
+			notes = append(notes, n.Field)
+		}
+		if strings.Join(invalid, " ") != c.invalid || strings.Join(notes, " ") != c.notes {
+			t.Errorf("%s: invalid %v, notes %v; want %q and %q", c.why, invalid, notes, c.invalid, c.notes)
+		}
+	}
+	e, err := pms.ParseStaykey([]byte(
+		`{"Type":"listing.deleted","timestamp":"2026-08-01T10:00:00Z","data":{"listing_id":"L"}}`))
+	if err != nil || len(e.Invalid) != 1 || !strings.Contains(e.Invalid[0].Message, `"Type"`) {
+		t.Errorf("the type: %v %+v", err, e.Invalid)
+	}
+}
+
 // A stay that ends at or before its start is over if it has begun, and a mistake if it has not.
 func TestCanonicalStaysThatEndBeforeTheyStart(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ func readObject(v jsontext.Value, prefix string, known []string, errs *[]FieldEr
 }
 
 // readFields splits an object into its fields; false if the value is not an object or not JSON. A known name that is
-// repeated, or spelled in another case, is an error: which value was meant can't be guessed.
+// repeated is an error: which value was meant can't be guessed.
 func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, errs *[]FieldError) (object, bool) {
 	if d.PeekKind() != '{' {
 		return object{}, false
@@ -86,12 +86,7 @@ func readFields(d *jsontext.Decoder, of []byte, prefix string, known []string, e
 			return object{}, false
 		}
 		end := int(d.InputOffset())
-		switch {
-		case !slices.Contains(known, name):
-			if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) }); i >= 0 {
-				o.fail(name, fmt.Sprintf("field names are case-sensitive: write %q", known[i]))
-			}
-		default:
+		if slices.Contains(known, name) {
 			if _, twice := o.field(name); twice {
 				o.fail(name, "is defined twice")
 			}
@@ -110,13 +105,42 @@ func (o object) fail(name, message string) {
 	}
 }
 
+// failMissing reports that a required field is absent or null, and the name that the sender may have used in its place.
+func (o object) failMissing(name, message string) {
+	for _, f := range o.fields {
+		if f.name != name && strings.EqualFold(f.name, name) {
+			message += fmt.Sprintf("; field names are case-sensitive: %q is another field", f.name)
+			break
+		}
+	}
+	o.fail(name, message)
+}
+
+// misspelled returns a note for each known field that the object has only in another case. Like every unknown field
+// that one is ignored, but its sender hardly meant that.
+func (o object) misspelled(known ...string) []Note {
+	var notes []Note
+	for _, name := range known {
+		if _, present := o.field(name); present {
+			continue
+		}
+		if i := slices.IndexFunc(o.fields, func(f field) bool { return strings.EqualFold(f.name, name) }); i >= 0 {
+			notes = append(notes, Note{
+				o.prefix + o.fields[i].name,
+				fmt.Sprintf("is ignored: field names are case-sensitive, write %q", name),
+			})
+		}
+	}
+	return notes
+}
+
 // text returns a string field, trimmed; false if it has no value. most limits its length in characters; 0 means the
 // general limit of texts.
 func (o object) text(name string, required bool, most int) (string, bool) {
 	v, present := o.field(name)
 	if !present || v.Kind() == 'n' {
 		if required {
-			o.fail(name, "is required")
+			o.failMissing(name, "is required")
 		}
 		return "", false
 	}
@@ -164,7 +188,7 @@ func (o object) ids(name string, required bool) []string {
 	v, present := o.field(name)
 	if !present || v.Kind() == 'n' || string(bytes.TrimSpace(v)) == `""` {
 		if required {
-			o.fail(name, "is required; [] for none")
+			o.failMissing(name, "is required; [] for none")
 		}
 		return nil
 	}

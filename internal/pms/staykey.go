@@ -103,7 +103,7 @@ func ParseStaykeyAt(body []byte, received time.Time) (Event, error) {
 	data, ok := envelope.field("data")
 	switch {
 	case !ok || data.Kind() == 'n':
-		envelope.fail("data", "is required")
+		envelope.failMissing("data", "is required")
 	case strings.HasPrefix(e.Type, "reservation."):
 		e.readReservation(envelope, data, received)
 	case strings.HasPrefix(e.Type, "listing."):
@@ -113,11 +113,11 @@ func ParseStaykeyAt(body []byte, received time.Time) (Event, error) {
 }
 
 func (e *Event) readReservation(envelope object, data jsontext.Value, received time.Time) {
-	r := readReservation(data, e.Type, received, &e.Invalid)
+	r, notes := readReservation(data, e.Type, received, &e.Invalid)
 	if r == nil {
 		return
 	}
-	e.Changes = []Change{{Reservation: r}}
+	e.Changes = []Change{{Reservation: r, Notes: notes}}
 	if r.Status == Cancelled {
 		e.forgive("data.reservation_id", timestampIsNone(envelope))
 		if e.OccurredAt.IsZero() {
@@ -127,11 +127,11 @@ func (e *Event) readReservation(envelope object, data jsontext.Value, received t
 }
 
 func (e *Event) readListing(data jsontext.Value) {
-	l := readListing(data, e.Type, &e.Invalid)
+	l, notes := readListing(data, e.Type, &e.Invalid)
 	if l == nil {
 		return
 	}
-	e.Changes = []Change{{Listing: l}}
+	e.Changes = []Change{{Listing: l, Notes: notes}}
 	if l.Deleted {
 		e.forgive("data.listing_id", true)
 	}
@@ -167,13 +167,17 @@ var eventTypes = []string{
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
-func readReservation(v jsontext.Value, eventType string, received time.Time, errs *[]FieldError) *Reservation {
-	o := readObject(v, "data.", []string{
-		"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone",
-		"status", "gates",
-	}, errs)
+var reservationFields = []string{
+	"reservation_id", "listing_id", "check_in", "check_out", "guest_email", "guest_name", "guest_phone",
+	"status", "gates",
+}
+
+func readReservation(v jsontext.Value, eventType string, received time.Time,
+	errs *[]FieldError,
+) (*Reservation, []Note) {
+	o := readObject(v, "data.", reservationFields, errs)
 	if !o.is {
-		return nil
+		return nil, nil
 	}
 	r := &Reservation{Status: Confirmed}
 	r.ReservationID, _ = o.id("reservation_id", true)
@@ -190,7 +194,7 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 	}
 	whole := r.Status == Confirmed
 	if listing, present := o.field("listing_id"); !present && whole {
-		o.fail("listing_id", "is required; null while no room is assigned")
+		o.failMissing("listing_id", "is required; null while no room is assigned")
 	} else if s, ok := o.id("listing_id", false); ok {
 		r.ListingID = &s
 	} else if present && whole && listing.Kind() == '"' {
@@ -199,7 +203,7 @@ func readReservation(v jsontext.Value, eventType string, received time.Time, err
 	o.readStay(r, whole, received)
 	o.readGuest(r)
 	r.Gates = o.gates()
-	return r
+	return r, o.misspelled(reservationFields...)
 }
 
 // readStay reads the dates of a stay. One that ends at or before its start is valid only if it has begun; then it is
@@ -258,21 +262,23 @@ func endsBeforeItStarts(in, out *Moment) bool {
 	}
 }
 
-func readListing(v jsontext.Value, eventType string, errs *[]FieldError) *Listing {
-	o := readObject(v, "data.", []string{
-		"listing_id", "seam_access_group_ids", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time",
-	}, errs)
+var listingFields = []string{
+	"listing_id", "seam_access_group_ids", "name", "acs_system_id", "time_zone", "check_in_time", "check_out_time",
+}
+
+func readListing(v jsontext.Value, eventType string, errs *[]FieldError) (*Listing, []Note) {
+	o := readObject(v, "data.", listingFields, errs)
 	if !o.is {
-		return nil
+		return nil, nil
 	}
 	l := &Listing{Deleted: eventType == "listing.deleted"}
 	l.ListingID, _ = o.id("listing_id", true)
 	if l.Deleted {
-		return l
+		return l, nil
 	}
 	l.AccessGroupIDs = o.ids("seam_access_group_ids", true)
 	o.listingDetails(l)
-	return l
+	return l, o.misspelled(listingFields...)
 }
 
 // ListingPatch is an admin's PUT of a listing: absent fields stay unchanged, null means none.
