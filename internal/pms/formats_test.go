@@ -331,6 +331,35 @@ func TestSecretsAreNotKept(t *testing.T) {
 	}
 }
 
+// An event of another type is another event, whatever its id: Hospitable's documented samples have one id.
+func TestWhatTellsARepetition(t *testing.T) {
+	t.Parallel()
+	hospitable := source(t, "hospitable").Format
+	tells := func(body string) string {
+		t.Helper()
+		g, err := hospitable.Glance([]byte(body), pms.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.ID
+	}
+	created := tells(`{"id": "497f", "action": "reservation.created"}`)
+	if created == "" || tells(`{"id": "497f", "action": "reservation.created", "data": {}}`) != created {
+		t.Errorf("a repetition has the key %q", created)
+	}
+	for _, other := range []string{
+		`{"id": "497f", "action": "reservation.changed"}`, `{"id": "4980", "action": "reservation.created"}`,
+		`{"action": "reservation.created"}`,
+	} {
+		if tells(other) == created {
+			t.Errorf("%s repeats another event", other)
+		}
+	}
+	if got := tells(`{"id": "497f"}`); got != "497f" {
+		t.Errorf("an event without a type has the key %q", got)
+	}
+}
+
 // A form's secrets are redacted too.
 func TestSecretsOfFormsAreNotKept(t *testing.T) {
 	t.Parallel()

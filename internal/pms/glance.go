@@ -8,7 +8,7 @@ import (
 
 // Glance is what is known about a webhook before it is mapped.
 type Glance struct {
-	ID   string // the sender's id of the event; "" where it has none
+	ID   string // what tells a repetition of the event: the sender's id, with its type; "" where it has none
 	Type string // the sender's type of it; "" where it doesn't say
 	Body []byte // as it may be stored: the paths that the format names are redacted
 }
@@ -22,8 +22,9 @@ func (f *Format) Glance(body []byte, r Request) (Glance, error) {
 	}
 	g.Type = f.typeOf(v, r)
 	if f.ID != "" {
+		// Two types are never the same event: Hospitable's documented samples, for one, share their id.
 		if id := textAt(v, f.ID); CheckWebhookID(id) == nil {
-			g.ID = id
+			g.ID = strings.TrimLeft(g.Type+" "+id, " ")
 		}
 	}
 	found := false
