@@ -53,6 +53,9 @@ func TestCheckedFileNamesPlaces(t *testing.T) {
 		"an unknown key at the top": {
 			"source:\n" + source, []string{":1:1: source: is unknown; expected one of", ":1:7: sources: at least one"},
 		},
+		"no sources": {
+			"trusted_proxies: []\n", []string{":1:16: sources: at least one is needed; for the source default alone, leave the key out and set STAYKEY_WEBHOOK_SECRET"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

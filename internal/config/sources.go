@@ -60,7 +60,7 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 	}
 	entries := file.mappings("sources")
 	if len(entries) == 0 && (secret == "" || file.has("sources")) {
-		file.wrong("sources", "at least one is needed")
+		file.wrong("sources", "at least one is needed; for the source default alone, leave the key out and set STAYKEY_WEBHOOK_SECRET")
 	}
 	for _, entry := range entries {
 		r := sourceReader{entry, filepath.Dir(path)}
