@@ -147,8 +147,7 @@ func (c *checker) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 	if u.Foreign = false; !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
 		return outcome{}
 	}
-	is, err := c.seam.UserIdentity(c.ledger.because(ctx, "whether the user identity is still the guest's"),
-		u.UserIdentityID)
+	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"), u)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return outcome{} // there is no other identity to link it to

@@ -1,11 +1,13 @@
 package provisioner_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	domain "github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -81,5 +83,61 @@ func TestAddressesThatOnlyFoldToTheSame(t *testing.T) {
 	r.until(s, store.KeyIssued)
 	if u := r.view(s).User; u.UserIdentityID == "theirs" {
 		t.Error("the key is in somebody else's app")
+	}
+}
+
+// The create of an ACS user is lost without effect. Before the next try somebody gives the guest's identity another
+// e-mail address, and Seam once doesn't find the identity: one wrong 404 doesn't put the key in somebody else's app.
+func TestAWrongNotFoundOnAnIdentityThatIsGivenAway(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserCreate})
+	first := true
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == seam.PathUserCreate && after && first {
+				first = false
+				for id := range r.sim.State().Identities {
+					r.sim.EditIdentity(id, "bob@example.com")
+				}
+				r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/user_identities/get"})
+			}
+			return false
+		}
+	})
+	s := r.stay("R1")
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	own := s
+	own.email = ""
+	r.mustHold(s.id, own.wants(system, "555555-5555"))
+	r.mustBeSound()
+}
+
+// Somebody unlinks the guest's ACS user and gives the identity another e-mail address, and Seam once doesn't find the
+// identity: the ACS user isn't linked to it again.
+func TestAWrongNotFoundOnTheIdentityToLinkTo(t *testing.T) {
+	t.Parallel()
+	for skip := range 3 {
+		t.Run(fmt.Sprintf("%d answered so far", skip), func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.advance(time.Minute)
+			r.rest(s)
+			r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
+			r.sim.EditIdentity(r.view(s).User.UserIdentityID, "bob@example.com")
+			r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/user_identities/get", Skip: skip})
+			r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+			r.until(s, store.KeyIssued)
+			own := s
+			own.email = ""
+			r.mustHold(s.id, own.wants(system, "555555-5555"))
+			if n := r.called(seam.PathIdentityAddUser); n != 0 {
+				t.Errorf("the ACS user was linked to an identity %d times", n)
+			}
+			r.mustBeSound()
+		})
 	}
 }

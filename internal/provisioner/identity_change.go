@@ -15,6 +15,20 @@ import (
 // Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into
 // another.
 
+// read returns a row's identity, or what it was merged into. One that a get by id doesn't find is asked for by its key,
+// too: after one wrong 404, a key would be linked to an identity that may be somebody else's by now.
+func (r *identities) read(ctx context.Context, u *record.User) (seam.UserIdentity, error) {
+	is, notFound := r.seam.UserIdentity(ctx, u.UserIdentityID)
+	if seam.KindOf(notFound) != seam.NotFound {
+		return is, notFound
+	}
+	is, err := r.seam.UserIdentityByKey(ctx, u.UserIdentityKey)
+	if err == nil && is.Key == u.UserIdentityKey && is.UserIdentityID != u.UserIdentityID {
+		return is, notFound // another one has the key as its own, so this one is gone
+	}
+	return is, err
+}
+
 // isGone asks Seam for a row's identity alone, and reports whether it no longer exists.
 func (r *identities) isGone(ctx context.Context, u *record.User) (gone bool, out outcome) {
 	gone, _, out = r.goneOrReplaced(ctx, u)

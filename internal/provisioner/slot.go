@@ -182,11 +182,10 @@ func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 	if s.claimed[u.ID] || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
 		return outcome{}
 	}
-	is, err := s.seam.UserIdentity(s.ledger.because(ctx, "whether the user identity is still the guest's"),
-		u.UserIdentityID)
+	is, err := s.identities.read(s.ledger.because(ctx, "whether the user identity is still the guest's"), u)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		return outcome{} // the create finds out
+		return outcome{} // neither its id nor its key is known: the create finds out
 	case err != nil:
 		return fails(err)
 	case is.EmailAddress == "" || sameAddress(is.EmailAddress, d.Email):

@@ -63,6 +63,12 @@ var seamMutants = []mutant{
 			"internal/provisioner/create.go",
 			"	if out := c.slots.verify(ctx, d, i); out.stops() {\n		return out\n	}\n", "",
 		}),
+	provisionerTests("an identity not found", "one 404 on an identity lets the create, or the link, find out whose it is",
+		"TestAWrongNotFoundOnAnIdentityThatIsGivenAway|TestAWrongNotFoundOnTheIdentityToLinkTo",
+		edit{
+			"internal/provisioner/identity_change.go", "	if seam.KindOf(notFound) != seam.NotFound {\n",
+			"	if notFound != nil || is.UserIdentityID != \"\" {\n",
+		}),
 	provisionerTests("deletes need no comparison",
 		"after a delete without effect the ACS user is compared before it is deleted again",
 		"TestADeleteNeedsNoComparison",
