@@ -39,8 +39,11 @@ const (
 // describes the moment of its request, however long it took to arrive.
 func (b belief) tooEarly(until time.Time) bool { return b.began.Before(until) }
 
-// clocksDiffer is how much Seam's clock and ours may differ.
-const clocksDiffer = time.Minute
+// clocksDiffer is how much Seam's clock and ours may differ; usually they don't by more than clocksAgree.
+const (
+	clocksDiffer = time.Minute
+	clocksAgree  = time.Second
+)
 
 // lostUntil is the start of the grace for a call that ended without an answer: the call may take effect until its
 // deadline.
@@ -112,9 +115,17 @@ func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) b
 		made.FullName != "" && !sameName(made.FullName, fullName) {
 		return true
 	}
-	created := seam.ParseTime(made.CreatedAt)
-	return made.FullName == "" && !created.IsZero() && u.MarkedAt != nil &&
-		created.Before(u.MarkedAt.Add(-clocksDiffer))
+	return made.FullName == "" && made.CreatedAt != "" && b.existedBefore(made, u)
+}
+
+// existedBefore reports whether a create was answered with an ACS user that the create can't have made.
+func (b belief) existedBefore(made seam.ACSUser, u *record.User) bool {
+	return u.MarkedAt != nil && seam.ParseTime(made.CreatedAt).Before(u.MarkedAt.Add(-clocksDiffer))
+}
+
+// canHaveKey reports whether an ACS user that a create returned may have existed before it, and so have a mobile key.
+func (b belief) canHaveKey(made seam.ACSUser, u *record.User) bool {
+	return u.MarkedAt != nil && seam.ParseTime(made.CreatedAt).Before(u.MarkedAt.Add(-clocksAgree))
 }
 
 func sameName(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }

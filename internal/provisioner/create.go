@@ -101,29 +101,46 @@ func (c *creator) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) o
 }
 
 // recordUser records the answer to a create, unless it is somebody else's user: some systems may return the ACS user
-// that the identity already has.
+// that the identity already has. An earlier one of this stay is adopted: it has the hours, doors and keys of then.
 func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made seam.ACSUser) outcome {
 	u := &c.users.rows[i]
 	if !c.belief.isAnothers(made, u, d.FullName) {
 		marked := *u
-		now := c.now()
-		u.Created(made.ACSUserID, d.Starts, d.Ends, d.Groups, now)
-		u.ReadState(made, now)
-		u.Settled = false
+		if c.belief.existedBefore(made, u) {
+			u.Returned(made, c.now())
+			c.ledger.note("Seam answered with ACS user %s, which existed before: it is compared first", *u.ACSUserID)
+		} else {
+			c.created(d, u, made)
+		}
 		out := c.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, stale bool) error {
 			if stale {
 				u.UnmarkKey() // which is no longer about to be created
 			}
 			return store.SaveACSUser(ctx, tx, u.ACSUser)
 		})
-		if !errors.Is(out.err, store.ErrIDTaken) {
+		switch {
+		case errors.Is(out.err, store.ErrIDTaken):
+			*u = marked
+		case out.stops() || u.Phase() == record.Made:
 			return out
+		default:
+			return c.checker.check(ctx, d, u)
 		}
-		*u = marked
 	}
 	c.ledger.note("Seam answered with the ACS user of another stay: this one gets an identity of its own")
 	u.Refused() // nothing was created
 	return c.slots.leave(ctx, i)
+}
+
+// created records a new ACS user. Its mobile key is looked for before one is created, unless it can't have one yet.
+func (c *creator) created(d plan.Desired, u *record.User, made seam.ACSUser) {
+	now, canHaveKey := c.now(), c.belief.canHaveKey(made, u)
+	u.Created(made.ACSUserID, d.Starts, d.Ends, d.Groups, now)
+	u.ReadState(made, now)
+	u.Settled = false
+	if canHaveKey {
+		u.UnmarkKey()
+	}
 }
 
 // userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is restored to its state

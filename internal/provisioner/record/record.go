@@ -4,7 +4,7 @@
 //
 // The states of an ACS user, and the methods that lead from one to the next:
 //
-//	            MarkCreate             Created, Adopted
+//	            MarkCreate             Created, Adopted (Returned: Unsure)
 //	Claimed ───────────────▶ Marked ──────────────────────▶ Made ◀───────────────┐
 //	   ▲                      │   ▲                         │  ▲                 │
 //	   │ Refused              │   │ MarkCreate              │  │ ChangeKnown,    │
@@ -48,6 +48,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -164,6 +165,17 @@ func (u *User) Adopted(id string, surplus []string, now time.Time) {
 	for _, other := range surplus {
 		u.AddSurplus(other)
 	}
+}
+
+// Returned records an ACS user that existed before the create that returned it: its hours, doors and keys are not what
+// the create asked for, and are compared before anything else.
+func (u *User) Returned(from seam.ACSUser, now time.Time) {
+	u.Adopted(from.ACSUserID, nil, now)
+	u.Unsure, u.UnsureGeneration, u.undo = true, 0, nil
+	if !u.ReadSchedule(from) {
+		u.StartsAt, u.EndsAt = nil, nil
+	}
+	u.ReadState(from, now)
 }
 
 // SetAside keeps a mark for which no ACS user is wanted any more: the result of its lost create is still looked for.

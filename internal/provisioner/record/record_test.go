@@ -301,3 +301,18 @@ func TestMissingFieldsChangeNothing(t *testing.T) {
 		t.Error("the list has what is recorded, and the doors are not read")
 	}
 }
+
+// An ACS user that existed before its create is unsure until it is compared, with the hours that Seam shows or none.
+func TestReturned(t *testing.T) {
+	t.Parallel()
+	u := &User{}
+	u.MarkCreate(checkIn, checkOut, []string{"a"}, noon)
+	u.Returned(seam.ACSUser{ACSUserID: "u"}, noon.Add(time.Hour))
+	if u.Phase() != Unsure || u.StartsAt != nil || u.EndsAt != nil || u.DoorsRead || u.KeyPhase() != NoKey {
+		t.Errorf("an ACS user without hours: %+v", u)
+	}
+	u.Refused()
+	if u.ACSUserID == nil {
+		t.Error("a refusal of a later call forgets the ACS user")
+	}
+}
