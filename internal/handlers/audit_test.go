@@ -160,6 +160,10 @@ func TestEveryChangeIsAudited(t *testing.T) {
 				"group": {"555555-5555"}, "back": {"/doors"},
 			}),
 		}},
+		"POST /doors/typed": {"put_listing", []func() int{
+			rest("PUT", "/v1/listings/default/typed-doors", `{"name":"Typed doors"}`),
+			form("/doors/typed", url.Values{"row": {"default/typed-doors"}, "typed": {"room 12"}, "back": {"/doors"}}),
+		}},
 		"POST /doors/file": {"put_listing", []func() int{
 			form("/doors/file", url.Values{
 				"table": {"source,listing_id,name,doors\ndefault,of-a-file,File,Room 12\n"},
