@@ -80,7 +80,9 @@ func newApp(t testing.TB) *app {
 
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
-	a := &app{t: t, store: storetest.New(t), provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}}}
+	a := &app{
+		t: t, store: storetest.NewSmall(t), provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}},
+	}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
 	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil,
 		&intake.Pace{}, func() {})

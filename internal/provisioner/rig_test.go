@@ -98,7 +98,7 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
 	r := &rig{
-		t: t, store: storetest.New(t), sim: sim, options: options, timeout: timeout, hasty: hasty,
+		t: t, store: storetest.NewSmall(t), sim: sim, options: options, timeout: timeout, hasty: hasty,
 		policy: func(string) pms.Policy { return pms.DefaultPolicy() },
 	}
 	if !hasty {

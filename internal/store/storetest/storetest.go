@@ -216,6 +216,13 @@ func New(t testing.TB) *store.Store {
 	return Open(t, DSN(t))
 }
 
+// NewSmall is [New] with a pool of two connections. Each connection of a new database loads its catalog and plans each
+// statement once, which is most of what a short test costs. It is for tests that don't keep connections themselves.
+func NewSmall(t testing.TB) *store.Store {
+	t.Helper()
+	return Open(t, with(DSN(t), "pool_max_conns", "2"))
+}
+
 // Open opens a store on a database of a test. Its statements and transactions have deadlines that only a hang can
 // miss, not the service's: a test may insert thousands of rows while many others do the same, and a busy machine may
 // stop a test for half a minute between two statements.
