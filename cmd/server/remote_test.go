@@ -258,7 +258,7 @@ func TestConfigTokens(t *testing.T) {
 		yaml string
 		want string
 	}{
-		"no name": {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: "" must be letters`},
+		"no name": {"tokens: [{hash: " + hash + "}]", `:1:10: tokens[0].name: is required: letters`},
 		"twice": {
 			"tokens: [{name: a, hash: " + hash + "}, {name: a, hash: " + hash + "}]",
 			`tokens[1].name: "a" is defined twice`,
