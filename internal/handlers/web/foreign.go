@@ -166,6 +166,7 @@ var foreignTexts = []lang.Text{
 	"backup code {id} was deleted",
 	"the user identity has an ACS user of somebody else on access system {id}",
 	"Seam answered with the ACS user of another stay: this one gets an identity of its own",
+	"Seam answered with ACS user {id}, which existed before: it is compared first",
 	"changed at Seam, not by us: {what} ({action})",
 	"repaired",
 	"reported",
