@@ -21,7 +21,8 @@ import (
 //     address are unique, so that Seam refuses to create a second one.
 //   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves
 //     nothing about the time in between.
-//   - An object is ours by its name, or, if the name is missing, by its times; a missing field is never a "no".
+//   - An object is ours by its name, or, if the name is missing, by its times; a missing field is never a "no", and
+//     never a "yes": nothing is adopted or deleted because nothing contradicts that it is ours.
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
 	grace   time.Duration // how long Seam's reads may lag its writes
@@ -77,35 +78,56 @@ func (b belief) showsFrom(u *record.User) time.Time {
 func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
 
 // isOurs reports whether an ACS user that Seam lists for a row's identity and system can only be the result of a
-// create for this row.
+// create for this row. Without a name it needs evidence: that nothing contradicts it is true of anybody's ACS user.
 func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) bool {
-	if listed.FullName != "" {
+	switch {
+	case listed.FullName != "":
 		return sameName(listed.FullName, fullName)
+	case !b.cameOfCreates(listed, u):
+		return false
+	case record.HasSchedule(listed):
+		return u.ShowsSchedule(listed)
+	default:
+		return u.AwaitsCreate()
 	}
-	return b.isOfMark(listed, u)
 }
 
-// isOfMark reports whether an ACS user was created after the row's mark, with the mark's hours, as far as Seam shows
-// either.
-func (b belief) isOfMark(listed seam.ACSUser, u *record.User) bool {
-	if u.MarkedAt == nil {
+// cameOfCreates reports whether Seam says that an ACS user was created while a create for the row may have taken
+// effect: after its mark, and before its answer, or the last that it can be after a loss.
+func (b belief) cameOfCreates(listed seam.ACSUser, u *record.User) bool {
+	created := seam.ParseTime(listed.CreatedAt)
+	if u.MarkedAt == nil || !created.After(u.MarkedAt.Add(-clocksDiffer)) {
 		return false
 	}
-	created := seam.ParseTime(listed.CreatedAt)
-	return (created.IsZero() || created.After(u.MarkedAt.Add(-clocksDiffer))) && u.ShowsSchedule(listed)
+	ended := u.LostAt
+	if u.MadeAt != nil {
+		ended = u.MadeAt
+	}
+	return ended == nil || b.before(created, *ended)
 }
 
-// cameAfterMark reports whether Seam says that an ACS user was created after the row's mark. Only such a user may be
-// deleted as surplus.
-func (b belief) cameAfterMark(listed seam.ACSUser, u *record.User) bool {
-	return u.MarkedAt != nil && seam.ParseTime(listed.CreatedAt).After(u.MarkedAt.Add(-clocksDiffer))
+// isSurplus reports whether an ACS user that is ours besides the recorded one may be deleted: Seam shows its name or
+// its hours, and says that a create of ours made it, one for the row or one whose answer was lost before.
+func (b belief) isSurplus(listed seam.ACSUser, u *record.User, lostAt *time.Time) bool {
+	if u.MarkedAt == nil || listed.FullName == "" && !record.HasSchedule(listed) {
+		return false
+	}
+	from := *u.MarkedAt
+	if lostAt != nil && lostAt.Add(-lastLookup).Before(from) {
+		from = lostAt.Add(-lastLookup)
+	}
+	return seam.ParseTime(listed.CreatedAt).After(from.Add(-clocksDiffer))
 }
 
-// cameOfLoss reports whether Seam says that an ACS user was created between the row's mark and the end of the lost
-// call.
+// cameOfLoss reports whether Seam says that an ACS user was created between the row's mark, or shortly before the
+// loss, and the end of the lost call.
 func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
-	return b.cameAfterMark(listed, u) &&
-		seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
+	return b.isSurplus(listed, u, &lostAt) && b.before(seam.ParseTime(listed.CreatedAt), lostAt)
+}
+
+// before reports whether something was created by a call that ended then, or was lost then.
+func (b belief) before(created, ended time.Time) bool {
+	return created.Before(ended.Add(b.timeout + b.grace + clocksDiffer))
 }
 
 // isAnothers reports whether a create was answered with an ACS user that existed before: some systems may return the

@@ -105,7 +105,8 @@ func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
 		return out
 	}
 	for _, other := range append(ours, unlinked...) {
-		if other.ACSUserID != *u.ACSUserID && c.belief.cameAfterMark(other, u) && u.AddSurplus(other.ACSUserID) {
+		if other.ACSUserID != *u.ACSUserID && c.belief.isSurplus(other, u, c.ledger.lostAt) &&
+			u.AddSurplus(other.ACSUserID) {
 			c.ledger.note("ACS user %s was left by a lost create, next to the stay's own", other.ACSUserID)
 			c.ledger.noteSurplus()
 		}

@@ -106,8 +106,12 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 				continue
 			}
 		}
-		if f.belief.isOurs(l, u, f.work.Reservation.ReservationID) && !held[l.ACSUserID] {
-			ours = append(ours, l)
+		shown, out := f.withName(ctx, u, l)
+		if out.stops() {
+			return nil, false, out
+		}
+		if f.belief.isOurs(shown, u, f.work.Reservation.ReservationID) && !held[l.ACSUserID] {
+			ours = append(ours, shown)
 		} else {
 			others = true
 		}
@@ -115,6 +119,23 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 	slices.SortStableFunc(ours,
 		func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
 	return ours, others, outcome{}
+}
+
+// withName is a listed ACS user as a get shows it, if the list leaves out its name: whose it is must not depend on
+// what a list leaves out.
+func (f *finder) withName(ctx context.Context, u *record.User, listed seam.ACSUser) (seam.ACSUser, outcome) {
+	if listed.FullName != "" || u.ACSUserID != nil && *u.ACSUserID == listed.ACSUserID {
+		return listed, outcome{}
+	}
+	got, err := f.seam.ACSUser(f.ledger.because(ctx, "whose the ACS user is that is listed without a name"),
+		listed.ACSUserID)
+	switch {
+	case err == nil && got.FullName != "":
+		return got, outcome{}
+	case err != nil && seam.KindOf(err) != seam.NotFound:
+		return listed, fails(err)
+	}
+	return listed, outcome{}
 }
 
 // findUnlinked lists ACS users of a lost create that no look-up by identity finds: Seam may have moved the identity's

@@ -138,11 +138,11 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 }
 
 // adopt records the oldest of the ACS users that a look-up has found; the others were created by the same lost
-// create.
+// create, as far as Seam shows that.
 func (o *observer) adopt(ctx context.Context, d plan.Desired, u *record.User, found []seam.ACSUser) outcome {
 	var surplus []string
 	for _, other := range found[1:] {
-		if o.belief.cameAfterMark(other, u) {
+		if o.belief.isSurplus(other, u, o.ledger.lostAt) {
 			surplus = append(surplus, other.ACSUserID)
 		}
 	}

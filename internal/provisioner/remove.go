@@ -187,7 +187,7 @@ func (r *remover) finishRemoval(ctx context.Context, d plan.Desired, u *record.U
 		}
 		if r.ledger.lostAt != nil { // even long ago: while this one existed, nobody looked for another
 			r.observed.checked = false
-			u.LookOnly(*r.ledger.lostAt)
+			u.LookOnly()
 			if i := r.users.standing(d); i >= 0 && r.users.rows[i].ACSUserID != nil {
 				u.SetAside(r.now()) // the stay has its ACS user: no other is created in this slot
 			}

@@ -42,6 +42,9 @@ func asRead(recorded *time.Time, read time.Time) *time.Time {
 	}
 }
 
+// HasSchedule reports whether Seam shows a schedule.
+func HasSchedule(from seam.ACSUser) bool { return new(User).ReadSchedule(from) }
+
 // ShowsSchedule reports whether Seam shows the recorded schedule, or none.
 func (u *User) ShowsSchedule(from seam.ACSUser) bool {
 	read := User{ACSUser: u.ACSUser}

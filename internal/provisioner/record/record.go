@@ -121,17 +121,25 @@ func (u *User) Exists() bool {
 // HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
 func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
 
+// AwaitsCreate reports whether a create was marked whose result isn't known. A row that only looks ([User.LookOnly])
+// knows that of all its creates.
+func (u *User) AwaitsCreate() bool { return u.ACSUserID == nil && u.MarkedAt != nil && !u.onlyLooks() }
+
+// onlyLooks reports whether the ACS user of the row is gone: no create is marked with hours.
+func (u *User) onlyLooks() bool { return u.ACSUserID == nil && u.LostAt != nil && u.StartsAt == nil }
+
 // MayExist reports whether anything of the row may exist at Seam. Such a row is never forgotten.
 func (u *User) MayExist() bool { return u.Phase() != Claimed }
 
 // --- Creating
 
 // MarkCreate records what the create that follows is about to make. After a lost create the mark keeps its time,
-// because anything that create made is later than that, and covers both windows.
+// because anything that create made is later than that, and covers both windows. That of a row that only looks is
+// another's: while that ACS user existed, other people's may have come.
 func (u *User) MarkCreate(starts, ends time.Time, groups []string, now time.Time) {
 	u.remember()
 	earlier := u.LostAt != nil
-	if u.MarkedAt == nil {
+	if u.MarkedAt == nil || u.onlyLooks() {
 		u.MarkedAt = &now
 	}
 	u.LostAt, u.DeletedAt = nil, nil
@@ -295,17 +303,17 @@ func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }
 // StillThere records that our delete had no effect.
 func (u *User) StillThere() { u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false }
 
-// LookOnly turns the row of an ACS user that is gone into a mark: a create was lost recently, and its result is still
-// looked for.
-func (u *User) LookOnly(lostAt time.Time) {
-	marked := u.MarkedAt
+// LookOnly turns the row of an ACS user that is gone into a mark: something was lost recently, and what the row's
+// creates may have left is still looked for. They had all ended when the ACS user was known.
+func (u *User) LookOnly() {
+	marked, lostAt := u.MarkedAt, u.MadeAt
 	if marked == nil {
 		marked = u.MadeAt
 	}
 	*u = User{ACSUser: store.ACSUser{
 		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID,
 		UserIdentityKey: u.UserIdentityKey,
-		UserIdentityID:  u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: &lostAt,
+		UserIdentityID:  u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: lostAt,
 		AccessGroupIDs: []string{}, Surplus: u.Surplus,
 	}}
 }

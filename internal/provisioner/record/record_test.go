@@ -124,7 +124,7 @@ func TestTransitions(t *testing.T) {
 		{
 			"LookOnly",
 			[]Phase{Removing},
-			func(u *User) { u.LookOnly(noon) }, Lost,
+			func(u *User) { u.LookOnly() }, Lost,
 			"a lost create is looked for after its user is gone",
 		},
 	} {
@@ -314,5 +314,23 @@ func TestReturned(t *testing.T) {
 	u.Refused()
 	if u.ACSUserID == nil {
 		t.Error("a refusal of a later call forgets the ACS user")
+	}
+}
+
+// Once an ACS user is gone, its row awaits no create, and the next one has a mark of its own: other people's ACS users
+// may have come since the first.
+func TestMarkAfterLookOnly(t *testing.T) {
+	t.Parallel()
+	u, again := &User{}, noon.Add(48*time.Hour)
+	u.MarkCreate(checkIn, checkOut, nil, noon)
+	u.Created("u", checkIn, checkOut, nil, noon.Add(time.Second))
+	u.DeleteSent(again)
+	u.LookOnly()
+	if u.Phase() != Lost || u.AwaitsCreate() || !u.LostAt.Equal(noon.Add(time.Second)) {
+		t.Errorf("a row that only looks: %+v", u)
+	}
+	u.MarkCreate(checkIn, checkOut, nil, again)
+	if !u.AwaitsCreate() || !u.MarkedAt.Equal(again) {
+		t.Errorf("the next create: %+v", u)
 	}
 }

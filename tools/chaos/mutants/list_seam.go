@@ -78,6 +78,27 @@ var seamMutants = []mutant{
 			"internal/provisioner/create.go", "		if c.belief.existedBefore(made, u) {\n",
 			"		if false {\n",
 		}),
+	provisionerTests("nameless users", "an ACS user without a name is ours if nothing contradicts it",
+		"TestAWalkInIsNeitherDeletedNorTaken",
+		edit{
+			"internal/provisioner/belief.go", "	case !b.cameOfCreates(listed, u):\n		return false\n",
+			"",
+		},
+		edit{"internal/provisioner/belief.go", "		return u.AwaitsCreate()\n", "		return true\n"}),
+	provisionerTests("nameless surplus", "an ACS user without name and hours is deleted as a second one of the stay",
+		"TestAWalkInRightAfterALostCreate",
+		edit{
+			"internal/provisioner/belief.go",
+			" || listed.FullName == \"\" && !record.HasSchedule(listed) {\n", " {\n",
+		}),
+	{
+		name: "the mark of a row that only looks", what: "a create keeps the mark of an ACS user that is gone",
+		edits: []edit{{
+			"internal/provisioner/record/record.go", "	if u.MarkedAt == nil || u.onlyLooks() {\n",
+			"	if u.MarkedAt == nil {\n",
+		}},
+		pkg: "./internal/provisioner/record", tests: "^TestMarkAfterLookOnly$",
+	},
 	provisionerTests("deletes need no comparison",
 		"after a delete without effect the ACS user is compared before it is deleted again",
 		"TestADeleteNeedsNoComparison",
