@@ -261,8 +261,9 @@ func (w *unkind) check() {
 	defer w.mu.Unlock()
 	for _, s := range w.stays {
 		holding, _, _, _ := s.closedGates()
-		// nothing is made for a new guest, nor in place of what somebody deleted
-		later := s.listing == "" || s.cancelled || holding
+		// Nothing is made for a new guest, nor in place of what somebody deleted. A stay that is over isn't compared
+		// with Seam, only emptied a day later.
+		later := s.listing == "" || s.cancelled || holding || !w.now().Before(s.out)
 		s.keysByOthers, s.groupsByOthers, s.guestChanged = s.keysByOthers && later, false, s.guestChanged && later
 		s.codesByOthers = s.codesByOthers && !s.cancelled // unlike a second key, one that somebody made by hand stays
 	}
