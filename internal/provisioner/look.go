@@ -127,7 +127,7 @@ func (f *finder) withName(ctx context.Context, u *record.User, listed seam.ACSUs
 	if listed.FullName != "" || u.ACSUserID != nil && *u.ACSUserID == listed.ACSUserID {
 		return listed, outcome{}
 	}
-	got, err := f.seam.ACSUser(f.ledger.because(ctx, "whose the ACS user is that is listed without a name"),
+	got, err := f.seam.ACSUser(f.ledger.because(ctx, "whether an ACS user that is listed without a name is the stay's"),
 		listed.ACSUserID)
 	switch {
 	case err == nil && got.FullName != "":

@@ -197,6 +197,7 @@ var foreignTexts = []lang.Text{
 	"whether the user identity is still the guest's",
 	"whether the ACS user is gone",
 	"whether the second ACS user is gone",
+	"whether an ACS user that is listed without a name is the stay's",
 	"whether the ACS user has a backup code",
 	"whether a create without an answer made a backup code",
 	"whether a create without an answer made a second backup code",
