@@ -235,7 +235,8 @@ func doorLike(door string, groups []stay.AccessGroup) (id, problem string) {
 	case 1:
 		return found[0].ID, ""
 	}
-	return "", "several doors match " + door + ": " + found[0].Name + ", " + found[1].Name
+	shown := func(g stay.AccessGroup) string { return g.Name + " (" + g.ID + ")" } // several may have one name
+	return "", "several doors match " + door + ": " + shown(found[0]) + ", " + shown(found[1])
 }
 
 // hasAll reports whether each of the wanted is like one of all.

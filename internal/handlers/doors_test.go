@@ -130,7 +130,7 @@ func TestDoorsTyped(t *testing.T) {
 	}
 	page := typed([]string{"default/104", "default/101", "default/102"}, []string{"pool", "101; entr", ""})
 	for _, want := range []string{
-		"1 listing changed", "104: several doors match pool: Pool, Pool",
+		"1 listing changed", "104: several doors match pool: Pool (g-pool), Pool (g-pool-2)",
 		`value="default/104"><input form="typed" name="typed" list="door-names" autocomplete="off" maxlength="1000" ` +
 			`aria-label="Doors of 104" aria-describedby="how-to-type" placeholder="No doors" autofocus>`,
 	} {

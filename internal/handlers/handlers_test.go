@@ -776,6 +776,36 @@ func TestREST(t *testing.T) {
 	})
 }
 
+// A listener without the page has no start page to go to, and no style.
+func TestProblemPageLeadsNowhereThatIsMissing(t *testing.T) {
+	t.Parallel()
+	seen := func(url string) string {
+		req, err := http.NewRequest(http.MethodGet, url+"/nowhere", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/html")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		page, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(string(page), "Not Found") {
+			t.Fatalf("%d %v: %s", resp.StatusCode, err, page)
+		}
+		return string(page)
+	}
+	bare := httptest.NewServer(handlers.Serve(handlers.Config{Log: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(bare.Close)
+	if page := seen(bare.URL); strings.Contains(page, "href=") {
+		t.Errorf("a listener without the page links to it:\n%s", page)
+	}
+	if page := seen(newApp(t).url); !strings.Contains(page, `href="/"`) || !strings.Contains(page, `href="/docs.css"`) {
+		t.Errorf("the page has lost its links:\n%s", page)
+	}
+}
+
 func TestPutListing(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

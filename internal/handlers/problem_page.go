@@ -19,8 +19,9 @@ var problemTemplate = template.Must(template.New("problem").Parse(problemPage))
 // pageWriter replaces a problem by a page, for browsers. It holds the problem back until finish.
 type pageWriter struct {
 	http.ResponseWriter
-	status int // of the problem; 0: the answer isn't a problem and was passed on
-	body   bytes.Buffer
+	browsable bool // the listener has pages to go to, and their style
+	status    int  // of the problem; 0: the answer isn't a problem and was passed on
+	body      bytes.Buffer
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -60,7 +61,10 @@ func (w *pageWriter) finish() {
 		p = *NewProblem(w.status, "")
 	}
 	var page bytes.Buffer
-	if problemTemplate.Execute(&page, p) != nil {
+	if problemTemplate.Execute(&page, struct {
+		Problem
+		Browsable bool
+	}{p, w.browsable}) != nil {
 		page.Reset()
 	}
 	h := w.Header()

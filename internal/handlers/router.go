@@ -75,7 +75,10 @@ const (
 	WebhookRouteBelow = "/webhooks/{source}/*"
 )
 
-type router struct{ Config }
+type router struct {
+	Config
+	browsable bool // the listener has the page and /docs
+}
 
 var requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 	Name:    "staykey_http_request_duration_seconds",
@@ -90,12 +93,12 @@ func Collectors() []prometheus.Collector {
 
 // New returns the handlers of a listener that serves the faces, and of the private one.
 func New(c Config, faces ...Face) (public, ops http.Handler) {
-	return Serve(c, faces...), (&router{c}).opsRouter()
+	return Serve(c, faces...), (&router{Config: c}).opsRouter()
 }
 
 // Serve returns the handler of a listener that serves the faces, and health without detail.
 func Serve(c Config, faces ...Face) http.Handler {
-	s := &router{c}
+	s := &router{Config: c}
 	r := chi.NewRouter()
 	r.Use(s.envelope, encodedPath, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) { notFound(r).Write(w) })
@@ -103,6 +106,7 @@ func Serve(c Config, faces ...Face) http.Handler {
 	for _, face := range faces {
 		face.Mount(r)
 	}
+	s.browsable = hasDocs(r)
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) { s.readyz(w, r, false) })
 	return r
@@ -110,10 +114,14 @@ func Serve(c Config, faces ...Face) http.Handler {
 
 // notFound is the answer at an unknown path. A listener without REST has no /docs.
 func notFound(routes chi.Routes) *Problem {
-	if routes.Match(chi.NewRouteContext(), http.MethodGet, "/docs") {
+	if hasDocs(routes) {
 		return NewProblem(http.StatusNotFound, "not found: see /docs for the paths")
 	}
 	return NewProblem(http.StatusNotFound, "not found")
+}
+
+func hasDocs(routes chi.Routes) bool {
+	return routes.Match(chi.NewRouteContext(), http.MethodGet, "/docs")
 }
 
 func (s *router) opsRouter() http.Handler {
@@ -186,7 +194,7 @@ func (s *router) envelope(next http.Handler) http.Handler {
 		s.setHeaders(w.Header(), r, id)
 		finish := func() {}
 		if asksForPage(r) {
-			page := &pageWriter{ResponseWriter: w}
+			page := &pageWriter{ResponseWriter: w, browsable: s.browsable}
 			w, finish = page, page.finish
 		}
 		record.answer = middleware.NewWrapResponseWriter(w, r.ProtoMajor)

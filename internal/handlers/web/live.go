@@ -167,10 +167,10 @@ func seenBy(r *http.Request) string {
 	return version
 }
 
-// hasMissed reports whether anything has changed since the version that a page was rendered with.
+// hasMissed reports whether anything may have changed since the version that a page was rendered with.
 func (s livePages) hasMissed(r *http.Request) bool {
 	version, err := s.Admin.Overview.Version(r.Context())
-	return err == nil && version != r.URL.Query().Get("seen")
+	return err != nil || version != r.URL.Query().Get("seen")
 }
 
 // updates is GET /updates?seen=VERSION: it sends "changed" whenever a page may look different. The page then fetches
