@@ -143,7 +143,7 @@ func TestPresetsRateLimited(t *testing.T) {
 		if n := f.calls(""); n != calls {
 			t.Errorf("%d calls while the PMS asks for silence", n-calls)
 		}
-		r.advance(time.Hour)
+		r.advance(2 * time.Hour) // what is tried again is spread over some time after the hour
 		r.later()
 		c.mustHold(t, f, "4101", field, r.link("4101"))
 		r.mustBe("4101", "written", "")
