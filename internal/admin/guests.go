@@ -3,8 +3,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
-	"unicode/utf8"
 
 	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/intake"
@@ -119,8 +117,8 @@ func (s GuestAccess) RenewLink(ctx context.Context, ref stay.Ref, person, reason
 			"this reservation has no link: it is cancelled, or its source has no guest_links: true")
 	}
 	reason = plainText(reason)
-	if utf8.RuneCountInString(reason) > intake.MaxReason {
-		return v, InvalidField("reason", fmt.Sprintf("must have at most %d characters", intake.MaxReason))
+	if err := intake.CheckLength("reason", reason); err != nil {
+		return v, refusedAction(err)
 	}
 	audit := ActorOf(ctx).Audit(ActionRenewLink, plainText(person)).About(ref.Source, ref.ReservationID, reason)
 	if err := s.config.Guests.Renew(ctx, guest.StayOf(v.Reservation), audit); err != nil {

@@ -53,12 +53,21 @@ type InputError struct {
 // Error implements error.
 func (e InputError) Error() string { return e.Message }
 
+// CheckLength returns an [InputError] if a text, such as a reason, is longer than [MaxReason]. field is how REST names
+// it.
+func CheckLength(field, text string) error {
+	if utf8.RuneCountInString(text) > MaxReason {
+		return InputError{field, fmt.Sprintf("must have at most %d characters", MaxReason)}
+	}
+	return nil
+}
+
 // check validates an action: everything but a reconcile needs a reason.
 func (c Action) check() error {
-	switch {
-	case utf8.RuneCountInString(c.Why) > MaxReason:
-		return InputError{"reason", fmt.Sprintf("must have at most %d characters", MaxReason)}
-	case strings.TrimSpace(c.Why) == "" && c.Kind != ActionReconcile:
+	if err := CheckLength("reason", c.Why); err != nil {
+		return err
+	}
+	if strings.TrimSpace(c.Why) == "" && c.Kind != ActionReconcile {
 		return InputError{"reason", "is required: it is shown in the timeline"}
 	}
 	return nil

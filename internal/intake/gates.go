@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,10 +27,10 @@ type GateAction struct {
 var ErrNoGate = errors.New("the source has no such gate")
 
 func (c GateAction) check() error {
-	switch {
-	case utf8.RuneCountInString(c.Evidence) > MaxReason:
-		return InputError{"evidence", fmt.Sprintf("must have at most %d characters", MaxReason)}
-	case c.State == "" && !c.Person:
+	if err := CheckLength("evidence", c.Evidence); err != nil {
+		return err
+	}
+	if c.State == "" && !c.Person {
 		return InputError{"author", "is required to take a decision back: only a person can"}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,30 +36,16 @@ type costPhase struct {
 }
 
 // cost measures what an event and a stay cost.
-func (b *bench) cost(ctx context.Context) (err error) {
-	own := &bench{plan: b.plan, dir: b.dir}
-	if own.postgres, err = localpg.Start(ctx, localpg.Options{
-		Settings: append(append([]string{}, b.settings...), costSettings...), Log: func(m string) { say("%s", m) },
-	}); err != nil {
-		return err
-	}
-	defer func() { _ = own.postgres.Stop() }()
-	if err := own.migrate(ctx); err != nil {
-		return err
-	}
-	defer func() { _ = own.admin.Close(context.Background()) }()
-	name, db, err := own.database(ctx, "migrated")
+func (b *bench) cost(ctx context.Context) error {
+	own, name, db, done, err := b.apart(ctx, slices.Concat(b.settings, costSettings))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close(ctx) }()
+	defer done()
 	for _, extension := range []string{"pg_stat_statements", "pg_walinspect"} {
 		if _, err := db.Exec(ctx, `CREATE EXTENSION `+extension); err != nil {
 			return fmt.Errorf("extension %s, of the contrib modules of Postgres 15 or newer: %w", extension, err)
 		}
-	}
-	if err := addListings(ctx, db); err != nil {
-		return err
 	}
 	for _, p := range own.costPhases() {
 		c, err := own.measureCost(ctx, name, db, p)
@@ -72,6 +59,36 @@ func (b *bench) cost(ctx context.Context) (err error) {
 		b.spent = append(b.spent, c)
 	}
 	return nil
+}
+
+// apart starts a Postgres for one part, so that nothing else is counted, and returns a bench on it and a migrated
+// database of it that has the listings. done ends them.
+func (b *bench) apart(ctx context.Context, settings []string) (*bench, string, *pgx.Conn, func(), error) {
+	server, err := localpg.Start(ctx, localpg.Options{
+		Settings: settings, Log: func(m string) { say("%s", m) },
+	})
+	if err != nil {
+		return nil, "", nil, nil, err
+	}
+	own := &bench{plan: b.plan, dir: b.dir, postgres: server}
+	done := func() { _ = server.Stop() } // which ends its connections, too
+	if err := own.migrate(ctx); err != nil {
+		done()
+		return nil, "", nil, nil, err
+	}
+	name, db, err := own.database(ctx, "migrated")
+	if err == nil {
+		err = addListings(ctx, db)
+	}
+	if err != nil {
+		done()
+		return nil, "", nil, nil, err
+	}
+	return own, name, db, func() {
+		_ = db.Close(context.Background())
+		_ = own.admin.Close(context.Background())
+		done()
+	}, nil
 }
 
 func (b *bench) costPhases() []costPhase {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/localpg"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -37,27 +36,13 @@ type diskState struct {
 const bookedAhead, nights = 60, 3
 
 // disk measures bytes per stay and table in each stage of retention.
-func (b *bench) disk(ctx context.Context) (err error) {
-	own := &bench{plan: b.plan, dir: b.dir}
-	own.costEvents, own.costKeys = b.kept, b.kept
-	if own.postgres, err = localpg.Start(ctx, localpg.Options{
-		Settings: b.settings, Log: func(m string) { say("%s", m) },
-	}); err != nil {
-		return err
-	}
-	defer func() { _ = own.postgres.Stop() }()
-	if err := own.migrate(ctx); err != nil {
-		return err
-	}
-	defer func() { _ = own.admin.Close(context.Background()) }()
-	name, db, err := own.database(ctx, "migrated")
+func (b *bench) disk(ctx context.Context) error {
+	own, name, db, done, err := b.apart(ctx, b.settings)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close(ctx) }()
-	if err := addListings(ctx, db); err != nil {
-		return err
-	}
+	defer done()
+	own.costEvents, own.costKeys = b.kept, b.kept
 	empty, err := tableSizes(ctx, db)
 	if err != nil {
 		return err

@@ -100,22 +100,15 @@ func (b *bench) grown(ctx context.Context, n int, report func(operation string, 
 		return err
 	}
 	for _, c := range []struct{ operation, role string }{{growthAccept, roleAccept}, {growthApply, roleApply}} {
-		if _, err := db.Exec(ctx, `CHECKPOINT`); err != nil {
+		var server time.Duration
+		postgres, err := spent(ctx, db, nil, 1, func() (err error) {
+			server, err = b.inRole(ctx, b.dsn(name), c.role)
 			return err
-		}
-		before, err := postgresTime(ctx, db)
+		})
 		if err != nil {
 			return err
 		}
-		server, err := b.inRole(ctx, b.dsn(name), c.role)
-		if err != nil {
-			return err
-		}
-		after, err := postgresTime(ctx, db)
-		if err != nil {
-			return err
-		}
-		report(c.operation, (server+after-before).Seconds()/float64(b.costEvents))
+		report(c.operation, (server.Seconds()+postgres)/float64(b.costEvents))
 	}
 	return nil
 }
