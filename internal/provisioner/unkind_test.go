@@ -20,8 +20,9 @@ import (
 // TestUnkindWorlds plays random worlds against a Seam with every switch of the simulator: while reservations,
 // listings and clocks change, reads lag and are incomplete, fields are missing, calls are refused, lost and late, and
 // other people edit the workspace. Two things are checked. At every moment: no stay has a second ACS user or a second
-// key, a door or an hour that was never wanted, or a key in somebody else's app. After each storm: every stay is
-// either in the right state or shows a reason, and an admin's reconcile brings it to the right state.
+// key, a door or an hour that was never wanted, or a key in somebody else's app, and ACS users that other people made
+// on a guest's identity are as those made them. After each storm: every stay is either in the right state or shows a
+// reason, and an admin's reconcile brings it to the right state.
 //
 // STAYKEY_UNKIND_STEPS is the total number of steps, STAYKEY_WORLD_SEED repeats a run. The rig has its own clock, so
 // a step takes milliseconds whatever it waits for.
@@ -62,15 +63,16 @@ type unkind struct {
 	mu      sync.Mutex // what follows, and the stays' "ever"
 	broken  bool       // something was observed that must never happen
 	exempt  map[string]bool
-	foreign map[string]bool // full names of other people's ACS users
+	walkIns map[string]simulator.User // other people's ACS users, by id, as they made them
 }
 
 // unkindStay is a stay, with everything that it was ever meant to be.
 type unkindStay struct {
 	stay
 	booked, cancelled bool
-	suspect           bool // its timeline is worth reading
-	guestChanged      bool // since it was last checked: an old and a new ACS user may exist for a while
+	suspect           bool            // its timeline is worth reading
+	guestChanged      bool            // since it was last checked: an old and a new ACS user may exist for a while
+	lately            map[string]bool // its listings of the events that may not be applied yet, and of the last one
 	groups            map[string]bool
 	windows           map[[2]int64]bool
 	emails            map[string]bool
@@ -97,7 +99,7 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 	w := &unkind{
 		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second,
 		groups: map[string][]string{},
-		exempt: map[string]bool{}, foreign: map[string]bool{},
+		exempt: map[string]bool{}, walkIns: map[string]simulator.User{},
 	}
 	w.stop()
 	w.policy = policyWithGates
@@ -105,7 +107,7 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 	w.start()
 	for i := range 12 {
 		s := &unkindStay{
-			stay: w.rig.stay(fmt.Sprintf("S%d", i)), groups: map[string]bool{},
+			stay: w.rig.stay(fmt.Sprintf("S%d", i)), lately: map[string]bool{}, groups: map[string]bool{},
 			windows: map[[2]int64]bool{}, emails: map[string]bool{},
 		}
 		s.source = unkindSources[i%len(unkindSources)]
@@ -191,10 +193,12 @@ func (w *unkind) step() {
 		w.passTime(d)
 	case n < 93:
 		w.meddle(one(w, w.stays...))
-	case n < 97:
+	case n < 96:
 		w.reconcile(one(w, w.stays...))
-	case n < 98:
+	case n < 97:
 		w.restart()
+	case n < 98:
+		w.addWalkIn(one(w, w.stays...))
 	default:
 		w.changeIdentities()
 	}
@@ -230,6 +234,7 @@ func (w *unkind) reconcile(s *unkindStay) {
 // come first.
 func (w *unkind) rest() {
 	w.drain()
+	w.forgetFormerListings()
 	w.prov.Wake()
 	late := func() {
 		var stacks bytes.Buffer
@@ -252,6 +257,23 @@ func (w *unkind) rest() {
 	}, late)
 	w.notices.notifier.Wake()
 	w.seal()
+}
+
+// forgetFormerListings ends what [unkindStay.lately] is for once every event is applied.
+func (w *unkind) forgetFormerListings() {
+	var waiting int
+	err := w.store.Pool().QueryRow(context.Background(), `SELECT count(*) FROM event_queue`).Scan(&waiting)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if waiting > 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.stays {
+		s.lately = map[string]bool{s.listing: true}
+	}
 }
 
 // due is an aggregate of the keys that are due or being worked on.
@@ -306,8 +328,11 @@ func (w *unkind) changeStay(s *unkindStay) {
 func (w *unkind) want(s *unkindStay) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, g := range w.groups[s.listing] {
-		s.groups[g] = true
+	s.lately[s.listing] = true
+	for listing := range s.lately {
+		for _, g := range w.groups[listing] {
+			s.groups[g] = true
+		}
 	}
 	s.windows[windowOf(s.in, s.out)] = true
 	if s.email != "" {
@@ -323,7 +348,7 @@ func (w *unkind) changeListing(id string) {
 	w.groups[id] = all[:1+w.random.IntN(len(all))]
 	w.tell("listing %s: %v", id, w.groups[id])
 	for _, s := range w.stays {
-		if s.listing == id {
+		if s.lately[id] {
 			w.want(s)
 		}
 	}
