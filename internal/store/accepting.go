@@ -88,6 +88,7 @@ func (s Events) TryAccepting(ctx context.Context) (Accepting, error) {
 		return a, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer conn.Release() // it closes a connection that is still in a transaction
+
 	if _, err := conn.Exec(ctx, beginTrial, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return a, fmt.Errorf("begin a transaction: %w", err)
 	}
@@ -96,11 +97,13 @@ func (s Events) TryAccepting(ctx context.Context) (Accepting, error) {
 		defer cancel()
 		_, _ = conn.Exec(rollback, `ROLLBACK`, pgx.QueryExecModeSimpleProtocol)
 	}()
+
 	sent := time.Now()
 	trial := Event{
 		EventID: uuid.New(), Source: "readiness", Type: "trial", Status: EventAccepted, ReceivedAt: sent,
 		Body: []byte("{}"),
 	}
+
 	var batch pgx.Batch
 	batch.Queue(`SELECT clock_timestamp(), (SELECT max(version_id) FROM goose_db_version)`).QueryRow(
 		func(row pgx.Row) error {
@@ -115,8 +118,9 @@ func (s Events) TryAccepting(ctx context.Context) (Accepting, error) {
 			}
 			return nil
 		})
+
 	batch.Queue(insertWaiting,
-		newEventRows([]Event{trial}).stored()...).Exec(func(pgconn.CommandTag) error { return nil })
+		newEventRows([]Event{trial}).waiting()).Exec(func(pgconn.CommandTag) error { return nil })
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return a, fmt.Errorf("insert an event: %w", err)
 	}

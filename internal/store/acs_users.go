@@ -240,10 +240,10 @@ var saveACSUser = `UPDATE acs_users SET ` + savedColumns.assigned() + ` WHERE id
 // QueueACSUser writes all columns of a row that may change, as part of a batch.
 func QueueACSUser(batch *pgx.Batch, u ACSUser) { batch.Queue(saveACSUser, savedArgs(u)) }
 
-// SaveACSUser writes all columns of a row that may change. It returns [ErrIDTaken] if an id, or the identity's slot, is
-// another reservation's.
+// SaveACSUser is [QueueACSUser] at once. It returns [ErrIDTaken] if an id, or the identity's slot, is another
+// reservation's.
 func SaveACSUser(ctx context.Context, tx pgx.Tx, u ACSUser) error {
-	_, err := tx.Exec(ctx, saveACSUser, savedArgs(u))
+	err := sendOne(ctx, tx, func(batch *pgx.Batch) { QueueACSUser(batch, u) })
 	if err = required(err); errors.Is(err, ErrIDTaken) {
 		return err
 	}
@@ -399,20 +399,28 @@ func (s UserIdentities) List(ctx context.Context, keys []string) ([]UserIdentity
 
 const saveUserIdentity = `
 	INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6)
-	ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = $2, made = $3, lost_at = $5`
-
-func (i UserIdentity) args() []any {
-	return []any{i.Key, i.ID, i.MadeByUs, i.StayOnly, i.LostAt, i.CreatedAt}
-}
+		VALUES (@key, @id, @made, @own, @lost_at, @created_at)
+	ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = @id, made = @made, lost_at = @lost_at`
 
 // QueueUserIdentity inserts or updates a row, as part of a batch.
-func QueueUserIdentity(batch *pgx.Batch, i UserIdentity) { batch.Queue(saveUserIdentity, i.args()...) }
+func QueueUserIdentity(batch *pgx.Batch, i UserIdentity) {
+	batch.Queue(saveUserIdentity, pgx.StrictNamedArgs{
+		"key": i.Key, "id": i.ID, "made": i.MadeByUs, "own": i.StayOnly, "lost_at": i.LostAt,
+		"created_at": i.CreatedAt,
+	})
+}
 
-// SaveUserIdentity inserts or updates a row.
+// SaveUserIdentity is [QueueUserIdentity] at once.
 func SaveUserIdentity(ctx context.Context, tx pgx.Tx, i UserIdentity) error {
-	_, err := tx.Exec(ctx, saveUserIdentity, i.args()...)
+	err := sendOne(ctx, tx, func(batch *pgx.Batch) { QueueUserIdentity(batch, i) })
 	return wrap(err, "save user identity %s", i.Key)
+}
+
+// sendOne sends a batch of what queue adds to it.
+func sendOne(ctx context.Context, tx pgx.Tx, queue func(*pgx.Batch)) error {
+	var batch pgx.Batch
+	queue(&batch)
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
 // identityPage is how many user identities are read at a time.

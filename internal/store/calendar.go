@@ -70,22 +70,22 @@ type CalendarStay struct {
 // longStay is the length from which stays are in the index reservations_long.
 const longStay = 744 * time.Hour
 
-// calendarStays selects the stays of a listing l (source, listing_id) that last at any time from $3 until $4. Of those
-// that are not long it reads only what begins from $5, a month earlier.
+// calendarStays selects the stays of a listing l (source, listing_id) that last at any time from @from until @until. Of
+// those that are not long it reads only what begins after @month_before.
 const calendarStays = `
-	WITH l AS (SELECT * FROM unnest($1::text[], $2::text[]) AS l (source, listing_id))
+	WITH l AS (SELECT * FROM unnest(@sources::text[], @ids::text[]) AS l (source, listing_id))
 	SELECT l.source, r.reservation_id, <id>, r.guest_name, r.guest_email, r.check_in, r.check_out, k.status,
 		coalesce(k.reason, '') AS reason
 	FROM l CROSS JOIN LATERAL (
 		SELECT * FROM reservations r WHERE r.source = l.source AND <of> AND r.status = 'confirmed'
-			AND r.check_in >= $5 AND r.check_in < $4 AND r.check_out >= $3
+			AND r.check_in >= @month_before AND r.check_in < @until AND r.check_out >= @from
 		UNION ALL
 		SELECT * FROM reservations r WHERE r.source = l.source AND <of> AND r.status = 'confirmed'
-			AND r.check_out - r.check_in > interval '744 hours' AND r.check_in < $5 AND r.check_out >= $3
+			AND r.check_out - r.check_in > interval '744 hours' AND r.check_in < @month_before AND r.check_out >= @from
 		OFFSET 0) r
 	CROSS JOIN LATERAL (
 		SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
-	ORDER BY r.check_in, r.source, r.reservation_id LIMIT $6`
+	ORDER BY r.check_in, r.source, r.reservation_id LIMIT @most`
 
 // StaysOf returns the confirmed stays of listings that last at any time from then until then, by check-in, and
 // at most so many.
@@ -117,5 +117,7 @@ func calendarQuery(sources, ids []string, from, until time.Time, most int) (quer
 		ids, of, id = make([]string, len(sources)), `r.listing_id IS NULL`, `NULL::text`
 	}
 	query = strings.NewReplacer("<of>", of, "<id>", id).Replace(calendarStays)
-	return query, []any{pgx.QueryExecModeDescribeExec, sources, ids, from, until, from.Add(-longStay), most}
+	return query, []any{pgx.QueryExecModeDescribeExec, pgx.StrictNamedArgs{
+		"sources": sources, "ids": ids, "from": from, "until": until, "month_before": from.Add(-longStay), "most": most,
+	}}
 }

@@ -68,8 +68,9 @@ const (
 			occurred_at, received_at, body, request)
 		SELECT event_id, source, nullif(event_key, ''), type, nullif(reservation_id, ''), nullif(listing_id, ''),
 			urgent, rejected, occurred_at, received_at, body, request
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[],
-			$8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::jsonb[])
+		FROM unnest(@ids::uuid[], @sources::text[], @keys::text[], @types::text[], @reservations::text[],
+			@listings::text[], @urgent::boolean[], @rejected::boolean[], @occurred::timestamptz[],
+			@received::timestamptz[], @bodies::bytea[], @requests::jsonb[])
 			AS n (event_id, source, event_key, type, reservation_id, listing_id, urgent, rejected, occurred_at,
 				received_at, body, request)
 		ON CONFLICT (source, event_key) WHERE event_key IS NOT NULL DO NOTHING
@@ -85,15 +86,25 @@ const (
 			received_at)
 		SELECT s.seq, s.event_id, s.source, s.type, n.status, nullif(n.reason, ''), s.reservation_id, s.listing_id,
 			s.occurred_at, s.received_at
-		FROM stored s JOIN unnest($1::uuid[], $13::text[], $14::text[]) AS n (event_id, status, reason) USING (event_id)
-			RETURNING event_id`
+		FROM stored s JOIN unnest(@ids::uuid[], @statuses::text[], @reasons::text[]) AS n (event_id, status, reason)
+			USING (event_id)
+		RETURNING event_id`
 )
 
-func (r eventRows) stored() []any {
-	return []any{
-		r.ids, r.sources, r.keys, r.types, r.reservations, r.listings, r.urgent, r.rejected, r.occurred,
-		r.received, r.bodies, r.requests,
+// waiting are the arguments of insertWaiting.
+func (r eventRows) waiting() pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{
+		"ids": r.ids, "sources": r.sources, "keys": r.keys, "types": r.types, "reservations": r.reservations,
+		"listings": r.listings, "urgent": r.urgent, "rejected": r.rejected, "occurred": r.occurred,
+		"received": r.received, "bodies": r.bodies, "requests": r.requests,
 	}
+}
+
+// settled are the arguments of insertSettled.
+func (r eventRows) settled() pgx.StrictNamedArgs {
+	args := r.waiting()
+	args["statuses"], args["reasons"] = r.statuses, r.reasons
+	return args
 }
 
 // Insert stores events in one commit, and returns their results in the same order. An event whose source and
@@ -106,21 +117,24 @@ func (s Events) Insert(ctx context.Context, events []Event) ([]Accepted, error) 
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { fresh[id] = true; return nil })
 		return err
 	}
+
 	var batch pgx.Batch // one round trip, and one transaction
 	waiting, settled := splitEvents(events)
 	if len(waiting) > 0 {
-		batch.Queue(insertWaiting, newEventRows(waiting).stored()...).Query(note)
+		batch.Queue(insertWaiting, newEventRows(waiting).waiting()).Query(note)
 	}
+
 	if len(settled) > 0 {
-		r := newEventRows(settled)
-		batch.Queue(insertSettled, append(r.stored(), r.statuses, r.reasons)...).Query(note)
+		batch.Queue(insertSettled, newEventRows(settled).settled()).Query(note)
 		if rejected := rejectedOf(settled); len(rejected) > 0 {
 			batch.Queue(noteRejected, rejected)
 		}
 	}
+
 	if err := s.intake.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("insert %d events: %w", len(events), err)
 	}
+
 	fates := make([]Accepted, len(events))
 	var known []int
 	for i, e := range events {
@@ -177,11 +191,13 @@ func (s Events) meetAgain(ctx context.Context, events []Event, known []int, fate
 		SELECT n.i, e.event_id, e.rejected FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (source, event_key,
 			i)
 		JOIN events e USING (source, event_key)`, sources, keys)
+
 	var at int
 	var id uuid.UUID
 	var rejected bool
 	var again []int
 	found := 0
+
 	if _, err := pgx.ForEachRow(rows, []any{&at, &id, &rejected}, func() error {
 		i := known[at-1]
 		found++
@@ -192,9 +208,11 @@ func (s Events) meetAgain(ctx context.Context, events []Event, known []int, fate
 	}); err != nil {
 		return fmt.Errorf("find %d repeated events: %w", len(known), err)
 	}
+
 	if found < len(known) { // retention came between; the sender tries again
 		return fmt.Errorf("find %d repeated events: %w", len(known), ErrNotFound)
 	}
+
 	for _, i := range again {
 		if err := s.tryAgain(ctx, events[i], &fates[i]); err != nil {
 			return err
@@ -221,21 +239,25 @@ func (s Events) tryAgain(ctx context.Context, e Event, fate *Accepted) error {
 				"listing_id": r.listings[0], "urgent": e.Urgent, "rejected": r.rejected[0],
 				"occurred_at": e.OccurredAt, "received_at": e.ReceivedAt, "body": e.Body, "request": e.Request,
 			}).Scan(&seq, &e.EventID)
+
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+
 		if _, err := tx.Exec(ctx, `DELETE FROM event_results WHERE event_id = $1
 			AND status = 'rejected'`, e.EventID); err != nil {
 			return err
 		}
 		tried = true
+
 		if e.Status == EventAccepted {
 			_, err = tx.Exec(ctx, queueAgain+`event_id = $1`, e.EventID)
 			return err
 		}
+
 		e.Seq = seq
 		var batch pgx.Batch
 		FinishEvents(&batch, []Event{e})

@@ -88,23 +88,32 @@ type KeyRequest struct {
 // LastRank is the rank of keys that nobody waits for: the stay is over.
 var LastRank = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// keyRequestRows are the columns of [KeyRequest], for unnest.
-func keyRequestRows(requests []KeyRequest) []any {
+// keyRequestRows are the columns of many [KeyRequest], for unnest.
+type keyRequestRows struct {
+	sources, ids, interim               []string
+	checkIns, checkOuts, ranks          []*time.Time
+	cancelled, changed, revive, checked []bool
+	events                              []*uuid.UUID
+}
+
+func newKeyRequestRows(requests []KeyRequest) keyRequestRows {
 	requests = slices.Clone(requests)
 	slices.SortFunc(requests, func(a, b KeyRequest) int { return a.Compare(b.Ref) }) // one order for locks
 	n := len(requests)
-	sources, ids, interim := make([]string, n), make([]string, n), make([]string, n)
-	checkIns, checkOuts, ranks := make([]*time.Time, n), make([]*time.Time, n), make([]*time.Time, n)
-	cancelled, changed, revive, asked := make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
-	events := make([]*uuid.UUID, n)
-	for i, w := range requests {
-		events[i] = w.EventID
-		sources[i], ids[i], checkIns[i], cancelled[i], ranks[i] = w.Source, w.ReservationID, w.CheckIn,
-			w.Cancelled, w.RankAt
-		checkOuts[i] = w.CheckOut
-		interim[i], changed[i], revive[i], asked[i] = w.Interim, w.Changed, w.Revive, w.Check
+
+	rows := keyRequestRows{
+		sources: make([]string, n), ids: make([]string, n), interim: make([]string, n),
+		checkIns: make([]*time.Time, n), checkOuts: make([]*time.Time, n), ranks: make([]*time.Time, n),
+		cancelled: make([]bool, n), changed: make([]bool, n), revive: make([]bool, n), checked: make([]bool, n),
+		events: make([]*uuid.UUID, n),
 	}
-	return []any{sources, ids, checkIns, cancelled, ranks, interim, changed, revive, asked, events, checkOuts}
+	for i, r := range requests {
+		rows.sources[i], rows.ids[i], rows.interim[i] = r.Source, r.ReservationID, r.Interim
+		rows.checkIns[i], rows.checkOuts[i], rows.ranks[i] = r.CheckIn, r.CheckOut, r.RankAt
+		rows.cancelled[i], rows.changed[i], rows.revive[i], rows.checked[i] = r.Cancelled, r.Changed, r.Revive, r.Check
+		rows.events[i] = r.EventID
+	}
+	return rows
 }
 
 // InsertKeys creates the keys of new reservations, due at once.
@@ -112,7 +121,7 @@ func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	if len(requests) == 0 {
 		return
 	}
-	rows := keyRequestRows(requests)
+	rows := newKeyRequestRows(requests)
 	// The month is what the trigger key_listed computes. It does so only for those that come without one.
 	batch.Queue(`
 		INSERT INTO mobile_keys (source, reservation_id, check_in, cancelled, rank_at, status, revive, event_id,
@@ -124,8 +133,9 @@ func InsertKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 			@ranks::timestamptz[], @interim::text[], @revive::boolean[], @events::uuid[], @check_outs::timestamptz[])
 			AS w (source, reservation_id, check_in, cancelled, rank_at, interim, revive, event_id, check_out)`,
 		pgx.StrictNamedArgs{
-			"sources": rows[0], "ids": rows[1], "check_ins": rows[2], "cancelled": rows[3], "ranks": rows[4],
-			"interim": rows[5], "revive": rows[7], "events": rows[9], "check_outs": rows[10], "now": now,
+			"sources": rows.sources, "ids": rows.ids, "check_ins": rows.checkIns, "cancelled": rows.cancelled,
+			"ranks": rows.ranks, "interim": rows.interim, "revive": rows.revive, "events": rows.events,
+			"check_outs": rows.checkOuts, "now": now,
 		})
 }
 
@@ -135,12 +145,12 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	if len(requests) == 0 {
 		return
 	}
-	rows := keyRequestRows(requests)
+	rows := newKeyRequestRows(requests)
 	// Locked first: the statements after it must see what a worker has written in the meantime.
 	batch.Queue(`
 		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source,
 			reservation_id)
-		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, rows[0], rows[1])
+		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, rows.sources, rows.ids)
 	// A status that a worker has found is kept until the next one has looked, unless it claims more than is known
 	// now.
 	batch.Queue(`
@@ -149,13 +159,13 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 			cancelled = w.cancelled,
 			generation = k.generation + w.due::int,
 			event_id = CASE WHEN w.due THEN coalesce(w.event_id, k.event_id) ELSE k.event_id END,
-			next_reconcile_at = CASE WHEN w.due THEN $11 ELSE k.next_reconcile_at END,
+			next_reconcile_at = CASE WHEN w.due THEN @now ELSE k.next_reconcile_at END,
 			queued = k.queued OR w.due,
 			next_is_retry = k.next_is_retry AND NOT w.due,
 			rank_at = coalesce(w.rank_at, k.rank_at),
 			revive = k.revive OR w.revive,
-			check_requested = k.check_requested OR w.asked,
-			checks = k.checks + w.asked::int,
+			check_requested = k.check_requested OR w.checked,
+			checks = k.checks + w.checked::int,
 			attempts = CASE WHEN w.due THEN 0 ELSE k.attempts END,
 			attempt_generation = CASE WHEN w.due THEN k.generation + 1 ELSE k.attempt_generation END,
 			last_error = CASE WHEN w.due THEN NULL ELSE k.last_error END,
@@ -163,17 +173,23 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 			reason = CASE WHEN w.flips THEN NULL ELSE k.reason END,
 			message = CASE WHEN w.flips THEN NULL ELSE k.message END,
 			settled_at = CASE WHEN w.flips THEN NULL ELSE k.settled_at END,
-			changed_at = greatest($11, k.changed_at + interval '1 microsecond')
+			changed_at = greatest(@now, k.changed_at + interval '1 microsecond')
 		FROM (
-			SELECT w.*, w.changed OR w.asked AS due,
-				(w.changed OR w.asked) AND CASE w.interim
+			SELECT w.*, w.changed OR w.checked AS due,
+				(w.changed OR w.checked) AND CASE w.interim
 					WHEN 'revoking' THEN k.status <> 'revoked' AND (w.changed OR k.status <> 'attention')
 					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired')
 						OR (k.status = 'waiting' AND k.observed_generation = 0)
 					ELSE false END AS flips
-			FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::text[],
-				$7::boolean[], $8::boolean[], $9::boolean[], $10::uuid[])
-				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, asked, event_id)
+			FROM unnest(@sources::text[], @ids::text[], @check_ins::timestamptz[], @cancelled::boolean[],
+				@ranks::timestamptz[], @interim::text[], @changed::boolean[], @revive::boolean[], @checked::boolean[],
+				@events::uuid[])
+				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, checked, event_id)
 			JOIN mobile_keys k USING (source, reservation_id)) w
-		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`, append(rows[:10:10], now)...)
+		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`,
+		pgx.StrictNamedArgs{
+			"sources": rows.sources, "ids": rows.ids, "check_ins": rows.checkIns, "cancelled": rows.cancelled,
+			"ranks": rows.ranks, "interim": rows.interim, "changed": rows.changed, "revive": rows.revive,
+			"checked": rows.checked, "events": rows.events, "now": now,
+		})
 }

@@ -56,9 +56,13 @@ func (r timelineRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
 		INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
 		SELECT source, reservation_id, at, kind, summary, detail::jsonb
-		FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
+		FROM unnest(@sources::text[], @ids::text[], @at::timestamptz[], @kinds::text[], @summaries::text[],
+			@details::text[])
 			WITH ORDINALITY AS n (source, reservation_id, at, kind, summary, detail, i) ORDER BY i`,
-		r.sources, r.ids, r.at, r.kinds, r.summaries, r.details)
+		pgx.StrictNamedArgs{
+			"sources": r.sources, "ids": r.ids, "at": r.at, "kinds": r.kinds, "summaries": r.summaries,
+			"details": r.details,
+		})
 }
 
 // timelineRows are the columns of entries, for unnest.

@@ -1,42 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"go/scanner"
 	"go/token"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
 // mostColumns is how wide a line of Go may be, a tab counted as four columns.
 const mostColumns = 120
-
-// checkColumns returns the lines of Go that are too wide, as "file:line".
-func checkColumns(root string) ([]string, error) {
-	var wide []string
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && (within(filepath.ToSlash(entry.Name()), skipped) || entry.Name() == "node_modules") {
-			return fs.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") {
-			return nil
-		}
-		source, err := os.ReadFile(path) // #nosec G304 G122 -- the project's own files
-		if err != nil || strings.Contains(string(source), "\n// Code generated ") {
-			return err
-		}
-		for _, line := range wideLines(source) {
-			wide = append(wide, fmt.Sprintf("%s:%d", filepath.ToSlash(path), line))
-		}
-		return nil
-	})
-	return wide, err
-}
 
 // wideLines returns the numbers of the lines that are too wide and could be broken. Three kinds of lines can't: a
 // literal that reaches beyond the last column, because people search for messages; the text of a raw string; and a

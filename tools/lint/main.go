@@ -6,8 +6,8 @@
 // everything). Paths in notYetClean are counted, not reported; the list only ever gets shorter. A line with a word that
 // must stay, such as a quoted text of somebody else's API, is in exceptions.
 //
-// It also reports lines of Go that are too wide (columns.go), and exported names without a comment in the packages that
-// others build on (contracts.go).
+// It also reports lines of Go that are too wide (columns.go), SQL whose arguments are counted instead of named
+// (arguments.go), and exported names without a comment in the packages that others build on (contracts.go).
 //
 // It prints one line per finding and exits with 1 if there are any. With -count it prints the number of findings per
 // directory, clean or not.
@@ -16,7 +16,9 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -56,20 +58,65 @@ func run(root string, count, all bool) error {
 	if err := reportContracts(root); err != nil {
 		return err
 	}
-	wide, err := checkColumns(root)
-	if err != nil {
+	if err := reportGo(root); err != nil {
 		return err
-	}
-	for _, line := range wide {
-		fmt.Printf("%s: more than %d columns: break the line\n", line, mostColumns)
-	}
-	if len(wide) > 0 {
-		return fmt.Errorf("%d lines of Go are too wide", len(wide))
 	}
 	if reported > 0 {
 		return fmt.Errorf("%d phrases to replace (tools/lint/rules.go has the list)", reported)
 	}
 	return nil
+}
+
+// goRules are the rules for the text of Go files.
+var goRules = []struct {
+	lines   func(source []byte) []int // the lines that break the rule
+	inTests bool
+	fix     string // what is wrong, and how to repair it
+}{
+	{wideLines, true, fmt.Sprintf("more than %d columns: break the line", mostColumns)},
+	{countedArguments, false, fmt.Sprintf("SQL with more than %d arguments: name them", mostArguments)},
+}
+
+// reportGo prints the lines that break a rule for Go.
+func reportGo(root string) error {
+	reported := 0
+	err := eachGoFile(root, func(path string, source []byte) {
+		for _, r := range goRules {
+			if strings.HasSuffix(path, "_test.go") && !r.inTests {
+				continue
+			}
+			for _, line := range r.lines(source) {
+				fmt.Printf("%s:%d: %s\n", path, line, r.fix)
+				reported++
+			}
+		}
+	})
+	if err == nil && reported > 0 {
+		err = fmt.Errorf("%d places in Go to repair", reported)
+	}
+	return err
+}
+
+// eachGoFile calls visit with every Go file of the project that a person wrote.
+func eachGoFile(root string, visit func(path string, source []byte)) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (within(filepath.ToSlash(entry.Name()), skipped) || entry.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+
+		source, err := os.ReadFile(path) // #nosec G304 G122 -- the project's own files
+		if err != nil || strings.Contains(string(source), "\n// Code generated ") {
+			return err
+		}
+		visit(filepath.ToSlash(path), source)
+		return nil
+	})
 }
 
 func printCounts(findings []finding) {

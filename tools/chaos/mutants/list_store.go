@@ -18,7 +18,7 @@ var storeMutants = []mutant{
 	packageTests("./internal/store", "trial insert", "readiness doesn't try what accepting a webhook does",
 		"TestTryAccepting",
 		edit{
-			"internal/store/accepting.go", "	batch.Queue(insertWaiting,\n		newEventRows([]Event{trial}).stored()...)",
+			"internal/store/accepting.go", "	batch.Queue(insertWaiting,\n		newEventRows([]Event{trial}).waiting())",
 			"	batch.Queue(`SELECT $1::uuid`, trial.EventID)",
 		}),
 	packageTests("./internal/intake", "fan-out waits",
