@@ -271,11 +271,13 @@ func (a *Acceptor) flush(batch []*waiting) {
 
 	point.Reach(point.AcceptBefore)
 	accepted, err := a.store.Insert(ctx, events)
+
 	if store.IsDataError(err) && len(batch) > 1 {
 		a.flush(batch[:len(batch)/2])
 		a.flush(batch[len(batch)/2:])
 		return
 	}
+
 	if err != nil {
 		if !store.IsDataError(err) {
 			a.remember(err, len(batch))
@@ -287,9 +289,11 @@ func (a *Acceptor) flush(batch []*waiting) {
 		}
 		return
 	}
+
 	a.remember(nil, 0)
 	point.Reach(point.AcceptAfter)
 	acceptBatch.Observe(float64(len(batch)))
+
 	toApply := false
 	for i, w := range batch {
 		toApply = toApply || (!accepted[i].Duplicate && w.event.Status == store.EventAccepted)

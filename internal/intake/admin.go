@@ -114,11 +114,13 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	if !ok || r.VersionSeq == 0 {
 		return store.ErrNotFound
 	}
+
 	if action.Batch != uuid.Nil {
 		if _, done, err := store.LockedBatchStay(ctx, tx, action.Batch, ref); err != nil || done {
 			return err
 		}
 	}
+
 	before, err := store.LockedOverrides(ctx, tx, ref)
 	if err != nil {
 		return err
@@ -131,12 +133,14 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	if err != nil {
 		return err
 	}
+
 	var writes pgx.Batch
 	if after != before {
 		store.SaveOverrides(&writes, ref, after)
 	}
 	action.queueBatchStay(&writes, ref, before, after)
 	store.RequestKeys(&writes, []store.KeyRequest{action.keyRequest(r, before, after, now)}, now)
+
 	entry := store.Entry{
 		Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(),
 		Detail: action.detail(),
@@ -290,16 +294,16 @@ func (c Action) audit(ref store.Ref, before, after store.Overrides, now time.Tim
 
 // decisionsOf lists what admins have decided about a reservation, for the audit log.
 func decisionsOf(o store.Overrides) map[string]any {
-	words := map[string]any{"held": o.HeldAt != nil, "revoked": o.RevokedAt != nil}
+	fields := map[string]any{"held": o.HeldAt != nil, "revoked": o.RevokedAt != nil}
 	for name, at := range map[string]*time.Time{"starts_at": o.StartsAt, "ends_at": o.EndsAt} {
 		if at != nil {
-			words[name] = pms.FormatInstant(*at)
+			fields[name] = pms.FormatInstant(*at)
 		}
 	}
 	if o.ReplaceCredential != nil {
-		words["replaces_credential"] = *o.ReplaceCredential
+		fields["replaces_credential"] = *o.ReplaceCredential
 	}
-	return words
+	return fields
 }
 
 // PutListing records an admin's settings for a listing. Fields that the patch omits are unchanged; groups that it
@@ -314,6 +318,7 @@ func (a *Applier) PutListing(
 		if err != nil {
 			return err
 		}
+
 		l = listings[ref]
 		before := l
 		l.UpdatedAt, l.Deleted, l.MergedInto = now, false, nil
@@ -321,6 +326,7 @@ func (a *Applier) PutListing(
 		if created {
 			l.Known, l.CreatedAt = true, now
 		}
+
 		for field, set := range map[string]func(){
 			"seam_access_group_ids": func() { l.AdminAccessGroupIDs = patch.Listing.AccessGroupIDs },
 			"name":                  func() { l.Name = patch.Listing.Name },
@@ -333,18 +339,12 @@ func (a *Applier) PutListing(
 				set()
 			}
 		}
+
 		if listingMatters(before, l) {
 			l.Generation++
 		}
-		var writes pgx.Batch
-		store.SaveListing(&writes, l)
-		audit = audit.About(ref.Source, ref.ListingID, "")
-		audit.At, audit.Action = now, "put_listing"
-		audit.Before, audit.After = changedFields(listingDiffers(before, l))
-		if err := store.QueueAudit(&writes, audit); err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, &writes).Close()
+
+		return saveAudited(ctx, tx, before, l, audit, "put_listing")
 	})
 	if err != nil {
 		return store.Listing{}, false, err
@@ -352,4 +352,18 @@ func (a *Applier) PutListing(
 	a.Wake()
 	l, err = a.store.Listings.Get(ctx, ref)
 	return l, created, err
+}
+
+// saveAudited saves a listing that an admin changed, and records the change in the audit log.
+func saveAudited(ctx context.Context, tx pgx.Tx, before, after store.Listing, audit store.Audit, action string) error {
+	var writes pgx.Batch
+	store.SaveListing(&writes, after)
+
+	audit = audit.About(after.Source, after.ListingID, "")
+	audit.At, audit.Action = after.UpdatedAt, action
+	audit.Before, audit.After = changedFields(listingDiffers(before, after))
+	if err := store.QueueAudit(&writes, audit); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &writes).Close()
 }

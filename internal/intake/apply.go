@@ -113,15 +113,18 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 		if err != nil {
 			return err
 		}
+
 		took := time.Since(began)
 		if n > 0 {
 			point.Reach(point.ApplyAfter)
 			a.applied()
 			a.giveWay(ctx, took)
 		}
+
 		if ctx.Err() != nil {
 			return nil
 		}
+
 		more := again
 		for _, some := range []func(context.Context, *turn) (bool, error){a.moveSome, a.fanOutSome, a.followSome} {
 			further, err := some(ctx, t)
@@ -130,6 +133,7 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 			}
 			more = more || further
 		}
+
 		if n == 0 {
 			a.pace.applied(0, 0)
 			if !more {
@@ -271,6 +275,7 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
+
 	var b *batch
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		b, t.claimed = nil, 0
@@ -281,16 +286,19 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 		if err != nil || len(got.Events) == 0 {
 			return err
 		}
+
 		t.claimed, t.first = len(got.Events), got.Events[0]
 		if slices.ContainsFunc(got.Events, func(e store.Event) bool { return e.Tries > 0 }) {
 			if err := store.LimitLockWait(ctx, tx, retryLockWait); err != nil {
 				return err
 			}
 		}
+
 		if t.claimed == 1 {
 			watch := a.watchBlockers(ctx, got.PID)
 			defer func() { t.blockers = watch() }()
 		}
+
 		b = newBatch(now, a.source, a.log)
 		err = b.run(ctx, tx, got.Events, got.SomePutBack, a.fetches, a.Traced)
 		if len(b.events) > 0 {

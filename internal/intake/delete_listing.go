@@ -20,6 +20,7 @@ func (a *Applier) DeleteListing(ctx context.Context, ref store.ListingRef, audit
 		if err != nil {
 			return err
 		}
+
 		l := listings[ref]
 		switch {
 		case !l.Known:
@@ -27,6 +28,7 @@ func (a *Applier) DeleteListing(ctx context.Context, ref store.ListingRef, audit
 		case l.Deleted:
 			return nil
 		}
+
 		stays, err := store.StaysUsing(ctx, tx, ref, now)
 		if err != nil {
 			return err
@@ -37,18 +39,12 @@ func (a *Applier) DeleteListing(ctx context.Context, ref store.ListingRef, audit
 				fmt.Sprintf("%d stays that are not over use this listing: move or cancel them first", stays),
 			}
 		}
+
 		before := l
 		l.Deleted, l.UpdatedAt = true, now
 		l.Generation++
-		var writes pgx.Batch
-		store.SaveListing(&writes, l)
-		audit = audit.About(ref.Source, ref.ListingID, "")
-		audit.At, audit.Action = now, "delete_listing"
-		audit.Before, audit.After = changedFields(listingDiffers(before, l))
-		if err := store.QueueAudit(&writes, audit); err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, &writes).Close()
+
+		return saveAudited(ctx, tx, before, l, audit, "delete_listing")
 	})
 	if err == nil {
 		a.Wake()

@@ -29,6 +29,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 	if err != nil {
 		return false, err
 	}
+
 	now := time.Now()
 	maps.DeleteFunc(t.skipped, func(_ store.ListingRef, until time.Time) bool { return !now.Before(until) })
 	for _, ref := range refs {
@@ -43,6 +44,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 		if err == nil {
 			return true, nil
 		}
+
 		t.skipped[ref] = now.Add(fanOutRest)
 		a.log.Warn("listing change not carried to all stays; retrying", "source", ref.Source,
 			"listing_id", ref.ListingID,
@@ -61,12 +63,14 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			err = fmt.Errorf("%w: %v", errPanicked, recovered)
 		}
 	}()
+
 	generation, done := int64(0), false
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		now := a.now().UTC()
 		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
 			return err
 		}
+
 		b := newBatch(now, a.source, a.log)
 		if err := b.lockListings(ctx, tx, []store.ListingRef{ref}, true); err != nil {
 			return err
@@ -76,6 +80,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		if err != nil {
 			return err
 		}
+
 		reached = len(stays)
 		policy := nameOf(a.source(ref.Source).Policy)
 		requests := make([]store.KeyRequest, reached)
@@ -90,12 +95,14 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			}
 			requests[i] = keyRequest(stays[i], now, true, false)
 		}
+
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, stays)
 		store.RequestKeys(&writes, requests, now)
 		if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
 			return err
 		}
+
 		left, err := store.StaysOfGenerationLeft(ctx, tx, ref, generation, now)
 		if done = !left; err != nil || !done {
 			return err

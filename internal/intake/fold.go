@@ -314,9 +314,11 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	case r.Status == pms.Cancelled && says.Status == pms.Confirmed && hasBody(r.Bodies, c.hashes):
 		return repeated
 	}
+
 	if b.mayUndo(m, c, r) {
 		return unsure
 	}
+
 	b.changes(ref, r)
 	if r.VersionSeq == 0 {
 		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, b.now
@@ -326,10 +328,12 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	if c.byReceipt {
 		r.VersionReceipt = &c.at
 	}
+
 	r.Notes = notesOf(c.Notes, m, b.now)
 	if says.Status == pms.Confirmed {
 		r.Bodies = withBody(r.Bodies, c.hashes)
 	}
+
 	r.Gates = store.MergeGateReports(r.Gates, says.Gates, m.ReceivedAt)
 	b.applyReservation(&r, says)
 	b.checkedIn(&r, c)
@@ -337,6 +341,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 	b.fromGuest(&r, c)
 	b.mayMoveBack(m, c, b.reservations[ref], r)
 	b.reservations[ref] = r
+
 	return applied
 }
 
@@ -481,11 +486,13 @@ func (b *batch) foldGuest(m *mapped, c change) foldResult {
 	if g.VersionSeq > 0 && c.before(version{at: g.VersionAt, seq: g.VersionSeq}) {
 		return superseded
 	}
+
 	g.Source, g.GuestID, g.VersionAt, g.VersionSeq, g.UpdatedAt = m.Source, says.GuestID, c.at, c.seq, b.now
 	keep(&g.GuestEmail, says.Email)
 	keep(&g.GuestName, says.Name)
 	keep(&g.GuestPhone, says.Phone)
 	b.guests[guest], b.guestsChanged[guest] = g, true
+
 	v := changesNothing
 	for _, ref := range b.reservationsOf(guest) {
 		r := b.reservations[ref]
@@ -500,6 +507,7 @@ func (b *batch) foldGuest(m *mapped, c change) foldResult {
 				continue
 			}
 		}
+
 		b.changes(ref, r)
 		take(&r.GuestEmail, says.Email)
 		take(&r.GuestName, says.Name)

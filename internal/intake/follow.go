@@ -31,10 +31,12 @@ func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error
 		if _, skip := t.skipped[source]; skip || policy.fingerprint != p.Fingerprint {
 			continue
 		}
+
 		n, err := a.follow(ctx, p, policy)
 		if n > 0 {
 			a.applied()
 		}
+
 		if store.IsLockWait(err) {
 			t.skipped[source] = time.Now().Add(fanOutRest)
 			a.log.Warn("stays not updated to the source's policy; retrying", "source", p.Source, "waits_for",
@@ -92,6 +94,7 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 		if err := b.lockStays(ctx, tx, stays); err != nil {
 			return err
 		}
+
 		var completed []store.Reservation
 		var requests []store.KeyRequest
 		for _, s := range stays {
@@ -105,6 +108,7 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 				requests = append(requests, keyRequest(r, b.now, true, false))
 			}
 		}
+
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, completed)
 		store.RequestKeys(&writes, requests, b.now)

@@ -43,6 +43,7 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 	if err := action.check(); err != nil {
 		return stay.Gate{}, err
 	}
+
 	rules := a.source(ref.Source).Policy.Gates
 	at := -1
 	for i, rule := range rules {
@@ -53,6 +54,7 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 	if at < 0 {
 		return stay.Gate{}, ErrNoGate
 	}
+
 	var gate stay.Gate
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
@@ -64,20 +66,23 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 		if !ok || r.VersionSeq == 0 {
 			return store.ErrNotFound
 		}
+
 		rows, err := store.LockedGates(ctx, tx, []store.Ref{ref})
 		if err != nil {
 			return err
 		}
-		words := rows[ref].With(r.Gates)
-		before := stay.Gates(rules, words)
-		words[action.Name] = action.on(words[action.Name], now)
-		after := stay.Gates(rules, words)
+
+		reports := rows[ref].With(r.Gates)
+		before := stay.Gates(rules, reports)
+		reports[action.Name] = action.on(reports[action.Name], now)
+		after := stay.Gates(rules, reports)
 		gate = after[at]
 		return action.save(ctx, tx, r, before, after, gate, now)
 	})
 	if err != nil {
 		return stay.Gate{}, err
 	}
+
 	a.applied()
 	return gate, nil
 }

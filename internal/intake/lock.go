@@ -255,7 +255,8 @@ func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
 	if err != nil || len(earlier) == 0 {
 		return err
 	}
-	var stay []*mapped
+
+	var remaining []*mapped
 	for _, m := range b.events {
 		about := m.about()
 		at := slices.IndexFunc(earlier, func(p store.PutBack) bool {
@@ -263,9 +264,10 @@ func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
 				func(what string) bool { return slices.Contains(about, what) })
 		})
 		if at < 0 {
-			stay = append(stay, m)
+			remaining = append(remaining, m)
 			continue
 		}
+
 		until := earlier[at].NotBefore
 		if !until.After(b.now) {
 			until = b.now.Add(time.Second)
@@ -273,7 +275,8 @@ func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
 		b.requeue = append(b.requeue, store.Requeue{Event: m.Event, NotBefore: &until, Tries: m.Tries, About: about})
 		earlier = append(earlier, store.PutBack{Seq: m.Seq, NotBefore: until, About: about})
 	}
-	b.events = stay
+
+	b.events = remaining
 	return nil
 }
 

@@ -123,6 +123,7 @@ func (b *batch) possibleNames() map[store.Ref]bool {
 			}
 		}
 	}
+
 	names := map[store.Ref]bool{}
 	for booking, p := range bookings {
 		for _, room := range unique(p.rooms) {

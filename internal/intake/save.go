@@ -32,10 +32,12 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			}
 			continue
 		}
+
 		encoded, err := json.Marshal(m.says.Fetches)
 		if err != nil {
 			return fmt.Errorf("encode the documents to fetch: %w", err)
 		}
+
 		reason := store.ReasonNeedsFetch
 		if b.source(m.Source).Fetch != nil {
 			reason = ""
@@ -45,6 +47,7 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			Event: m.Event, Wants: encoded, Reason: reason, Applied: m.AppliedBefore, BookingIDs: m.toBeFetched(),
 		})
 	}
+
 	if len(waiting) > 0 {
 		var batch pgx.Batch
 		store.AwaitDocuments(&batch, waiting, b.now)
@@ -52,6 +55,7 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			return fmt.Errorf("schedule fetches for %d events: %w", len(waiting), err)
 		}
 	}
+
 	if len(jobs) > 0 {
 		if fetches == nil {
 			return errors.New("this process doesn't fetch documents")
@@ -60,6 +64,7 @@ func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 			return err
 		}
 	}
+
 	b.addFetches()
 	return nil
 }

@@ -73,21 +73,25 @@ func (a *Applier) undo(ctx context.Context, tx pgx.Tx, ref store.Ref, u Undoing)
 	if !known {
 		return store.ErrNotFound
 	}
+
 	current, restored, err := decisionsBefore(ctx, tx, ref, u.Batch)
 	if err != nil {
 		return err
 	}
+
 	request := undoRequest(r, current, restored, now)
 	var writes pgx.Batch
 	store.SaveOverrides(&writes, ref, restored)
 	store.QueueUndoneStay(&writes, u.Batch, ref, now)
 	store.RequestKeys(&writes, []store.KeyRequest{request}, now)
+
 	if err := store.QueueTimeline(&writes, []store.Entry{{
 		Ref: ref, At: now, Kind: store.TimelineAction, Summary: u.By + " undid the last action",
 		Detail: map[string]any{"action": "undo", "by": u.By},
 	}}); err != nil {
 		return err
 	}
+
 	audit := u.Audit.About(ref.Source, ref.ReservationID, "")
 	audit.At, audit.Action, audit.Author = now, "undo", u.By
 	audit.Before, audit.After = decisionsOf(current), decisionsOf(restored)

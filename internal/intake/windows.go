@@ -24,10 +24,12 @@ func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 			moved = append(moved, ref)
 		}
 	}
+
 	windows, err := store.WindowsOf(ctx, tx, moved)
 	if err != nil {
 		return err
 	}
+
 	for ref, o := range windows {
 		r := b.reservations[ref]
 		if o.WindowHolds(r) { // the same stay, written differently

@@ -68,24 +68,24 @@ const gateReportsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_reports WHERE 
 
 // mergedGateReports joins what a PMS reported about a stay's gates with what programs and people set.
 func mergedGateReports(reported []byte, rows []gateRow) map[string]stay.GateReports {
-	words := map[string]stay.GateReports{}
+	reports := map[string]stay.GateReports{}
 	for name, s := range readPMSGates(reported) {
-		words[name] = stay.GateReports{PMS: &stay.GateReport{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened}}
+		reports[name] = stay.GateReports{PMS: &stay.GateReport{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened}}
 	}
 	for _, row := range rows {
-		w := words[row.Name]
-		word := &stay.GateReport{
+		merged := reports[row.Name]
+		report := &stay.GateReport{
 			State: stay.Text(row.State), By: row.By, At: row.At, Evidence: stay.Text(row.Evidence),
 			Opened: row.Opened,
 		}
 		if row.Person {
-			w.Person = word
+			merged.Person = report
 		} else {
-			w.Program = word
+			merged.Program = report
 		}
-		words[row.Name] = w
+		reports[row.Name] = merged
 	}
-	return words
+	return reports
 }
 
 func gateReportsOf(ctx context.Context, q querier, refs []Ref) (map[Ref][]gateRow, error) {
