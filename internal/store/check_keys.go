@@ -65,6 +65,7 @@ func (s MobileKeys) flag(ctx context.Context, query, change string, args pgx.Str
 	var locked error
 	args = maps.Clone(args)
 	args["now"], args["most"] = now, queuePage
+
 	for after := (Ref{}); ; {
 		args["after_source"], args["after_reservation"] = after.Source, after.ReservationID
 		var found, changed int
@@ -90,6 +91,7 @@ func (s MobileKeys) flag(ctx context.Context, query, change string, args pgx.Str
 				LIMIT 1) AS last ON true`, args).
 				Scan(&found, &changed, &last.Source, &last.ReservationID)
 		})
+
 		if IsLockWait(err) {
 			locked = err
 		} else if err != nil {

@@ -163,6 +163,7 @@ func (f DeliveryFilter) page(w *where, below int64, limit int) string {
 	const from = `SELECT ` + deliveryColumns + ` FROM deliveries t`
 	sources := within(f.Source, f.Sources)
 	bySubscription := f.ReservationID == "" && f.Status == nil && f.Type == nil && sources == nil
+
 	newest := ` ORDER BY -t.seq LIMIT `
 	if bySubscription {
 		newest = ` ORDER BY t.seq DESC LIMIT `
@@ -171,6 +172,7 @@ func (f DeliveryFilter) page(w *where, below int64, limit int) string {
 		w.add("-t.seq > %s", -below)
 	}
 	newest += w.arg(limit)
+
 	switch {
 	case f.ReservationID != "":
 		w.add("t.reservation_id = %s", f.ReservationID)
@@ -186,6 +188,7 @@ func (f DeliveryFilter) page(w *where, below int64, limit int) string {
 		k := kinds{table: "deliveries", columns: []string{"subscription"}, values: []any{oneOf(f.Subscription)}}
 		return k.merge(w, deliveryColumns, newest, newest)
 	}
+
 	k := kinds{
 		table: "deliveries", columns: []string{"source", "subscription", "status", "type"},
 		values: []any{oneOf(sources), oneOf(f.Subscription), oneOf(f.Status), oneOf(f.Type)},

@@ -37,6 +37,7 @@ func (s Deliveries) RecordAttempt(ctx context.Context, c ClaimedDelivery, r Atte
 	var v AttemptVerdict
 	var sub Subscription
 	var tries int
+
 	err := s.quietly(ctx, func(b *pgx.Batch) {
 		b.Queue(`SELECT `+subscriptionColumns+` FROM subscriptions WHERE name = $1 FOR NO KEY UPDATE`, c.Subscription).
 			Query(func(rows pgx.Rows) (err error) {
@@ -59,6 +60,7 @@ func (s Deliveries) RecordAttempt(ctx context.Context, c ClaimedDelivery, r Atte
 		}
 		return nil
 	})
+
 	if errors.Is(err, pgx.ErrNoRows) {
 		return v, ErrLeaseLost
 	}

@@ -110,6 +110,7 @@ func (s Deliveries) Claim(ctx context.Context, c ClaimRequest,
 	until := time.Now().Add(c.Lease)
 	var position subscriptionPosition
 	var due []dueStay
+
 	err = s.quietly(ctx, func(b *pgx.Batch) {
 		lockPosition(b, c, &position)
 	}, func(tx pgx.Tx) (err error) {
@@ -305,9 +306,10 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 	}
 
 	sources, ids := splitRefs(refs)
-	lasts, words := map[uuid.UUID]*Delivery{}, map[Ref][]gateRow{}
+	lasts, reports := map[uuid.UUID]*Delivery{}, map[Ref][]gateRow{}
 	deliveries := make([]*uuid.UUID, len(due))
 	var b pgx.Batch
+
 	b.Queue(`
 		SELECT w.reported, w.unconfirmed, w.reported_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence,
 			r.status, r.listing_id, l.name, r.check_in, r.check_out,
@@ -340,9 +342,11 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 			}
 			return rows.Err()
 		})
+
 	b.Queue(gateReportsOfStays, sources, ids).Query(func(rows pgx.Rows) error {
-		return collectGateReports(rows, words)
+		return collectGateReports(rows, reports)
 	})
+
 	b.Queue(`
 		SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id IN (
 			SELECT w.delivery_id FROM subscription_stays w
@@ -356,12 +360,14 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 			}
 			return err
 		})
+
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
+
 	for i := range due {
 		d := &due[i]
-		d.Present.GateReports = mergedGateReports(d.pmsGates, words[d.Present.Ref])
+		d.Present.GateReports = mergedGateReports(d.pmsGates, reports[d.Present.Ref])
 		d.Present.DoorsAtRisk = slices.DeleteFunc(d.Present.DoorsAtRisk,
 			func(p stay.DoorProblem) bool { return p.SystemID != "" })
 		if id := deliveries[i]; id != nil && lasts[*id] != nil {
@@ -369,6 +375,7 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 			d.LastSequence = max(d.LastSequence, d.Last.Sequence)
 		}
 	}
+
 	return slices.DeleteFunc(due, func(d dueStay) bool { return d.Present.KeyStatus == "" }), nil
 }
 

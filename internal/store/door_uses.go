@@ -44,6 +44,7 @@ func (s Doors) NoteEvent(ctx context.Context, e DoorEvent, now time.Time) (news 
 		opened, summary = noteRefusal, "A door was refused to the guest"
 		detail = map[string]any{"acs_user_id": e.ACSUserID, "acs_entrance_id": e.Entrance, "reason": e.Reason}
 	}
+
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		args := pgx.StrictNamedArgs{"acs_user_id": e.ACSUserID, "at": e.At, "entrance": e.Entrance}
 		if e.Denied {
@@ -54,6 +55,7 @@ func (s Doors) NoteEvent(ctx context.Context, e DoorEvent, now time.Time) (news 
 		if news = len(refs); err != nil || news == 0 {
 			return err
 		}
+
 		var b pgx.Batch
 		entries := make([]Entry, len(refs))
 		for i, ref := range refs {

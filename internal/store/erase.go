@@ -119,6 +119,7 @@ func (s Erasure) Erase(ctx context.Context, e Erasing) (bodies, waiting int, err
 				return err
 			}
 		}
+
 		for _, statement := range []string{
 			`DELETE FROM guests g USING reservations t WHERE g.source = t.source AND g.guest_id = t.guest_id
 				AND ` + these,
@@ -137,10 +138,12 @@ func (s Erasure) Erase(ctx context.Context, e Erasing) (bodies, waiting int, err
 				return err
 			}
 		}
+
 		var err error
 		if waiting, err = giveUpFetching(ctx, tx, e.Fetching); err != nil {
 			return err
 		}
+
 		tag, err := tx.Exec(ctx, `
 			UPDATE events e SET body = NULL, request = NULL
 			WHERE e.event_id = ANY ($1) AND (e.body IS NOT NULL OR e.request IS NOT NULL)
@@ -149,10 +152,12 @@ func (s Erasure) Erase(ctx context.Context, e Erasing) (bodies, waiting int, err
 			return err
 		}
 		bodies = int(tag.RowsAffected())
+
 		var b pgx.Batch
 		if err := QueueTimeline(&b, entries); err != nil {
 			return err
 		}
+
 		audit := e.Audit
 		audit.At, audit.After = e.Now, map[string]any{
 			"reservations": len(e.Stays), "bodies": bodies,

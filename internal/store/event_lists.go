@@ -110,11 +110,13 @@ func (f EventFilter) results(w *where, below int64, limit int) []string {
 	if f.WithoutTests {
 		w.add("(t.type IS DISTINCT FROM %s OR t.status <> %s)", TestEvent, EventIgnored) // a PMS may use the type, too
 	}
+
 	if f.isEmpty() {
 		w.add("t.seq < %s", below)
 		return []string{`(SELECT ` + columns + ` FROM event_results t` + w.sql() + ` ORDER BY t.seq DESC LIMIT ` +
 			w.arg(limit) + `)`}
 	}
+
 	w.add("-t.seq > %s", -below)
 	newest := ` ORDER BY -t.seq LIMIT ` + w.arg(limit)
 	if f.ReservationID == "" && f.ListingID == "" {
@@ -124,6 +126,7 @@ func (f EventFilter) results(w *where, below int64, limit int) []string {
 		}
 		return []string{k.merge(w, columns, newest, newest)}
 	}
+
 	parts := make([]string, 0, 2)
 	part := func() {
 		parts = append(parts, `(SELECT `+columns+` FROM event_results t`+w.sql()+newest+`)`)
@@ -131,6 +134,7 @@ func (f EventFilter) results(w *where, below int64, limit int) []string {
 	w.among("t.status", f.Status)
 	f.narrow(w, "t")
 	part()
+
 	if id := f.ReservationID; id != "" { // it may also be one of several
 		w.restart()
 		w.add("-t.seq > %s", -below)

@@ -40,6 +40,7 @@ func (s Events) Replay(ctx context.Context, events []Event, audit Audit,
 		if err != nil {
 			return err
 		}
+
 		queued = nil
 		for _, e := range events {
 			if slices.Contains(ids, e.EventID) {
@@ -47,10 +48,12 @@ func (s Events) Replay(ctx context.Context, events []Event, audit Audit,
 				queued = append(queued, e)
 			}
 		}
+
 		entries, err := replayEntries(ctx, tx, queued, audit.Author, now)
 		if err != nil {
 			return err
 		}
+
 		var batch pgx.Batch
 		if err := QueueTimeline(&batch, entries); err != nil {
 			return err

@@ -30,6 +30,7 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	var w Work
 	var b pgx.Batch
 	b.Queue(`begin isolation level repeatable read read only`)
+
 	b.Queue(`
 		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
 		FROM reservations r JOIN mobile_keys k USING (source, reservation_id)
@@ -37,6 +38,7 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 		ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) error {
 		return row.Scan(append(w.Reservation.scan(), w.Key.scan()...)...)
 	})
+
 	b.Queue(`
 		SELECT `+listingColumns+` FROM listings WHERE known AND source = $1
 			AND listing_id = (SELECT listing_id FROM reservations WHERE source = $1
@@ -47,28 +49,34 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 		}
 		return err
 	})
+
 	b.Queue(`SELECT `+userColumns+` FROM acs_users WHERE source = $1 AND reservation_id = $2
 		ORDER BY id`, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.Users, err = pgx.CollectRows(rows, pgx.RowToStructByName[ACSUser])
 		return err
 	})
+
 	b.Queue(backupCodesOf, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.Codes, err = pgx.CollectRows(rows, pgx.RowToStructByName[BackupCode])
 		return err
 	})
+
 	b.Queue(overridesOf, ref.Source, ref.ReservationID).QueryRow(func(row pgx.Row) (err error) {
 		w.Overrides, err = scanOverrides(row)
 		return err
 	})
+
 	b.Queue(gateReportsOfOne, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) error {
-		words, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
-		w.Gates = mergedGateReports(w.Reservation.Gates, words)
+		reports, err := pgx.CollectRows(rows, pgx.RowToStructByName[gateRow])
+		w.Gates = mergedGateReports(w.Reservation.Gates, reports)
 		return err
 	})
+
 	b.Queue(disconnections).Query(func(rows pgx.Rows) (err error) {
 		w.Unreachable, err = pgx.CollectRows(rows, pgx.RowToStructByName[Disconnection])
 		return err
 	})
+
 	b.Queue(`
 		SELECT o.acs_access_group_id, o.source FROM listings l,
 			unnest(coalesce(l.admin_access_group_ids, l.access_group_ids)) AS g
@@ -79,6 +87,7 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 		w.GroupOwners, err = collectOwners(rows)
 		return err
 	})
+
 	b.Queue(`commit`)
 	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
 }

@@ -155,6 +155,7 @@ func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit
 	var w where
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
+
 	if !after.isBeginning() {
 		w.add("t.updated_at <= %s", after.At)
 		w.notUpTo("t.updated_at = %s", after.At, "t.source, t.listing_id", after.Source, after.ID)
@@ -162,6 +163,7 @@ func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit
 	if f.ChangedSince != nil {
 		w.add("t.updated_at >= %s", *f.ChangedSince)
 	}
+
 	sources := within(f.Source, f.Sources)
 	few := f.ListingID != ""
 	if f.Query != "" {
@@ -175,6 +177,7 @@ func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit
 		few = few || found
 		w.words(text, f.Query)
 	}
+
 	newest := ` ORDER BY t.updated_at DESC, t.source, t.listing_id LIMIT ` + w.arg(limit)
 	var query string
 	if few {
@@ -193,6 +196,7 @@ func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit
 		}
 		query = `SELECT * FROM ` + k.merge(&w, listingColumns, newest, newest) + ` t` + newest
 	}
+
 	rows, _ := s.pool.Query(ctx, query, w.planned()...)
 	listings, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
 	return listings, wrap(err, "list listings")

@@ -39,12 +39,14 @@ const (
 func (s SourcePolicies) Decide(ctx context.Context, policies []SourcePolicy) (changed []string, err error) {
 	policies = slices.SortedFunc(slices.Values(policies),
 		func(a, b SourcePolicy) int { return Ref{Source: a.Source}.Compare(Ref{Source: b.Source}) })
+
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		changed = nil
 		differing, err := differing(ctx, tx, policies)
 		if err != nil {
 			return err
 		}
+
 		for _, p := range differing {
 			var before string
 			err := tx.QueryRow(ctx, `
@@ -53,12 +55,14 @@ func (s SourcePolicies) Decide(ctx context.Context, policies []SourcePolicy) (ch
 			if err != nil {
 				return err
 			}
+
 			if _, err := tx.Exec(ctx, `
 				INSERT INTO settings (name, value) VALUES ($1, $2), ($3, $4) ON CONFLICT (name) DO UPDATE
 					SET value = excluded.value`,
 				settingPolicy+p.Source, p.Fingerprint, settingPolicyText+p.Source, p.Encoded); err != nil {
 				return err
 			}
+
 			if before != "" && before != p.Fingerprint {
 				changed = append(changed, p.Source)
 			}

@@ -240,6 +240,7 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 	if err != nil {
 		return "", err
 	}
+
 	order := f.Order.by("t")
 	limited := ` LIMIT ` + w.arg(limit)
 	if few {
@@ -254,6 +255,7 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 			SELECT * FROM mobile_keys k WHERE k.source = r.source
 				AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
 	}
+
 	if f.Query != "" {
 		f.byQuery(w)
 		matches := strings.Join(w.conditions, " AND ")
@@ -261,6 +263,7 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 		w.conditions = append(w.conditions, `EXISTS (SELECT FROM reservations r WHERE r.source = t.source
 			AND r.reservation_id = t.reservation_id AND `+matches+`)`)
 	}
+
 	recent, err := f.followsChanges(ctx, s)
 	if err != nil {
 		return "", err
@@ -272,10 +275,12 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 		}
 		return `SELECT t.source, t.reservation_id FROM mobile_keys t` + w.sql() + order + limited, nil
 	}
+
 	k, small, err := f.kinds(ctx, s)
 	if err != nil {
 		return "", err
 	}
+
 	f.from(w, after)
 	const columns = `t.source, t.reservation_id, t.changed_at, t.check_in`
 	if small {

@@ -330,6 +330,7 @@ func (s Reservations) viewsBy(ctx context.Context, order Order, page string, arg
 	if err != nil || len(views) == 0 {
 		return views, err
 	}
+
 	refs := make([]Ref, len(views))
 	for i, v := range views {
 		refs[i] = v.Reservation.Ref()
@@ -339,21 +340,25 @@ func (s Reservations) viewsBy(ctx context.Context, order Order, page string, arg
 	if err != nil {
 		return nil, err
 	}
-	words, err := gateReportsOf(ctx, s.pool, refs)
+
+	reports, err := gateReportsOf(ctx, s.pool, refs)
 	if err != nil {
 		return nil, err
 	}
+
 	written, err := s.writeBacksOf(ctx, views)
 	if err != nil {
 		return nil, err
 	}
+
 	for i, ref := range refs {
 		if row, has := written[ref]; has {
 			views[i].WriteBackOf = &row
 		}
 		views[i].User = Current(users[ref], views[i].Key.Status)
-		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, words[ref])
+		views[i].GateReports = mergedGateReports(views[i].Reservation.Gates, reports[ref])
 	}
+
 	if err := s.addBackupCodes(ctx, views); err != nil {
 		return nil, err
 	}

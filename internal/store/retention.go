@@ -38,6 +38,7 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
 		}
+
 		exceptSources, exceptIDs := splitRefs(except)
 		lock, kept := "FOR NO KEY UPDATE", ""
 		if stage == PruneReservations { // a decision must outlive all that its stay's PMS may still say
@@ -46,6 +47,7 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 				AND o.reservation_id = r.reservation_id AND (o.revoked_at IS NOT NULL OR o.held_at IS NOT NULL))
 				AND NOT ` + keptByGates
 		}
+
 		for _, which := range []struct {
 			condition string
 			before    time.Time
@@ -63,9 +65,11 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 			}
 			refs = append(refs, some...)
 		}
+
 		if len(refs) == 0 {
 			return nil
 		}
+
 		sources, ids := splitRefs(refs)
 		var b pgx.Batch
 		for _, statement := range pruning[stage] {
@@ -130,6 +134,7 @@ func (s Retention) pruneLoose(ctx context.Context, after int64, received time.Ti
 		if err := LimitLockWait(ctx, tx, pruneLockWait); err != nil {
 			return err
 		}
+
 		rows, _ := tx.Query(ctx, `
 			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source
 				AND r.reservation_id = t.reservation_id)
@@ -145,6 +150,7 @@ func (s Retention) pruneLoose(ctx context.Context, after int64, received time.Ti
 		}); err != nil || len(loose) == 0 {
 			return err
 		}
+
 		var b pgx.Batch
 		for _, statement := range statements {
 			b.Queue(statement, loose)

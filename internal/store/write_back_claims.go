@@ -27,11 +27,13 @@ func (s WriteBacks) TakeLease(ctx context.Context, source, settings string, leas
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	l.Source = source
+
 	err = s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO write_back_sources (source, settings) VALUES ($1, '')
 			ON CONFLICT DO NOTHING`, source); err != nil {
 			return err
 		}
+
 		var before string
 		err := tx.QueryRow(ctx, `
 			UPDATE write_back_sources SET lease_token = gen_random_uuid(),
@@ -42,9 +44,11 @@ func (s WriteBacks) TakeLease(ctx context.Context, source, settings string, leas
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
+
 		if ok = err == nil; err != nil || before == settings {
 			return err
 		}
+
 		var b pgx.Batch
 		b.Queue(`UPDATE write_back_sources SET settings = $2, position = 0 WHERE source = $1`, source, settings)
 		b.Queue(`UPDATE write_backs SET due_at = 'epoch', changes = changes + 1 WHERE source = $1`, source)
@@ -98,6 +102,7 @@ func (s WriteBacks) TakeUp(ctx context.Context, l WriteBackLease, now time.Time,
 	if err != nil || !some {
 		return 0, wrap(err, "look for changes for the write-back of source %s", l.Source)
 	}
+
 	err = s.inTxOn(ctx, s.pool, func(tx pgx.Tx) error {
 		passed = 0
 		var position, last *int64
@@ -109,6 +114,7 @@ func (s WriteBacks) TakeUp(ctx context.Context, l WriteBackLease, now time.Time,
 		if err != nil {
 			return err
 		}
+
 		rows, _ := tx.Query(ctx, `SELECT source, reservation_id, position FROM stay_positions WHERE position > $1
 			ORDER BY position LIMIT $2`, *position, limit)
 		var ids []string
@@ -125,6 +131,7 @@ func (s WriteBacks) TakeUp(ctx context.Context, l WriteBackLease, now time.Time,
 		}); err != nil || last == nil {
 			return err
 		}
+
 		var b pgx.Batch
 		if len(ids) > 0 {
 			b.Queue(takeUpWriteBacks, pgx.StrictNamedArgs{"source": l.Source, "ids": ids, "now": now})

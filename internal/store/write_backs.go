@@ -78,9 +78,11 @@ func (s WriteBacks) With(ctx context.Context, l WriteBackLease, bookingID string
 				return err
 			}
 		}
+
 		if err := holdWriteBackLease(ctx, tx, l); err != nil {
 			return err
 		}
+
 		rows, _ := tx.Query(ctx, `SELECT `+writeBackColumns+` FROM write_backs WHERE source = $1
 			AND booking_id = $2 FOR UPDATE`, l.Source, bookingID)
 		var err error

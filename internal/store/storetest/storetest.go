@@ -134,18 +134,21 @@ func (s shared) makeTemplate(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(7820)`); err != nil {
 		return err
 	}
+
 	name := s.template
 	var ready bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1
 		AND datistemplate)`, name).Scan(&ready); err != nil || ready {
 		return err
 	}
+
 	if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+name); err != nil {
 		return err
 	}
 	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+empty(s.locale)); err != nil {
 		return fmt.Errorf("the tests' role must be allowed to create databases: %w", err)
 	}
+
 	db, err := sql.Open("pgx", databaseDSN(s.dsn, name))
 	if err != nil {
 		return err
@@ -156,6 +159,7 @@ func (s shared) makeTemplate(ctx context.Context, conn *pgx.Conn) error {
 	if err := db.Close(); err != nil {
 		return err
 	}
+
 	_, err = conn.Exec(ctx, `ALTER DATABASE `+name+` IS_TEMPLATE true ALLOW_CONNECTIONS false`)
 	return err
 }

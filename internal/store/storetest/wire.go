@@ -22,16 +22,19 @@ func Through(t testing.TB, dsn string) (string, *Wire) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	target := u.Host
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	w := &Wire{silent: map[net.Conn]bool{}}
 	t.Cleanup(func() {
 		_ = listener.Close()
 		w.Cut()
 	})
+
 	go func() {
 		for {
 			near, err := listener.Accept()
@@ -50,6 +53,7 @@ func Through(t testing.TB, dsn string) (string, *Wire) {
 			go w.carry(near, far)
 		}
 	}()
+
 	u.Host = listener.Addr().String()
 	return u.String(), w
 }
