@@ -192,6 +192,7 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, 
 	if cut := a.demand.disconnection(ctx, d); cut != nil {
 		return a.ending().disconnected(*cut), outcome{}
 	}
+
 	if !*observed {
 		if out := a.observer.observe(ctx, d); out.stops() {
 			return store.KeyOutcome{}, out
@@ -201,9 +202,11 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, 
 	if held := a.work.Overrides.Held(); held != "" {
 		return a.onHold(ctx, d, held)
 	}
+
 	if out := a.makeRoom(ctx, d); out.stops() {
 		return store.KeyOutcome{}, out
 	}
+
 	if s, ok := a.nextStep(d); ok {
 		out := a.execute(ctx, d, s)
 		if out.kind == refused && !endsWith(s) {
@@ -215,12 +218,14 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, 
 		}
 		return store.KeyOutcome{}, again()
 	}
+
 	if out := a.finishUp(ctx, d); out.stops() {
 		return store.KeyOutcome{}, out
 	}
 	if out := a.codes.follow(ctx, d); out.stops() {
 		return store.KeyOutcome{}, out
 	}
+
 	if len(a.refusals.all) > 0 {
 		return store.KeyOutcome{}, outcome{kind: failed, err: a.refusals.all[0].err}
 	}

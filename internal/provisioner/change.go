@@ -127,6 +127,7 @@ func (c *changer) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs),
 			func(g string) bool { return g == in.ACSAccessGroupID })
 	}
+
 	if kind == plan.RemoveGroup {
 		err := c.seam.RemoveFromAccessGroup(ctx, in)
 		if seam.TypeOf(err) == groupUnknown {
@@ -134,6 +135,7 @@ func (c *changer) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 		}
 		return func() { u.AccessGroupIDs = without() }, err
 	}
+
 	err = c.seam.AddToAccessGroup(ctx, in)
 	if seam.KindOf(err) == seam.Invalid {
 		listed, lookup := c.seam.AccessGroups(c.ledger.because(ctx, "why Seam refused the access group"), in.ACSUserID)

@@ -57,6 +57,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	before := *u
 	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
 	u.Seen()
+
 	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
 	// change.
 	if out := c.readLink(ctx, u, from, ours); out.stops() {
@@ -71,6 +72,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if out := c.checkKeys(ctx, u); out.stops() {
 		return out
 	}
+
 	listed, err := c.seam.AccessGroups(ctx, *u.ACSUserID)
 	if err != nil {
 		return unreadable(err)
@@ -82,11 +84,13 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	}
 	u.ReadState(from, now)
 	c.judgeDrift(before, u, ours, hasSchedule)
+
 	if c.ledger.lostAt != nil || c.work.Key.CheckRequested {
 		if out := c.findSurplus(ctx, u); out.stops() {
 			return out
 		}
 	}
+
 	u.Known()
 	return c.ledger.saveUnlessPreview(ctx, u)
 }

@@ -98,6 +98,7 @@ func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
 	if out := b.forgetOthers(ctx); out.stops() {
 		return out
 	}
+
 	i := b.users.standing(d)
 	if i < 0 {
 		return outcome{}
@@ -106,6 +107,7 @@ func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
 	if p := u.Phase(); p != record.Made && p != record.Unsure || u.SuspendedAt != nil {
 		return outcome{}
 	}
+
 	w := codeWork{codeTools: b.codeTools, user: u, wanted: b.wants(d), code: b.codes[u.ID]}
 	if w.code == nil {
 		if !w.wanted {
@@ -116,9 +118,11 @@ func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
 		}}
 		b.codes[u.ID] = w.code
 	}
+
 	if b.keyComesFirst(d) {
 		return w.remember(ctx)
 	}
+
 	w.replaces = d.Replace != "" && w.code.CredentialID != nil &&
 		(w.code.KeyID == d.Replace || w.code.KeyID != stay.Text(u.CredentialID))
 	out := w.run(ctx)

@@ -103,14 +103,17 @@ func (w *codeWork) notSeen(ctx context.Context) (more bool, out outcome) {
 			return w.learn(ctx, l)
 		}
 	}
+
 	now := w.now()
 	if c.MarkedAt != nil && w.belief.tooEarly(w.belief.countsFrom(*c.MarkedAt)) {
 		return false, w.due(ctx, w.belief.countsFrom(*c.MarkedAt))
 	}
 	c.NotSeen(now)
+
 	if until := w.belief.countsFrom(*c.MissingAt); w.belief.tooEarly(until) {
 		return false, w.due(ctx, until)
 	}
+
 	w.ledger.note("backup code %s has been deleted, not by us", *c.CredentialID)
 	c.Gone()
 	if w.policy.Drift == pms.DriftReport && !w.work.Key.Revive {

@@ -45,6 +45,7 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return w.failed(ctx, err)
 	}
+
 	gone := err != nil
 	if gone {
 		listed, err := w.list(ctx, "whether the backup code is gone")
@@ -55,14 +56,17 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 			return l.ACSCredentialID == *c.CredentialID
 		})
 	}
+
 	if !gone {
 		c.Tries++
 		return w.remove(ctx)
 	}
+
 	c.NotSeen(w.now())
 	if until := w.belief.countsFrom(*c.MissingAt); w.belief.tooEarly(until) {
 		return false, w.due(ctx, until)
 	}
+
 	w.ledger.note("backup code %s was deleted", *c.CredentialID)
 	c.Gone()
 	c.Tries, c.DueAt = 0, nil

@@ -66,6 +66,7 @@ func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 		}
 		return
 	}
+
 	kinds, words := make([]string, len(found)), make([]string, len(found))
 	for i, f := range found {
 		kinds[i], words[i] = f.kind, f.text
@@ -79,9 +80,11 @@ func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 		u.Drift = nil
 		u.Unkept = min(u.Unkept+1, record.MaxUnkept)
 	}
+
 	if c.ledger.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
 		return // known already
 	}
+
 	for _, kind := range kinds {
 		driftFound.WithLabelValues(kind, action).Inc()
 	}

@@ -83,12 +83,14 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 	if address == "" {
 		return "no user identity was created for this address: it is a relay address, or not an address", false, nil
 	}
+
 	key := e.keys.guest(address)
 	recorded, err := e.store.UserIdentities.Get(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", false, err
 	}
 	known = err == nil
+
 	free, err := e.store.UserIdentities.BeginErasing(ctx, key, e.now())
 	if err != nil {
 		return "", false, err
@@ -96,6 +98,7 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 	if !free {
 		return "the guest's user identity is kept: a stay uses it", true, nil
 	}
+
 	gone, found := true, true
 	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.MadeByUs {
 		gone, found, what, err = e.deleteGuest(ctx, key, address)
@@ -103,6 +106,7 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 	if ended := e.store.UserIdentities.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
 		err = errors.Join(err, ended)
 	}
+
 	return what, known || found, err
 }
 

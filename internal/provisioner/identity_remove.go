@@ -39,6 +39,7 @@ func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 	if identity.ID == nil {
 		return true, outcome{}
 	}
+
 	asking := r.ledger.because(ctx, "whether anything is linked to the reservation's own user identity")
 	is, err := r.seam.UserIdentity(asking, *identity.ID)
 	if seam.KindOf(err) == seam.NotFound {
@@ -55,13 +56,16 @@ func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 		identity.ID = holder
 		return r.remove(ctx, identity, u)
 	}
+
 	if err != nil {
 		return false, fails(err)
 	}
+
 	if is.UserIdentityID != *identity.ID {
 		r.ledger.note("user identity %s was merged into %s, which is left alone", *identity.ID, is.UserIdentityID)
 		return true, outcome{}
 	}
+
 	linked, err := linkedTo(asking, r.seam, is)
 	if err != nil {
 		return false, fails(err)
@@ -75,10 +79,12 @@ func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 		r.ledger.note("user identity %s is kept: somebody linked another ACS user to it", *identity.ID)
 		return false, outcome{}
 	}
+
 	// The lease must still be ours: anything that another worker has linked since would be deleted, too.
 	if out := r.ledger.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
 		return false, out
 	}
+
 	r.ledger.changes++
 	err = r.seam.DeleteUserIdentity(r.ledger.because(ctx,
 		"nothing is linked to the reservation's own user identity any more"), *identity.ID)

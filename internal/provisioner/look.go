@@ -84,6 +84,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 	if err != nil {
 		return nil, false, fails(err)
 	}
+
 	ids := make([]string, len(list))
 	for i, l := range list {
 		ids[i] = l.ACSUserID
@@ -92,6 +93,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 	if err != nil {
 		return nil, false, fails(err)
 	}
+
 	for _, l := range list {
 		// Some answers ignore a filter that matches nothing.
 		if l.ACSSystemID != "" && l.ACSSystemID != u.ACSSystemID || l.BeingDeleted() {
@@ -106,6 +108,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 				continue
 			}
 		}
+
 		shown, out := f.withName(ctx, u, l)
 		if out.stops() {
 			return nil, false, out

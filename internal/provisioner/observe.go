@@ -112,6 +112,7 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 			return out
 		}
 	}
+
 	found, others, out := o.finder.find(o.ledger.because(ctx, "whether a create without an answer made an ACS user"), u)
 	gone := false // the identity, and what was linked to it
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
@@ -119,9 +120,11 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 			return contradicted(errContradiction)
 		}
 	}
+
 	if out.stops() {
 		return out
 	}
+
 	if len(found) == 0 {
 		if found, out = o.finder.findUnlinked(ctx, u); out.stops() {
 			return out
@@ -130,6 +133,7 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 	if len(found) > 0 {
 		return o.adopt(ctx, d, u, found)
 	}
+
 	if u.LostAt != nil && o.belief.tooEarly(o.belief.countsFrom(*u.LostAt)) {
 		return wait(o.belief.countsFrom(*u.LostAt), "A create without an answer may still show up")
 	}

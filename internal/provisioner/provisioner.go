@@ -96,6 +96,7 @@ func (o Options) withDefaults() Options {
 	set(&o.PollEvery, time.Second)
 	set(&o.RetryBase, 2*time.Second)
 	set(&o.SweepInterval, 15*time.Minute)
+
 	if o.After == nil {
 		o.After = time.After
 	}

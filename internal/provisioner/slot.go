@@ -118,6 +118,7 @@ func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *reco
 	if !errors.Is(err, store.ErrNotFound) {
 		return false, false, fails(err)
 	}
+
 	asking := s.ledger.because(ctx, "whether the identity has an ACS user on the access system")
 	found, others, out := s.finder.find(asking, u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
@@ -126,11 +127,13 @@ func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *reco
 	if out.stops() {
 		return false, false, out
 	}
+
 	if c.MadeByUs {
 		if ours, out = s.finder.isStillThere(ctx, found); out.stops() {
 			return false, false, out
 		}
 	}
+
 	if others || len(found) > 0 && !ours {
 		if len(found) > 0 && c.MadeByUs { // listed, but gone when asked for alone: the list lags
 			return !others, false, outcome{}

@@ -120,17 +120,20 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 	renewing.Go(func() {
 		keep(sweeping, cancel, sweepLease/3, func() error { return w.store.Tasks.Renew(sweeping, lease, sweepLease) })
 	})
+
 	var before swept
 	err := w.store.Tasks.Result(sweeping, sweepTask, &before)
 	var result swept
 	if err == nil {
 		result = w.sweep(sweeping, started, before)
 	}
+
 	cancel()
 	renewing.Wait()
 	if ctx.Err() != nil {
 		return // another replica takes over when the lease ends
 	}
+
 	if err != nil {
 		w.log.Error("last sweep's result not read; retrying", "error", err)
 		next := w.now().Add(min(w.options.SweepInterval, time.Minute))
@@ -139,12 +142,14 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 		}
 		return
 	}
+
 	result.TookMS = time.Since(clock).Milliseconds()
 	sweepSeconds.Set(time.Since(clock).Seconds())
 	next := started.Add(w.options.SweepInterval)
 	if len(result.Failed) > 0 {
 		next = w.now().Add(min(w.options.SweepInterval, time.Minute))
 	}
+
 	if err := w.store.Tasks.Finish(ctx, lease, next, result); err != nil {
 		w.log.Error("sweep result not stored", "error", err)
 	}
@@ -160,6 +165,7 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 	if err := w.store.SeamEvents.Forget(ctx, started.Add(-seamEventsKept)); err != nil {
 		w.log.Warn("old Seam events not deleted", "error", err)
 	}
+
 	ctx = seam.Background(ctx)
 	unreachable := w.systems.recordAll(ctx)
 	systems, err := w.store.ACSSystems.InUse(ctx)
@@ -168,9 +174,11 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 		result.HeldBack, result.Unknown, result.Systems = before.HeldBack, before.Unknown, before.Systems
 		return result
 	}
+
 	seed := maphash.MakeSeed()
 	identities := w.listIdentities(ctx, seed)
 	suspects := map[string][]uint64{} // by access system, if it was listed
+
 	for _, id := range slices.Sorted(maps.Keys(systems)) {
 		result.Systems[id] = before.Systems[id]
 		if ctx.Err() != nil {
@@ -179,11 +187,13 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 		if unreachable[id] {
 			continue // what Seam would report about it is old
 		}
+
 		s := &systemSweep{
 			store: w.store, seam: w.seam, log: w.log, now: w.now, sealer: w.sealer, policy: w.options.Policy,
 			wake: w.wake, systemID: id, recorded: systems[id], since: started.Add(-w.options.Grace), seed: seed,
 			listedIdentities: identities,
 		}
+
 		if err := s.run(ctx); err != nil {
 			w.admission.heed(err)
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: %v", id, err))
@@ -194,6 +204,7 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 			w.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for",
 				store.LockedRow(s.locked), "error", s.locked)
 		}
+
 		result.Compared += s.compared
 		result.Different += s.different
 		result.Missing += s.missing
@@ -204,6 +215,7 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 			suspects[id] = s.suspects
 		}
 	}
+
 	w.judgeUnknown(ctx, seed, suspects, &result)
 	return result
 }

@@ -30,10 +30,12 @@ func (w *sweeper) listIdentities(ctx context.Context, seed maphash.Seed) listedI
 		w.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
 		known = nil
 	}
+
 	found := listedIdentities{owners: map[uint64]uint64{}}
 	if known != nil {
 		found.unknown = map[uint64]struct{}{}
 	}
+
 	err := w.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
 		for _, i := range page {
 			if i.EmailAddress == "" || len(i.MergedKeys) > 0 {
@@ -70,6 +72,7 @@ func (w *sweeper) knownHere(ctx context.Context, seed maphash.Seed, suspects []u
 	if len(suspects) == 0 {
 		return nil, nil
 	}
+
 	keys := map[string]uint64{}
 	err := w.seam.EachUserIdentity(ctx, func(page []seam.UserIdentity) error {
 		for _, i := range page {
@@ -82,10 +85,12 @@ func (w *sweeper) knownHere(ctx context.Context, seed maphash.Seed, suspects []u
 	if err != nil {
 		return nil, err
 	}
+
 	list, err := w.store.UserIdentities.Known(ctx, slices.Collect(maps.Keys(keys)))
 	if err != nil {
 		return nil, err
 	}
+
 	known := map[uint64]bool{}
 	for _, key := range list {
 		known[keys[key]] = true
@@ -104,14 +109,17 @@ func (s *systemSweep) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	s.listed = true
 	if s.hasCodes, err = s.store.BackupCodes.Exist(ctx, s.systemID); err != nil {
 		return err
 	}
+
 	credentials := s.seam.EachMobileKey
 	if s.hasCodes {
 		credentials = s.seam.EachCredential
 	}
+
 	err = credentials(ctx, s.systemID, func(page []seam.Credential) error {
 		for _, c := range page {
 			if c.IsCode() {
@@ -169,6 +177,7 @@ func (s *systemSweep) readGroups(ctx context.Context) error {
 	if s.byUser = len(groups) > s.recorded; s.byUser {
 		return nil
 	}
+
 	reads, ctx := errgroup.WithContext(ctx)
 	reads.SetLimit(groupReads)
 	for _, g := range groups {
@@ -189,6 +198,7 @@ func (s *systemSweep) readGroups(ctx context.Context) error {
 			return nil
 		})
 	}
+
 	if err := reads.Wait(); err != nil {
 		s.log.Warn("members of access groups not listed; reading user by user", "acs_system_id",
 			s.systemID, "error", err)

@@ -26,12 +26,14 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	var until atomic.Pointer[time.Time]
 	until.Store(&lease.Until)
 	ctx = seam.WithGuard(ctx, func() error { return p.mayCall(*until.Load()) })
+
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
 		p.keepLease(ctx, cancel, lease, &until)
 	}()
 	point.Reach(point.Claimed)
+
 	started := time.Now()
 	log := p.log.With("source", lease.Source, "reservation_id", lease.ReservationID)
 	work, err := p.store.Keys.LoadWork(ctx, lease.Ref)
@@ -42,10 +44,12 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	if work.Key.EventID != nil {
 		log = log.With("trace_id", trace.TraceID(*work.Key.EventID).String())
 	}
+
 	attempt, span := tracing.Begin(tracing.Of(ctx, work.Key.EventID), "reconcile",
 		attribute.String("staykey.source", lease.Source),
 		attribute.String("staykey.reservation_id", lease.ReservationID))
 	defer span.End()
+
 	a := p.newAttempt(lease, work)
 	verdict, out := a.runOrFail(attempt, unreachable)
 	span.SetAttributes(attribute.String("staykey.key.status", verdict.Status))
@@ -53,8 +57,10 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		log.Warn("reservation taken over by another worker", "error", out.err)
 		return
 	}
+
 	p.admission.heed(out.err)
 	point.Reach(point.FinishBefore)
+
 	err = a.ledger.finish(ctx, verdict)
 	if store.IsDataError(err) || errors.Is(err, store.ErrIDTaken) {
 		// What was read last can never be stored: a failed attempt, too. Any other error says nothing about the key.
@@ -62,6 +68,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		verdict = a.ending().conclude(out)
 		err = a.ledger.finish(ctx, verdict)
 	}
+
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
 		log.Warn("reservation taken over by another worker", "error", err)
@@ -70,13 +77,16 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 		log.Error("attempt result not stored; retrying when its lease ends", "error", err)
 		return
 	}
+
 	point.Reach(point.FinishAfter)
 	if verdict.Status == store.KeyAttention && work.Key.Status != store.KeyAttention {
 		p.options.Activity.Add(lease.Source, store.ActivityAttention, p.now())
 	}
+
 	cancel()
 	<-renewed
 	a.report(log, verdict, out, time.Since(started))
+
 	if verdict.Next != nil {
 		if in := verdict.Next.Sub(p.now()); in < p.options.PollEvery {
 			go func() {

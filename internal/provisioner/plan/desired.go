@@ -105,15 +105,18 @@ func Desire(s Situation) Desired {
 	d.setWindow(s)
 	d.PerStay = s.Policy.OwnIdentity
 	d.Moves = d.PerStay && s.Now.Before(d.Starts)
+
 	if r.Status != pms.Confirmed {
 		d.Goal = Gone
 		return d
 	}
+
 	d.Replace = stay.Text(s.Overrides.ReplaceCredential)
 	if d.Revoked = s.Overrides.Revoked(); d.Revoked != "" {
 		d.Goal = Gone
 		return d
 	}
+
 	if !d.Ends.IsZero() && !s.Now.Before(d.Ends) {
 		d.Goal, d.Expired = Over, true
 		if !s.Now.Before(d.RemoveAt) {
@@ -121,6 +124,7 @@ func Desire(s Situation) Desired {
 		}
 		return d
 	}
+
 	d.Gates, d.Source, d.Begun = stay.Gates(s.Policy.Gates, s.Gates), r.Source, !d.Starts.IsZero() &&
 		!s.Now.Before(d.Starts)
 	d.Blocked = d.setListing(s)
