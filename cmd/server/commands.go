@@ -95,6 +95,7 @@ func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
 		if err != nil {
 			return err
 		}
+
 		missing := 0
 		for _, s := range list {
 			state := "applied"
@@ -118,6 +119,7 @@ func (m *migrateStatusCommand) wait(ctx context.Context, io *streams) error {
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+
 	reported := ""
 	for {
 		err := m.Database.with(waiting, func(db *sql.DB) error {
@@ -132,6 +134,7 @@ func (m *migrateStatusCommand) wait(ctx context.Context, io *streams) error {
 			}
 			return nil
 		})
+
 		if problems := config.Problems(nil); err == nil || errors.As(err, &problems) {
 			return err
 		}
@@ -139,6 +142,7 @@ func (m *migrateStatusCommand) wait(ctx context.Context, io *streams) error {
 			reported = err.Error()
 			_, _ = fmt.Fprintln(io.err, "waiting:", reported)
 		}
+
 		select {
 		case <-waiting.Done():
 			return statusError{
@@ -168,6 +172,7 @@ func (s *signCommand) Run(io *streams) error {
 			"STAYKEY_WEBHOOK_SECRET: is required to sign: whsec_... (if there are several, comma-separated, the first signs)",
 		}
 	}
+
 	secret, err := pms.ParseSecret(secrets[0])
 	if err != nil {
 		return config.Problems{cmp.Or(s.SecretFile, "STAYKEY_WEBHOOK_SECRET") + ": " + err.Error()}
@@ -176,10 +181,12 @@ func (s *signCommand) Run(io *streams) error {
 	if err != nil {
 		return err
 	}
+
 	id := cmp.Or(s.ID, "msg_"+strings.ReplaceAll(uuid.NewString(), "-", ""))
 	if err := pms.CheckWebhookID(id); err != nil {
 		return err
 	}
+
 	now := time.Now()
 	_, err = fmt.Fprintf(io.out, "webhook-id: %s\nwebhook-timestamp: %d\nwebhook-signature: %s\n", id, now.Unix(),
 		secret.Sign(id, now, body))

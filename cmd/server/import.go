@@ -51,6 +51,7 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	if err != nil {
 		return err
 	}
+
 	file, err := os.Open(c.File)
 	if err != nil {
 		return err
@@ -60,6 +61,7 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	if err != nil {
 		return err
 	}
+
 	run := &importRun{command: c, out: streams, asOf: asOf, size: info.Size(), noted: time.Now()}
 	counted := &countingReader{r: file, n: &run.read}
 	err = eachRow(counted, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown,
@@ -67,6 +69,7 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	if err == nil {
 		err = run.flush(ctx)
 	}
+
 	run.summary()
 	if err != nil {
 		return fmt.Errorf(

@@ -109,6 +109,7 @@ func eachItem(file io.Reader, fn func(row) error) error {
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
 		return errors.Join(errors.New("a .json file must be a list of objects"), readError(err))
 	}
+
 	n := 1
 	for ; d.More(); n++ {
 		var raw json.RawMessage
@@ -122,6 +123,7 @@ func eachItem(file io.Reader, fn func(row) error) error {
 			return err
 		}
 	}
+
 	if _, err := d.Token(); err != nil {
 		return fmt.Errorf("the list is not closed after item %d, so the file is truncated: %w", n-1, err)
 	}
@@ -157,6 +159,7 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 	r := csv.NewReader(file)
 	r.Comma = separatorOf(file)
 	r.ReuseRecord, r.TrimLeadingSpace = true, r.Comma != '\t'
+
 	head, err := r.Read()
 	if err != nil {
 		return fmt.Errorf("line 1 must be the names of the fields: %w", err)
@@ -173,6 +176,7 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 	if err := unknownFields(named, ignoreUnknown); err != nil {
 		return fmt.Errorf("line 1 (separated by %q): %w", r.Comma, err)
 	}
+
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -187,9 +191,11 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 			}
 			continue
 		}
+
 		if err != nil {
 			return err
 		}
+
 		line, _ := r.FieldPos(0)
 		if err := fn(recordOf(fmt.Sprintf("line %d", line), names, record, ignoreUnknown)); err != nil {
 			return err

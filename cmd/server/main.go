@@ -87,9 +87,11 @@ func run(ctx context.Context, args []string, io *streams) int {
 		_, _ = fmt.Fprintln(io.err, "staykey:", err)
 		return 1
 	}
+
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+
 	command, err := parse(parser, args)
 	if status >= 0 { // --help or --version was answered
 		return status
@@ -98,9 +100,11 @@ func run(ctx context.Context, args []string, io *streams) int {
 		_, _ = fmt.Fprintf(io.err, "staykey: %v (see staykey --help)\n", err)
 		return 2
 	}
+
 	if command.Selected().Name != "serve" {
 		io.hangups.Release()
 	}
+
 	err = command.Run()
 	if problems := config.Problems(nil); errors.As(err, &problems) {
 		for _, p := range problems {
@@ -108,6 +112,7 @@ func run(ctx context.Context, args []string, io *streams) int {
 		}
 		return 2
 	}
+
 	if err != nil {
 		_, _ = fmt.Fprintln(io.err, "staykey:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 		if own := (statusError{}); errors.As(err, &own) {

@@ -42,6 +42,7 @@ func (c *configCheckCommand) Run(io *streams) error {
 	if len(unset) > 0 {
 		_, _ = fmt.Fprintf(io.out, "not set, and not checked: %s\n", strings.Join(unset, ", "))
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(set.Sources)) {
 		source := set.Sources[name]
 		format, notes := pms.CanonicalFormat, ""
@@ -56,10 +57,12 @@ func (c *configCheckCommand) Run(io *streams) error {
 		}
 		_, _ = fmt.Fprintf(io.out, "%s (%s): %s%s\n", name, format, counted(len(source.Secrets), "secret"), notes)
 	}
+
 	if signIn := set.SignIn; signIn != nil {
 		_, _ = fmt.Fprintf(io.out, "sign_in (%s): %s; needs STAYKEY_PUBLIC_URL (STAYKEY_ADMIN_URL if the page has a host of its own), and allow its /sign-in/callback there\n",
 			signIn.Issuer, counted(len(signIn.Roles), "role"))
 	}
+
 	_, _ = fmt.Fprintf(io.out, "%s is valid: %s\n", c.File, counted(len(set.Sources), "source"))
 	return nil
 }
@@ -183,13 +186,16 @@ func (c *mapCommand) mapping(streams *streams) (m pms.Mapping, err error) {
 	if err != nil {
 		return m, err
 	}
+
 	m.Request, m.ReceivedAt = pms.Request{Query: c.Query, Headers: map[string]string{}}, time.Now()
 	for name, value := range c.Header {
 		m.Request.Headers[strings.ToLower(name)] = value
 	}
+
 	if c.Form {
 		m.Request.Kind = "form"
 	}
+
 	for kind, file := range c.Fetched {
 		text, err := os.ReadFile(file) // #nosec G304 -- the user names it
 		if err != nil {

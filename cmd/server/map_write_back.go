@@ -20,6 +20,7 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 		Preset: preset, Field: c.Field, With: c.With,
 		Account: pms.Account{AccountManifest: preset.Account},
 	}
+
 	if set.Field == "" {
 		set.Field = preset.Field
 	}
@@ -32,11 +33,13 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 			return fmt.Errorf("--with: %s needs %s=VALUE", preset.Name, name)
 		}
 	}
+
 	if c.Text != "" {
 		if set.Text, err = pms.ParseText(c.Text); err != nil {
 			return fmt.Errorf("--text: %w", err)
 		}
 	}
+
 	m, err := c.mapping(streams)
 	if err != nil {
 		return err
@@ -45,10 +48,12 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 	if err != nil {
 		return fmt.Errorf("the reservation: %w", err)
 	}
+
 	id, _ := pms.Lookup(reservation, "reservation_id").(string)
 	if id == "" {
 		return errors.New("the reservation has no reservation_id: pass what GET /v1/reservations/{source}/{reservation_id} returns")
 	}
+
 	preview, err := writeback.PreviewOf(ctx, set, id, reservation, nil)
 	if err != nil {
 		return err
@@ -56,6 +61,7 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 	if preview.Text == "" {
 		return errors.New("there is nothing to write: the reservation has no guest_link; turn on guest_links, or pass --text")
 	}
+
 	encoder := json.NewEncoder(streams.out)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)

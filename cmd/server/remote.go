@@ -53,16 +53,19 @@ func (r remote) call(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return nil, date, err
 	}
+
 	resp, err := http.DefaultClient.Do(req) // #nosec G704 -- the admin's own service
 	if err != nil {
 		return nil, date, fmt.Errorf(
 			"%s can't be reached: check that the service runs and that STAYKEY_URL is right: %w", r.URL, unwrapURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
+
 	date, _ = http.ParseTime(resp.Header.Get("Date"))
 	if raw, err = io.ReadAll(io.LimitReader(resp.Body, 64<<20)); err != nil {
 		return nil, date, fmt.Errorf("read what %s answers: %w", r.URL, err)
 	}
+
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, date, refusal(r.URL, resp, raw)
 	}
@@ -77,6 +80,7 @@ func (r remote) request(ctx context.Context, method, path string, query url.Valu
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
+
 	var sent io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
@@ -85,10 +89,12 @@ func (r remote) request(ctx context.Context, method, path string, query url.Valu
 		}
 		sent = bytes.NewReader(encoded)
 	}
+
 	req, err := http.NewRequestWithContext(ctx, method, target, sent)
 	if err != nil {
 		return nil, config.Problems{fmt.Sprintf("STAYKEY_URL: %q must be a URL such as http://127.0.0.1:8080", r.URL)}
 	}
+
 	token, err := config.AdminToken(r.TokenFile, r.URL)
 	if err != nil {
 		return nil, err
@@ -96,6 +102,7 @@ func (r remote) request(ctx context.Context, method, path string, query url.Valu
 	if token == "" {
 		return nil, config.Problems{"STAYKEY_TOKEN: is required for " + r.URL}
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -255,17 +262,20 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	if _, _, err := c.Remote.get(ctx, path+"/overrides", nil, &s.Overrides); err != nil {
 		return err
 	}
+
 	var timeline rest.List[rest.TimelineItem]
 	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", strconv.Itoa(timelineShown)),
 		&timeline); err != nil {
 		return err
 	}
 	s.Timeline = timeline.Items
+
 	var plan rest.PlanOutput
 	if _, _, err := c.Remote.get(ctx, path+"/plan", nil, &plan); err != nil {
 		s.PlanError = err.Error()
 	}
 	s.Plan = plan.Items
+
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ func startDev(ctx context.Context, c *config.Config, log *slog.Logger) (*devMach
 	if m.lock, err = state.lock(); err != nil {
 		return nil, err
 	}
+
 	if c.DatabaseURL == "" {
 		server, err := state.start(ctx, c.Simulate, log)
 		if err != nil {
@@ -40,6 +41,7 @@ func startDev(ctx context.Context, c *config.Config, log *slog.Logger) (*devMach
 		}
 		m.postgres, c.DatabaseURL = server, server.DSN()
 	}
+
 	if c.Simulate {
 		sim, err := simulator.New(simulator.Options{StateFile: state.simulator()})
 		if err != nil {
@@ -47,6 +49,7 @@ func startDev(ctx context.Context, c *config.Config, log *slog.Logger) (*devMach
 			return nil, err
 		}
 		Furnish(sim)
+
 		if m.postgres != nil && m.postgres.Fresh() {
 			if err := state.markSimulated(); err != nil {
 				m.stop()
@@ -54,11 +57,13 @@ func startDev(ctx context.Context, c *config.Config, log *slog.Logger) (*devMach
 			}
 		}
 		m.workspace = sim.State().WorkspaceID
+
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			m.stop()
 			return nil, fmt.Errorf("listen for the Seam simulator: %w", err)
 		}
+
 		m.seamURL = "http://" + l.Addr().String()
 		m.simulator = &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
 		go func() { _ = m.simulator.Serve(l) }()
@@ -169,6 +174,7 @@ func firstCommands(c config.Config, base, admin string) string {
 	if err != nil {
 		executable = "staykey"
 	}
+
 	sign := secret + executable + " sign"
 	if c.Compose {
 		if secret != "" { // an operator's own is in the container's environment
@@ -180,6 +186,7 @@ func firstCommands(c config.Config, base, admin string) string {
 	if c.TLS != nil {
 		curl += " --insecure" // the certificate is for another name than this machine's loopback address
 	}
+
 	now := time.Now().UTC()
 	day := func(days int) string { return now.AddDate(0, 0, days).Format("2006-01-02") }
 	event := func(kind, data string) string {

@@ -132,18 +132,21 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 			"Seam can't be reached: %v", err)
 		return nil, false
 	}
+
 	if trouble := d.provisioner.Trouble(); trouble != "" {
 		d.found("seam", admin.LevelError, "API key", "", "provisioning is paused: %s", trouble)
 	} else {
 		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace,
 			time.Since(asked).Round(time.Millisecond))
 	}
+
 	d.seamClock(ctx)
 	list, err := d.service.seam.Systems(ctx)
 	if err != nil {
 		d.found("access_system", admin.LevelError, "all", "", "listing failed: %v", err)
 		return nil, false
 	}
+
 	if len(list) == 0 {
 		d.found("access_system", admin.LevelError, "all", "connect the Salto KS site in the Seam console",
 			"the workspace has no access system")
@@ -151,16 +154,19 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 	for _, system := range list {
 		d.system(system)
 	}
+
 	if want := d.config.SeamSystemID; want != "" && !slices.ContainsFunc(list,
 		func(s seam.System) bool { return s.ACSSystemID == want }) {
 		d.found("access_system", admin.LevelError, want, "correct SEAM_ACS_SYSTEM_ID",
 			"the workspace has no such access system")
 	}
+
 	all, err := d.service.seam.AccessGroups(ctx, "")
 	if err != nil {
 		d.found("seam", admin.LevelError, "access groups", "", "listing failed: %v", err)
 		return nil, false
 	}
+
 	groups = map[string]bool{}
 	for _, g := range all {
 		groups[g.ACSAccessGroupID] = true

@@ -31,6 +31,7 @@ func (s *service) serve(ctx context.Context, open listeners, reload <-chan struc
 	defer stopApply()
 	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopProvision()
+
 	var workers sync.WaitGroup
 	for range appliers {
 		workers.Go(func() { s.applier.Run(apply) })
@@ -43,15 +44,18 @@ func (s *service) serve(ctx context.Context, open listeners, reload <-chan struc
 	workers.Go(func() { s.watchPolicies(apply) })
 	workers.Go(func() { s.settleLater(apply) })
 	workers.Go(func() { s.watchFiles(apply) })
+
 	s.readiness.look(ctx)
 	workers.Go(func() { s.readiness.run(apply) })
 	workers.Go(func() { s.watchSeam(apply) })
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	workers.Go(func() { s.doors.Run(provision) })
+
 	s.working.Store(true)
 	open.use(s)
 	s.log.Info("ready", open.addresses()...)
 	started()
+
 	var err error
 	for serving := true; serving; {
 		select {

@@ -90,6 +90,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	}
 	s.sources.Store(&c.Set)
 	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
+
 	var kept installation
 	err := start.whenAble(ctx, func() (err error) {
 		kept, err = s.read(ctx)
@@ -98,9 +99,11 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	if err != nil {
 		return nil, err
 	}
+
 	if s.seam, err = seam.New(seam.Config{Endpoint: c.SeamEndpoint, APIKey: c.SeamAPIKey}); err != nil {
 		return nil, fmt.Errorf("SEAM_ENDPOINT: %w", err)
 	}
+
 	source := s.source
 	policy := func(name string) pms.Policy { return source(name).Policy }
 	var pace intake.Pace
@@ -111,37 +114,45 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
 		Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
+
 	s.doors = doors.New(db, s.seam, log, doors.Options{
 		Every: min(time.Minute, c.SweepInterval), Policy: policy,
 		Idle: func() bool { return s.provisioner.Trouble() != "" || s.readiness.clockIsWrong() },
 	})
+
 	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
 		return nil, err
 	}
 	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, source, func() { s.applier.Wake() }, c.RetryBase)
 	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
 	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
+
 	s.acceptor = intake.NewAcceptor(db.Events, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
 	s.readiness = &readiness{
 		log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused,
 		full: s.full,
 	}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
+
 	s.notifier = notify.New(db, log, notify.Options{
 		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, AdminURL: c.AdminURL,
 		Version: build.Version,
 		Retain:  c.RetainDeliveries, Now: time.Now,
 	})
+
 	registry, err := s.newRegistry()
 	if err != nil {
 		return nil, err
 	}
+
 	s.guests = guest.New(db, s.seam, log, guest.Options{
 		PublicURL: c.PublicURL, Salt: kept.identitySalt, LinkSalt: kept.linkSalt,
 		Secret: c.SeamAPIKey, Source: source,
 	})
+
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
 	tester := &webhook.Tester{Now: time.Now, Key: []byte(kept.cursorKey), PublicURL: c.PublicURL}
+
 	service := admin.New(admin.Config{
 		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
 		CursorKey: []byte(kept.cursorKey),
@@ -150,18 +161,22 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 		Guests: s.guests,
 	})
+
 	s.writer = s.newWriter(service.Reservations.Shown, c.SeamAPIKey+kept.linkSalt)
 	db.OnCommit(func() {
 		s.notifier.Committed()
 		s.writer.Committed()
 	})
+
 	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)
 	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
+
 	routes := handlers.Config{
 		Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
 		PublicURL: c.PublicURL, Traced: c.Traced,
 	}
+
 	forAll := []handlers.Face{
 		webhook.New(webhook.Config{
 			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies,
@@ -174,6 +189,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 			Log: log, Now: time.Now,
 		}),
 	}
+
 	forAdmins := []handlers.Face{
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: build.Version}),
 		web.New(web.Config{
@@ -183,6 +199,7 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 			PublicURL: c.PublicURL, AdminURL: c.AdminURL, Done: ctx.Done(), Version: build.Version,
 		}),
 	}
+
 	s.serveFaces(routes, forAll, forAdmins)
 	tester.Public = s.public
 	return s, nil

@@ -51,6 +51,7 @@ func (s *service) settle(ctx context.Context, steps ...step) {
 		taking.Go(func() { results[i] = step.do(ctx) })
 	}
 	taking.Wait()
+
 	var left []step
 	var why error
 	for i, step := range steps {

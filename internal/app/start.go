@@ -79,6 +79,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 	})
 	tuneCollector(c)
 	warnOf(c.Set, log)
+
 	// Addresses first: a port that is in use should be reported before anything is started.
 	public, err := Listen("STAYKEY_LISTEN", c.Listen)
 	if err != nil {
@@ -92,12 +93,14 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 	if admins != nil {
 		defer func() { _ = admins.Close() }()
 	}
+
 	ops, err := Listen("STAYKEY_OPS_LISTEN", c.OpsListen)
 	if err != nil {
 		return false, err
 	}
 	private := serveOps(ops, log)
 	defer func() { _ = private.Close() }()
+
 	var sources atomic.Pointer[config.Set]
 	sources.Store(&c.Set)
 	open := listeners{public: servePublic(public, MaxConnections, c, &sources, log), private: private}
@@ -106,6 +109,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		open.admin = servePublic(admins, maxAdminConnections, c, &sources, log)
 		defer func() { _ = open.admin.Close() }()
 	}
+
 	s := startup{log: log, show: private.show, now: time.Now, pause: pause}
 	var machine *devMachine
 	if c.Dev {
@@ -114,6 +118,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		}
 		defer machine.stop()
 	}
+
 	log.Info("starting", slices.Concat([]any{"version", p.Version, "commit", p.Commit}, open.addresses(),
 		[]any{"config", c})...)
 	stopTraces, err := startTraces(ctx, c, p.Version, log)
@@ -121,6 +126,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		return false, err
 	}
 	defer stopTraces()
+
 	db, err := s.openDatabase(ctx, &c, machine)
 	if err != nil {
 		return false, err

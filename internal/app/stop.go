@@ -59,12 +59,14 @@ func (s *service) stop(ctx context.Context, delay time.Duration, open listeners,
 	s.working.Store(false)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
+
 	stopProvision() // no new attempts; those under way end while requests do
 	if delay > 0 {
 		timer := time.NewTimer(delay)
 		defer timer.Stop()
 		<-timer.C
 	}
+
 	stop := stopping{service: s, ctx: ctx}
 	stop.step("requests", stopRequests, open.shutdown)
 	stop.step("webhooks waiting for their commit", stopAccepting, s.acceptor.Close)
@@ -77,6 +79,7 @@ func (s *service) stop(ctx context.Context, delay time.Duration, open listeners,
 	stop.step("latest activity counts", time.Second, func(ctx context.Context) error {
 		return s.store.Activity.Flush(ctx, s.activity)
 	})
+
 	_ = open.private.Close()
 	s.seam.Close()
 	s.log.Info("stopped")

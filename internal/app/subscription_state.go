@@ -84,16 +84,18 @@ func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
 	for i, s := range list {
 		scopes[i] = store.Scope{Subscription: s.Name, Sources: s.Sources}
 	}
+
 	states, err := c.store.Subscriptions.Named(ctx, names)
-	untold := map[string]int{}
+	unreported := map[string]int{}
 	if err == nil {
-		untold, err = c.store.Subscriptions.UnreportedStays(ctx, scopes)
+		unreported, err = c.store.Subscriptions.UnreportedStays(ctx, scopes)
 	}
+
 	now := time.Now()
 	for _, name := range names {
 		values := []float64{math.NaN(), math.NaN(), math.NaN()}
 		if state, seen := states[name]; err == nil && seen {
-			values = []float64{float64(untold[name]), 0, 0}
+			values = []float64{float64(unreported[name]), 0, 0}
 			if state.FailingSince != nil {
 				values[1] = max(now.Sub(*state.FailingSince), 0).Seconds()
 			}
@@ -101,6 +103,7 @@ func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
 				values[2] = 1
 			}
 		}
+
 		for i, d := range []*prometheus.Desc{subscriptionUnreported, subscriptionFailing, subscriptionDisabled} {
 			metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i], name)
 		}

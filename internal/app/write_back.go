@@ -104,11 +104,13 @@ func (c writeBackCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	ctx, cancel := readingState(c.gone)
 	defer cancel()
+
 	list, err := c.store.WriteBacks.Troubles(ctx)
 	troubles := map[string]store.WriteBackTrouble{}
 	for _, t := range list {
 		troubles[t.Source] = t
 	}
+
 	now := time.Now()
 	for _, name := range names {
 		values := []float64{math.NaN(), math.NaN(), math.NaN()}
@@ -119,6 +121,7 @@ func (c writeBackCollector) Collect(metrics chan<- prometheus.Metric) {
 				values[2] = max(now.Sub(*t.FailingSince), 0).Seconds()
 			}
 		}
+
 		for i, d := range []*prometheus.Desc{writeBackWaiting, writeBackFailed, writeBackFailing} {
 			metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i], name)
 		}

@@ -391,6 +391,7 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 	webhook, admin := s.WebhookSecret, s.AdminToken
 	c.Made = madeSecrets{Webhook: c.Dev && webhook == "" && s.Config == "", Admin: c.Dev && admin == ""}
 	c.Printed = c.Made.Webhook || c.Made.Admin
+
 	if c.Made.Webhook { // where the well-known ones don't fit, the database's own replace these (useDatabaseSecrets)
 		webhook = DevWebhookSecret
 		if !c.WellKnownFit() {
@@ -403,6 +404,7 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 			admin = hex.EncodeToString(random(24))
 		}
 	}
+
 	if webhook == "" && s.Config == "" {
 		problems.add("STAYKEY_WEBHOOK_SECRET",
 			`is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
@@ -411,6 +413,7 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 		problems.add("STAYKEY_ADMIN_TOKEN",
 			"is required: one or more tokens of at least 24 characters, comma-separated (openssl rand -hex 24)")
 	}
+
 	drift, wellKnown := c.Drift, c.WellKnownFit()
 	c.readSources = func(secret string, admins []string, problems *Problems) Set {
 		set := ReadSources(s.Config, secret, drift, getenv, problems)
@@ -420,6 +423,7 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 		}
 		return set
 	}
+
 	if !wellKnown && slices.ContainsFunc(SplitList(s.SeamSecret), IsWellKnown) {
 		problems.add("SEAM_WEBHOOK_SECRET", wellKnownRefused)
 	}

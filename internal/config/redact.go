@@ -51,9 +51,11 @@ func (s Set) secrets() []string {
 			}
 		}
 	}
+
 	for _, subscription := range s.Subscriptions {
 		list = append(list, subscription.Hidden()...)
 	}
+
 	if s.SignIn != nil {
 		list = append(list, s.SignIn.ClientSecret)
 	}

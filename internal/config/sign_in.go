@@ -28,9 +28,11 @@ func (m mapping) loadSignIn(known func(source string) bool) *sso.Settings {
 		GroupsClaim: cmp.Or(entry.text("groups_claim"), groupsClaim),
 		Scopes:      []string{"profile", "email"},
 	}
+
 	if s.ClientID == "" {
 		entry.wrong("client_id", "is required: the id of staykey at the identity provider")
 	}
+
 	if scopes, nodes := entry.list("scopes"); entry.has("scopes") {
 		s.Scopes = nil
 		for i, scope := range scopes {
@@ -42,6 +44,7 @@ func (m mapping) loadSignIn(known func(source string) bool) *sso.Settings {
 			}
 		}
 	}
+
 	for _, role := range entry.mappings("roles") {
 		r := role.role(known)
 		if slices.ContainsFunc(s.Roles, func(other sso.Role) bool { return other.Group == r.Group }) {
@@ -49,9 +52,11 @@ func (m mapping) loadSignIn(known func(source string) bool) *sso.Settings {
 		}
 		s.Roles = append(s.Roles, r)
 	}
+
 	if len(s.Roles) == 0 {
 		entry.wrong("roles", `at least one is needed, such as {group: front-desk, scope: write}: nobody else may sign in`)
 	}
+
 	entry.done()
 	return s
 }

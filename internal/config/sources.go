@@ -58,10 +58,12 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 	if !ok {
 		return set
 	}
+
 	entries := file.mappings("sources")
 	if len(entries) == 0 && (secret == "" || file.has("sources")) {
 		file.wrong("sources", "at least one is needed; for the source default alone, leave the key out and set STAYKEY_WEBHOOK_SECRET")
 	}
+
 	for _, entry := range entries {
 		r := sourceReader{entry, filepath.Dir(path)}
 		source, retired := r.read()
@@ -75,11 +77,13 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 		}
 		set.Sources[source.Name] = source
 	}
+
 	set.TrustedProxies = file.addresses("trusted_proxies")
 	known := func(source string) bool { return set.Names(source) || (source == "default" && secret != "") }
 	set.Tokens = file.loadTokens(known)
 	set.Subscriptions = file.loadSubscriptions(known)
 	set.SignIn = file.loadSignIn(known)
+
 	file.done()
 	set.secretFiles, set.places = file.files, file.places
 	return set
@@ -170,6 +174,7 @@ func (r sourceReader) verifier(s *pms.Source) {
 		}
 		return
 	}
+
 	settings := v.verifySettings(s.Format)
 	secrets, nodes := v.list("secrets")
 	if user, password := v.text("username"), v.text("password"); user != "" || password != "" {
@@ -177,6 +182,7 @@ func (r sourceReader) verifier(s *pms.Source) {
 	}
 	s.From = v.addresses("from")
 	v.done()
+
 	if settings.Method == "none" {
 		if !s.Insecure {
 			v.wrong("method", "none lets anybody open doors: if you want that, set insecure: true on the source")
@@ -188,6 +194,7 @@ func (r sourceReader) verifier(s *pms.Source) {
 		s.Insecure = false
 		r.wrong("insecure", "is only allowed with verify.method none")
 	}
+
 	verifier, problems := pms.NewVerifier(settings, secrets)
 	for _, p := range problems {
 		at, field := v.at(p.Field), p.Field
@@ -203,6 +210,7 @@ func (r sourceReader) verifier(s *pms.Source) {
 			v.fail(at, v.name(field), "%s", p.Message)
 		}
 	}
+
 	s.Verifier, s.Secrets = verifier, secrets
 }
 
@@ -256,10 +264,12 @@ func (r sourceReader) policy(p *pms.Policy) {
 	p.TimeZone = r.zone("time_zone")
 	p.CheckInTime = r.clock("check_in_time", p.CheckInTime)
 	p.CheckOutTime = r.clock("check_out_time", p.CheckOutTime)
+
 	if grace, ok := r.inner("grace"); ok {
 		p.GraceBefore, p.GraceAfter = grace.duration("before", 0), grace.duration("after", 0)
 		grace.done()
 	}
+
 	if p.Drift = pms.Drift(r.text("drift")); p.Drift != "" && !p.Drift.Valid() {
 		r.wrong("drift", "%q must be repair or report", p.Drift)
 	}
@@ -267,10 +277,12 @@ func (r sourceReader) policy(p *pms.Policy) {
 	p.Horizon = r.duration("horizon", 0)
 	p.AccessSystems, p.AccessGroups = r.ids("access_systems"), r.ids("access_groups")
 	r.gates(p)
+
 	listings, ok := r.inner("listings")
 	if !ok {
 		return
 	}
+
 	p.Listings = map[string]pms.ListingPolicy{}
 	for _, key := range listings.keys {
 		id := key.GetToken().Value
@@ -281,10 +293,12 @@ func (r sourceReader) policy(p *pms.Policy) {
 		if err := pms.CheckID(id); err != nil {
 			listings.wrong(id, "%v", err)
 		}
+
 		one := pms.ListingPolicy{
 			TimeZone: l.zone("time_zone"), CheckInTime: l.clock("check_in_time", ""),
 			CheckOutTime: l.clock("check_out_time", ""),
 		}
+
 		if grace, ok := l.inner("grace"); ok {
 			for field, to := range map[string]**time.Duration{"before": &one.GraceBefore, "after": &one.GraceAfter} {
 				if grace.has(field) {
@@ -294,6 +308,7 @@ func (r sourceReader) policy(p *pms.Policy) {
 			}
 			grace.done()
 		}
+
 		l.done()
 		p.Listings[id] = one
 	}
@@ -388,15 +403,18 @@ func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account 
 			*to = text
 		}
 	}
+
 	if rate := m.number("per_second", 1000, "5"); rate > 0 {
 		a.PerSecond = rate
 	}
+
 	if body, ok := m.inner("body"); ok {
 		a.Body = map[string]string{}
 		for _, key := range body.keys {
 			a.Body[key.GetToken().Value] = body.text(key.GetToken().Value)
 		}
 	}
+
 	need := map[string][]string{
 		pms.AuthBearer: {"token"}, pms.AuthHeader: {"token"}, pms.AuthBasic: {
 			"username",
@@ -404,6 +422,7 @@ func (m mapping) account(manifest pms.AccountManifest, what string) pms.Account 
 		}, pms.AuthOAuth2: {"client_id", "client_secret"}, pms.AuthBody: {"body"},
 		pms.AuthSmoobu: {"client_id", "client_secret"},
 	}[a.Auth]
+
 	for _, field := range need {
 		if !m.has(field) {
 			m.wrong(field, "is required: %s by %s", what, a.Auth)

@@ -80,6 +80,7 @@ func (m mapping) people(s *notify.Subscription) {
 func (m mapping) mail() *notify.Mail {
 	mail := &notify.Mail{From: m.text("from"), TLS: notify.MailStartTLS, Port: 587}
 	mail.To, _ = m.list("to")
+
 	for _, field := range []string{"from", "to"} {
 		addresses := mail.To
 		if field == "from" {
@@ -94,6 +95,7 @@ func (m mapping) mail() *notify.Mail {
 			}
 		}
 	}
+
 	smtp, ok := m.inner("smtp")
 	if !ok {
 		m.wrong("smtp", `is required: {host: smtp.example.com, port: 587, username: ..., password: "${SMTP_PASSWORD}"}`)
@@ -102,6 +104,7 @@ func (m mapping) mail() *notify.Mail {
 	if mail.Host = smtp.text("host"); mail.Host == "" || strings.ContainsAny(mail.Host, " :/") {
 		smtp.wrong("host", "is required: the mail server's name, without a port")
 	}
+
 	switch security := smtp.text("tls"); security {
 	case "", notify.MailStartTLS:
 	case notify.MailTLS:
@@ -111,9 +114,11 @@ func (m mapping) mail() *notify.Mail {
 	default:
 		smtp.wrong("tls", "%q must be starttls, tls or none", security)
 	}
+
 	if port := smtp.number("port", 65535, "587"); port > 0 {
 		mail.Port = int(port)
 	}
+
 	mail.Username, mail.Password = smtp.text("username"), smtp.text("password")
 	if (mail.Username == "") != (mail.Password == "") {
 		smtp.wrong("password", "username and password go together: set both or neither")

@@ -20,6 +20,7 @@ func (r sourceReader) writeBack(source pms.Source) *pms.WriteBackSettings {
 	}
 	defer m.done()
 	set := &pms.WriteBackSettings{Field: m.text("field"), Clear: m.flag("clear"), Text: m.writtenText(source)}
+
 	name := m.text("to")
 	if strings.HasSuffix(name, ".jq") && !filepath.IsAbs(name) {
 		name = filepath.Join(r.dir, name)
@@ -30,14 +31,17 @@ func (r sourceReader) writeBack(source pms.Source) *pms.WriteBackSettings {
 		m.account(pms.AccountManifest{}, name) // its keys are known, whatever preset is meant
 		return nil
 	}
+
 	set.Preset = preset
 	if set.Field == "" {
 		set.Field = preset.Field
 	}
+
 	if _, known := preset.Rules(set.Field); !known {
 		m.wrong("field", "%q is not a field that %s can write: it must be one of %s", set.Field, preset.Name,
 			preset.FieldNames())
 	}
+
 	set.With = m.writeBackWith(preset)
 	set.Account = m.writeBackAccount(preset, source)
 	return set
