@@ -135,6 +135,7 @@ func (s Actions) actOne(ctx context.Context, ref stay.Ref, action BulkAction, ba
 	if err := visible(ctx, ref); err != nil {
 		return err
 	}
+
 	if action.Kind == Window {
 		v, err := s.store.Reservations.View(ctx, ref)
 		if err != nil {
@@ -151,6 +152,7 @@ func (s Actions) actOne(ctx context.Context, ref stay.Ref, action BulkAction, ba
 		action.StartsAt = cmp.Or(moved(v.Reservation.CheckIn, -action.Earlier), nilIfZero(starts))
 		action.EndsAt = cmp.Or(moved(v.Reservation.CheckOut, action.Later), nilIfZero(ends))
 	}
+
 	what := ActorOf(ctx).intakeAction(action.Action)
 	what.Batch = batch
 	if err := s.intake.Act(ctx, ref, what); err != nil {
@@ -202,6 +204,7 @@ func (s Actions) Batch(ctx context.Context, id string) (Batch, error) {
 	if err != nil {
 		return Batch{}, notFound(err, noBatch)
 	}
+
 	out := Batch{ID: b.BatchID.String(), Action: ActionKind(b.Action)}
 	a := ActorOf(ctx)
 	left := false // somebody who doesn't see all of its stays has undone it
@@ -218,12 +221,14 @@ func (s Actions) Batch(ctx context.Context, id string) (Batch, error) {
 			out.UndoUntil = &b.UndoUntil
 		}
 	}
+
 	out.Undone = b.UndoneAt != nil && !left
 	for _, one := range b.Refused {
 		if a.Sees(one.Source) {
 			out.Refused = append(out.Refused, one)
 		}
 	}
+
 	if len(out.Done)+len(out.Refused) == 0 {
 		return Batch{}, refuse(NotFound, noBatch)
 	}

@@ -62,6 +62,7 @@ func (s Days) Calendar(ctx context.Context, q CalendarQuery) (Calendar, error) {
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
 		return Calendar{}, err
 	}
+
 	c := Calendar{At: s.now().UTC()}
 	sources, zones := s.sourcesFor(ctx, q.Source), s.zones()
 	c.Today, _ = s.todays(ctx, c.At, q.Source, zones, nil)
@@ -73,12 +74,14 @@ func (s Days) Calendar(ctx context.Context, q CalendarQuery) (Calendar, error) {
 		first = c.Today
 	}
 	c.Days = calendarDays(first, q.Month)
+
 	listings, err := s.store.Calendar.Listings(ctx, sources, strings.TrimSpace(q.Query), after, q.Limit+1)
 	if err != nil {
 		return c, err
 	}
 	shown := page(s.core, list, listings, q.Limit, func(l store.CalendarListing) any { return l.Cursor() })
 	c.Next = shown.Next
+
 	b := calendarBuild{&c, zones, map[stay.ListingRef]int{}}
 	if q.Cursor == "" && q.Query == "" {
 		if err := s.addNoRoom(ctx, &b, sources); err != nil {

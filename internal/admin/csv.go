@@ -60,6 +60,7 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 			r.Comma = separator
 		}
 	}
+
 	header, err := r.Read()
 	if err != nil {
 		return nil, errors.New("the file is empty: its first line must name the columns " +
@@ -68,6 +69,7 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 	for i, name := range header {
 		header[i] = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), " ", "_")
 	}
+
 	for _, name := range header {
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("unknown column %q: known are %s", name, strings.Join(known, ", "))
@@ -78,6 +80,7 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 			return nil, fmt.Errorf("the column %s is missing: the first line names the columns", name)
 		}
 	}
+
 	var rows []sheetRow
 	for {
 		record, err := r.Read()
@@ -87,11 +90,13 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 		if err != nil {
 			return nil, fmt.Errorf("can't be read as CSV: %w", err)
 		}
+
 		line, _ := r.FieldPos(0)
 		row := sheetRow{Line: line, Cells: map[string]string{}}
 		for i, cell := range record[:min(len(record), len(header))] {
 			row.Cells[header[i]] = sheetText(cell)
 		}
+
 		if len(rows) == most {
 			return nil, fmt.Errorf("more than %d rows: split the file", most)
 		}

@@ -126,6 +126,7 @@ func (s Days) read(ctx context.Context, q DayQuery) (board, error) {
 	if err != nil {
 		return board{}, err
 	}
+
 	from, until := now.Add(-longestDay), now.Add(longestDay)
 	if q.Date != "" {
 		from, until = day.Add(-zonesAhead), day.Add(oneDay+zonesAfter)
@@ -134,12 +135,14 @@ func (s Days) read(ctx context.Context, q DayQuery) (board, error) {
 	if err != nil {
 		return board{}, err
 	}
+
 	zones := s.zones()
 	b := board{Day: Day{At: now, Counts: map[DayPart]int{}}, lists: map[DayPart][]entry{}}
 	b.First, b.Last = s.todays(ctx, now, q.Source, zones, stays)
 	if b.IsToday = q.Date == "" || (b.First.Equal(day) && b.Last.Equal(day)); q.Date != "" {
 		b.First, b.Last = day, day
 	}
+
 	for _, one := range stays {
 		zone := zones(one.Source, stay.Text(one.ListingID), one.TimeZone)
 		date := day
@@ -239,6 +242,7 @@ func (s Days) causesOf(ctx context.Context, b *board) ([]Cause, error) {
 			first[e.cause], shown = append(first[e.cause], e), append(shown, e)
 		}
 	}
+
 	stays, err := s.staysOf(ctx, shown)
 	if err != nil {
 		return nil, err
@@ -247,6 +251,7 @@ func (s Days) causesOf(ctx context.Context, b *board) ([]Cause, error) {
 	for _, one := range stays {
 		byRef[one.Reservation.Ref()] = one
 	}
+
 	slices.SortStableFunc(order, func(x, y *Cause) int { return cmp.Or(y.Late-x.Late, y.Guests-x.Guests) })
 	causes := make([]Cause, len(order))
 	for i, c := range order {

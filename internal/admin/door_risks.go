@@ -19,6 +19,7 @@ func (s Listings) addDoorRisks(ctx context.Context, listings []Listing) error {
 	if len(groups) == 0 {
 		return nil
 	}
+
 	problems, err := s.store.Doors.Problems(ctx, groups)
 	if err != nil || len(problems) == 0 {
 		return err
@@ -31,6 +32,7 @@ func (s Listings) addDoorRisks(ctx context.Context, listings []Listing) error {
 			}
 		}
 	}
+
 	denied := map[[2]string]bool{}
 	for source, groups := range risky {
 		list, err := s.provisioner.NotAllowed(ctx, source, groups)
@@ -41,6 +43,7 @@ func (s Listings) addDoorRisks(ctx context.Context, listings []Listing) error {
 			denied[[2]string{source, g}] = true
 		}
 	}
+
 	for i, l := range listings {
 		var found []stay.DoorProblem
 		for _, g := range l.Groups() {

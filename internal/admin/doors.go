@@ -44,6 +44,7 @@ func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
 		return Page[DoorRow]{}, err
 	}
+
 	f := store.DoorFilter{Query: q.Query, Missing: q.Missing, Sources: s.sourcesFor(ctx, q.Source)}
 	rows, err := s.store.Listings.WithDoors(ctx, f, after, s.now().UTC(), q.Limit+1)
 	if err != nil {
@@ -51,6 +52,7 @@ func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 	}
 	found := page(s.core, list, rows, q.Limit, func(l store.DoorListing) any { return l.Cursor() })
 	doors := Page[DoorRow]{Next: found.Next}
+
 	choices := s.choices(ctx)
 	for _, l := range found.Items {
 		row := DoorRow{Listing: l.Listing, Waiting: l.Waiting}
@@ -58,6 +60,7 @@ func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 		if name == "" {
 			name = l.ListingID
 		}
+
 		groups, err := choices(l.Source)
 		if err != nil {
 			return doors, err
@@ -175,6 +178,7 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 	for i, t := range typed {
 		refs[i], doors[t.ListingRef] = t.ListingRef, t.Doors
 	}
+
 	understood := map[stay.ListingRef][]string{}
 	changed, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
 		groups, err := choices(l.Source)
@@ -192,6 +196,7 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 		understood[ref] = ids
 		return doorPatch(l, ids), nil
 	})
+
 	for _, refused := range changed.Refused {
 		delete(understood, refused.ListingRef)
 	}
@@ -336,6 +341,7 @@ func (s Doors) Export(ctx context.Context, q DoorQuery, to io.Writer) error {
 	if err := writeSheet(w, columnSource, columnListing, columnName, columnDoors); err != nil {
 		return err
 	}
+
 	groups := s.AccessGroups(ctx)
 	q.Paging = Paging{Limit: 500}
 	for {
@@ -353,6 +359,7 @@ func (s Doors) Export(ctx context.Context, q DoorQuery, to io.Writer) error {
 				return err
 			}
 		}
+
 		w.Flush()
 		if q.Cursor = found.Next; q.Cursor == "" || w.Error() != nil {
 			return w.Error()
@@ -401,6 +408,7 @@ func (s Doors) Read(ctx context.Context, table []byte) ([]DoorLine, error) {
 	if err != nil {
 		return nil, InvalidField("file", err.Error())
 	}
+
 	choices, sources := s.choices(ctx), Sources(s).Visible(ctx)
 	seen := map[stay.ListingRef]int{}
 	lines := make([]DoorLine, len(rows))
@@ -410,6 +418,7 @@ func (s Doors) Read(ctx context.Context, table []byte) ([]DoorLine, error) {
 		if l.Source == "" && len(sources) == 1 {
 			l.Source = sources[0]
 		}
+
 		if err := s.readLine(ctx, &l, row.Cells[columnDoors], choices); err != nil {
 			return nil, err
 		}

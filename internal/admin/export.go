@@ -71,6 +71,7 @@ func (e Export) Write(ctx context.Context, to io.Writer) error {
 		"time_zone", "key_status", "key_reason", "notes"); err != nil {
 		return err
 	}
+
 	q := e.query
 	q.Paging = Paging{Limit: 500}
 	for {
@@ -87,6 +88,7 @@ func (e Export) Write(ctx context.Context, to io.Writer) error {
 				return err
 			}
 		}
+
 		w.Flush()
 		if q.Cursor = found.Next; q.Cursor == "" || w.Error() != nil {
 			return w.Error()
@@ -134,6 +136,7 @@ func (s Reservations) Search(ctx context.Context, text string, most int) (Found,
 	if text = strings.TrimSpace(text); text == "" {
 		return f, nil
 	}
+
 	paging := Paging{Limit: most}
 	views, err := s.List(ctx, ReservationQuery{Paging: paging, Query: text})
 	if err != nil {
@@ -143,12 +146,15 @@ func (s Reservations) Search(ctx context.Context, text string, most int) (Found,
 	if f.Reservations.Items, err = s.Stays(ctx, views.Items); err != nil {
 		return f, err
 	}
+
 	if f.Listings, err = Listings(s).List(ctx, ListingQuery{Paging: paging, Query: text}); err != nil {
 		return f, err
 	}
+
 	if pms.CheckID(text) != nil { // no id of anything
 		return f, nil
 	}
+
 	if f.Events, err = Events(s).List(ctx, EventQuery{Paging: paging, ReservationID: text}); err == nil &&
 		len(f.Events.Items) == 0 {
 		f.Events, err = Events(s).List(ctx, EventQuery{Paging: paging, ListingID: text})

@@ -101,6 +101,7 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 	}
 	var err error
 	in, local := b.relativeDay(text), true
+
 	if in == nil {
 		m, parseErr := pms.ParseMoment(text)
 		if parseErr != nil {
@@ -115,10 +116,12 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 			return at
 		}
 	}
+
 	bound := &store.Bound{At: in(time.UTC)}
 	if !local || err != nil {
 		return bound, err
 	}
+
 	bound.Listings, bound.Zones, bound.Sources = map[stay.ListingRef]time.Time{}, map[string]time.Time{},
 		map[string]time.Time{}
 	for _, name := range b.zones {
@@ -126,6 +129,7 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 			bound.Zones[name] = in(zone)
 		}
 	}
+
 	for name, source := range b.sources {
 		if zone := source.Policy.Complete("", "", "", "").Zone; zone != nil {
 			bound.Sources[name] = in(zone)

@@ -43,6 +43,7 @@ func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], erro
 	if err := checkEnums(q); err != nil {
 		return Page[Listing]{}, err
 	}
+
 	p := q.Paging
 	q.Paging = Paging{}
 	list := listName("listings", q)
@@ -50,6 +51,7 @@ func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], erro
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[Listing]{}, err
 	}
+
 	since, err := ParseInstant("query.updated_since", q.UpdatedSince)
 	if err != nil {
 		return Page[Listing]{}, err
@@ -62,10 +64,12 @@ func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], erro
 		deleted := q.Deleted == "true"
 		f.Deleted = &deleted
 	}
+
 	rows, err := s.store.Listings.List(ctx, f, after, p.Limit+1)
 	if err != nil {
 		return Page[Listing]{}, err
 	}
+
 	if err := s.addDoorRisks(ctx, rows); err != nil {
 		return Page[Listing]{}, err
 	}
@@ -132,6 +136,7 @@ func (s Listings) Put(ctx context.Context, ref stay.ListingRef, body []byte) (l 
 	if err := pms.CheckID(ref.ListingID); err != nil {
 		return Listing{}, false, InvalidField("path.listing_id", err.Error())
 	}
+
 	patch, errs, err := pms.ParseListingPatch(body)
 	if err != nil {
 		return Listing{}, false, refuse(Malformed, err.Error())
@@ -139,6 +144,7 @@ func (s Listings) Put(ctx context.Context, ref stay.ListingRef, body []byte) (l 
 	if len(errs) > 0 {
 		return Listing{}, false, &Error{Kind: Invalid, Message: "the listing is invalid", Fields: errs}
 	}
+
 	if err := s.mayOpen(ctx, ref.Source, patch); err != nil {
 		return Listing{}, false, err
 	}

@@ -76,6 +76,7 @@ func (s Events) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, err
 	if err != nil {
 		return Replayed{}, err
 	}
+
 	var done Replayed
 	oldest := int64(math.MaxInt64)
 	for _, entry := range entries {
@@ -91,6 +92,7 @@ func (s Events) ReplayDone(ctx context.Context, in ReplayRequest) (Replayed, err
 			done.Events, oldest = append(done.Events, e), min(oldest, e.Seq)
 		}
 	}
+
 	slices.SortFunc(done.Events, func(a, b Event) int { return cmp.Compare(b.Seq, a.Seq) })
 	if in.EventIDs != nil || len(done.Events) == 0 {
 		return done, nil

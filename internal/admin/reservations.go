@@ -51,6 +51,7 @@ func (s Reservations) List(ctx context.Context, q ReservationQuery) (Page[View],
 	if err := checkEnums(q); err != nil {
 		return Page[View]{}, err
 	}
+
 	p := q.Paging
 	q.Paging = Paging{}
 	var order store.Order
@@ -60,20 +61,24 @@ func (s Reservations) List(ctx context.Context, q ReservationQuery) (Page[View],
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[View]{}, err
 	}
+
 	f, err := s.filter(ctx, q)
 	if err != nil {
 		return Page[View]{}, err
 	}
+
 	f.Order = order
 	if order == store.ByCheckIn && p.Cursor == "" {
 		if after.Snapshot, err = s.store.Reservations.Snapshot(ctx); err != nil {
 			return Page[View]{}, err
 		}
 	}
+
 	snapshot := after.Snapshot
 	if p.Cursor == "" {
 		after = store.Cursor{}
 	}
+
 	rows, err := s.store.Reservations.List(ctx, f, after, p.Limit+1)
 	if err == nil {
 		err = s.addLinks(ctx, pointers(rows)...)
@@ -197,6 +202,7 @@ func (s Reservations) Stays(ctx context.Context, views []View) ([]Stay, error) {
 			refs = append(refs, stay.ListingRef{Source: v.Reservation.Source, ListingID: *v.Reservation.ListingID})
 		}
 	}
+
 	listings, err := s.store.Listings.Named(ctx, refs)
 	if err != nil {
 		return nil, err
@@ -205,6 +211,7 @@ func (s Reservations) Stays(ctx context.Context, views []View) ([]Stay, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	stays := make([]Stay, len(views))
 	for i, v := range views {
 		ref := stay.ListingRef{Source: v.Reservation.Source, ListingID: stay.Text(v.Reservation.ListingID)}

@@ -95,6 +95,7 @@ func (s SavedViews) sees(ctx context.Context, query string) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
+
 	sources := Values(q.Get("source"))
 	if slices.ContainsFunc(sources, func(source string) bool { return !a.Sees(source) }) {
 		return false, nil
@@ -102,6 +103,7 @@ func (s SavedViews) sees(ctx context.Context, query string) (bool, error) {
 	if len(sources) == 0 {
 		sources = a.Sources
 	}
+
 	for name, read := range map[string]func(source, id string) error{
 		"listing_id": func(source, id string) error {
 			_, err := s.store.Listings.Get(ctx, stay.ListingRef{Source: source, ListingID: id})

@@ -31,11 +31,13 @@ func (s Overview) Setup(ctx context.Context) (Setup, error) {
 	if p.Paused != nil {
 		set.Paused = *p.Paused
 	}
+
 	groups := Doors(s).AccessGroups(ctx)
 	set.Asked, set.Doors = groups.Asked, len(groups.Choices)
 	if set.Sources, err = Sources(s).List(ctx); err != nil {
 		return set, err
 	}
+
 	sources := ActorOf(ctx).Sources
 	live := false
 	listings, err := s.store.Listings.List(ctx, store.ListingFilter{Deleted: &live, Sources: sources}, store.Cursor{},
@@ -44,6 +46,7 @@ func (s Overview) Setup(ctx context.Context) (Setup, error) {
 		return set, err
 	}
 	set.Listings = len(listings) > 0
+
 	if set.Missing, err = Doors(s).CountMissing(ctx, missingCounted); err != nil {
 		return set, err
 	}

@@ -63,6 +63,7 @@ type SourceTest struct {
 func (s Sources) List(ctx context.Context) ([]SourceState, error) {
 	visible := ActorOf(ctx).Sources
 	s.flushActivity(ctx)
+
 	last, err := s.store.Activity.Last(ctx, visible)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (s Sources) List(ctx context.Context) ([]SourceState, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	states := []SourceState{}
 	sources := s.config.Sources()
 	for _, name := range s.Visible(ctx) {

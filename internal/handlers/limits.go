@@ -97,6 +97,7 @@ func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string)
 	if r.ContentLength > MaxBody {
 		return nil, release, tooLarge
 	}
+
 	var b bytes.Buffer // it grows with what has come, whatever length was announced
 	limited := http.MaxBytesReader(w, r.Body, MaxBody)
 	n, err := io.Copy(&b, io.LimitReader(limited, SmallBody))
@@ -111,6 +112,7 @@ func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string)
 			return nil, release, tooManyLarge()
 		}
 	}
+
 	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
 		return nil, release, tooLarge
 	}

@@ -19,14 +19,17 @@ func (p Proxies) Sender(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	address := from.Addr().Unmap()
+
 	trusted := p()
 	if len(trusted) == 0 {
 		return address
 	}
+
 	var hops []string
 	for _, line := range r.Header.Values("X-Forwarded-For") {
 		hops = append(hops, strings.Split(line, ",")...)
 	}
+
 	for _, hop := range slices.Backward(hops) {
 		if !trusted.Allow(address) {
 			return address

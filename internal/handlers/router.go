@@ -193,15 +193,18 @@ func (s *router) envelope(next http.Handler) http.Handler {
 		record := requestRecord{id: id, method: r.Method, started: time.Now()}
 		s.setHeaders(w.Header(), r, id)
 		finish := func() {}
+
 		if asksForPage(r) {
 			page := &pageWriter{ResponseWriter: w, browsable: s.browsable}
 			w, finish = page, page.finish
 		}
 		record.answer = middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+
 		if s.Traced {
 			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, &record.trace))
 		}
 		r = r.WithContext(context.WithValue(store.Answering(r.Context()), recordKey{}, &record))
+
 		defer func() {
 			if recovered := recover(); recovered != nil {
 				if recovered == http.ErrAbortHandler {

@@ -94,6 +94,7 @@ func (s *API) actionOperations(api huma.API) {
 		o.DefaultStatus = http.StatusAccepted
 		return o
 	}
+
 	huma.Register(api, action("reconcile", admin.Reconcile, "Reconcile a reservation with Seam now",
 		"Compares with Seam and repairs differences. Also restores what somebody removed or suspended at Seam. Returns 409 while the reservation is held."),
 		func(ctx context.Context, in *ReconcileInput) (*Output[Reservation], error) {
@@ -104,6 +105,7 @@ func (s *API) actionOperations(api huma.API) {
 			return s.act(ctx, in.ReservationPath,
 				admin.Action{Kind: admin.Reconcile, Author: why.Author, Reason: why.Reason})
 		})
+
 	for _, o := range []struct {
 		id                   string
 		kind                 admin.ActionKind
@@ -145,6 +147,7 @@ func (s *API) actionOperations(api huma.API) {
 		})
 	s.batchOperations(api)
 	s.viewOperations(api)
+
 	overrides := described(operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
 		"Get the admins' decisions about a reservation", http.StatusNotFound),
 		"A hold, a revocation and custom access times, each with who decided it, when and why. Null means that nobody has.")

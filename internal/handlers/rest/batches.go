@@ -87,6 +87,7 @@ func (s *API) batchOperations(api huma.API) {
 	several := operation("act-on-reservations", http.MethodPost, "/v1/reservations/actions", tag,
 		"Do one action to several reservations", withBody(http.StatusForbidden)...)
 	several.Description = "Each reservation is judged on its own: one that refuses doesn't stop the others. hold, release, revoke and window can be undone for 15 minutes."
+
 	huma.Register(api, several, func(ctx context.Context, in *BatchInput) (*Output[BatchReport], error) {
 		refs := make([]stay.Ref, len(in.Body.Reservations))
 		for i, one := range in.Body.Reservations {
@@ -105,6 +106,7 @@ func (s *API) batchOperations(api huma.API) {
 		}
 		return &Output[BatchReport]{showBatch(done)}, nil
 	})
+
 	undo := operation("undo", http.MethodPost, "/v1/undo/{undo_id}", tag, "Undo an action",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
 	undo.Description = "Restores what admins had decided before, within 15 minutes. Reservations that somebody has changed since are refused. A key that was deleted meanwhile is created again, and the guest must accept it."

@@ -65,10 +65,12 @@ func storableBody(next http.Handler) http.Handler {
 			}
 			r.Header.Set("Content-Type", "application/json") // huma compares it exactly
 		}
+
 		if r.ContentLength == 0 || judgeTheirOwn[r.Method+" "+chi.RouteContext(r.Context()).RoutePattern()] {
 			next.ServeHTTP(w, r)
 			return
 		}
+
 		body, ok := readBody(w, r)
 		if !ok {
 			return

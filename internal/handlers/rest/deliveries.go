@@ -71,6 +71,7 @@ func (s *API) deliveryOperations(api huma.API) {
 			}
 			return listOf(found, showDelivery), nil
 		})
+
 	huma.Register(api, described(operation("get-delivery", http.MethodGet, "/v1/deliveries/{delivery_id}", tag,
 		"Get one message with its attempts", http.StatusNotFound),
 		"With the body as it was signed, and each attempt with its HTTP status or error."),
@@ -81,6 +82,7 @@ func (s *API) deliveryOperations(api huma.API) {
 			}
 			return &Output[Delivery]{showDelivery(d)}, nil
 		})
+
 	resend := operation("resend-delivery", http.MethodPost, "/v1/deliveries/{delivery_id}/resend", tag,
 		"Resend a message", http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	resend.Description = "Sends it at once, under the same webhook-id. If a newer state of the stay has replaced it, that is sent instead. The answer is the message that is sent."

@@ -78,6 +78,7 @@ func (s *API) eventOperations(api huma.API) {
 			}
 			return listOf(found, showEvent), nil
 		})
+
 	huma.Register(api, described(operation("get-event", http.MethodGet, "/v1/events/{event_id}", tag,
 		"Get one event with its raw body", http.StatusNotFound),
 		"The body as received, until the retention policy deletes it. For an event of a PMS's own format, also the changes that its mapping read from it."),
@@ -88,6 +89,7 @@ func (s *API) eventOperations(api huma.API) {
 			}
 			return &Output[EventDetail]{s.showEventDetail(ctx, e)}, nil
 		})
+
 	replay := operation("replay-event", http.MethodPost, "/v1/events/{event_id}/replay", tag, "Replay an event",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	replay.Description = "The event keeps its place in the order: an outdated event changes nothing."
@@ -99,6 +101,7 @@ func (s *API) eventOperations(api huma.API) {
 		}
 		return &Output[Event]{showEvent(e)}, nil
 	})
+
 	s.replayOperation(api)
 	s.importOperation(api)
 }

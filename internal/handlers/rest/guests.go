@@ -38,6 +38,7 @@ type AppSession struct {
 func (s *API) guestOperations(api huma.API) {
 	const tag = "Guests"
 	s.backupCodeOperation(api)
+
 	session := operation("create-app-session", http.MethodPost, reservationPath+"/app-session", tag,
 		"Get a session for the guest's app",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
@@ -52,6 +53,7 @@ func (s *API) guestOperations(api huma.API) {
 			IdentityID: got.IdentityID,
 		}}, nil
 	})
+
 	renew := operation("renew-guest-link", http.MethodPost, reservationPath+"/guest-link/renew", tag,
 		"Give a reservation another link",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)

@@ -85,6 +85,7 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return listOf(found, showListing), nil
 		})
+
 	huma.Register(api, described(operation("get-listing", http.MethodGet, listingPath, tag, "Get one listing",
 		http.StatusNotFound),
 		"Null settings are those of the source."),
@@ -95,18 +96,21 @@ func (s *API) listingOperations(api huma.API) {
 			}
 			return &Output[Listing]{showListing(l)}, nil
 		})
+
 	put := operation("put-listing", http.MethodPut, listingPath, tag, "Create or change a listing",
 		http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
 	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
 	put.MaxBodyBytes = handlers.MaxBody
 	put.SkipValidateBody = true
 	huma.Register(api, put, s.putListing)
+
 	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings",
 		withBody(http.StatusForbidden)...)
 	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a PUT of that listing. Items are judged one by one: the answer has the result of each, in their order, and an invalid item doesn't stop the others. Can be repeated."
 	several.MaxBodyBytes = handlers.MaxBody
 	several.SkipValidateBody = true // each item says what is wrong with it
 	huma.Register(api, several, s.putListings)
+
 	remove := operation("delete-listing", http.MethodDelete, listingPath, tag, "Delete a listing", http.StatusForbidden,
 		http.StatusNotFound, http.StatusConflict)
 	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted already stays deleted."
@@ -163,6 +167,7 @@ func (s *API) putListings(ctx context.Context, in *ListingsPutInput) (*Output[Li
 	if err := namesOnce(in.RawBody); err != nil {
 		return nil, handlers.NewProblem(http.StatusBadRequest, err.Error())
 	}
+
 	if err := json.Unmarshal(in.RawBody, &put); err != nil {
 		if wrongType := new(json.UnmarshalTypeError); errors.As(err, &wrongType) {
 			return nil, handlers.Unfit("items", "must be an array of objects")
@@ -172,10 +177,12 @@ func (s *API) putListings(ctx context.Context, in *ListingsPutInput) (*Output[Li
 	if n := len(put.Items); n == 0 || n > mostListings {
 		return nil, handlers.Unfit("items", "must have 1 to 500 listings")
 	}
+
 	results, err := s.Admin.Listings.PutMany(ctx, put.Items)
 	if err != nil {
 		return nil, s.problemOf(ctx, err)
 	}
+
 	report := ListingsPutReport{Items: make([]ListingResult, len(results))}
 	for i, r := range results {
 		shown := ListingResult{

@@ -48,6 +48,7 @@ func (s *API) keepings() map[string]keeping {
 		}),
 		present: s.presentReservation,
 	}
+
 	routes := map[string]keeping{
 		"POST " + reservationPath + "/guest-link/renew": {
 			clean: cleaned(func(l *RenewedLink) { l.GuestLink = nil }),
@@ -81,11 +82,13 @@ func (s *API) keepings() map[string]keeping {
 	routes["DELETE "+listingPath] = keeping{present: func(context.Context, *http.Request) (admin.Answer, error) {
 		return admin.Answer{Status: http.StatusNoContent}, nil
 	}}
+
 	routes["POST "+staffNotesPath] = s.keptStaffNote()
 	routes["DELETE "+staffNotesPath+"/{note_id}"] = routes["DELETE "+listingPath]
 	routes["PUT "+viewsPath+"/{name}"] = keeping{present: s.keptView}
 	routes["DELETE "+viewsPath+"/{name}"] = routes["DELETE "+listingPath]
 	routes["POST /v1/events/replay"] = keeping{present: s.presentReplay}
+
 	routes["POST /v1/events/{event_id}/replay"] = keeping{
 		present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
 			e, err := s.Admin.Events.Get(ctx, chi.URLParam(r, "event_id"))
@@ -98,6 +101,7 @@ func (s *API) keepings() map[string]keeping {
 			return answer(http.StatusAccepted, showDelivery(d), err)
 		},
 	}
+
 	for _, verb := range []string{"enable", "disable"} {
 		routes["POST /v1/subscriptions/{name}/"+verb] = keeping{
 			present: func(ctx context.Context, r *http.Request) (admin.Answer, error) {
@@ -184,6 +188,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 			}
 		}
 	}()
+
 	var done admin.Answer
 	if once.Committed && how.present != nil {
 		if done, err = how.present(ctx, r); err != nil {
@@ -193,6 +198,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 	} else {
 		done = record(w, r.WithContext(ctx), next)
 	}
+
 	if keep, err := how.worthKeeping(done); err != nil {
 		s.Log.Error("answer not kept", "error", err)
 	} else if keep != nil {

@@ -387,6 +387,7 @@ func examples() map[string]example {
 	at := func(text string) time.Time { t, _ := time.Parse(time.RFC3339, text); return t }
 	ptr := func(s string) *string { return &s }
 	when := func(text string) *time.Time { t := at(text); return &t }
+
 	booked := at("2030-10-20T09:00:00Z")
 	view := admin.View{
 		Reservation: admin.Reservation{
@@ -409,6 +410,7 @@ func examples() map[string]example {
 			StartsAt: when("2030-11-01T15:00:00Z"), EndsAt: when("2030-11-04T11:00:00Z"),
 		},
 	}
+
 	issued := showReservation(view)
 	linked := RenewedLink{&GuestLink{URL: "https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbm"}}
 	without := view
@@ -423,6 +425,7 @@ func examples() map[string]example {
 	provisioning := showReservation(working)
 	revoking := view
 	revoking.Key = admin.MobileKey{Status: stay.KeyRevoking, ChangedAt: booked}
+
 	listing := showListing(admin.Listing{
 		Source: "default", ListingID: "2222222-2222", AccessGroupIDs: []string{"555555-5555", "666666-6666"},
 		Name: ptr("Garden suite"), TimeZone: ptr("Europe/Madrid"),
@@ -436,6 +439,7 @@ func examples() map[string]example {
 	}
 	accepted := event
 	accepted.Status, accepted.AppliedAt = stay.EventAccepted, nil
+
 	data := map[string]any{
 		"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222",
 		"check_in": "2030-11-01T15:00:00.000Z", "check_out": "2030-11-04T11:00:00.000Z",

@@ -99,6 +99,7 @@ func showReservation(v admin.View) Reservation {
 	if k.ChangedAt.After(updated) {
 		updated = k.ChangedAt
 	}
+
 	out := Reservation{
 		Source: r.Source, ReservationID: r.ReservationID, ListingID: r.ListingID, Status: r.Status,
 		GuestEmail: r.GuestEmail,
@@ -110,6 +111,7 @@ func showReservation(v admin.View) Reservation {
 			LastError: k.LastError, SettledAt: stampOrNull(k.SettledAt),
 		},
 	}
+
 	out.BackupCode, out.DoorAtRisk = showBackupCode(v.BackupCode), showDoorRisk(v.DoorRisk)
 	out.GuestLink, out.WriteBack = showGuestLink(v.GuestLink), showWriteBack(v.WriteBack)
 	if use := v.DoorUse; use != nil {
@@ -118,9 +120,11 @@ func showReservation(v admin.View) Reservation {
 			out.MobileKey.Denied = &Denied{stamp(*use.DeniedAt), use.DeniedReason, use.DeniedEntrance}
 		}
 	}
+
 	if k.NextIsRetry {
 		out.MobileKey.NextAttemptAt = stampOrNull(k.NextReconcileAt)
 	}
+
 	u := v.User
 	if u == nil || u.RemovedAt != nil {
 		return out
@@ -131,6 +135,7 @@ func showReservation(v admin.View) Reservation {
 	if u.ACSUserID == nil {
 		return out
 	}
+
 	m.AccessGroupIDs = append(m.AccessGroupIDs, u.AccessGroupIDs...)
 	if u.StartsAt != nil && u.EndsAt != nil {
 		m.AccessSchedule = &Schedule{StartsAt: stamp(*u.StartsAt), EndsAt: stamp(*u.EndsAt)}
@@ -164,6 +169,7 @@ func (s *API) reservationOperations(api huma.API) {
 			out := listOf(found, showReservation)
 			return out, s.expand(ctx, in.Expand, found.Items, out.Body.Items)
 		})
+
 	huma.Register(api, described(operation("get-reservation", http.MethodGet, reservationPath, tag, "Get one reservation",
 		http.StatusNotFound),
 		"What the PMS sent, the mobile key's status with its reason, and the ids of the objects at Seam."),
@@ -176,9 +182,11 @@ func (s *API) reservationOperations(api huma.API) {
 			err = s.expand(ctx, in.Expand, []admin.View{v}, shown)
 			return &Output[Reservation]{shown[0]}, err
 		})
+
 	huma.Register(api, described(operation("get-timeline", http.MethodGet, reservationPath+"/timeline", tag,
 		"Get a reservation's history, newest first", http.StatusNotFound),
 		"Events, every request to Seam with its reason, admins' actions, and changes of the key's status. No guest data."), s.timeline)
+
 	plan := operation("get-plan", http.MethodGet, reservationPath+"/plan", tag,
 		"Preview the changes that a reconcile would make at Seam now", http.StatusNotFound)
 	plan.Description = "May read from Seam, and changes nothing. For a held reservation: what a release would change."
@@ -190,8 +198,10 @@ func (s *API) reservationOperations(api huma.API) {
 			}
 			return &Output[PlanOutput]{PlanOutput{Items: calls}}, nil
 		})
+
 	s.staffNoteOperations(api)
 	s.eraseOperation(api)
+
 	huma.Register(api, described(operation("get-summary", http.MethodGet, "/v1/summary", tag, "Get a summary"),
 		"Counts, arrivals without a key, waiting events, and the state of provisioning."),
 		s.summary)

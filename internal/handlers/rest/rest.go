@@ -50,15 +50,19 @@ func (s *API) problemOf(ctx context.Context, err error) *handlers.Problem {
 func (s *API) Mount(r chi.Router) {
 	api := s.newAPI(r.With(handlers.Measured, s.Auth.Bearer, s.Limits.OneOfFew, handlers.DecodeParams,
 		withoutBodyDeadline, handlers.StorableInput, oneOfEach, storableBody, s.once))
+
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		panic("the OpenAPI document can't be encoded: " + err.Error()) // a mistake in this package; any test shows it
 	}
+
 	page := renderDocs(api.OpenAPI())
+
 	r.Get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(document)
 	})
+
 	eventSchema, err := EventSchemaDocument()
 	if err != nil {
 		panic(err) // a mistake in this package; any test shows it
@@ -67,6 +71,7 @@ func (s *API) Mount(r chi.Router) {
 		w.Header().Set("Content-Type", "application/schema+json")
 		_, _ = w.Write(eventSchema)
 	})
+
 	r.Get("/docs", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy",

@@ -69,6 +69,7 @@ func (s *API) sourceOperations(api huma.API) {
 			}
 			return listOf(admin.Page[admin.SourceState]{Items: states}, showSource), nil
 		})
+
 	test := operation("test-source", http.MethodPost, "/v1/sources/{source}/test", tag,
 		"Send a signed test event to a source's webhook", http.StatusForbidden, http.StatusNotFound)
 	test.Description = "Sent to STAYKEY_PUBLIC_URL, like the PMS's events, or inside the process if that is not set. The event is stored and has no effect."
@@ -79,6 +80,7 @@ func (s *API) sourceOperations(api huma.API) {
 		}
 		return &Output[admin.SourceTest]{result}, nil
 	})
+
 	diagnosis := operation("get-diagnosis", http.MethodGet, "/v1/diagnosis", tag, "Check the configuration",
 		http.StatusForbidden)
 	diagnosis.Description = "Checks the database, Seam's API key, access systems, listings' access groups, clocks, and the webhook with a signed test event. Takes a few seconds. Not for tokens limited to some sources."

@@ -62,6 +62,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 		}
 		return &Output[StaffNotes]{out}, nil
 	})
+
 	add := described(operation("add-staff-note", http.MethodPost, staffNotesPath, tag, "Add a note to a stay",
 		withBody(http.StatusForbidden, http.StatusNotFound)...),
 		"For colleagues: the guest never sees it. It is erased with the guest's data.")
@@ -73,6 +74,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 		}
 		return &Output[StaffNote]{showStaffNote(n)}, nil
 	})
+
 	remove := described(operation("delete-staff-note", http.MethodDelete, staffNotesPath+"/{note_id}", tag,
 		"Delete a note of a stay", http.StatusForbidden, http.StatusNotFound),
 		"Anybody who may write may delete it. The audit log keeps who did, and not the text.")

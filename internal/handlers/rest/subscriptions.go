@@ -64,6 +64,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 			}
 			return listOf(admin.Page[admin.Subscription]{Items: list}, showSubscription), nil
 		})
+
 	huma.Register(api, described(operation("get-subscription", http.MethodGet, "/v1/subscriptions/{name}", tag,
 		"Get one subscription", http.StatusNotFound),
 		"The host of the receiver, the event types and sources that it gets, and its status. Secrets are never shown."),
@@ -74,6 +75,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 			}
 			return &Output[Subscription]{showSubscription(found)}, nil
 		})
+
 	test := operation("test-subscription", http.MethodPost, "/v1/subscriptions/{name}/test", tag, "Send a test message",
 		http.StatusForbidden, http.StatusNotFound)
 	test.Description = "Sends a signed message of type subscription.test at once, even if the subscription is disabled. A failure is not retried and doesn't count."
@@ -84,6 +86,7 @@ func (s *API) subscriptionOperations(api huma.API) {
 		}
 		return &Output[admin.SubscriptionTest]{result}, nil
 	})
+
 	for _, o := range []struct{ verb, summary, description string }{
 		{
 			"enable", "Enable a subscription",

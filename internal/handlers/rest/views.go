@@ -78,6 +78,7 @@ func (s *API) viewOperations(api huma.API) {
 		}
 		return &Output[SavedViews]{out}, nil
 	})
+
 	put := described(operation("put-view", http.MethodPut, viewsPath+"/{name}", tag, "Save a view, or replace it",
 		withBody(http.StatusForbidden, http.StatusConflict)...),
 		"At most 50 views per list. Search terms and guests' addresses are not part of a view.")
@@ -88,6 +89,7 @@ func (s *API) viewOperations(api huma.API) {
 		}
 		return &Output[SavedView]{showView(v)}, nil
 	})
+
 	remove := described(operation("delete-view", http.MethodDelete, viewsPath+"/{name}", tag, "Delete a saved view",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict),
 		"For everybody: a view belongs to nobody.")

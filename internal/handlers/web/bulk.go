@@ -80,18 +80,22 @@ func (s reservationPages) actOnMany(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
 		return
 	}
+
 	again := func(problem string) {
 		form.Problem = problem
 		s.show(w, r, http.StatusUnprocessableEntity, back.Query(), form)
 	}
+
 	if len(named) == 0 {
 		again(localeOf(r).T("Select reservations first."))
 		return
 	}
+
 	refs := make([]stay.Ref, len(named))
 	for i, one := range named {
 		refs[i] = stay.Ref{Source: one.Source, ReservationID: one.ListingID}
 	}
+
 	done, err := s.Admin.Actions.ActOnMany(r.Context(), refs, action)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		again(pageText(localeOf(r), s.problemOf(r, err)))
@@ -161,6 +165,7 @@ func (s *core) doneNote(r *http.Request, back string) (*doneNote, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	note, in := doneNote{Back: back}, localeOf(r)
 	n := len(done.Done)
 	if text := doneTexts[done.Action]; n > 0 && !done.Undone {
@@ -174,6 +179,7 @@ func (s *core) doneNote(r *http.Request, back string) (*doneNote, error) {
 			one.ReservationID, escapedPath([]string{"reservations", one.Source, one.ReservationID}), one.Why,
 		})
 	}
+
 	if done.UndoUntil != nil && !done.Undone && admin.ActorOf(r.Context()).Write {
 		note.Undo = "/undo/" + done.ID
 		note.Seconds = int(done.UndoUntil.Sub(s.Now()).Seconds())

@@ -67,6 +67,7 @@ func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
+
 	v := connectView{sourceRow: sourceRowOf(localeOf(r), state), Events: eventRows(found.Items), Tested: tested}
 	base := s.PublicURL
 	if v.Known = base != ""; !v.Known {
@@ -75,6 +76,7 @@ func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.
 			base = "https://" + r.Host
 		}
 	}
+
 	v.Address = base + state.WebhookPath + tokenOf(state.Token)
 	if v.Steps, err = stepsOf(state, base); err != nil {
 		s.refuse(w, r, s.problemOf(r, err))

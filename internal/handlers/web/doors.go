@@ -136,17 +136,20 @@ func (s doorPages) setTyped(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, "this form can't be read: reload the page"))
 		return
 	}
+
 	var typed []admin.TypedDoors
 	for i, ref := range refs {
 		if strings.TrimSpace(texts[i]) != "" {
 			typed = append(typed, admin.TypedDoors{ListingRef: ref, Doors: texts[i]})
 		}
 	}
+
 	set, err := s.Admin.Doors.SetTyped(r.Context(), typed)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
+
 	if r.Header.Get(liveHeader) != "" {
 		s.answerTyped(w, r, set)
 		return
@@ -236,11 +239,13 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 		}
 		text = string(sent)
 	}
+
 	t := doorTable{Text: text}
 	show := func(status int) {
 		s.render(w, r, status, "doors-table",
 			page{Title: localeOf(r).T("Doors from a file"), Active: "listings", Body: t})
 	}
+
 	lines, err := s.Admin.Doors.Read(r.Context(), []byte(text))
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		t.Problem = wrongFields(localeOf(r), refusal)
@@ -251,6 +256,7 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
+
 	if r.PostFormValue("apply") != "" {
 		done, err := s.Admin.Doors.Apply(r.Context(), lines)
 		if err != nil {
@@ -261,6 +267,7 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 		show(http.StatusOK)
 		return
 	}
+
 	groups := s.Admin.Doors.AccessGroups(r.Context())
 	for _, l := range lines {
 		switch {

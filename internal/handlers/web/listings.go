@@ -174,11 +174,13 @@ func pickFrom(groups admin.AccessGroups, chosen []string) []systemGroups {
 		}
 		systems[i].Groups = append(systems[i].Groups, g)
 	}
+
 	for _, g := range groups.Choices {
 		row := groupRowOf(groups, g.ID)
 		row.Chosen = slices.Contains(chosen, g.ID)
 		add(g.SystemID, g.SystemName, row)
 	}
+
 	for _, id := range chosen {
 		if _, ok := groups.Named(id); !ok {
 			row := groupRowOf(groups, id)
@@ -199,12 +201,14 @@ func (s listingPages) save(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
+
 	fields, chosen := v.changed(r)
 	body, err := json.Marshal(fields)
 	if err != nil {
 		s.refuse(w, r, handlers.NewProblem(http.StatusBadRequest, err.Error()))
 		return
 	}
+
 	_, _, err = s.Admin.Listings.Put(r.Context(), listingRef(r), body)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		v.Problem = wrongFields(localeOf(r), refusal)

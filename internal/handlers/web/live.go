@@ -56,6 +56,7 @@ type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed
 func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listener, leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	own := 0
 	for other := range w.listeners {
 		if other.of.Session == of.Session {
@@ -65,16 +66,19 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 	if len(w.listeners) >= maxLive || own >= maxLiveSession {
 		return nil, nil
 	}
+
 	if w.listeners == nil {
 		w.listeners = map[*listener]bool{}
 	}
 	l = &listener{of: of, valid: valid, changed: make(chan struct{}, 1), ended: make(chan struct{})}
 	w.listeners[l] = true
+
 	if w.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		w.stop = cancel
 		go w.run(ctx, look)
 	}
+
 	return l, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -107,6 +107,7 @@ func (s stayPages) view(r *http.Request, v admin.View) (reservationView, error) 
 	if err != nil {
 		return reservationView{}, err
 	}
+
 	b := reservationView{stayRow: rows[0]}
 	if b.Overrides, err = s.Admin.Actions.Overrides(ctx, v); err != nil {
 		return b, err
@@ -114,12 +115,14 @@ func (s stayPages) view(r *http.Request, v admin.View) (reservationView, error) 
 	if b.Target, err = s.Admin.Reservations.Explain(ctx, ref); err != nil {
 		return b, err
 	}
+
 	groups := s.Admin.Doors.AccessGroups(ctx)
 	nameRisk(groups, v.DoorRisk)
 	b.Compared = compare(in, b.Target, v, groups, func(at time.Time) string { return exactly(in, at, b.Zone, s.Now()) })
 	if v.User != nil {
 		b.Groups = groupRows(groups, v.User.AccessGroupIDs)
 	}
+
 	items, err := s.Admin.Reservations.Timeline(ctx, ref, admin.Paging{Limit: historyShown, Cursor: q.Get("cursor")})
 	if err != nil {
 		return b, err
@@ -127,12 +130,14 @@ func (s stayPages) view(r *http.Request, v admin.View) (reservationView, error) 
 	if items.Next != "" {
 		b.Older = nextLink(b.Link(), url.Values{}, items.Next)
 	}
+
 	b.History = history(in, items.Items, b.Overrides)
 	if b.PlanAsked = q.Get("plan") != ""; b.PlanAsked {
 		if b.Plan, err = s.Admin.Reservations.Plan(ctx, ref); err != nil {
 			b.PlanError = in.T("Seam can't be reached right now. Try again in a moment.")
 		}
 	}
+
 	b.Actions, b.Gates = choices(v, b.Overrides, s.Now()), v.Gates
 	return b, nil
 }
@@ -144,6 +149,7 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
 	none, one := in.T("none"), in.T("one")
+
 	yes := func(is bool, text string) string {
 		if is {
 			return text
@@ -156,15 +162,18 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 		}
 		return exact(*at)
 	}
+
 	groupsIn := func(ids []string) string {
 		names := groupNames(in, groups, ids)
 		return yes(len(names) > 0, strings.Join(names, ", "))
 	}
+
 	is := recordedOf(u, exists)
 	list := []comparison{{What: in.T("ACS user"), Should: yes(t.Key, one), Is: yes(exists, one), Same: t.Key == exists}}
 	if is.suspended {
 		list[0].Is, list[0].Same = in.T("suspended"), false
 	}
+
 	if unknown := in.T("not known"); t.Key || exists {
 		list = append(list,
 			comparison{in.T("Mobile key"), yes(t.Key, one), yes(is.key, one), t.Key == is.key},
@@ -340,6 +349,7 @@ func (s stayPages) form(r *http.Request) (actionForm, error) {
 	if i < 0 {
 		return f, &admin.Error{Kind: admin.NotFound, Message: "unknown action"}
 	}
+
 	v, err := s.Admin.Reservations.Get(r.Context(), refOf(r))
 	if err != nil {
 		return f, err
@@ -348,10 +358,12 @@ func (s stayPages) form(r *http.Request) (actionForm, error) {
 	if err != nil {
 		return f, err
 	}
+
 	f.stayRow, f.actionChoice = rows[0], allChoices[i]
 	if f.Overrides, err = s.Admin.Actions.Overrides(r.Context(), v); err != nil {
 		return f, err
 	}
+
 	f.NeedsReason = f.Kind != admin.Reconcile && f.Kind != renewLink
 	f.ZoneName = orUTC(f.Zone).String()
 	f.StartsAt, f.EndsAt = f.local(v.Reservation.CheckIn), f.local(v.Reservation.CheckOut)
@@ -375,11 +387,13 @@ func (s stayPages) do(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
+
 	f.Reason = strings.TrimSpace(r.PostFormValue("reason"))
 	again := func(status int, problem string) {
 		f.Problem = problem
 		s.render(w, r, status, "action", page{Title: f.in.T(f.Title), Active: "reservations", Body: f})
 	}
+
 	a := admin.Action{Kind: f.Kind, Reason: f.Reason}
 	if f.Kind == admin.Window {
 		if a.StartsAt, err = f.windowTime(r.PostFormValue("starts_at"), f.Reservation.CheckIn); err == nil {
@@ -391,12 +405,14 @@ func (s stayPages) do(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+
 	done, err := s.act(r.Context(), refOf(r), a)
 	if err != nil {
 		p := s.problemOf(r, err)
 		again(p.Status, locally(f.in, pageText(f.in, p), f.Zone, s.Now()))
 		return
 	}
+
 	next := f.Link()
 	if back := r.PostFormValue("back"); back != "" {
 		next = nextPage(back)

@@ -84,18 +84,22 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 	if !slices.Contains(admin.DayParts(), t.Part) {
 		t.Part = ""
 	}
+
 	query := admin.DayQuery{
 		Paging: paging(q), Source: t.Source, Date: q.Get("date"),
 		Part: cmp.Or(t.Part, admin.DayArrivals), Reason: t.Reason,
 	}
+
 	var err error
 	if t.Day, err = s.Admin.Days.Get(r.Context(), query); err != nil {
 		return t, err
 	}
+
 	operation, err := s.Admin.Overview.Operation(r.Context())
 	if err != nil {
 		return t, err
 	}
+
 	if gone := operation.Provisioning.Disconnected; len(gone) > 0 {
 		groups := s.Admin.Doors.AccessGroups(r.Context())
 		for i := range gone {
@@ -105,11 +109,13 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 	t.Troubles = troublesOf(in, operation.Provisioning, operation.Backlog.OldestAt, t.At)
 	t.Chart, t.Empty, t.Sweep = newChart(operation.Hours), operation.None, operation.Provisioning.LastSweep
 	t.Attention = operation.Attention
+
 	if operation.NoKey {
 		if t.Setup, err = s.setupSteps(r); err != nil {
 			return t, err
 		}
 	}
+
 	t.links(q)
 	for _, c := range t.Causes {
 		group := causeGroup{Cause: c, causeWords: wordsOf(c.Reason), in: in, Rows: problemRows(in, c.First)}
@@ -118,16 +124,19 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 		}
 		t.Problems = append(t.Problems, group)
 	}
+
 	if query.Part == admin.DayProblems {
 		t.Stuck = problemRows(in, t.Stays.Items)
 	} else {
 		t.Rows = rowsOf(in, t.Stays.Items)
 	}
+
 	if t.IsToday && t.Part == "" {
 		if t.Doors, err = s.riskRows(r.Context(), t.Source); err != nil {
 			return t, err
 		}
 	}
+
 	t.FirstRow, t.NextRow = pageLinks("/", q, t.Stays.Next)
 	return t, nil
 }

@@ -143,6 +143,7 @@ func (s *Pages) Mount(r chi.Router) {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		http.ServeContent(w, r, path.Base(chi.URLParam(r, "name")), time.Time{}, bytes.NewReader(content))
 	})
+
 	plain := r.With(s.pageHeaders, s.sameOrigin)
 	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
 		s.account.askForToken(w, r, http.StatusOK, nextPage(r.FormValue("next")), "")
@@ -154,44 +155,54 @@ func (s *Pages) Mount(r chi.Router) {
 	plain.With(s.account.signedIn, handlers.DecodeParams, handlers.StorableInput).Get("/updates", s.live.updates)
 	signedIn := plain.With(handlers.Measured, s.account.signedIn, handlers.DecodeParams, handlers.StorableInput,
 		s.Limits.OneOfFew, s.live.noteSeen)
+
 	signedIn.Post("/sign-out", s.account.signOut)
 	signedIn.Get("/", s.days.today)
 	signedIn.Get("/clock/{hours}", s.account.chooseClock)
 	signedIn.Get("/arrivals", s.days.arrivals)
 	signedIn.Get("/calendar", s.days.calendar)
+
 	signedIn.Get("/search", s.reservations.search)
 	signedIn.Get("/reservations", s.reservations.list)
 	signedIn.Get("/reservations.csv", s.reservations.export)
 	signedIn.Post("/reservations/actions", s.reservations.actOnMany)
 	signedIn.Post("/undo/{undo_id}", s.reservations.undo)
+
 	signedIn.Post("/views/{list}", s.views.save)
 	signedIn.Post("/views/{list}/delete", s.views.delete)
+
 	signedIn.Get("/reservations/{source}/{reservation_id}", s.stays.show)
 	signedIn.Get("/reservations/{source}/{reservation_id}/{action}", s.stays.askFor)
 	signedIn.Post("/reservations/{source}/{reservation_id}/{action}", s.stays.do)
 	signedIn.Post("/reservations/{source}/{reservation_id}/gates/{name}", s.stays.setGate)
 	signedIn.Post("/reservations/{source}/{reservation_id}/notes", s.stays.addNote)
 	signedIn.Post("/reservations/{source}/{reservation_id}/notes/delete", s.stays.deleteNote)
+
 	signedIn.Get("/listings", s.listings.list)
 	signedIn.Get("/listings/{source}/{listing_id}", s.listings.show)
 	signedIn.Post("/listings/{source}/{listing_id}", s.listings.save)
+
 	signedIn.Get("/doors", s.doors.list)
 	signedIn.Get("/doors.csv", s.doors.export)
 	signedIn.Post("/doors", s.doors.change)
 	signedIn.Post("/doors/file", s.doors.readFile)
 	signedIn.Post("/doors/typed", s.doors.setTyped)
+
 	signedIn.Get("/events", s.events.list)
 	signedIn.Get("/events/replay", s.events.askToReplay)
 	signedIn.Post("/events/replay", s.events.replay)
 	signedIn.Get("/events/{event_id}", s.events.show)
+
 	signedIn.Get("/sources", s.sources.list)
 	signedIn.Get("/sources/{source}", s.sources.one)
 	signedIn.Get("/sources/{source}/test", s.sources.tested)
 	signedIn.Post("/sources/{source}/test", s.sources.test)
+
 	signedIn.Get("/subscriptions", s.subscriptions.list)
 	signedIn.Get("/subscriptions/{name}", s.subscriptions.one)
 	signedIn.Post("/subscriptions/{name}/{verb}", s.subscriptions.do)
 	signedIn.Post("/subscriptions/{name}/deliveries/{delivery_id}/resend", s.subscriptions.resend)
+
 	signedIn.Get("/health", s.sources.health)
 	signedIn.Get("/audit", s.audit.list)
 }
@@ -347,6 +358,7 @@ func (s accountPages) signIn(w http.ResponseWriter, r *http.Request) {
 		s.askForToken(w, r, p.Status, next, localeOf(r).T("This token is for a program: use one that may read."))
 		return
 	}
+
 	a := s.Auth.Arrival(w, r, token, person, admin.ViaPage)
 	handlers.NoteToken(r.Context(), a.LogName())
 	value, err := s.Admin.Sessions.SignIn(r.Context(), a)
@@ -397,10 +409,12 @@ func (s accountPages) signedIn(next http.Handler) http.Handler {
 			s.askToSignIn(w, r)
 			return
 		}
+
 		a := s.Auth.Arrival(w, r, token, session.Person, admin.ViaPage)
 		a.Session, a.Until = hex.EncodeToString(session.Hash), session.ExpiresAt
 		ctx := handlers.WithActor(r.Context(), a)
 		r = r.WithContext(ctx)
+
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, handlers.MaxBody)
 			if !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(s.csrfToken(cookie))) {

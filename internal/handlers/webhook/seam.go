@@ -51,17 +51,20 @@ func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		handlers.NewProblem(http.StatusNotFound, "Seam's webhooks are disabled: set SEAM_WEBHOOK_SECRET").Write(w)
 		return
 	}
+
 	body, release, p := s.Limits.ReadBody(w, r, "seam")
 	defer release()
 	if p != nil {
 		p.Write(w)
 		return
 	}
+
 	proof, err := pms.StandardWebhooks{Secrets: secrets}.Verify(pms.Delivery{Header: r.Header, Body: body}, s.Now())
 	if err != nil {
 		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
 		return
 	}
+
 	var event seamEvent
 	if err := json.Unmarshal(body, &event); err != nil {
 		handlers.NewProblem(http.StatusBadRequest, "the body is not a Seam event: "+err.Error()).Write(w)

@@ -99,11 +99,13 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 		"type": store.TestEvent, "timestamp": pms.FormatInstant(now),
 		"data": map[string]any{},
 	})
+
 	d := pms.Delivery{
 		Header: http.Header{"Content-Type": {"application/json"}, testHeader: {testMark(t.Key, now)}},
 		Query:  url.Values{}, Body: body,
 	}
 	source.Verifier.Prove(&d, "test_"+strings.ReplaceAll(uuid.NewString(), "-", ""), now)
+
 	path := "/webhooks/" + url.PathEscape(source.Name)
 	shown := t.PublicURL + path // the token of a URL is a secret
 	if d.Path != "" {
@@ -112,6 +114,7 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 	if len(d.Query) > 0 {
 		path += "?" + d.Query.Encode()
 	}
+
 	result := admin.SourceTest{URL: shown}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.PublicURL+path, bytes.NewReader(body))
 	if err != nil {

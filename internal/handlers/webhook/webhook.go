@@ -146,21 +146,25 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 	if !s.takesMethod(w, r, source) {
 		return
 	}
+
 	if len(source.From) > 0 && !source.From.Allow(s.Proxies.Sender(r)) && !isOwn(r.Context()) {
 		handlers.NewProblem(http.StatusUnauthorized,
 			"webhooks of this source are not accepted from this address: see verify.from and trusted_proxies").Write(w)
 		return
 	}
+
 	body, release, p := s.Limits.ReadBody(w, r, source.Name)
 	defer release()
 	if p != nil {
 		p.Write(w)
 		return
 	}
+
 	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*"), Body: body}
 	if r.URL.RawQuery != "" {
 		delivery.Query = r.URL.Query()
 	}
+
 	if s.isTest(r.Header) {
 		s.takeTest(w, r, source, delivery)
 		return
@@ -170,6 +174,7 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 		p.Write(w)
 		return
 	}
+
 	if delivery.Body, p = plainBody(w, r, body); p != nil {
 		p.Write(w)
 		return
@@ -274,6 +279,7 @@ func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source 
 		p.Write(w)
 		return
 	}
+
 	request := source.Format.Read(pms.Kept(d, source.Carries()))
 	request.Kind = kind
 	seen, err := source.Format.Glance(d.Body, request)
@@ -284,11 +290,13 @@ func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source 
 	if proof.ID == "" {
 		proof.ID = seen.ID
 	}
+
 	encoded, err := json.Marshal(request)
 	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) {
 		handlers.NewProblem(http.StatusBadRequest, "the headers or the query contain invalid text").Write(w)
 		return
 	}
+
 	event := s.newEvent(source.Name, proof.ID, seen.Body, pms.Event{Type: seen.Type})
 	event.Request = encoded
 	event.Urgent = arrivesSoon(r.Context(), source, pms.Mapping{
