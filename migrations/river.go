@@ -55,6 +55,7 @@ func riverUp(ctx context.Context, db *sql.DB) error {
 		if err := db.QueryRowContext(ctx, `SELECT to_regclass('river_migration') IS NOT NULL`).Scan(&has); err != nil {
 			return err
 		}
+
 		if has {
 			if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM river_migration
 				WHERE version = $1)`, v.Version).Scan(&has); err != nil {
@@ -64,9 +65,11 @@ func riverUp(ctx context.Context, db *sql.DB) error {
 		if has {
 			continue
 		}
+
 		if _, err := db.ExecContext(ctx, v.SQLUp); err != nil {
 			return fmt.Errorf("migration %d of River: %w", v.Version, err)
 		}
+
 		note := `INSERT INTO river_migration (line, version) VALUES ('main', $1)`
 		if v.Version < 5 { // before that its table has no lines
 			note = `INSERT INTO river_migration (version) VALUES ($1)`

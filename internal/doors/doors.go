@@ -137,6 +137,7 @@ func (c *Checker) turn(ctx context.Context) {
 	if c.options.Idle() {
 		return
 	}
+
 	l, err := c.store.Tasks.Claim(ctx, task, c.now(), lease)
 	if err != nil {
 		if !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
@@ -144,6 +145,7 @@ func (c *Checker) turn(ctx context.Context) {
 		}
 		return
 	}
+
 	working, cancel := context.WithCancel(ctx)
 	renewing := errgroup.Group{}
 	renewing.Go(func() error {
@@ -153,6 +155,7 @@ func (c *Checker) turn(ctx context.Context) {
 	result, err := c.check(seam.Background(working))
 	cancel()
 	_ = renewing.Wait()
+
 	if err != nil && ctx.Err() == nil {
 		c.log.Warn("doors not checked; retrying", "error", err)
 	}
@@ -191,10 +194,12 @@ func (c *Checker) check(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	now := c.now()
+
 	users, err := c.store.Doors.InUse(ctx, now, now.Add(ahead), now.Add(used))
 	if err != nil {
 		return nil, err
 	}
+
 	unreachable, err := c.unreachable(ctx)
 	if err != nil {
 		return nil, err
@@ -203,6 +208,7 @@ func (c *Checker) check(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	after := state{Systems: map[string]reading{}}
 	for _, s := range c.systems(users, risks) {
 		last := before.Systems[s.id]
@@ -211,6 +217,7 @@ func (c *Checker) check(ctx context.Context) (any, error) {
 		}
 		after.Systems[s.id] = last
 	}
+
 	if err := c.store.Doors.Forget(ctx, now.Add(-kept)); err != nil {
 		c.log.Warn("old doors not deleted; retrying", "error", err)
 	}

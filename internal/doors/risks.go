@@ -18,10 +18,12 @@ func (c *Checker) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	before, err := c.store.Doors.Risks(ctx, nil, 0)
 	if err != nil {
 		return err
 	}
+
 	var stays []store.StayAtDoors
 	if len(problems) > 0 {
 		groups := slices.Sorted(maps.Keys(problems))
@@ -33,6 +35,7 @@ func (c *Checker) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	present := map[stay.Ref][]stay.DoorProblem{}
 	for _, s := range stays {
 		if found := concerning(s, problems, now); len(found) > 0 {

@@ -34,6 +34,7 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 			ids = append(ids, []string{id})
 		}
 	}
+
 	var documents []any
 	for _, some := range ids {
 		began := time.Now()
@@ -41,6 +42,7 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 		if held := new(pmsapi.PausedError); errors.As(err, &held) {
 			return nil, err // there was no request to note
 		}
+
 		try := store.Try{
 			At: began.UTC(), Document: want.Kind + " " + strings.Join(some, ", "),
 			DurationMS: time.Since(began).Milliseconds(), Status: status,
@@ -51,6 +53,7 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 		if err != nil {
 			try.Error = err.Error()
 		}
+
 		note(try)
 		if err != nil {
 			return nil, err

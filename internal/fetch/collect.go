@@ -23,16 +23,19 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 		return nil, err
 	}
 	c := f.client(source)
+
 	all := map[string]any{}
 	for range rounds {
 		event, err := source.Map(ctx, m)
 		if err != nil {
 			return nil, mapError(err)
 		}
+
 		if len(event.Fetches) == 0 {
 			e.Urgent = event.ArrivesWithin(time.Now(), urgentWithin)
 			return all, checkMeaning(event, all)
 		}
+
 		now := map[string][]any{}
 		for _, want := range event.Fetches {
 			if _, have := all[want.Kind]; have {
@@ -47,6 +50,7 @@ func (f *Fetcher) collect(ctx context.Context, source pms.Source, e *store.Event
 			}
 			now[want.Kind] = append(now[want.Kind], documents...)
 		}
+
 		for kind, documents := range now {
 			all[kind] = documents
 		}

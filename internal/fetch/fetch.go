@@ -108,6 +108,7 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 		if err := f.jobs.Work(ctx, queueOf(name), share); err != nil {
 			return err
 		}
+
 		for after := int64(0); ; {
 			list, err := f.store.Fetches.Waiting(ctx, name, after, page)
 			if err != nil {
@@ -117,6 +118,7 @@ func (f *Fetcher) TakeUp(ctx context.Context, sources []string) error {
 			for i, e := range list {
 				events[i], after = store.Event{EventID: e.EventID, Source: e.Source}, e.Seq
 			}
+
 			if err := f.store.InTx(ctx, func(tx pgx.Tx) error { return f.Enqueue(ctx, tx, events) }); err != nil {
 				return err
 			}
@@ -176,10 +178,12 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
+
 	source := f.source(e.Source)
 	if source.Fetch == nil || source.Format == nil {
 		return f.store.Fetches.Hold(ctx, id, store.ReasonNeedsFetch) // enqueued when the source configures fetching
 	}
+
 	documents, err := f.collect(ctx, source, &e)
 	var encoded []byte
 	if err == nil {
@@ -192,6 +196,7 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 		f.done()
 		return nil
 	}
+
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -206,21 +211,25 @@ func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) 
 		}
 		return river.JobSnooze(pmsapi.After(held.Wait))
 	}
+
 	log := f.log.With("source", e.Source, "event_id", e.EventID.String(), "reservation_ids", e.ReservationIDs)
 	a := pmsapi.Attempt{Cause: pmsapi.Broken, Number: e.Attempts + 1, Since: e.Since(time.Now())}
 	if api := new(pmsapi.Error); errors.As(reason, &api) {
 		a.Cause, a.RetryAfter = api.Cause, api.RetryAfter
 	}
+
 	next := pmsapi.Decide(a, f.first)
 	if next.GiveUp {
 		log.Error("gave up fetching the documents of an event: replay it once the cause is removed", "attempts",
 			a.Number, "error", reason)
 		return f.store.Fetches.GiveUp(ctx, e.EventID, "its documents could not be fetched: "+reason.Error())
 	}
+
 	if err := f.store.Fetches.Note(ctx, e.EventID, e.Tries, fmt.Sprintf("waits for the PMS's documents (tried %d×): %v",
 		a.Number, reason)); err != nil {
 		return err
 	}
+
 	wait := pmsapi.Scatter(next.Wait)
 	if next.Hold {
 		wait = pmsapi.After(next.Wait)

@@ -108,6 +108,7 @@ func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.So
 	if len(id) != idLength {
 		return store.GuestState{}, pms.Source{}, 0, ErrUnknown
 	}
+
 	ref, counter, err := s.store.GuestStays.OfLink(ctx, hashOf(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return store.GuestState{}, pms.Source{}, 0, ErrUnknown
@@ -115,10 +116,12 @@ func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.So
 	if err != nil {
 		return store.GuestState{}, pms.Source{}, 0, err
 	}
+
 	source := s.options.Source(ref.Source)
 	if !source.GuestLinks {
 		return store.GuestState{}, source, 0, ErrUnknown
 	}
+
 	state, err := s.store.GuestStays.State(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
 		return state, source, 0, ErrGone
@@ -126,6 +129,7 @@ func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.So
 	if err != nil {
 		return state, source, 0, err
 	}
+
 	if !s.linkHolds(state, counter) || isGone(state, s.now()) {
 		return state, source, counter, ErrGone
 	}

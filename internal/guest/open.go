@@ -180,6 +180,7 @@ func (o *opening) record(ctx context.Context, h store.HandedOut, fits bool, what
 	err := o.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
 		refused = o.refusal(h, state, fits)
 		now := o.now()
+
 		var b pgx.Batch
 		if refused != nil {
 			h.EndingAt = &now
@@ -189,6 +190,7 @@ func (o *opening) record(ctx context.Context, h store.HandedOut, fits bool, what
 			h.Uses++
 			store.CountOpening(&b, o.ref, now, used(state.Recent, now))
 		}
+
 		store.SaveHandedOut(&b, h)
 		o.note(now, what, map[string]any{"instant_key_id": *h.SeamID})
 		if err := store.QueueTimeline(&b, o.entriesOf(state)); err != nil {

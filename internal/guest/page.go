@@ -98,6 +98,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		Source: state.Source, Operator: source.GuestPage, Readiness: judge(state, s.guestKey(state.GuestEmail)),
 		Status: state.KeyStatus, Reason: state.Reason,
 	}
+
 	p.Gates, p.BackupCode = state.ClosedGates, s.offersCode(state)
 	if state.Language != nil {
 		p.Language = *state.Language
@@ -111,6 +112,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		p.Property = *state.Name
 	}
 	p.Address = source.GuestPage.AddressOf(listing)
+
 	zoneName := ""
 	if state.TimeZone != nil {
 		zoneName = *state.TimeZone
@@ -119,6 +121,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	if zone == nil {
 		zone = time.UTC
 	}
+
 	local := func(t *time.Time) *time.Time {
 		if t == nil {
 			return nil
@@ -126,11 +129,13 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		in := t.In(zone)
 		return &in
 	}
+
 	p.CheckIn, p.CheckOut, p.OpensFrom, p.OpensTo = local(state.CheckIn), local(state.CheckOut), local(state.StartsAt),
 		local(state.EndsAt)
 	if p.Readiness == Ready {
 		p.ReadySince = local(later(state.SettledAt, state.GatesSetAt))
 	}
+
 	if p.Readiness == TooEarly && state.CheckIn != nil {
 		before, _ := source.Policy.Grace(listing)
 		at := state.CheckIn.Add(-before - source.Policy.Horizon)

@@ -33,12 +33,14 @@ func prepareDir(dir string, owner *account) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
 	}
+
 	if _, err = os.Stat(dir); errors.Is(err, fs.ErrNotExist) && owner != nil {
 		// before the directory exists, so that this can break off anywhere
 		if err := removeStopped(elsewhere(dir)); err != nil {
 			return "", err
 		}
 	}
+
 	err = os.MkdirAll(dir, 0o755) // #nosec G301 -- the unprivileged owner must get through
 	if err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
@@ -46,12 +48,14 @@ func prepareDir(dir string, owner *account) (string, error) {
 	if owner == nil {
 		return dir, nil
 	}
+
 	if err := os.Chown(dir, owner.uid, owner.gid); err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
 	}
 	if owner.reaches(dir) {
 		return dir, nil
 	}
+
 	other := elsewhere(dir)
 	if err := os.MkdirAll(other, 0o700); err != nil {
 		return "", fmt.Errorf("directory for Postgres: %w", err)
@@ -132,15 +136,18 @@ func (c *cluster) open(ctx context.Context) (string, error) {
 		}
 		return strings.TrimSpace(string(password)), nil
 	}
+
 	made := c.data() + ".new"
 	for _, torso := range []string{made, c.data()} {
 		if err := os.RemoveAll(torso); err != nil {
 			return "", fmt.Errorf("clean up %s: %w", torso, err)
 		}
 	}
+
 	secret := make([]byte, 16)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
 	password := hex.EncodeToString(secret)
+
 	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write %s: %w", passwordFile, err)
 	}
@@ -149,6 +156,7 @@ func (c *cluster) open(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("write %s: %w", passwordFile, err)
 		}
 	}
+
 	if err := c.initdb(ctx, made, passwordFile); err != nil {
 		_ = os.RemoveAll(made)
 		return "", err
@@ -180,13 +188,16 @@ func (c *cluster) initdb(ctx context.Context, data, passwordFile string) error {
 		out, err := cmd.CombinedOutput()
 		return string(bytes.TrimSpace(out)), err
 	}
+
 	out, err := run(nil)
 	if err == nil {
 		return nil
 	}
+
 	if !isNameless(out) {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
+
 	tried := []string{"as itself: " + out}
 	for _, way := range waysToAName(c.dir) {
 		if err := os.RemoveAll(data); err != nil {

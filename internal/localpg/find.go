@@ -60,16 +60,19 @@ func installed(ctx context.Context) (string, error) {
 		}
 		candidates = append(candidates, filepath.Dir(path))
 	}
+
 	type found struct {
 		dir     string
 		version int
 	}
+
 	var usable []found
 	newestOld := 0
 	for _, dir := range candidates {
 		if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
 			continue
 		}
+
 		out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output() // #nosec G204 -- a binary that we found
 		if err != nil {
 			continue
@@ -78,6 +81,7 @@ func installed(ctx context.Context) (string, error) {
 		if m == nil {
 			continue
 		}
+
 		version, _ := strconv.Atoi(string(m[1]))
 		if version < MinVersion {
 			newestOld = max(newestOld, version)
@@ -85,6 +89,7 @@ func installed(ctx context.Context) (string, error) {
 		}
 		usable = append(usable, found{dir, version})
 	}
+
 	if len(usable) == 0 {
 		if newestOld > 0 {
 			return "", fmt.Errorf("only version %d", newestOld)
@@ -111,22 +116,26 @@ func download(o Options) (string, error) {
 	if os.Geteuid() == 0 && o.CacheDir == "" {
 		cache = "/var/cache/staykey" // the unprivileged user must get there
 	}
+
 	binaries := filepath.Join(cache, "postgres-"+string(embeddedVersion))
 	bin := filepath.Join(binaries, "bin")
 	if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {
 		return bin, nil
 	}
+
 	o.Log("no PostgreSQL is installed: downloading " + string(embeddedVersion))
 	trial, err := os.MkdirTemp("", "staykey-trial-")
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(trial) }()
+
 	config := embedded.DefaultConfig().Version(embeddedVersion).CachePath(cache).BinariesPath(binaries).
 		RuntimePath(filepath.Join(trial, "run")).DataPath(filepath.Join(trial, "data")).Logger(nil)
 	if o.Repository != "" {
 		config = config.BinaryRepositoryURL(o.Repository)
 	}
+
 	var last error
 	for range portTries {
 		port, err := freePort()
@@ -145,6 +154,7 @@ func download(o Options) (string, error) {
 			break
 		}
 	}
+
 	if last == nil {
 		last = fmt.Errorf("the download holds no %s", filepath.Join("bin", "postgres"))
 	}

@@ -93,6 +93,7 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Server{dir: o.Dir}
 	if s.dir == "" {
 		if s.dir, err = temporaryDir(o.Throwaway); err != nil {
@@ -100,11 +101,13 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 		}
 		s.remove = true
 	}
+
 	if s.dir, err = prepareDir(s.dir, owner); err != nil {
 		return nil, err
 	}
 	c := cluster{bin: bin, dir: s.dir, owner: owner, durable: !o.Throwaway}
 	data := c.data()
+
 	password, err := c.open(ctx)
 	if err != nil {
 		return nil, err
@@ -113,6 +116,7 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 	if err := awaitEnd(ctx, o, data); err != nil {
 		return nil, err
 	}
+
 	var last error
 	for range portTries {
 		port, err := freePort()
@@ -126,6 +130,7 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 			break
 		}
 	}
+
 	if s.remove {
 		_ = os.RemoveAll(s.dir)
 	}
@@ -163,14 +168,17 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c",
 			"max_wal_size=1GB")
 	}
+
 	for _, setting := range o.Settings {
 		args = append(args, "-c", setting)
 	}
+
 	logFile, from, err := openLog(filepath.Join(s.dir, "log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = logFile.Close() }()
+
 	s.process = exec.Command(filepath.Join(bin, "postgres"), args...) // #nosec G204 -- a binary that we found
 	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, logFile, logFile
 	owner.apply(s.process)
@@ -179,6 +187,7 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	}
 	s.exited = make(chan struct{})
 	go func() { _ = s.process.Wait(); close(s.exited) }()
+
 	base := url.URL{
 		Scheme: "postgres", User: url.UserPassword("staykey", password),
 		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable",
@@ -187,6 +196,7 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	admin.Path = "/postgres"
 	base.Path = "/staykey"
 	s.dsn = base.String()
+
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := createDatabase(ctx, admin.String())

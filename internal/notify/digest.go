@@ -49,11 +49,13 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 		n.digestFailed(ctx, s, err)
 		return
 	}
+
 	arrivals, err := n.store.Subscriptions.DigestData(ctx, s.Sources, now, now.Add(digestCovers), digestLists)
 	if err != nil {
 		n.digestFailed(ctx, s, err)
 		return
 	}
+
 	d := store.Delivery{
 		DeliveryID: uuid.New(), Subscription: s.Name, Type: TypeDigest, Status: store.DeliveryDropped,
 		CreatedAt: now, Attempts: 1, FinishedAt: &now,
@@ -62,9 +64,11 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 		"arrivals": arrivals.All, "arrivals_without_key": arrivals.WithoutKey,
 		"stays_that_need_a_person": arrivals.Attention,
 	}})
+
 	o, result := n.clients.sendLetter(sending, s, d.DeliveryID.String(),
 		s.composeDigest(arrivals, n.AdminURL), n.agent(), n.Now)
 	observe(s.Name, o, result)
+
 	if o.delivered() {
 		d.Status = store.DeliveryDelivered
 	} else {
@@ -74,9 +78,11 @@ func (n *Notifier) digest(ctx, sending context.Context, s Subscription) {
 		}
 		n.log.Warn("digest failed", "subscription", s.Name, "error", result.Error, "retry_at", next)
 	}
+
 	if err := n.store.Deliveries.Save(sending, d, result, n.Now()); err != nil {
 		n.digestFailed(ctx, s, err)
 	}
+
 	n.digestFailed(ctx, s,
 		n.store.Subscriptions.FinishDigest(sending, s.Name, o.delivered() || tries+1 >= digestTries, next))
 }

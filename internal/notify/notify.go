@@ -227,6 +227,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	if ordered > 0 {
 		n.reach(point.ChangesOrdered)
 	}
+
 	configured := n.configured()
 	if len(configured.list) == 0 {
 		return ordered == changesAtMax, nil
@@ -234,6 +235,7 @@ func (n *Notifier) round(ctx, sending context.Context) (more bool, err error) {
 	if err := n.see(ctx); err != nil {
 		return false, err
 	}
+
 	due, err := n.due(ctx)
 	if err != nil {
 		return false, err

@@ -109,24 +109,29 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 	if status == "" {
 		return "", reported
 	}
+
 	if reported.Attention && status != stay.KeyAttention {
 		then = reported
 		then.Attention, then.Reason = false, ""
 		return TypeRecovered, then
 	}
+
 	kind, then = nextKey(reported, p, status)
 	then.Used, then.Denied = reported.Used, reported.Denied
 	if keepsRisk(kind, status) {
 		then.Risk = reported.Risk
 	}
+
 	if kind != "" || !then.equal(reported) {
 		return kind, then
 	}
+
 	awaited := canBeWithheld(status) && p.ReservationStatus == pms.Confirmed
 	if at := p.deadline(); awaited && at != "" && at != reported.Held {
 		then.Held = at
 		return TypeHeld, then
 	}
+
 	if kind, then = nextUse(reported, p, status); kind != "" || !then.equal(reported) {
 		return kind, then
 	}
@@ -399,18 +404,22 @@ func (s Subscription) report(in store.StayToReport, gates []pms.Gate, now time.T
 	if err := json.Unmarshal(in.Unconfirmed, &perhaps); err != nil {
 		return store.Report{}, fmt.Errorf("decode the unconfirmed states: %w", err)
 	}
+
 	p := situation{StayState: in.Present, Closed: closed(gates, in.Present), Now: lookedAt(in, now)}
 	if settled(p) == "" { // meanwhile, an unconfirmed message must not be forgotten
 		return store.Report{Reported: in.Reported, Unconfirmed: in.Unconfirmed, Unsettled: true}, nil
 	}
+
 	e, reported := decide(reported, perhaps, p, s.Wants)
 	if e == nil {
 		return store.Report{Reported: encode(reported), Unconfirmed: encode([]Reported{})}, nil
 	}
+
 	m := &store.Message{
 		Type: e.kind, Sequence: number(e, p, in.LastSequence), State: encode(e.then),
 		More: after(e.then, p) > 0,
 	}
+
 	t := store.Report{Reported: encode(reported), Unconfirmed: encode(withPerhaps(perhaps, e.then)), Message: m}
 	if waits := in.Undelivered(); waits != nil && waits.Type == e.kind && bytes.Equal(waits.Body,
 		body(e, p, url, waits.Sequence)) {

@@ -87,21 +87,25 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 		}
 		return text
 	}
+
 	path, query, hasQuery := strings.Cut(path, "?")
 	fill := func(text string, escape func(string) string) string {
 		return placeholder.ReplaceAllStringFunc(text,
 			func(match string) string { return escape(value(strings.Trim(match, "{}"))) })
 	}
+
 	segment := func(value string) string { // dots alone would lead to another path
 		if value != "" && strings.Trim(value, ".") == "" {
 			wrong = fmt.Errorf("%q is no part of an address", value)
 		}
 		return url.PathEscape(value)
 	}
+
 	address := strings.TrimSuffix(base, "/") + fill(path, segment)
 	if !hasQuery || wrong != nil {
 		return address, wrong
 	}
+
 	separator := "?"
 	for _, parameter := range strings.Split(query, "&") {
 		filled := fill(parameter, url.QueryEscape)

@@ -343,18 +343,21 @@ func ReadInstant(v any) (time.Time, error) {
 	if !ok {
 		return time.Time{}, errInstant
 	}
+
 	text = strings.TrimSpace(text)
 	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05"} { // with or without a fraction
 		if t, err := time.Parse(layout, text); err == nil && plausible(t) {
 			return t.Truncate(time.Millisecond), nil
 		}
 	}
+
 	if m, err := readTime(text); err == nil {
 		if m.IsLocal() {
 			return m.local, nil
 		}
 		return m.instant, nil
 	}
+
 	seconds, err := strconv.ParseFloat(text, 64)
 	if err != nil || seconds < 1e8 || math.IsInf(seconds, 0) {
 		return time.Time{}, errInstant
@@ -362,6 +365,7 @@ func ReadInstant(v any) (time.Time, error) {
 	if seconds > 1e11 { // milliseconds
 		seconds /= 1000
 	}
+
 	t := time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
 	if !plausible(t) {
 		return time.Time{}, errInstant

@@ -144,10 +144,12 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 		}
 		return "", false
 	}
+
 	if v.Kind() != '"' {
 		o.fail(name, "must be a string")
 		return "", false
 	}
+
 	s := strings.TrimSpace(unquoted(v))
 	if s == "" {
 		if required {
@@ -155,6 +157,7 @@ func (o object) text(name string, required bool, most int) (string, bool) {
 		}
 		return "", false
 	}
+
 	if most == 0 {
 		most = maxText
 	}
@@ -192,16 +195,19 @@ func (o object) ids(name string, required bool) []string {
 		}
 		return nil
 	}
+
 	var raw []jsontext.Value
 	if v.Kind() != '[' || json.Unmarshal(v, &raw, jsontext.AllowDuplicateNames(true),
 		jsontext.AllowInvalidUTF8(true)) != nil {
 		o.fail(name, "must be a list of strings")
 		return nil
 	}
+
 	if len(raw) > maxIDs {
 		o.fail(name, fmt.Sprintf("must hold at most %d ids", maxIDs))
 		return nil
 	}
+
 	ids := []string{}
 	for i, item := range raw {
 		element := object{prefix: "", is: true, fields: []field{{"id", item}}, errs: new([]FieldError)}

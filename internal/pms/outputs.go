@@ -58,6 +58,7 @@ func (r *reading) nameSingleRooms() {
 		}
 		units[booking] = unit
 	}
+
 	for _, c := range r.changes {
 		if s := c.Reservation; s != nil {
 			count(s.BookingID, s.Unit)
@@ -66,6 +67,7 @@ func (r *reading) nameSingleRooms() {
 	for _, lost := range r.rejected {
 		count(lost.BookingID, lost.Unit)
 	}
+
 	for _, c := range r.changes {
 		if s := c.Reservation; s != nil && s.Unit != "" && units[s.BookingID] == s.Unit {
 			s.ReservationID = s.BookingID + s.Companion
@@ -218,6 +220,7 @@ func (r *reading) reservation(f fields) {
 	f.only("reservation_id", "unit", "rest", "listing_id", "status", "pms_status", "guest_id", "guest_email",
 		"guest_name", "guest_phone", "guest_language",
 		"guests", "check_in", "check_out", "checked_in", "checked_in_at", "segments", "gates", "version", "as_of")
+
 	f.identity(&s)
 	if v, present := f.values["listing_id"]; present && v == nil {
 		s.NoRoom = true
@@ -226,14 +229,18 @@ func (r *reading) reservation(f fields) {
 	if status := f.text("pms_status"); status != nil {
 		s.PMSStatus = *status
 	}
+
 	if s.StatusClass == "other" {
 		f.drop("status", "the format doesn't know this status, so it neither creates nor removes a key")
 	}
+
 	s.GuestID = f.dropID("guest_id")
 	s.GuestEmail, s.GuestName, s.GuestPhone, s.GuestLanguage = f.email(), f.text("guest_name"), f.phone(),
 		f.language("guest_language")
+
 	f.stay(&s)
 	s.Gates = f.gates()
+
 	c := Change{Reservation: &s, OccurredAt: f.version()}
 	if c.Undated = c.OccurredAt.IsZero(); c.Undated {
 		c.OccurredAt = f.instant("as_of")
@@ -434,6 +441,7 @@ func (f fields) reservationIDs() (ids []string) {
 func (r *reading) fetch(f fields) {
 	f.overlooked("optional", failedKey)
 	f.only("kind", "id", "ids", "reservation_id", "reservation_ids", "with", "as_of", "optional")
+
 	want := Fetch{Kind: f.id("kind", true), IDs: f.ids("ids")}
 	if id := f.id("id", false); id != "" {
 		want.IDs = append(want.IDs, id)
@@ -441,6 +449,7 @@ func (r *reading) fetch(f fields) {
 	if len(want.IDs) == 0 {
 		f.fail("id", "is required: the id of the document to fetch, or ids")
 	}
+
 	if with, present := f.values["with"].(map[string]any); present {
 		w := fields{prefix: f.prefix + ".with", values: with, item: f.item}
 		want.With = map[string]string{}
@@ -450,6 +459,7 @@ func (r *reading) fetch(f fields) {
 			}
 		}
 	}
+
 	want.AsOf = f.instant("as_of")
 	want.Optional, _ = f.values["optional"].(bool)
 	want.ReservationIDs = f.reservationIDs()

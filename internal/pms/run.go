@@ -69,10 +69,12 @@ func (f *Format) runForm(ctx context.Context, code *gojq.Code, m Mapping, input 
 	}()
 	runtime.LockOSThread() // processor time is a thread's
 	defer runtime.UnlockOSThread()
+
 	limited := &budget{
 		Context: ctx, steps: mostSteps + stepsPerByte*(len(m.Body)+documentsSize(m.Fetched)),
 		until: processorTime() + cmp.Or(m.Within, f.LongestRun, longestRun)*time.Duration(max(m.Patience, 1)),
 	}
+
 	size := 0
 	results := code.RunWithContext(limited, input)
 	for {

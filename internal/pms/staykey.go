@@ -179,11 +179,13 @@ func readReservation(v jsontext.Value, eventType string, received time.Time,
 	if !o.is {
 		return nil, nil
 	}
+
 	r := &Reservation{Status: Confirmed}
 	r.ReservationID, _ = o.id("reservation_id", true)
 	if eventType == "reservation.cancelled" {
 		r.Status = Cancelled
 	}
+
 	if s, ok := o.text("status", false, 0); ok {
 		if s != Confirmed && s != Cancelled {
 			o.fail("status", `must be "confirmed" or "cancelled"`)
@@ -192,6 +194,7 @@ func readReservation(v jsontext.Value, eventType string, received time.Time,
 			r.Status = s
 		}
 	}
+
 	whole := r.Status == Confirmed
 	if listing, present := o.field("listing_id"); !present && whole {
 		o.failMissing("listing_id", "is required; null while no room is assigned")
@@ -200,6 +203,7 @@ func readReservation(v jsontext.Value, eventType string, received time.Time,
 	} else if present && whole && listing.Kind() == '"' {
 		o.fail("listing_id", "must not be empty; null while no room is assigned")
 	}
+
 	o.readStay(r, whole, received)
 	o.readGuest(r)
 	r.Gates = o.gates()

@@ -155,6 +155,7 @@ func (t tolerance) define(q *gojq.Query, known twins) (twins, error) {
 	if known == nil {
 		known = twins{}
 	}
+
 	var all []*gojq.FuncDef
 	for _, f := range q.FuncDefs {
 		copied, err := gojq.Parse(f.String() + " .")
@@ -162,6 +163,7 @@ func (t tolerance) define(q *gojq.Query, known twins) (twins, error) {
 			return nil, err
 		}
 		known[signature(f.Name, len(f.Args))] = true
+
 		twin := copied.FuncDefs[0]
 		twin.Name = twinOf(f.Name)
 		inside := maps.Clone(known)

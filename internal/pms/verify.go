@@ -345,6 +345,7 @@ func Kept(d Delivery, c Carrier) Request {
 	secrets := c.carriedBy(d)
 	r := Request{Query: First(d.Query), Path: d.Path}
 	delete(r.Query, c.Query)
+
 	for name, value := range r.Query {
 		if holdsAny(value, secrets) {
 			delete(r.Query, name)
@@ -352,12 +353,14 @@ func Kept(d Delivery, c Carrier) Request {
 		}
 		r.Query[name] = keepable(value)
 	}
+
 	if c.Path {
 		_, r.Path, _ = strings.Cut(d.Path, "/")
 	}
 	if r.Path = keepable(r.Path); holdsAny(r.Path, secrets) {
 		r.Path = ""
 	}
+
 	total := 0
 	for _, name := range slices.Sorted(maps.Keys(d.Header)) {
 		value := d.Header.Get(name)

@@ -249,15 +249,18 @@ func (s *WriteBackSettings) plan(ctx context.Context, do string, step WriteBackS
 	if err != nil || out == nil {
 		return nil, err
 	}
+
 	name, _ := out["call"].(string)
 	call, known := s.Preset.Calls[name]
 	if !known {
 		return nil, fmt.Errorf("the preset %s wants the call %q, which it doesn't declare", s.Preset.Name, name)
 	}
+
 	p := &PlannedCall{Name: name, Method: call.Method, JSON: out["body"]}
 	if p.Method == "" {
 		p.Method = http.MethodGet
 	}
+
 	if call.Form {
 		p.JSON, p.Form = nil, url.Values{}
 		fields, _ := out["body"].(map[string]any)
@@ -265,6 +268,7 @@ func (s *WriteBackSettings) plan(ctx context.Context, do string, step WriteBackS
 			p.Form.Set(key, fmt.Sprint(value))
 		}
 	}
+
 	p.Address, err = fillAddress(s.Account.URL, call.Path, func(placeholder string) (string, error) {
 		value, ok := s.values(step)[placeholder]
 		if placeholder == "key" {

@@ -103,6 +103,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 	if err := k.store.Tasks.Schedule(ctx, task, k.now().Add(every)); err != nil {
 		return err
 	}
+
 	claimed, err := k.store.Tasks.Claim(ctx, task, k.now(), lease)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -110,6 +111,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	var p progress
 	if err := k.store.Tasks.Result(ctx, task, &p); err != nil {
 		return err
@@ -117,6 +119,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 	if now := k.now(); now.Sub(p.Began) >= lookAgain {
 		p = progress{Began: now}
 	}
+
 	counts, err := k.prune(ctx, &p, func() error { return k.store.Tasks.Renew(ctx, claimed, lease) })
 	if len(counts) > 0 {
 		attrs := make([]any, 0, 2*len(counts))
@@ -125,6 +128,7 @@ func (k *Keeper) turn(ctx context.Context) error {
 		}
 		k.log.Info("retention deleted old data", attrs...)
 	}
+
 	if err != nil {
 		return err
 	}
@@ -146,6 +150,7 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 			if err = renew(); err != nil {
 				return
 			}
+
 			began := time.Now()
 			var n int
 			// one that is locked must not stop the others: it is for the next time
@@ -155,6 +160,7 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 				err = nil
 				return
 			}
+
 			if n == 0 {
 				return
 			}
@@ -166,6 +172,7 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 			err = k.rest(ctx, restShare*time.Since(began))
 		}
 	}
+
 	for _, stage := range []struct {
 		kind  string
 		stage int
@@ -191,12 +198,14 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 	step("guests", k.ages.Bodies, func() (int, error) {
 		return k.store.Retention.PruneGuests(ctx, now.Add(-k.ages.Bodies), pageSize)
 	})
+
 	step("loose_events", k.ages.Events, func() (n int, err error) {
 		p.LooseTo, n, err = k.store.Retention.PruneLooseEvents(ctx, p.LooseTo,
 			now.Add(-max(k.ages.Events, leastUnknown)),
 			pageSize)
 		return n, err
 	})
+
 	step("identities", k.ages.Reservations, func() (int, error) {
 		return k.store.Retention.PruneIdentities(ctx, now.Add(-max(k.ages.Reservations, store.IdentitiesKept)),
 			pageSize)
@@ -204,12 +213,14 @@ func (k *Keeper) prune(ctx context.Context, p *progress, renew func() error) (co
 	step("audit", k.ages.Reservations, func() (int, error) {
 		return k.store.Audit.Prune(ctx, now.Add(-max(k.ages.Reservations, leastUnknown)), pageSize)
 	})
+
 	step("requests", store.RequestsKept, func() (int, error) {
 		return k.store.Requests.Prune(ctx, pageSize)
 	})
 	step("action_batches", store.BatchesKept, func() (int, error) {
 		return k.store.Batches.Prune(ctx, now.Add(-store.BatchesKept), pageSize)
 	})
+
 	if err == nil {
 		err = k.store.Activity.Prune(ctx, now)
 	}

@@ -25,6 +25,7 @@ func decode(answer []byte, key string, out any) string {
 	if json.Unmarshal(withoutNUL(answer), &fields) != nil {
 		return "the answer is not a JSON object"
 	}
+
 	if out == nil {
 		return ""
 	}
@@ -32,13 +33,16 @@ func decode(answer []byte, key string, out any) string {
 	if len(value) == 0 || string(value) == "null" {
 		return fmt.Sprintf("the answer has no %q", key)
 	}
+
 	p, isPage := out.(pager)
 	if !isPage {
 		reflect.ValueOf(out).Elem().SetZero() // an earlier try may have left half an answer
 	}
+
 	if json.Unmarshal(value, out) != nil {
 		return fmt.Sprintf("%q of the answer has another form than documented", key)
 	}
+
 	if isPage {
 		p.paginate(fields["pagination"])
 	}

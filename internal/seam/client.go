@@ -184,15 +184,18 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 	if err != nil {
 		return err
 	}
+
 	if may, ok := ctx.Value(guardKey{}).(func() error); ok {
 		if err := may(); err != nil {
 			return &Error{Path: path, Kind: NotSent, Message: err.Error()}
 		}
 	}
+
 	started := time.Now()
 	call := Call{Path: path, At: started}
 	err = c.roundTrip(ctx, path, body, key, out, &call)
 	call.Duration, call.Err = time.Since(started), err
+
 	result := "ok"
 	if e := new(Error); errors.As(err, &e) {
 		result = e.Kind.String()
@@ -203,9 +206,11 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 			c.limiter.shut(e.RetryAfter)
 		}
 	}
+
 	if isProbe && call.Status != 0 && KindOf(err) != RateLimited {
 		c.limiter.open()
 	}
+
 	requestSeconds.WithLabelValues(path, result).Observe(call.Duration.Seconds())
 	if record, ok := ctx.Value(recorderKey{}).(func(Call)); ok {
 		record(call)
@@ -219,6 +224,7 @@ func (c *Client) roundTrip(ctx context.Context, path string, body any, key strin
 	if err != nil {
 		return &Error{Path: path, Kind: Invalid, Message: "the request can't be encoded: " + err.Error()}
 	}
+
 	timed, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(timed, http.MethodPost, c.endpoint+path, bytes.NewReader(encoded))
@@ -229,21 +235,25 @@ func (c *Client) roundTrip(ctx context.Context, path string, body any, key strin
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "staykey")
+
 	used := c.conns.use()
 	resp, err := used.RoundTrip(req) // without http.Client: a redirect is not followed
 	if err != nil {
 		return c.unanswered(ctx, used, &Error{Path: path}, "", err)
 	}
+
 	defer func() { _ = resp.Body.Close() }()
 	call.Status, call.RequestID = resp.StatusCode, code(resp.Header.Get("seam-request-id"))
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if resp.StatusCode != http.StatusOK {
 		return failure(path, resp, answer)
 	}
+
 	lost := &Error{Path: path, Kind: Lost, Status: resp.StatusCode, RequestID: call.RequestID}
 	if err != nil {
 		return c.unanswered(ctx, used, lost, "the answer broke off: ", err)
 	}
+
 	lost.Message = decode(answer, key, out)
 	if lost.Message != "" {
 		return lost

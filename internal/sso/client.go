@@ -215,15 +215,18 @@ func (c *Client) Finish(ctx context.Context, s Settings, redirect string, flow F
 	if a.Error != "" || a.Code == "" {
 		return Identity{}, refused(a.Error)
 	}
+
 	p, err := c.known(ctx, s.Issuer)
 	if err != nil {
 		return Identity{}, err
 	}
+
 	ctx = oidc.ClientContext(ctx, c.http)
 	tokens, err := s.exchange(ctx, p, redirect, flow, a.Code)
 	if err != nil {
 		return Identity{}, err
 	}
+
 	verified, err := c.verify(ctx, s, p, tokens, flow)
 	if err != nil {
 		return Identity{}, err

@@ -120,6 +120,7 @@ func (s Deliveries) Claim(ctx context.Context, c ClaimRequest,
 		if looked, due, err = takeUp(ctx, tx, c, position); err != nil || len(due) == 0 {
 			return err
 		}
+
 		looked += len(due)
 		due, err = readDue(ctx, tx, c, due)
 		return err

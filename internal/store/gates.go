@@ -70,7 +70,9 @@ const gateReportsOfOne = `SELECT ` + gateRowColumns + ` FROM gate_reports WHERE 
 func mergedGateReports(reported []byte, rows []gateRow) map[string]stay.GateReports {
 	reports := map[string]stay.GateReports{}
 	for name, s := range readPMSGates(reported) {
-		reports[name] = stay.GateReports{PMS: &stay.GateReport{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened}}
+		reports[name] = stay.GateReports{
+			PMS: &stay.GateReport{State: s.State, By: GateByPMS, At: s.At, Opened: s.Opened},
+		}
 	}
 	for _, row := range rows {
 		merged := reports[row.Name]

@@ -33,16 +33,19 @@ func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reser
 	if err != nil {
 		return Preview{}, err
 	}
+
 	rules, _ := set.Preset.Rules(set.Field)
 	p := Preview{Text: fit(set, text), Write: []PreviewCall{}, Clear: []PreviewCall{}}
 	wanted := p.Text
 	if rules.Shared && wanted != "" {
 		wanted = splice(foundText(found), wanted)
 	}
+
 	routes := set.Preset.Routes
 	if len(routes) == 0 {
 		routes = []string{""}
 	}
+
 	for i, route := range routes {
 		step := pms.WriteBackStep{ID: id, Route: route, Found: found}
 		if i == 0 {
@@ -55,6 +58,7 @@ func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reser
 				p.Read = &shown
 			}
 		}
+
 		clear, err := set.Erase(ctx, step)
 		if err != nil {
 			return p, err
@@ -62,6 +66,7 @@ func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reser
 		if clear != nil {
 			p.Clear = append(p.Clear, show(*clear, route))
 		}
+
 		if step.Text = wanted; wanted == "" {
 			continue
 		}

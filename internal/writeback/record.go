@@ -90,8 +90,10 @@ func (a *attempt) mark() error {
 	if err := a.guard(); err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), a.store.Within(commitWithin))
 	defer cancel()
+
 	err := a.store.WriteBacks.With(ctx, a.lease, a.row.BookingID, a.refs,
 		func(tx pgx.Tx, s store.WriteBackState) error {
 			if stateOf(s.Stays) != a.seen || s.Row.Changes != a.row.Changes {
@@ -104,6 +106,7 @@ func (a *attempt) mark() error {
 					row.Parts = append(row.Parts, part)
 				}
 			}
+
 			var b pgx.Batch
 			store.SaveWriteBack(&b, row, soon(a.Now()), a.row.Changes)
 			return tx.SendBatch(ctx, &b).Close()
@@ -132,15 +135,18 @@ func (a *attempt) save(ctx context.Context, change func(*store.WriteBackRow) (du
 	return a.store.WriteBacks.With(ctx, a.lease, a.row.BookingID, a.refs,
 		func(tx pgx.Tx, s store.WriteBackState) error {
 			row, before := s.Row, s.Row.Status
+
 			due := change(&row)
 			if row.Status != before {
 				row.ChangedAt = a.Now()
 			}
+
 			var b pgx.Batch
 			store.SaveWriteBack(&b, row, due, a.row.Changes)
 			if len(s.Stays) == 0 && row.Status == store.WriteBackCleared && due == nil {
 				store.ForgetWriteBack(&b, row, a.row.Changes)
 			}
+
 			if entry != nil && (row.Status != before || row.Status != store.WriteBackFailed && a.calls > 0) {
 				var entries []store.Entry
 				for ref := range s.Stays {
@@ -181,8 +187,10 @@ func (a *attempt) done(ctx context.Context) error {
 	if a.write.kind == write {
 		summary = "write-back: " + a.set.Field + " written at " + a.set.Preset.Name
 	}
+
 	call, err := a.set.Read(ctx, pms.WriteBackStep{ID: a.row.BookingID, Route: a.target.Route})
 	reads := err == nil && call != nil // after a lost call, a field that can't be read is written once more, not twice
+
 	err = a.save(ctx, func(row *store.WriteBackRow) *time.Time {
 		succeeded(row)
 		row.Unsure, row.Parts = false, a.write.parts
@@ -202,6 +210,7 @@ func (a *attempt) done(ctx context.Context) error {
 		}
 		return nextLook(*row)
 	}, a.entry(summary, nil))
+
 	if err == nil {
 		a.reach(point.WriteBackRecorded)
 	}

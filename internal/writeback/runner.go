@@ -43,6 +43,7 @@ func (r *runner) round(ctx context.Context) (int, error) {
 		r.release(ctx)
 		return 0, errNoSettings
 	}
+
 	lease, err := r.hold(ctx, set)
 	if err != nil || lease == nil {
 		return 0, err
@@ -53,16 +54,19 @@ func (r *runner) round(ctx context.Context) (int, error) {
 	if r.isPaused() {
 		return 0, nil
 	}
+
 	places := set.Preset.Account.AtOnce
 	if places <= 0 {
 		places = defaultAtOnce
 	}
 	places = min(places, mostAtOnce)
+
 	due, err := r.store.WriteBacks.Due(ctx, r.name, r.Now(), nil, places*4)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
 	r.reach(point.WriteBackClaimed)
+
 	var all errgroup.Group
 	all.SetLimit(places)
 	for _, row := range due {

@@ -52,22 +52,27 @@ func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
+
 	provider, err := testcontainers.NewDockerProvider()
 	if err != nil {
 		return "", nil, fmt.Errorf("no engine: %w", err)
 	}
 	defer func() { _ = provider.Close() }()
+
 	probe, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := provider.Health(probe); err != nil {
 		return "", nil, fmt.Errorf("no engine answers: %w", err)
 	}
+
 	ctx, cancelStart := context.WithTimeout(ctx, 90*time.Second)
 	defer cancelStart()
+
 	command := []string{"postgres", "-c", "fsync=off", "-c", "full_page_writes=off"}
 	for _, s := range settings {
 		command = append(command, "-c", s)
 	}
+
 	c, err := container.Run(ctx, Image,
 		container.WithDatabase("staykey"), container.WithUsername("staykey"), container.WithPassword("staykey"),
 		container.BasicWaitStrategies(),
@@ -75,6 +80,7 @@ func startDocker(ctx context.Context) (dsn string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
+
 	stop = func() { _ = testcontainers.TerminateContainer(c) }
 	dsn, err = c.ConnectionString(ctx, "sslmode=disable")
 	if err != nil {

@@ -30,6 +30,7 @@ func (s *Simulator) listGroups(r request) answer {
 		}
 		member = u.GroupIDs
 	}
+
 	ids := make([]string, 0, len(st.Groups))
 	for id, g := range st.Groups {
 		if !s.hidden(id) && (!byUser || slices.Contains(member, id)) && (r.text("acs_system_id") == "" ||
@@ -38,6 +39,7 @@ func (s *Simulator) listGroups(r request) answer {
 			ids = append(ids, id)
 		}
 	}
+
 	slices.Sort(ids)
 	list := []any{}
 	for _, id := range ids {

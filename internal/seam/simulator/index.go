@@ -93,9 +93,11 @@ func (x *index) follow(st *State) Peaks {
 			x.touchIdentity(id)
 		}
 	}
+
 	x.followIdentities(st)
 	x.followCredentials(st)
 	x.followUsers(st)
+
 	var now Peaks
 	for id := range x.touched.users {
 		if is, ok := x.users[id]; ok && !is.gone {
@@ -110,6 +112,7 @@ func (x *index) follow(st *State) Peaks {
 		now.KeysOfOneUser = max(now.KeysOfOneUser, of["mobile_key"])
 		now.CodesOfOneUser = max(now.CodesOfOneUser, of["code"])
 	}
+
 	now.UsersWithNoSchedule = x.unbound
 	clear(x.touched.users)
 	clear(x.touched.credentials)
@@ -162,6 +165,7 @@ func (x *index) followUsers(st *State) {
 			}
 			delete(x.users, id)
 		}
+
 		u, ok := st.Users[id]
 		if !ok {
 			for c := range x.ofUser[id] {
@@ -170,6 +174,7 @@ func (x *index) followUsers(st *State) {
 			delete(x.ofUser, id)
 			continue
 		}
+
 		is := indexed{
 			stayKey{u.FullName, u.SystemID, u.IdentityID},
 			u.Schedule == nil && u.GoneAt.IsZero(),
@@ -181,6 +186,7 @@ func (x *index) followUsers(st *State) {
 			x.going[id] = true
 			continue
 		}
+
 		x.stays[is.key]++
 		if is.unbound {
 			x.unbound++

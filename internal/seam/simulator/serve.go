@@ -55,6 +55,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) serve(r *http.Request, raw []byte) (answer, *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	path := r.URL.Path
 	s.counts[path]++
 	record := Record{At: s.now(), Path: path}
@@ -63,6 +64,7 @@ func (s *Simulator) serve(r *http.Request, raw []byte) (answer, *Fault) {
 			s.records = s.records[len(s.records)-20000:]
 		}
 	}()
+
 	body := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
@@ -72,22 +74,27 @@ func (s *Simulator) serve(r *http.Request, raw []byte) (answer, *Fault) {
 			return refuse(http.StatusBadRequest, "invalid_input", "the body is not a JSON object"), nil
 		}
 	}
+
 	record.Body = body
 	fault := s.fault(path, raw)
+
 	if fault != nil && fault.Kind == Late {
 		s.late = append(s.late, lateCall{s.now().Add(fault.Delay), path, body})
 	}
 	if fault != nil && !fault.Kind.hasEffect() {
 		return answer{}, fault
 	}
+
 	a := s.dress(s.answer(r, path, body))
 	s.ragged(a.body)
+
 	if fault != nil && !fault.Kind.alters() {
 		return answer{}, fault
 	}
 	if fault != nil {
 		a = fault.alter(a)
 	}
+
 	record.Status = a.status
 	return a, fault
 }
@@ -96,6 +103,7 @@ func (s *Simulator) answer(r *http.Request, path string, body map[string]any) an
 	if s.options.APIKey != "" && r.Header.Get("Authorization") != "Bearer "+s.options.APIKey {
 		return refuse(http.StatusUnauthorized, "unauthorized", "the API key is not known")
 	}
+
 	if s.options.RateLimit > 0 {
 		second := s.now().Truncate(time.Second)
 		if !second.Equal(s.second) {
@@ -109,6 +117,7 @@ func (s *Simulator) answer(r *http.Request, path string, body map[string]any) an
 			return a
 		}
 	}
+
 	fields, known := schemas[path]
 	call := calls[path]
 	if !known || call == nil {
@@ -117,6 +126,7 @@ func (s *Simulator) answer(r *http.Request, path string, body map[string]any) an
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "use POST")
 	}
+
 	if wrong := fields.check(body); wrong != nil {
 		a := refuse(http.StatusBadRequest, "invalid_input", "the request does not fit the schema")
 		a.body["error"].(map[string]any)["validation_errors"] = wrong

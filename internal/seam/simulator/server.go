@@ -33,6 +33,7 @@ func Serve(handler http.Handler, overTLS bool) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the simulator: %w", err)
 	}
+
 	s := &Server{URL: "http://" + listener.Addr().String(), open: map[*quietConn]bool{}}
 	s.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
@@ -43,6 +44,7 @@ func Serve(handler http.Handler, overTLS bool) (*Server, error) {
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
+
 	var accepting net.Listener = quietListener{listener, s}
 	if overTLS {
 		certificate, pool, err := selfSigned()
@@ -55,6 +57,7 @@ func Serve(handler http.Handler, overTLS bool) (*Server, error) {
 		go func() { _ = s.server.ServeTLS(accepting, "", "") }()
 		return s, nil
 	}
+
 	go func() { _ = s.server.Serve(accepting) }()
 	return s, nil
 }

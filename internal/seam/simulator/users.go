@@ -16,6 +16,7 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 	in, over := st.subscription(u, now, s.options.SubscribeDelay)
 	errs, warnings, pending := s.reported("error", u.ErrorCode), s.reported("warning", u.WarningCode), []any{}
 	issue := func(kind, code, message string) map[string]any { return s.issue(kind, code, message, now) }
+
 	if over {
 		errs = append(errs, issue("error", "salto_ks_subscription_limit_exceeded",
 			"the site's user subscription limit is exceeded"))
@@ -26,6 +27,7 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 	if !u.GoneAt.IsZero() {
 		warnings = append(warnings, issue("warning", "being_deleted", "the user is being deleted"))
 	}
+
 	for _, p := range u.Pending {
 		if now.Before(p.Until) {
 			pending = append(pending, map[string]any{
@@ -40,6 +42,7 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 			"created_at":    stamp(u.CreatedAt), "scheduled_at": stamp(at), "message": "put off",
 		})
 	}
+
 	m := map[string]any{
 		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
 		"workspace_id":         st.WorkspaceID,
@@ -49,6 +52,7 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 		"external_type_display_name": "Salto site user", "salto_ks_metadata": map[string]any{"is_subscribed": in},
 		"errors": errs, "warnings": warnings, "pending_mutations": pending, "last_successful_sync_at": nil,
 	}
+
 	if u.Schedule != nil {
 		m["access_schedule"] = map[string]any{
 			"starts_at": s.scheduled(u.Schedule.StartsAt),
@@ -84,6 +88,7 @@ func (s *Simulator) readSchedule(v any) (*Schedule, string) {
 		t, _ := time.Parse(time.RFC3339Nano, text)
 		return t.UTC()
 	}
+
 	schedule := &Schedule{StartsAt: at("starts_at"), EndsAt: at("ends_at")}
 	if schedule.StartsAt.IsZero() {
 		schedule.StartsAt = now
@@ -91,6 +96,7 @@ func (s *Simulator) readSchedule(v any) (*Schedule, string) {
 	if !schedule.EndsAt.IsZero() && (!schedule.EndsAt.After(now) || !schedule.EndsAt.After(schedule.StartsAt)) {
 		return nil, "ends_at must be in the future and after starts_at"
 	}
+
 	if every := s.options.Rounding; every > 0 {
 		schedule.StartsAt = schedule.StartsAt.Truncate(every)
 		if !schedule.EndsAt.IsZero() {
@@ -108,10 +114,12 @@ func (s *Simulator) createUser(r request) answer {
 	if system.Disconnected {
 		return refuse(http.StatusBadRequest, "acs_system_disconnected", "the access system is disconnected")
 	}
+
 	name := strings.TrimSpace(r.text("full_name"))
 	if name == "" {
 		return refuse(http.StatusBadRequest, "full_name_required", "full_name must not be empty")
 	}
+
 	schedule, problem := s.readSchedule(r["access_schedule"])
 	if problem != "" {
 		return invalid(problem)
@@ -120,6 +128,7 @@ func (s *Simulator) createUser(r request) answer {
 	if !ok {
 		return notFound("acs_access_group")
 	}
+
 	identity := r.text("user_identity_id")
 	if identity != "" {
 		i, ok := s.state.survivor(identity)
@@ -131,10 +140,12 @@ func (s *Simulator) createUser(r request) answer {
 			return a
 		}
 	}
+
 	u := User{
 		ID: uuid.NewString(), SystemID: system.ID, IdentityID: identity, FullName: name, Email: r.text("email_address"),
 		Schedule: schedule, GroupIDs: groups, CreatedAt: s.now(),
 	}
+
 	s.pend(&u, "creating")
 	s.state.Users[u.ID] = u
 	s.index.touch(u.ID)

@@ -129,6 +129,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.Tokens++
+
 	id, secret, _ := r.BasicAuth()
 	want := url.QueryEscape(ClientSecret) // RFC 6749 section 2.3.1
 	if p.SecretInForm {
@@ -138,6 +139,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
 		return
 	}
+
 	code := r.PostFormValue("code")
 	of, known := p.codes[code]
 	delete(p.codes, code)
@@ -147,6 +149,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
 		return
 	}
+
 	body := map[string]any{"access_token": "an access token", "token_type": "Bearer", "expires_in": 300}
 	if !p.WithoutToken {
 		body["id_token"] = p.idToken(of.nonce)
@@ -162,6 +165,7 @@ func (p *Provider) idToken(nonce string) string {
 		"iss": p.URL, "aud": ClientID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(), "nonce": nonce,
 	}
 	maps.Copy(claims, p.Claims)
+
 	if p.Unsigned {
 		header["alg"] = "none"
 		delete(header, "kid")
@@ -169,10 +173,12 @@ func (p *Provider) idToken(nonce string) string {
 	if p.Spoil != nil {
 		p.Spoil(header, claims)
 	}
+
 	text := encoded(header) + "." + encoded(claims)
 	if p.Unsigned {
 		return text + "."
 	}
+
 	key := keys()[0]
 	if p.ForeignKey {
 		key = keys()[1]
