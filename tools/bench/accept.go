@@ -43,6 +43,7 @@ func (b *bench) accept(ctx context.Context) error {
 			}
 		}
 	}
+
 	of := func(pick func(accepted) float64) float64 {
 		values := make([]float64, len(rounds))
 		for i, r := range rounds {
@@ -50,6 +51,7 @@ func (b *bench) accept(ctx context.Context) error {
 		}
 		return median(values)
 	}
+
 	latency := func(pick func(accepted) int64) string {
 		values := make([]int64, len(rounds))
 		for i, r := range rounds {
@@ -57,6 +59,7 @@ func (b *bench) accept(ctx context.Context) error {
 		}
 		return milliseconds(time.Duration(median(values)) * time.Microsecond)
 	}
+
 	against := func(what string, pick, base func(accepted) float64, name, target string, p50,
 		p99 func(accepted) int64,
 	) {
@@ -71,10 +74,12 @@ func (b *bench) accept(ctx context.Context) error {
 		}
 		b.add(l)
 	}
+
 	burst := func(r accepted) float64 { return r.burst }
 	burst50, burst99 := func(r accepted) int64 { return r.burstLoad.P50 },
 		func(r accepted) int64 { return r.burstLoad.P99 }
 	name := fmt.Sprintf("accepted in a burst of %.0f s", b.burst.Seconds())
+
 	against(name, burst, func(r accepted) float64 { return r.pgbench },
 		"(a) pgbench, the same statement, one row at a time", "at least 1.0", burst50, burst99)
 	against(name, burst, func(r accepted) float64 { return r.plain }, "(a') pgbench, only the row in events",
@@ -86,15 +91,18 @@ func (b *bench) accept(ctx context.Context) error {
 	against("accepted = applied, after the burst", func(r accepted) float64 { return r.sustained },
 		func(r accepted) float64 { return r.pgbench }, "(a)", "at least 0.4",
 		func(r accepted) int64 { return r.sustainedLoad.P50 }, func(r accepted) int64 { return r.sustainedLoad.P99 })
+
 	last := rounds[len(rounds)-1]
 	b.add(line{
 		what: "applied, no other load", value: fmt.Sprintf("%.0f/s", last.drained), against: "(a)",
 		base: fmt.Sprintf("%.0f/s", last.pgbench), ratio: fmt.Sprintf("%.2f", last.drained/last.pgbench),
 	})
+
 	b.note("the backlog of the last round, %d events, was applied in %.0f s", last.backlog,
 		float64(last.backlog)/last.drained)
 	against("accepted, 30 % of them duplicates", func(r accepted) float64 { return r.repeats }, burst,
 		"the burst", "", nil, nil)
+
 	micros := func(pick func(accepted) float64) string {
 		return milliseconds(time.Duration(of(pick)) * time.Microsecond)
 	}
@@ -104,6 +112,7 @@ func (b *bench) accept(ctx context.Context) error {
 		base:    micros(func(r accepted) float64 { return r.commit }), ratio: fmt.Sprintf("%.2f",
 			of(func(r accepted) float64 { return r.idle / r.commit })), target: "under 2",
 	})
+
 	b.note("the server's memory at its peak: %.0f MiB", of(func(r accepted) float64 { return float64(r.peak) }))
 	return nil
 }
@@ -249,21 +258,25 @@ func (b *bench) intakeRig(ctx context.Context, replicas int,
 	if err != nil {
 		return err
 	}
+
 	defer b.drop(ctx, name, db)
 	if err := addListings(ctx, db); err != nil {
 		return err
 	}
+
 	_, seam, err := simulatedSeam(80 * time.Millisecond)
 	if err != nil {
 		return err
 	}
 	defer seam.Close()
+
 	var servers []*program
 	defer func() {
 		for _, s := range servers {
 			_ = s.stop()
 		}
 	}()
+
 	for range replicas {
 		s, err := b.server(ctx, name, seam.URL)
 		if err != nil {
@@ -292,12 +305,14 @@ func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, last
 	if err := db.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&before); err != nil {
 		return load{}, err
 	}
+
 	loads, errs := make([]load, len(servers)), make([]error, len(servers))
 	var wg sync.WaitGroup
 	for i, s := range servers {
 		wg.Go(func() { loads[i], errs[i] = b.wrk(ctx, s.url, connections/len(servers), lasts, 0, repeated) })
 	}
 	wg.Wait()
+
 	total := loads[0]
 	for i, l := range loads {
 		if errs[i] != nil {
@@ -309,6 +324,7 @@ func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, last
 			total.P50, total.P99 = max(total.P50, l.P50), max(total.P99, l.P99)
 		}
 	}
+
 	if err := db.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&after); err != nil {
 		return load{}, err
 	}

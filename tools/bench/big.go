@@ -156,6 +156,7 @@ func (b *bench) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) erro
 		return err
 	}
 	defer seam.Close()
+
 	on := func(name string, db *pgx.Conn) (float64, error) {
 		s, err := b.server(ctx, name, seam.URL)
 		if err != nil {
@@ -165,6 +166,7 @@ func (b *bench) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) erro
 		l, err := b.post(ctx, db, []*program{s}, b.compared*2, 0)
 		return l.perSecond(), err
 	}
+
 	for range b.rounds {
 		name, db, err := b.database(ctx, "migrated")
 		if err != nil {
@@ -184,6 +186,7 @@ func (b *bench) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) erro
 		}
 		full, empty, ratios = append(full, f), append(empty, e), append(ratios, f/e)
 	}
+
 	b.add(line{
 		what: fmt.Sprintf("accepted with %d events and %d reservations there", b.events,
 			b.bookings), value: fmt.Sprintf("%.0f/s", median(full)),
@@ -266,6 +269,7 @@ func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 		return err
 	}
 	defer seam.Close()
+
 	if _, err := db.Exec(ctx, `SELECT pg_stat_force_next_flush()`); err != nil {
 		return err
 	}
@@ -273,6 +277,7 @@ func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+
 	s, err := b.server(ctx, name, seam.URL)
 	if err != nil {
 		return err
@@ -289,9 +294,11 @@ func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 			all = append(all, l.took...)
 			slow = append(slow, l)
 		}
+
 		sort.Slice(slow, func(i, j int) bool { return quantile(slow[i].took, 0.99) > quantile(slow[j].took, 0.99) })
 		worst := slow[0]
 		ms := func(seconds float64) string { return milliseconds(time.Duration(seconds * float64(time.Second))) }
+
 		b.add(line{
 			what: fmt.Sprintf("GET %s, %d queries, first and deep pages", f.path,
 				len(slow)), value: ms(quantile(all, 0.5)), p50: ms(quantile(all, 0.5)), p99: ms(quantile(all, 0.99)),
@@ -302,6 +309,7 @@ func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 			say("  then %s: p99 %s", l.query, ms(quantile(l.took, 0.99)))
 		}
 	}
+
 	if err := s.stop(); err != nil { // its connections report what they did when they end
 		return err
 	}
@@ -350,6 +358,7 @@ func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 		}
 		return cursor, err
 	}
+
 	repeat := func(q url.Values) error {
 		for i := range listRepeats + 1 {
 			if _, err := get(q, i > 0); err != nil { // the first one warms up
@@ -358,13 +367,16 @@ func listQuery(ctx context.Context, path string, q url.Values) (listed, error) {
 		}
 		return nil
 	}
+
 	if err := repeat(q); err != nil || strings.HasSuffix(path, "/summary") {
 		return l, err
 	}
+
 	far := url.Values{"limit": {"500"}}
 	for name, values := range q {
 		far[name] = values
 	}
+
 	for range deep {
 		cursor, err := get(far, false)
 		if err != nil {

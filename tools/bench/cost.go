@@ -70,12 +70,14 @@ func (b *bench) apart(ctx context.Context, settings []string) (*bench, string, *
 	if err != nil {
 		return nil, "", nil, nil, err
 	}
+
 	own := &bench{plan: b.plan, dir: b.dir, postgres: server}
 	done := func() { _ = server.Stop() } // which ends its connections, too
 	if err := own.migrate(ctx); err != nil {
 		done()
 		return nil, "", nil, nil, err
 	}
+
 	name, db, err := own.database(ctx, "migrated")
 	if err == nil {
 		err = addListings(ctx, db)
@@ -84,6 +86,7 @@ func (b *bench) apart(ctx context.Context, settings []string) (*bench, string, *
 		done()
 		return nil, "", nil, nil, err
 	}
+
 	return own, name, db, func() {
 		_ = db.Close(context.Background())
 		_ = own.admin.Close(context.Background())
@@ -195,32 +198,39 @@ func (b *bench) measureCost(ctx context.Context, name string, db *pgx.Conn, p co
 			return c, err
 		}
 	}
+
 	for _, statement := range []string{`VACUUM ANALYZE`, `CHECKPOINT`, `SELECT pg_stat_statements_reset()`, `SELECT pg_stat_reset()`} {
 		if _, err := db.Exec(ctx, statement); err != nil {
 			return c, err
 		}
 	}
+
 	w, err := newWire(b.dsn(name))
 	if err != nil {
 		return c, err
 	}
 	defer w.close()
+
 	var from string
 	if err := db.QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&from); err != nil {
 		return c, err
 	}
+
 	before, err := postgresTime(ctx, db)
 	if err != nil {
 		return c, err
 	}
+
 	c.name, c.units = p.name, float64(p.units)
 	if c.server, err = p.run(ctx, db, w.dsn); err != nil {
 		return c, err
 	}
+
 	after, err := postgresTime(ctx, db)
 	if err != nil {
 		return c, err
 	}
+
 	c.postgres, c.trips = after-before, float64(w.trips.Load())
 	return c, c.read(ctx, db, from)
 }

@@ -162,6 +162,7 @@ func (w *wire) pass(client net.Conn, address string) {
 	}
 	defer func() { _ = server.Close() }()
 	go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+
 	read := bufio.NewReaderSize(io.TeeReader(client, server), 64<<10)
 	header := make([]byte, 5)
 	for first := true; ; first = false {

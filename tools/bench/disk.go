@@ -42,14 +42,17 @@ func (b *bench) disk(ctx context.Context) error {
 		return err
 	}
 	defer done()
+
 	own.costEvents, own.costKeys = b.kept, b.kept
 	empty, err := tableSizes(ctx, db)
 	if err != nil {
 		return err
 	}
+
 	if err := own.liveThrough(ctx, db, own.dsn(name)); err != nil {
 		return err
 	}
+
 	states := []diskState{
 		{after: "booked, or over for less than 30 days", days: bookedAhead + nights + 30},
 		{after: "bodies and guests deleted, after 30 days", stage: store.PruneBodies, days: 60},
@@ -57,11 +60,13 @@ func (b *bench) disk(ctx context.Context) error {
 		{after: "timeline deleted, after 180 days", stage: store.PruneTimeline, days: 220},
 		{after: "reservation deleted, after 400 days", stage: store.PruneReservations},
 	}
+
 	s, err := store.Open(ctx, own.dsn(name))
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+
 	for i := range states {
 		if err := states[i].measure(ctx, s, db, empty, b.kept); err != nil {
 			return fmt.Errorf("%s: %w", states[i].after, err)
@@ -72,6 +77,7 @@ func (b *bench) disk(ctx context.Context) error {
 			}
 		}
 	}
+
 	perMonthly := 0.0
 	for _, state := range states {
 		perMonthly += float64(state.bytes) / float64(b.kept) * float64(state.days) / 30
@@ -155,6 +161,7 @@ func (d *diskState) measure(ctx context.Context, s *store.Store, db *pgx.Conn, e
 			return err
 		}
 	}
+
 	sizes, err := tableSizes(ctx, db)
 	if err != nil {
 		return err
@@ -165,10 +172,12 @@ func (d *diskState) measure(ctx context.Context, s *store.Store, db *pgx.Conn, e
 			d.tables = append(d.tables, fmt.Sprintf("%8.0f %s", float64(grown)/float64(stays), table))
 		}
 	}
+
 	slices.Sort(d.tables)
 	slices.Reverse(d.tables)
 	say("%s: %.0f bytes per stay; getting there took %.0f µs and %.0f bytes of WAL per stay", d.after,
 		float64(d.bytes)/float64(stays), float64(d.took.Microseconds())/float64(stays), float64(d.wal)/float64(stays))
+
 	for _, table := range d.tables {
 		say("    %s", table)
 	}

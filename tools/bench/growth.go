@@ -82,23 +82,27 @@ func (b *bench) grown(ctx context.Context, n int, report func(operation string, 
 		return err
 	}
 	defer b.drop(ctx, name, db)
+
 	if err := b.decidePolicies(ctx, name); err != nil {
 		return err
 	}
 	if err := b.fillFast(ctx, db, n); err != nil {
 		return err
 	}
+
 	var size string
 	if err := db.QueryRow(ctx, `SELECT pg_size_pretty(pg_database_size(current_database()))`).Scan(&size); err != nil {
 		return err
 	}
 	say("  %s on disk", size)
+
 	if err := b.grownLists(ctx, name, db, report); err != nil {
 		return err
 	}
 	if err := b.grownQueue(ctx, name, db, report); err != nil {
 		return err
 	}
+
 	for _, c := range []struct{ operation, role string }{{growthAccept, roleAccept}, {growthApply, roleApply}} {
 		var server time.Duration
 		postgres, err := spent(ctx, db, nil, 1, func() (err error) {
@@ -121,11 +125,13 @@ func (b *bench) grownQueue(ctx context.Context, name string, db *pgx.Conn, repor
 			WHERE reservation_id = ANY (SELECT 'HM' || n * 10 FROM generate_series(1, $1) n))`, claims*atOnce*2); err != nil {
 		return err
 	}
+
 	s, err := store.Open(ctx, b.dsn(name))
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+
 	claim, err := spent(ctx, db, nil, claims, func() error {
 		leases, err := s.Keys.Claim(ctx, time.Minute, time.Time{}, atOnce)
 		if err == nil && len(leases) != atOnce {
@@ -136,7 +142,9 @@ func (b *bench) grownQueue(ctx context.Context, name string, db *pgx.Conn, repor
 	if err != nil {
 		return err
 	}
+
 	report(growthClaim, claim)
+
 	const pageOfSweep, reads = 1000, 50
 	after := ""
 	sweep, err := spent(ctx, db, nil, reads, func() error {
@@ -157,6 +165,7 @@ func (b *bench) grownQueue(ctx context.Context, name string, db *pgx.Conn, repor
 	if err != nil {
 		return err
 	}
+
 	report(growthSweep, sweep)
 	_, err = db.Exec(ctx, `UPDATE mobile_keys SET queued = false, lease_token = NULL, lease_until = NULL WHERE queued`)
 	return err
@@ -169,11 +178,13 @@ func (b *bench) grownLists(ctx context.Context, name string, db *pgx.Conn, repor
 		return err
 	}
 	defer func() { _ = s.stop() }()
+
 	first := url.Values{"source": {"default"}, "status": {"confirmed"}}
 	later, err := pageLater(ctx, s.url+"/v1/reservations", first)
 	if err != nil {
 		return err
 	}
+
 	for _, l := range []struct {
 		operation, path string
 		query           url.Values
@@ -189,11 +200,13 @@ func (b *bench) grownLists(ctx context.Context, name string, db *pgx.Conn, repor
 			_, err := getPage(ctx, s.url+l.path, l.query)
 			return err
 		}
+
 		for range 10 { // the plans of several connections, and what they read, are there before the clock runs
 			if err := read(); err != nil {
 				return err
 			}
 		}
+
 		seconds, err := spent(ctx, db, s, 100, read)
 		if err != nil {
 			return err

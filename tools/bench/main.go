@@ -120,6 +120,7 @@ func run(role, only, profiles, which string, stays, rounds int, quick bool) erro
 	if role != "" {
 		return serveRole(ctx, role, stays)
 	}
+
 	p, err := newPlan(profiles, stays, rounds, quick)
 	if err != nil {
 		return err
@@ -129,22 +130,26 @@ func run(role, only, profiles, which string, stays, rounds int, quick bool) erro
 			return err
 		}
 	}
+
 	parts, err := chosenParts(only)
 	if err != nil {
 		return err
 	}
+
 	shared := func(part string) bool { return part != "cost" && part != "disk" } // these have a Postgres of their own
 	b, err := newBench(ctx, p, slices.ContainsFunc(parts, shared))
 	if err != nil {
 		return err
 	}
 	defer b.stop()
+
 	started := time.Now()
 	for _, part := range parts {
 		if err := measures[part](b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
+
 	b.print(time.Since(started))
 	if b.lost > 0 {
 		return fmt.Errorf("%d acknowledged events are lost", b.lost)

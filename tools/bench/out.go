@@ -199,29 +199,35 @@ func (b *bench) deliveryRound(ctx context.Context, s *subscriber, d *dead, other
 		return nil, err
 	}
 	defer b.drop(ctx, name, db)
+
 	if err := addListings(ctx, db); err != nil {
 		return nil, err
 	}
+
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return nil, err
 	}
 	defer seam.Close()
+
 	config, err := b.subscribe(s, d, others)
 	if err != nil {
 		return nil, err
 	}
+
 	p, err := b.server(ctx, name, seam.URL, "STAYKEY_CONFIG="+config)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = p.stop() }()
+
 	var late []float64
 	for i := range 2*b.stays + 2 {
 		id := fmt.Sprintf("%s-stay-%d", name, i)
 		if err := postOne(ctx, p.url, id, reservation(id)); err != nil {
 			return nil, err
 		}
+
 		took, has := time.Duration(0), false
 		for began := time.Now(); !has; took, has = s.of(id) {
 			if time.Since(began) > time.Minute {
@@ -229,6 +235,7 @@ func (b *bench) deliveryRound(ctx context.Context, s *subscriber, d *dead, other
 			}
 			time.Sleep(time.Millisecond)
 		}
+
 		if i >= 2 { // the first ones warm up, and make receivers known as dead
 			late = append(late, took.Seconds())
 		}
@@ -244,14 +251,16 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 		return err
 	}
 	err = b.fill(ctx, full, db)
+
 	_ = db.Close(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+full) }()
+
 	var without, one, many, oneRatio, manyRatio, reported []float64
 	for range b.rounds {
-		alone, _, err := b.drainTold(ctx, full, nil, "", 0)
+		alone, _, err := b.drainReporting(ctx, full, nil, "", 0)
 		if err != nil {
 			return err
 		}
@@ -263,10 +272,12 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 		if err != nil {
 			return err
 		}
+
 		without, one, many = append(without, alone), append(one, withOne), append(many, withMany)
 		oneRatio, manyRatio, reported = append(oneRatio, withOne/alone), append(manyRatio, withMany/withOne),
 			append(reported, reportedAfter)
 	}
+
 	rate := func(took []float64) string { return fmt.Sprintf("%.0f/s", float64(b.drained)/median(took)) }
 	what := fmt.Sprintf("%d keys, Seam at %d ms per call, ", b.drained, seamAnswer.Milliseconds())
 	b.add(line{
@@ -278,6 +289,7 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 		against: "with one", base: rate(one), ratio: fmt.Sprintf("%.2f times as long", median(manyRatio)),
 		target: "within 1.1",
 	})
+
 	b.note("the last of %d keys was delivered %.1f s after the last key was issued", b.drained, median(reported))
 	return nil
 }
@@ -291,12 +303,12 @@ func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int,
 	if err != nil {
 		return 0, 0, err
 	}
-	return b.drainTold(ctx, full, s, config, others)
+	return b.drainReporting(ctx, full, s, config, others)
 }
 
-// drainTold returns how long a full queue takes until all keys are issued, and how much later the last one is
+// drainReporting returns how long a full queue takes until all keys are issued, and how much later the last one is
 // delivered.
-func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, config string, others int) (took,
+func (b *bench) drainReporting(ctx context.Context, full string, s *subscriber, config string, others int) (took,
 	reportedAfter float64, err error,
 ) {
 	_, seam, err := simulatedSeam(seamAnswer)
@@ -304,6 +316,7 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 		return 0, 0, err
 	}
 	defer seam.Close()
+
 	name, db, err := b.database(ctx, full)
 	if err != nil {
 		return 0, 0, err
@@ -316,6 +329,7 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 		SELECT 'dead-' || n, 0, 3, now(), now(), true, now(), now() FROM generate_series(0, $1 - 1) n`, others); err != nil {
 		return 0, 0, err
 	}
+
 	env := []string{fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers)}
 	if config != "" {
 		env = append(env, "STAYKEY_CONFIG="+config)
@@ -325,11 +339,13 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 		return 0, 0, err
 	}
 	defer func() { _ = p.stop() }()
+
 	b.profile(ctx, p, fmt.Sprintf("out-%d", others), 10*time.Second)
 	began := time.Now()
 	if err := b.awaitIssued(ctx, db, began); err != nil {
 		return 0, 0, err
 	}
+
 	took = time.Since(began).Seconds()
 	for s != nil && s.delivered() < b.drained {
 		if time.Since(began) > 10*time.Minute {
@@ -337,6 +353,7 @@ func (b *bench) drainTold(ctx context.Context, full string, s *subscriber, confi
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+
 	say("drained in %.1f s, delivered %.1f s later", took, time.Since(began).Seconds()-took)
 	return took, time.Since(began).Seconds() - took, nil
 }

@@ -76,11 +76,13 @@ func (b *bench) pages(ctx context.Context) error {
 		return err
 	}
 	defer b.drop(ctx, name, db)
+
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return err
 	}
 	defer seam.Close()
+
 	config, err := b.pageConfig()
 	if err != nil {
 		return err
@@ -88,15 +90,18 @@ func (b *bench) pages(ctx context.Context) error {
 	if err := b.decidePolicies(ctx, name, "STAYKEY_CONFIG="+config); err != nil {
 		return err
 	}
+
 	f := filling{bookings: b.bookings, each: b.events / b.bookings, listings: min(pageListings, b.bookings/20)}
 	f.named = f.listings
 	if err := b.fillTables(ctx, db, f, slices.Concat(fillBig, fillPages)); err != nil {
 		return err
 	}
+
 	before, err := wholeReads(ctx, db)
 	if err != nil {
 		return err
 	}
+
 	s, err := b.server(ctx, name, seam.URL, "STAYKEY_CONFIG="+config)
 	if err != nil {
 		return err
@@ -105,6 +110,7 @@ func (b *bench) pages(ctx context.Context) error {
 		_ = s.stop()
 		return err
 	}
+
 	if err := s.stop(); err != nil {
 		return err
 	}

@@ -75,26 +75,31 @@ func (b *bench) latencyRound(ctx context.Context, name string, db *pgx.Conn, ans
 	if err := addListings(ctx, db); err != nil {
 		return nil, 0, err
 	}
+
 	sim, server, err := simulatedSeam(answer)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer server.Close()
+
 	bare, err := bareCalls(ctx, server.URL, min(b.stays, 10), 1)
 	if err != nil {
 		return nil, 0, err
 	}
+
 	p, err := b.server(ctx, name, server.URL)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { _ = p.stop() }()
+
 	for i := range b.stays + 2 {
 		id := fmt.Sprintf("stay-%d", i)
 		began := time.Now()
 		if err := postOne(ctx, p.url, id, reservation(id)); err != nil {
 			return nil, 0, err
 		}
+
 		for status := ""; status != store.KeyIssued; {
 			if err := db.QueryRow(ctx, `SELECT coalesce((SELECT status FROM mobile_keys WHERE reservation_id = $1),
 				'')`, id).Scan(&status); err != nil {
@@ -105,6 +110,7 @@ func (b *bench) latencyRound(ctx context.Context, name string, db *pgx.Conn, ans
 			}
 			time.Sleep(time.Millisecond)
 		}
+
 		if i >= 2 { // the first ones warm up
 			took = append(took, time.Since(began).Seconds())
 		}
@@ -152,6 +158,7 @@ func bareCalls(ctx context.Context, url string, stays, workers int) (float64, er
 	var next atomic.Int64
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
+
 	for w := range workers {
 		wg.Go(func() {
 			for {
@@ -166,6 +173,7 @@ func bareCalls(ctx context.Context, url string, stays, workers int) (float64, er
 		})
 	}
 	wg.Wait()
+
 	for _, err := range errs {
 		if err != nil {
 			return 0, err
@@ -210,10 +218,12 @@ func (b *bench) drain(ctx context.Context) error {
 	}
 	err = b.fill(ctx, full, db)
 	_ = db.Close(ctx)
+
 	if err != nil {
 		return err
 	}
 	defer func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+full) }()
+
 	for _, answer := range []time.Duration{0, 80 * time.Millisecond} {
 		var rates, floors, ratios, compared []float64
 		for range b.rounds {
@@ -222,6 +232,7 @@ func (b *bench) drain(ctx context.Context) error {
 				return err
 			}
 			rates, floors, ratios = append(rates, rate), append(floors, floor), append(ratios, floor/rate)
+
 			if b.replicas > 1 && answer == 0 {
 				several, _, err := b.drainRound(ctx, full, answer, b.replicas)
 				if err != nil {
@@ -230,6 +241,7 @@ func (b *bench) drain(ctx context.Context) error {
 				compared = append(compared, several/rate)
 			}
 		}
+
 		l := line{
 			what: fmt.Sprintf("%d stays provisioned, Seam at %d ms per call, %d at a time", b.drained,
 				answer.Milliseconds(), drainWorkers), value: fmt.Sprintf("%.0f/s", median(rates)),
@@ -292,6 +304,7 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 		return 0, 0, err
 	}
 	defer bare.Close()
+
 	began := time.Now()
 	few := min(b.drained, 10*drainWorkers)
 	if _, err := bareCalls(ctx, bare.URL, few, drainWorkers); err != nil {
@@ -299,22 +312,26 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 	}
 	floor = float64(few) / time.Since(began).Seconds()
 	bare.Close()
+
 	sim, server, err := simulatedSeam(answer)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer server.Close()
+
 	name, db, err := b.database(ctx, full)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer b.drop(ctx, name, db)
+
 	var programs []*program
 	defer func() {
 		for _, p := range programs {
 			_ = p.stop()
 		}
 	}()
+
 	for range replicas {
 		p, err := b.server(ctx, name, server.URL, fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers/replicas))
 		if err != nil {
@@ -326,9 +343,11 @@ func (b *bench) drainRound(ctx context.Context, full string, answer time.Duratio
 			began = time.Now()
 		}
 	}
+
 	if err := b.awaitIssued(ctx, db, began); err != nil {
 		return 0, 0, err
 	}
+
 	rate = float64(b.drained) / time.Since(began).Seconds()
 	say("drain at %s per call, %d replicas: %.0f/s, bare %.0f/s", answer, replicas, rate, floor)
 	if n := len(sim.State().Users); n != b.drained {

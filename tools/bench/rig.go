@@ -102,16 +102,19 @@ func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
 			return nil, err
 		}
 	}
+
 	if b.dir, err = os.MkdirTemp("", "staykey-bench-"); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(b.dir, "events.lua"), eventsLua, 0o600); err != nil {
 		return nil, err
 	}
+
 	if b.postgres, err = localpg.Start(ctx,
 		localpg.Options{Settings: b.settings, Log: func(m string) { say("%s", m) }}); err != nil {
 		return nil, err
 	}
+
 	if err := b.migrate(ctx); err != nil {
 		b.stop()
 		return nil, err

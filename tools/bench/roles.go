@@ -121,6 +121,7 @@ func serveRole(ctx context.Context, role string, stays int) error {
 	if role != roleNothing && role != roleOne {
 		return doPhase(ctx, role, stays)
 	}
+
 	var inbox webhook.Inbox = nothing{}
 	if role == roleOne {
 		db, err := store.Open(ctx, os.Getenv("DATABASE_URL"))
@@ -130,11 +131,13 @@ func serveRole(ctx context.Context, role string, stays int) error {
 		defer db.Close()
 		inbox = one{db}
 	}
+
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	sources := map[string]pms.Source{"default": {
 		Name:     "default",
 		Verifier: pms.StandardWebhooks{Secrets: []pms.Secret{secret()}}, Policy: pms.DefaultPolicy(),
 	}}
+
 	proxies := handlers.Proxies(func() pms.Addresses { return nil })
 	public, _ := handlers.New(
 		handlers.Config{Log: log, Metrics: prometheus.NewRegistry()},
@@ -144,10 +147,12 @@ func serveRole(ctx context.Context, role string, stays int) error {
 			Log: log, Now: time.Now,
 		}),
 	)
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+
 	server := &http.Server{Handler: public, ReadHeaderTimeout: 5 * time.Second}
 	go func() { <-ctx.Done(); _ = server.Close() }()
 	log.Info("ready", "listen", l.Addr().String())

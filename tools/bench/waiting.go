@@ -126,10 +126,12 @@ func (b *bench) besideRound(ctx context.Context, name string, db *pgx.Conn) (alo
 		return nil, nil, err
 	}
 	defer seam.Close()
+
 	living := livingPMS()
 	defer living.Close()
 	dead, asked := deadPMS()
 	defer func() { dead.CloseClientConnections(); dead.Close() }()
+
 	config, err := b.configFile(fmt.Sprintf(fetched, "healthy", living.URL), fmt.Sprintf(fetched, "dead", dead.URL))
 	if err != nil {
 		return nil, nil, err
@@ -139,17 +141,20 @@ func (b *bench) besideRound(ctx context.Context, name string, db *pgx.Conn) (alo
 		return nil, nil, err
 	}
 	defer func() { _ = p.stop() }()
+
 	if _, err := b.toApplied(ctx, p, db, "warm", b.compared/2); err != nil {
 		return nil, nil, err
 	}
 	if alone, err = b.toApplied(ctx, p, db, "alone", 4*b.compared); err != nil {
 		return nil, nil, err
 	}
+
 	for i := range deadEvents {
 		if err := postFetched(ctx, p.url, "dead", fmt.Sprintf("dead-%d", i)); err != nil {
 			return nil, nil, err
 		}
 	}
+
 	for waiting := 0; waiting < deadEvents; {
 		if err := db.QueryRow(ctx,
 			`SELECT count(*) FROM event_fetches WHERE source = 'dead'`).Scan(&waiting); err != nil {
@@ -205,25 +210,30 @@ func (b *bench) memory(ctx context.Context) error {
 		return err
 	}
 	defer b.drop(ctx, name, db)
+
 	if err := addListings(ctx, db); err != nil {
 		return err
 	}
+
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return err
 	}
 	defer seam.Close()
+
 	config, err := b.configFile(`
   - {name: default, verify: {method: standard-webhooks, secrets: ["` + secret().String() + `"]}}
   - {name: hostaway, format: hostaway, time_zone: Europe/Lisbon, verify: {username: staykey, password: benchmark-password-0123456789}}`)
 	if err != nil {
 		return err
 	}
+
 	p, err := b.server(ctx, name, seam.URL, "STAYKEY_CONFIG="+config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.stop() }()
+
 	say("memory: posting %d webhooks of 1 MiB", largeEvents)
 	waiting, err := b.largeWaiting(ctx, p, name)
 	if err != nil {
@@ -231,9 +241,11 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	say("memory: they wait, at a peak of %d MiB", waiting)
 	p.forgetPeak()
+
 	if err := drained(ctx, db); err != nil {
 		return err
 	}
+
 	var applied int
 	if err := db.QueryRow(ctx, `SELECT count(*) FROM reservations`).Scan(&applied); err != nil {
 		return err
@@ -241,6 +253,7 @@ func (b *bench) memory(ctx context.Context) error {
 	if applied != largeEvents {
 		b.lost += largeEvents - applied
 	}
+
 	b.add(line{
 		what:  fmt.Sprintf("memory at its peak, %d webhooks of 1 MiB coming in and waiting", largeEvents),
 		value: fmt.Sprintf("%d MiB", waiting), target: "under 200 MiB",
@@ -260,6 +273,7 @@ func (b *bench) largeWaiting(ctx context.Context, p *program, database string) (
 		return 0, err
 	}
 	defer func() { _ = locker.Close(ctx) }() // which lets the lock go
+
 	if _, err := locker.Exec(ctx, `BEGIN`); err != nil {
 		return 0, err
 	}
@@ -270,6 +284,7 @@ func (b *bench) largeWaiting(ctx context.Context, p *program, database string) (
 	if _, err := locker.Exec(ctx, `SELECT FROM listings FOR UPDATE`); err != nil {
 		return 0, err
 	}
+
 	var next atomic.Int64
 	errs := make([]error, largePosters)
 	var posting sync.WaitGroup
@@ -281,11 +296,13 @@ func (b *bench) largeWaiting(ctx context.Context, p *program, database string) (
 		})
 	}
 	posting.Wait()
+
 	for _, err := range errs {
 		if err != nil {
 			return 0, err
 		}
 	}
+
 	queued, err := backlog(ctx, locker)
 	if err != nil {
 		return 0, err

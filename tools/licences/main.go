@@ -48,6 +48,7 @@ func run(write bool) error {
 	if err != nil {
 		return err
 	}
+
 	var b bytes.Buffer
 	b.WriteString("# Licences\n\nstaykey is under the [MIT licence](../LICENSE). Its binary contains these modules, at the versions pinned by go.mod and go.sum. `make licences WRITE=1` writes this page.\n\nThe web page has icons of [Lucide](https://lucide.dev) 1.62.0, under ISC and, for those derived from Feather, MIT (internal/handlers/web/static/icons/LICENSE).\n\n| module | version | licence |\n| --- | --- | --- |\n")
 	for _, m := range modules {
@@ -57,9 +58,11 @@ func run(write bool) error {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", m.Path, m.Version, licence)
 	}
+
 	if write {
 		return os.WriteFile(page, b.Bytes(), 0o644) // #nosec G306 -- documentation
 	}
+
 	now, err := os.ReadFile(page)
 	if err != nil {
 		return err

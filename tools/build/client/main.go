@@ -23,18 +23,21 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	ctx := context.Background()
 	sort := CheckIn
 	list, err := c.ListReservationsWithResponse(ctx, &ListReservationsParams{Sort: &sort})
 	if err != nil || list.JSON200 == nil || len(list.JSON200.Items) == 0 {
 		log.Fatalf("%v %s", err, list.Body)
 	}
+
 	one := list.JSON200.Items[0]
 	reason := HoldJSONRequestBody{Reason: "a generated client"}
 	held, err := c.HoldWithResponse(ctx, one.Source, one.ReservationId, &HoldParams{}, reason)
 	if err != nil || held.JSON202 == nil {
 		log.Fatalf("%v %s", err, held.Body)
 	}
+
 	missing, err := c.GetReservationWithResponse(ctx, one.Source, "no such/Ä", &GetReservationParams{})
 	if err != nil || missing.StatusCode() != http.StatusNotFound {
 		log.Fatalf("%v %s", err, missing.Body)

@@ -39,6 +39,7 @@ func bill(info *debug.BuildInfo, version string) *cyclonedx.BOM {
 	bom.Metadata = &cyclonedx.Metadata{Component: &program}
 	toolchain := component(cyclonedx.ComponentTypeLibrary, "std", strings.TrimPrefix(info.GoVersion, "go"))
 	toolchain.Description = "Go's standard library"
+
 	components := []cyclonedx.Component{toolchain}
 	for _, m := range info.Deps {
 		if m.Replace != nil {
@@ -50,8 +51,10 @@ func bill(info *debug.BuildInfo, version string) *cyclonedx.BOM {
 		}
 		components = append(components, c)
 	}
+
 	slices.SortFunc(components, func(a, b cyclonedx.Component) int { return strings.Compare(a.BOMRef, b.BOMRef) })
 	bom.Components = &components
+
 	refs := make([]string, len(components))
 	for i, c := range components {
 		refs[i] = c.BOMRef

@@ -25,11 +25,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	id := rand.Text() // the same one when you send this event again
 	signature, err := webhook.Sign(id, now, body)
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	request, err := http.NewRequest(http.MethodPost, os.Getenv("STAYKEY_WEBHOOK_URL"), bytes.NewReader(body))
 	if err != nil {
 		log.Fatal(err)
@@ -38,11 +40,13 @@ func main() {
 	request.Header.Set("Webhook-Id", id)
 	request.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	request.Header.Set("Webhook-Signature", signature)
+
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer answer.Body.Close()
+
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode >= 300 {
 		log.Fatalf("%s: %s %v", answer.Status, text, err)

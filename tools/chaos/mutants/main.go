@@ -108,6 +108,7 @@ func (m mutant) overlay(dir string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", e.file, err)
 		}
+
 		from := path
 		if earlier, ok := replaced[path]; ok {
 			from = earlier
@@ -116,10 +117,12 @@ func (m mutant) overlay(dir string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read the file to change: %w", err)
 		}
+
 		if n := strings.Count(string(content), e.old); n != 1 {
 			return "", fmt.Errorf("%s contains this %d times instead of once (the list of mutants is out of date): %s",
 				e.file, n, e.old)
 		}
+
 		to := filepath.Join(dir, fmt.Sprintf("%d%s", len(replaced), filepath.Ext(path)))
 		if earlier, ok := replaced[path]; ok {
 			to = earlier
@@ -129,6 +132,7 @@ func (m mutant) overlay(dir string) (string, error) {
 		}
 		replaced[path] = to
 	}
+
 	encoded, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {
 		return "", fmt.Errorf("encode the overlay: %w", err)

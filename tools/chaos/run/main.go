@@ -84,11 +84,13 @@ func run(isShort bool) error {
 		return fmt.Errorf("create a directory for the report: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+
 	report := filepath.Join(dir, "report")
 	stints := long
 	if isShort {
 		stints = short
 	}
+
 	var failed error
 	for _, s := range stints {
 		if ctx.Err() != nil {
@@ -98,6 +100,7 @@ func run(isShort bool) error {
 			failed = errors.Join(failed, err)
 		}
 	}
+
 	results, err := chaos.Read(report)
 	if err != nil {
 		return errors.Join(failed, err)
