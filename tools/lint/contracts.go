@@ -5,7 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,29 +20,16 @@ var contracts = []string{"internal/store", "internal/provisioner", "internal/int
 func checkContracts(root string) ([]string, error) {
 	var missing []string
 	for _, dir := range contracts {
-		dir = filepath.Join(root, filepath.FromSlash(dir))
-		err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if entry.IsDir() && strings.HasSuffix(entry.Name(), "test") {
-				return filepath.SkipDir
-			}
-			if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		err := eachGoFile(filepath.Join(root, filepath.FromSlash(dir)), func(file string, source []byte) error {
+			if isTest(file) || strings.HasSuffix(path.Dir(file), "test") {
 				return nil
 			}
-			source, err := os.ReadFile(path) // #nosec G304 G122 -- the project's own files
-			if err != nil {
-				return err
-			}
+
 			names, err := uncommented(source)
-			if err != nil {
-				return err
-			}
 			for _, n := range names {
-				missing = append(missing, fmt.Sprintf("%s:%s", filepath.ToSlash(path), n))
+				missing = append(missing, file+":"+n)
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return nil, err

@@ -6,8 +6,9 @@
 // everything). Paths in notYetClean are counted, not reported; the list only ever gets shorter. A line with a word that
 // must stay, such as a quoted text of somebody else's API, is in exceptions.
 //
-// It also reports lines of Go that are too wide (columns.go), SQL whose arguments are counted instead of named
-// (arguments.go), and exported names without a comment in the packages that others build on (contracts.go).
+// It also reports lines of Go that are too wide (columns.go), functions that run on without a blank line (density.go),
+// SQL whose arguments are counted instead of named (arguments.go), and exported names without a comment in the packages
+// that others build on (contracts.go).
 //
 // It prints one line per finding and exits with 1 if there are any. With -count it prints the number of findings per
 // directory, clean or not.
@@ -43,6 +44,7 @@ func run(root string, count, all bool) error {
 		printCounts(findings)
 		return nil
 	}
+
 	reported, waiting := 0, 0
 	for _, f := range findings {
 		if !all && within(f.file, notYetClean) {
@@ -52,9 +54,11 @@ func run(root string, count, all bool) error {
 		reported++
 		fmt.Printf("%s:%d: %q: write %s\n", f.file, f.line, f.text, f.rule.Instead)
 	}
+
 	if len(notYetClean) > 0 {
 		fmt.Printf("English: %d findings in %d directories that are not yet clean\n", waiting, len(notYetClean))
 	}
+
 	if err := reportContracts(root); err != nil {
 		return err
 	}
@@ -75,14 +79,15 @@ var goRules = []struct {
 }{
 	{wideLines, true, fmt.Sprintf("more than %d columns: break the line", mostColumns)},
 	{countedArguments, false, fmt.Sprintf("SQL with more than %d arguments: name them", mostArguments)},
+	{denseLines, false, fmt.Sprintf("%d lines without a blank one: add one where a thought ends", mostDense)},
 }
 
 // reportGo prints the lines that break a rule for Go.
 func reportGo(root string) error {
 	reported := 0
-	err := eachGoFile(root, func(path string, source []byte) {
+	err := eachGoFile(root, func(path string, source []byte) error {
 		for _, r := range goRules {
-			if strings.HasSuffix(path, "_test.go") && !r.inTests {
+			if isTest(path) && !r.inTests {
 				continue
 			}
 			for _, line := range r.lines(source) {
@@ -90,6 +95,7 @@ func reportGo(root string) error {
 				reported++
 			}
 		}
+		return nil
 	})
 	if err == nil && reported > 0 {
 		err = fmt.Errorf("%d places in Go to repair", reported)
@@ -97,8 +103,8 @@ func reportGo(root string) error {
 	return err
 }
 
-// eachGoFile calls visit with every Go file of the project that a person wrote.
-func eachGoFile(root string, visit func(path string, source []byte)) error {
+// eachGoFile calls visit with every Go file below a directory that a person wrote.
+func eachGoFile(root string, visit func(path string, source []byte) error) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -114,10 +120,11 @@ func eachGoFile(root string, visit func(path string, source []byte)) error {
 		if err != nil || strings.Contains(string(source), "\n// Code generated ") {
 			return err
 		}
-		visit(filepath.ToSlash(path), source)
-		return nil
+		return visit(filepath.ToSlash(path), source)
 	})
 }
+
+func isTest(path string) bool { return strings.HasSuffix(path, "_test.go") }
 
 func printCounts(findings []finding) {
 	byDirectory, byRule := map[string]int{}, map[string]int{}

@@ -42,6 +42,7 @@ func check(root string) ([]finding, error) {
 		if err != nil {
 			return err
 		}
+
 		file = filepath.ToSlash(file)
 		if within(file, skipped) || entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "node_modules" ||
 			strings.HasPrefix(entry.Name(), ".staykey")) {
@@ -50,10 +51,12 @@ func check(root string) ([]finding, error) {
 			}
 			return nil
 		}
+
 		extract := extractor(file)
 		if entry.IsDir() || extract == nil {
 			return nil
 		}
+
 		content, err := os.ReadFile(path) // #nosec G304 G122 -- the project's own files
 		if err != nil {
 			return err
