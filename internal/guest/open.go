@@ -177,30 +177,30 @@ func (o *opening) again(ctx context.Context, h store.HandedOut) (seam.InstantKey
 // it away after this finds the record. What does not fit the stay's identity is not handed out, and goes.
 func (o *opening) record(ctx context.Context, h store.HandedOut, fits bool, what string) error {
 	var refused error
-	err := o.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
+	err := o.commitLast(ctx, func(_ context.Context, _ pgx.Tx, b *pgx.Batch, state *store.GuestState) error {
 		refused = o.refusal(h, state, fits)
 		now := o.now()
-
-		var b pgx.Batch
 		if refused != nil {
 			h.EndingAt = &now
-			store.DueGuestStay(&b, o.ref, now)
+			store.DueGuestStay(b, o.ref, now)
 			what += ", too late: it is deleted"
 		} else {
 			h.Uses++
-			store.CountOpening(&b, o.ref, now, used(state.Recent, now))
+			store.CountOpening(b, o.ref, now, used(state.Recent, now))
 		}
 
-		store.SaveHandedOut(&b, h)
+		store.SaveHandedOut(b, h)
 		o.note(now, what, map[string]any{"instant_key_id": *h.SeamID})
-		if err := store.QueueTimeline(&b, o.entriesOf(state)); err != nil {
-			return err
-		}
-		store.ReleaseGuestLease(&b, o.lease)
-		return tx.SendBatch(ctx, &b).Close()
+		return nil
 	})
-	if err != nil {
-		return err
+	return o.recorded(err, refused)
+}
+
+// recorded is the result once a commit has recorded what Seam made, or failed. What was refused then, the cleaner takes
+// back at once.
+func (o *opening) recorded(failed, refused error) error {
+	if failed != nil {
+		return failed
 	}
 	o.reach(point.GuestRecorded)
 	if refused != nil {
@@ -240,23 +240,35 @@ func (o *opening) commit(ctx context.Context, fn func(context.Context, pgx.Tx, *
 	return wrapped(err)
 }
 
-// notMade follows a create without a result: refused by Seam it leaves nothing, and a lost one is looked for.
-func (o *opening) notMade(ctx context.Context, h store.HandedOut, err error) error {
-	written := o.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
+// commitLast is the last commit of an opening: with what queue adds it writes the timeline, and it ends the lease.
+func (o *opening) commitLast(ctx context.Context,
+	queue func(context.Context, pgx.Tx, *pgx.Batch, *store.GuestState) error,
+) error {
+	return o.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
 		var b pgx.Batch
-		if seam.KindOf(err) == seam.Lost {
-			now := o.now()
-			h.LostAt = &now
-			store.SaveHandedOut(&b, h)
-			store.DueGuestStay(&b, o.ref, now.Add(o.options.Grace))
-		} else {
-			store.DeleteHandedOut(&b, h.ID)
+		if err := queue(ctx, tx, &b, state); err != nil {
+			return err
 		}
 		if err := store.QueueTimeline(&b, o.entriesOf(state)); err != nil {
 			return err
 		}
 		store.ReleaseGuestLease(&b, o.lease)
 		return tx.SendBatch(ctx, &b).Close()
+	})
+}
+
+// notMade follows a create without a result: refused by Seam it leaves nothing, and a lost one is looked for.
+func (o *opening) notMade(ctx context.Context, h store.HandedOut, err error) error {
+	written := o.commitLast(ctx, func(_ context.Context, _ pgx.Tx, b *pgx.Batch, _ *store.GuestState) error {
+		if seam.KindOf(err) == seam.Lost {
+			now := o.now()
+			h.LostAt = &now
+			store.SaveHandedOut(b, h)
+			store.DueGuestStay(b, o.ref, now.Add(o.options.Grace))
+		} else {
+			store.DeleteHandedOut(b, h.ID)
+		}
+		return nil
 	})
 	o.log.Warn("guest key not handed out", "source", o.ref.Source, "reservation_id", o.ref.ReservationID, "error", err)
 	return errors.Join(ErrUnavailable, written)

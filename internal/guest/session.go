@@ -105,7 +105,7 @@ func (a *appSession) begin(ctx context.Context) (h store.HandedOut, ends time.Ti
 // record writes the session down, in the row that it has where it was asked for before.
 func (a *appSession) record(ctx context.Context, h store.HandedOut, got seam.ClientSession) error {
 	var refused error
-	err := a.commit(ctx, func(ctx context.Context, tx pgx.Tx, state *store.GuestState) error {
+	err := a.commitLast(ctx, func(ctx context.Context, tx pgx.Tx, b *pgx.Batch, state *store.GuestState) error {
 		has, err := store.GuestHas(ctx, tx, a.ref)
 		if err != nil {
 			return err
@@ -114,23 +114,10 @@ func (a *appSession) record(ctx context.Context, h store.HandedOut, got seam.Cli
 		if refused == nil && a.endsWithAKey(has, h, got) {
 			refused = ErrUnavailable
 		}
-
-		var b pgx.Batch
-		a.queueSession(&b, has, h, refused != nil)
-		if err := store.QueueTimeline(&b, a.entriesOf(state)); err != nil {
-			return err
-		}
-		store.ReleaseGuestLease(&b, a.lease)
-		return tx.SendBatch(ctx, &b).Close()
+		a.queueSession(b, has, h, refused != nil)
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	a.reach(point.GuestRecorded)
-	if refused != nil {
-		a.Wake()
-	}
-	return refused
+	return a.recorded(err, refused)
 }
 
 // queueSession saves the row of a session, in place of other rows of the same session. One that came too late is

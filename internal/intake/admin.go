@@ -106,13 +106,9 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 
 func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Action) error {
 	now := a.now().UTC()
-	found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+	r, err := lockReported(ctx, tx, ref)
 	if err != nil {
 		return err
-	}
-	r, ok := found[ref]
-	if !ok || r.VersionSeq == 0 {
-		return store.ErrNotFound
 	}
 
 	if action.Batch != uuid.Nil {
@@ -170,17 +166,32 @@ func (c Action) keyRequest(r store.Reservation, before, after store.Overrides, n
 	return w
 }
 
+// lockReported locks a reservation that a PMS has reported; [store.ErrNotFound] for any other.
+func lockReported(ctx context.Context, tx pgx.Tx, ref store.Ref) (store.Reservation, error) {
+	found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+	if err != nil {
+		return store.Reservation{}, err
+	}
+	r, ok := found[ref]
+	if !ok || r.VersionSeq == 0 {
+		return r, store.ErrNotFound
+	}
+	return r, nil
+}
+
 // on returns an admin's decisions about a reservation after the action.
 func (c Action) on(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
 	if held := o.Held(); held != "" && c.Kind != ActionRelease {
 		return o, ConflictError{"reservation_held", "the reservation is held (" + held + "): release it first"}
 	}
-	if r.Status == pms.Cancelled && (c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow) {
+	needsKey := c.Kind == ActionRevoke || c.Kind == ActionReissue || c.Kind == ActionWindow
+	if needsKey && r.Status == pms.Cancelled {
 		return o, ConflictError{
 			"reservation_cancelled",
 			"the reservation is cancelled and has no key: reinstate it in the PMS",
 		}
 	}
+
 	switch c.Kind {
 	case ActionHold:
 		o.HeldAt, o.HeldBy, o.HeldWhy = &now, &c.By, &c.Why
@@ -189,20 +200,27 @@ func (c Action) on(r store.Reservation, o store.Overrides, credential *string, n
 	case ActionRevoke:
 		o.RevokedAt, o.RevokedBy, o.RevokedWhy = &now, &c.By, &c.Why
 	case ActionReissue:
-		ends := r.CheckOut
-		if _, later := o.Window(r); !later.IsZero() {
-			ends = &later
-		}
-		if ends != nil && !ends.After(now) {
-			return o, ConflictError{
-				"stay_over",
-				"the stay is over: set another window, or correct check-out in the PMS",
-			}
-		}
-		o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.ReplaceCredential = nil, nil, nil, credential
+		return reissue(r, o, credential, now)
 	case ActionWindow:
 		return c.window(r, o, now)
 	}
+	return o, nil
+}
+
+// reissue replaces a mobile key, unless access has ended: the new one would open nothing.
+func reissue(r store.Reservation, o store.Overrides, credential *string, now time.Time) (store.Overrides, error) {
+	ends := r.CheckOut
+	if _, later := o.Window(r); !later.IsZero() {
+		ends = &later
+	}
+	if ends != nil && !ends.After(now) {
+		return o, ConflictError{
+			"stay_over",
+			"the stay is over: set another window, or correct check-out in the PMS",
+		}
+	}
+
+	o.RevokedAt, o.RevokedBy, o.RevokedWhy, o.ReplaceCredential = nil, nil, nil, credential
 	return o, nil
 }
 

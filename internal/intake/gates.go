@@ -58,13 +58,9 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 	var gate stay.Gate
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
-		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+		r, err := lockReported(ctx, tx, ref)
 		if err != nil {
 			return err
-		}
-		r, ok := found[ref]
-		if !ok || r.VersionSeq == 0 {
-			return store.ErrNotFound
 		}
 
 		rows, err := store.LockedGates(ctx, tx, []store.Ref{ref})

@@ -246,17 +246,11 @@ func (b *bench) deliveryRound(ctx context.Context, s *subscriber, d *dead, other
 // drainWithSubscriptions measures what subscriptions cost the keys: a full queue is drained without any, with one,
 // and with many of which all but one have dead receivers.
 func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
-	full, db, err := b.database(ctx, "migrated")
+	full, drop, err := b.fullQueue(ctx)
 	if err != nil {
 		return err
 	}
-	err = b.fill(ctx, full, db)
-
-	_ = db.Close(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+full) }()
+	defer drop()
 
 	var without, one, many, oneRatio, manyRatio, reported []float64
 	for range b.rounds {

@@ -210,19 +210,30 @@ func quantile(values []float64, q float64) float64 {
 // drainWorkers is how many stays are provisioned at a time to drain a queue.
 const drainWorkers = 64
 
+// fullQueue makes a database with a full queue of stays, to be copied, and returns its name.
+func (b *bench) fullQueue(ctx context.Context) (name string, drop func(), err error) {
+	name, db, err := b.database(ctx, "migrated")
+	if err != nil {
+		return "", nil, err
+	}
+	drop = func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+name) }
+
+	err = b.fill(ctx, name, db)
+	_ = db.Close(ctx)
+	if err != nil {
+		drop()
+		return "", nil, err
+	}
+	return name, drop, nil
+}
+
 // drain measures how long a full queue of stays takes.
 func (b *bench) drain(ctx context.Context) error {
-	full, db, err := b.database(ctx, "migrated")
+	full, drop, err := b.fullQueue(ctx)
 	if err != nil {
 		return err
 	}
-	err = b.fill(ctx, full, db)
-	_ = db.Close(ctx)
-
-	if err != nil {
-		return err
-	}
-	defer func() { _, _ = b.admin.Exec(ctx, `DROP DATABASE `+full) }()
+	defer drop()
 
 	for _, answer := range []time.Duration{0, 80 * time.Millisecond} {
 		var rates, floors, ratios, compared []float64

@@ -250,34 +250,40 @@ func (s *Simulator) sessionEnd(r request) (time.Time, bool) {
 	return end.UTC(), r.text("expires_at") == "" || end.After(s.now())
 }
 
-func (s *Simulator) createSession(r request) answer {
-	i, ok := s.identityOf(r)
+// sessionOf is whose session a request asks for, and until when; refused is the answer if there can be none.
+func (s *Simulator) sessionOf(r request) (identity Identity, end time.Time, refused *answer) {
+	identity, ok := s.identityOf(r)
 	if !ok && r.text("user_identity_id") != "" {
-		return notFound("user_identity")
+		a := notFound("user_identity")
+		return identity, end, &a
 	}
-	end, ok := s.sessionEnd(r)
-	if !ok {
-		return invalid("expires_at must be in the future")
+	if end, ok = s.sessionEnd(r); !ok {
+		a := invalid("expires_at must be in the future")
+		return identity, end, &a
 	}
-	c := s.newSession(i.ID, r.text("user_identifier_key"), end)
+	return identity, end, nil
+}
+
+func (s *Simulator) createSession(r request) answer {
+	identity, end, refused := s.sessionOf(r)
+	if refused != nil {
+		return *refused
+	}
+	c := s.newSession(identity.ID, r.text("user_identifier_key"), end)
 	s.state.Sessions[c.ID] = c
 	s.changed()
 	return accept("client_session", s.showSession(s.state, c))
 }
 
 func (s *Simulator) getOrCreateSession(r request) answer {
-	i, ok := s.identityOf(r)
-	if !ok && r.text("user_identity_id") != "" {
-		return notFound("user_identity")
-	}
-	end, ok := s.sessionEnd(r)
-	if !ok {
-		return invalid("expires_at must be in the future")
+	identity, end, refused := s.sessionOf(r)
+	if refused != nil {
+		return *refused
 	}
 	now := s.now()
 	found := s.state.sessions(func(c ClientSession) bool {
 		same := c.IdentifierKey == r.text("user_identifier_key") && c.KeyID == ""
-		return c.IdentityID == i.ID && !c.Revoked && now.Before(c.ExpiresAt) && (same || s.options.AnySession)
+		return c.IdentityID == identity.ID && !c.Revoked && now.Before(c.ExpiresAt) && (same || s.options.AnySession)
 	})
 	if len(found) == 0 {
 		return s.createSession(r)
