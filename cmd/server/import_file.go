@@ -160,23 +160,10 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 	r.Comma = separatorOf(file)
 	r.ReuseRecord, r.TrimLeadingSpace = true, r.Comma != '\t'
 
-	head, err := r.Read()
+	names, err := readHead(r, ignoreUnknown)
 	if err != nil {
-		return fmt.Errorf("line 1 must be the names of the fields: %w", err)
+		return err
 	}
-	names := make([]string, len(head))
-	named := map[string]any{}
-	for i, name := range head {
-		names[i] = strings.TrimSpace(name)
-		if _, twice := named[names[i]]; twice {
-			return fmt.Errorf("line 1: column %q appears twice", names[i])
-		}
-		named[names[i]] = ""
-	}
-	if err := unknownFields(named, ignoreUnknown); err != nil {
-		return fmt.Errorf("line 1 (separated by %q): %w", r.Comma, err)
-	}
-
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -191,7 +178,6 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 			}
 			continue
 		}
-
 		if err != nil {
 			return err
 		}
@@ -201,6 +187,28 @@ func eachRecord(file *bufio.Reader, ignoreUnknown bool, fn func(row) error) erro
 			return err
 		}
 	}
+}
+
+// readHead reads the first line, which names the fields.
+func readHead(r *csv.Reader, ignoreUnknown bool) ([]string, error) {
+	head, err := r.Read()
+	if err != nil {
+		return nil, fmt.Errorf("line 1 must be the names of the fields: %w", err)
+	}
+
+	names := make([]string, len(head))
+	named := map[string]any{}
+	for i, name := range head {
+		names[i] = strings.TrimSpace(name)
+		if _, twice := named[names[i]]; twice {
+			return nil, fmt.Errorf("line 1: column %q appears twice", names[i])
+		}
+		named[names[i]] = ""
+	}
+	if err := unknownFields(named, ignoreUnknown); err != nil {
+		return nil, fmt.Errorf("line 1 (separated by %q): %w", r.Comma, err)
+	}
+	return names, nil
 }
 
 func recordOf(where string, names, record []string, ignoreUnknown bool) row {

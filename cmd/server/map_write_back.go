@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,32 +13,9 @@ import (
 
 // previewWriteBack prints the requests that write-back would send for a reservation.
 func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) error {
-	preset, err := pms.LoadWriteBack(c.WriteBack)
+	set, err := c.writeBackSettings()
 	if err != nil {
 		return err
-	}
-	set := &pms.WriteBackSettings{
-		Preset: preset, Field: c.Field, With: c.With,
-		Account: pms.Account{AccountManifest: preset.Account},
-	}
-
-	if set.Field == "" {
-		set.Field = preset.Field
-	}
-	if _, known := preset.Rules(set.Field); !known {
-		return fmt.Errorf("--field: %q is not a field that %s can write: it must be one of %s", set.Field, preset.Name,
-			preset.FieldNames())
-	}
-	for _, name := range preset.With {
-		if c.With[name] == "" {
-			return fmt.Errorf("--with: %s needs %s=VALUE", preset.Name, name)
-		}
-	}
-
-	if c.Text != "" {
-		if set.Text, err = pms.ParseText(c.Text); err != nil {
-			return fmt.Errorf("--text: %w", err)
-		}
 	}
 
 	m, err := c.mapping(streams)
@@ -66,4 +44,32 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(preview)
+}
+
+// writeBackSettings are those that a source with the command's flags would have.
+func (c *mapCommand) writeBackSettings() (*pms.WriteBackSettings, error) {
+	preset, err := pms.LoadWriteBack(c.WriteBack)
+	if err != nil {
+		return nil, err
+	}
+	set := &pms.WriteBackSettings{
+		Preset: preset, Field: cmp.Or(c.Field, preset.Field), With: c.With,
+		Account: pms.Account{AccountManifest: preset.Account},
+	}
+
+	if _, known := preset.Rules(set.Field); !known {
+		return nil, fmt.Errorf("--field: %q is not a field that %s can write: it must be one of %s", set.Field,
+			preset.Name, preset.FieldNames())
+	}
+	for _, name := range preset.With {
+		if c.With[name] == "" {
+			return nil, fmt.Errorf("--with: %s needs %s=VALUE", preset.Name, name)
+		}
+	}
+	if c.Text != "" {
+		if set.Text, err = pms.ParseText(c.Text); err != nil {
+			return nil, fmt.Errorf("--text: %w", err)
+		}
+	}
+	return set, nil
 }

@@ -52,14 +52,8 @@ type sheetRow struct {
 // order mark. known are the columns that it may have, required those that it must have.
 func readSheet(text []byte, known, required []string, most int) ([]sheetRow, error) {
 	text = bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF"))
-	first, _, _ := bytes.Cut(text, []byte("\n"))
 	r := csv.NewReader(bytes.NewReader(text))
-	r.FieldsPerRecord, r.LazyQuotes, r.Comma = -1, true, ','
-	for _, separator := range ";\t" {
-		if bytes.Count(first, []byte(string(separator))) > bytes.Count(first, []byte(string(r.Comma))) {
-			r.Comma = separator
-		}
-	}
+	r.FieldsPerRecord, r.LazyQuotes, r.Comma = -1, true, separatorOf(text)
 
 	header, err := r.Read()
 	if err != nil {
@@ -69,16 +63,8 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 	for i, name := range header {
 		header[i] = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), " ", "_")
 	}
-
-	for _, name := range header {
-		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("unknown column %q: known are %s", name, strings.Join(known, ", "))
-		}
-	}
-	for _, name := range required {
-		if !slices.Contains(header, name) {
-			return nil, fmt.Errorf("the column %s is missing: the first line names the columns", name)
-		}
+	if err := checkColumns(header, known, required); err != nil {
+		return nil, err
 	}
 
 	var rows []sheetRow
@@ -102,4 +88,30 @@ func readSheet(text []byte, known, required []string, most int) ([]sheetRow, err
 		}
 		rows = append(rows, row)
 	}
+}
+
+// separatorOf is what the first line separates its columns by.
+func separatorOf(text []byte) rune {
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	most := ','
+	for _, separator := range ";\t" {
+		if bytes.Count(first, []byte(string(separator))) > bytes.Count(first, []byte(string(most))) {
+			most = separator
+		}
+	}
+	return most
+}
+
+func checkColumns(header, known, required []string) error {
+	for _, name := range header {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("unknown column %q: known are %s", name, strings.Join(known, ", "))
+		}
+	}
+	for _, name := range required {
+		if !slices.Contains(header, name) {
+			return fmt.Errorf("the column %s is missing: the first line names the columns", name)
+		}
+	}
+	return nil
 }

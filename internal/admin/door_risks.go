@@ -32,22 +32,15 @@ func (s Listings) addDoorRisks(ctx context.Context, listings []Listing) error {
 			}
 		}
 	}
-
-	denied := map[[2]string]bool{}
-	for source, groups := range risky {
-		list, err := s.provisioner.NotAllowed(ctx, source, groups)
-		if err != nil {
-			return err
-		}
-		for _, g := range list {
-			denied[[2]string{source, g}] = true
-		}
+	denied, err := s.denied(ctx, risky)
+	if err != nil {
+		return err
 	}
 
 	for i, l := range listings {
 		var found []stay.DoorProblem
 		for _, g := range l.Groups() {
-			if !denied[[2]string{l.Source, g}] {
+			if !denied[sourceGroup{l.Source, g}] {
 				found = append(found, problems[g]...)
 			}
 		}
@@ -55,6 +48,24 @@ func (s Listings) addDoorRisks(ctx context.Context, listings []Listing) error {
 		listings[i].DoorRisk = stay.NewDoorRisk(found)
 	}
 	return nil
+}
+
+// sourceGroup is an access group, as a source uses it.
+type sourceGroup struct{ source, group string }
+
+// denied returns those of the sources' access groups that the source may not open.
+func (s Listings) denied(ctx context.Context, groups map[string][]string) (map[sourceGroup]bool, error) {
+	denied := map[sourceGroup]bool{}
+	for source, groups := range groups {
+		list, err := s.provisioner.NotAllowed(ctx, source, groups)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range list {
+			denied[sourceGroup{source, g}] = true
+		}
+	}
+	return denied, nil
 }
 
 // DoorAtRisk is a door that may not open, and the stays whose guests have it.

@@ -118,14 +118,18 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 	}
 
 	bound := &store.Bound{At: in(time.UTC)}
-	if !local || err != nil {
-		return bound, err
+	if local && err == nil {
+		b.addLocal(bound, in)
 	}
+	return bound, err
+}
 
+// addLocal adds when a local time is in each zone of listings and sources.
+func (b bounds) addLocal(bound *store.Bound, in func(zone *time.Location) time.Time) {
 	bound.Listings, bound.Zones, bound.Sources = map[stay.ListingRef]time.Time{}, map[string]time.Time{},
 		map[string]time.Time{}
 	for _, name := range b.zones {
-		if zone, zoneErr := pms.ParseTimeZone(name); zoneErr == nil {
+		if zone, err := pms.ParseTimeZone(name); err == nil {
 			bound.Zones[name] = in(zone)
 		}
 	}
@@ -135,12 +139,11 @@ func (b bounds) parse(field, text string) (*store.Bound, error) {
 			bound.Sources[name] = in(zone)
 		}
 		for id, l := range source.Policy.Listings {
-			if zone, zoneErr := pms.ParseTimeZone(l.TimeZone); zoneErr == nil && l.TimeZone != "" {
+			if zone, err := pms.ParseTimeZone(l.TimeZone); err == nil && l.TimeZone != "" {
 				bound.Listings[stay.ListingRef{Source: name, ListingID: id}] = in(zone)
 			}
 		}
 	}
-	return bound, err
 }
 
 var relativeDays = regexp.MustCompile(`^today([+-][0-9]{1,3})?$`)

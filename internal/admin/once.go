@@ -77,6 +77,7 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 	fingerprint := s.requestMAC("request", r.Method, r.Target, string(r.Body))
 	deadline := time.NewTimer(onceWait)
 	defer deadline.Stop()
+
 	for {
 		kept, err := s.store.Requests.Claim(ctx, once.key, fingerprint, onceLease)
 		if err != nil {
@@ -96,19 +97,26 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 			return once, nil
 		case store.RequestRunning:
 		}
-		look := time.NewTimer(onceLook)
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			look.Stop()
-			return nil, ctx.Err()
-		case <-deadline.C:
-			look.Stop()
-			return nil, &Error{
-				Kind: Conflict, Code: CodeKeyInUse,
-				Message:    "a request with this Idempotency-Key is still running: send it again in a moment",
-				RetryAfter: time.Second,
-			}
+		if err := awaitLook(ctx, deadline.C); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// awaitLook waits until it is time to look again whether the other request has ended.
+func awaitLook(ctx context.Context, deadline <-chan time.Time) error {
+	look := time.NewTimer(onceLook)
+	defer look.Stop()
+	select {
+	case <-look.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-deadline:
+		return &Error{
+			Kind: Conflict, Code: CodeKeyInUse,
+			Message:    "a request with this Idempotency-Key is still running: send it again in a moment",
+			RetryAfter: time.Second,
 		}
 	}
 }

@@ -123,27 +123,39 @@ func (in ReplayRequest) query() EventQuery {
 	}
 }
 
-func (s Events) toReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
-	q := in.query()
+// check returns what is wrong with the request's fields.
+func (in ReplayRequest) check() error {
 	for field, text := range map[string]string{
 		"source": in.Source, "type": in.Type, "reservation_id": in.ReservationID,
 		"listing_id": in.ListingID,
 	} {
 		if !pms.IsText(text) {
-			return nil, "", InvalidField(field, "must be UTF-8 text without NUL")
+			return InvalidField(field, "must be UTF-8 text without NUL")
 		}
 	}
-	switch {
-	case in.EventIDs != nil && (q.Narrowed() || in.Cursor != ""):
-		return nil, "", InvalidField("event_ids", "can't be combined with filters or a cursor")
-	case in.EventIDs != nil:
-		events, err = s.named(ctx, in.EventIDs)
-		return events, "", err
-	case !q.Narrowed():
-		return nil, "", InvalidField("status",
+
+	narrowed := in.query().Narrowed()
+	if in.EventIDs != nil && (narrowed || in.Cursor != "") {
+		return InvalidField("event_ids", "can't be combined with filters or a cursor")
+	}
+	if in.EventIDs == nil && !narrowed {
+		return InvalidField("status",
 			"set at least one of source, status, type, reservation_id, listing_id or event_ids")
 	}
+	return nil
+}
 
+// toReplay returns the events that the request selects, and the cursor for those after them.
+func (s Events) toReplay(ctx context.Context, in ReplayRequest) (events []Event, next string, err error) {
+	if err := in.check(); err != nil {
+		return nil, "", err
+	}
+	if in.EventIDs != nil {
+		events, err = s.named(ctx, in.EventIDs)
+		return events, "", err
+	}
+
+	q := in.query()
 	if q.Limit <= 0 || q.Limit > replayAtMost {
 		q.Limit = replayAtMost
 	}

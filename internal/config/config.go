@@ -387,24 +387,9 @@ func (s Settings) loadSeam(c *Config, problems *Problems) {
 	c.SeamSecrets = parseSecrets("SEAM_WEBHOOK_SECRET", s.SeamSecret, problems)
 }
 
+// loadSecrets reads the secrets, and prepares to read those of the config file.
 func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *Problems) {
-	webhook, admin := s.WebhookSecret, s.AdminToken
-	c.Made = madeSecrets{Webhook: c.Dev && webhook == "" && s.Config == "", Admin: c.Dev && admin == ""}
-	c.Printed = c.Made.Webhook || c.Made.Admin
-
-	if c.Made.Webhook { // where the well-known ones don't fit, the database's own replace these (useDatabaseSecrets)
-		webhook = DevWebhookSecret
-		if !c.WellKnownFit() {
-			webhook = pms.Secret(random(32)).String()
-		}
-	}
-	if c.Made.Admin {
-		admin = DevAdminToken
-		if !c.WellKnownFit() {
-			admin = hex.EncodeToString(random(24))
-		}
-	}
-
+	webhook, admin := s.madeSecrets(c)
 	if webhook == "" && s.Config == "" {
 		problems.add("STAYKEY_WEBHOOK_SECRET",
 			`is required: "whsec_" and base64 of 24 random bytes, which you give to the PMS too (openssl rand -base64 24)`)
@@ -428,6 +413,28 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 		problems.add("SEAM_WEBHOOK_SECRET", wellKnownRefused)
 	}
 	c.setSecrets(webhook, admin, problems)
+}
+
+// madeSecrets returns the webhook secret and the admin token that are set, or made where --dev may do without. Where
+// the well-known ones don't fit, the database's own replace these (useDatabaseSecrets).
+func (s Settings) madeSecrets(c *Config) (webhook, admin string) {
+	webhook, admin = s.WebhookSecret, s.AdminToken
+	c.Made = madeSecrets{Webhook: c.Dev && webhook == "" && s.Config == "", Admin: c.Dev && admin == ""}
+	c.Printed = c.Made.Webhook || c.Made.Admin
+
+	if c.Made.Webhook {
+		webhook = DevWebhookSecret
+		if !c.WellKnownFit() {
+			webhook = pms.Secret(random(32)).String()
+		}
+	}
+	if c.Made.Admin {
+		admin = DevAdminToken
+		if !c.WellKnownFit() {
+			admin = hex.EncodeToString(random(24))
+		}
+	}
+	return webhook, admin
 }
 
 // setSecrets takes the secret of the source default and the admins' tokens, and reads the sources with them.

@@ -197,20 +197,20 @@ func (r sourceReader) verifier(s *pms.Source) {
 
 	verifier, problems := pms.NewVerifier(settings, secrets)
 	for _, p := range problems {
-		at, field := v.at(p.Field), p.Field
+		at := v.at(p.Field)
 		for i, n := range nodes {
-			if field == fmt.Sprintf("secrets[%d]", i) {
+			switch {
+			case p.Field != fmt.Sprintf("secrets[%d]", i):
+			case secrets[i] == "" || strings.HasSuffix(secrets[i], ":"):
+				at = nil // the missing variable has been reported
+			default:
 				at = n
-				if secrets[i] == "" || strings.HasSuffix(secrets[i], ":") { // the missing variable has been reported
-					at = nil
-				}
 			}
 		}
 		if at != nil {
-			v.fail(at, v.name(field), "%s", p.Message)
+			v.fail(at, v.name(p.Field), "%s", p.Message)
 		}
 	}
-
 	s.Verifier, s.Secrets = verifier, secrets
 }
 
@@ -293,25 +293,27 @@ func (r sourceReader) policy(p *pms.Policy) {
 		if err := pms.CheckID(id); err != nil {
 			listings.wrong(id, "%v", err)
 		}
-
-		one := pms.ListingPolicy{
-			TimeZone: l.zone("time_zone"), CheckInTime: l.clock("check_in_time", ""),
-			CheckOutTime: l.clock("check_out_time", ""),
-		}
-
-		if grace, ok := l.inner("grace"); ok {
-			for field, to := range map[string]**time.Duration{"before": &one.GraceBefore, "after": &one.GraceAfter} {
-				if grace.has(field) {
-					d := grace.duration(field, 0)
-					*to = &d
-				}
-			}
-			grace.done()
-		}
-
-		l.done()
-		p.Listings[id] = one
+		p.Listings[id] = l.listingPolicy()
 	}
+}
+
+// listingPolicy reads what is configured for one listing.
+func (m mapping) listingPolicy() pms.ListingPolicy {
+	p := pms.ListingPolicy{
+		TimeZone: m.zone("time_zone"), CheckInTime: m.clock("check_in_time", ""),
+		CheckOutTime: m.clock("check_out_time", ""),
+	}
+	if grace, ok := m.inner("grace"); ok {
+		for field, to := range map[string]**time.Duration{"before": &p.GraceBefore, "after": &p.GraceAfter} {
+			if grace.has(field) {
+				d := grace.duration(field, 0)
+				*to = &d
+			}
+		}
+		grace.done()
+	}
+	m.done()
+	return p
 }
 
 // statuses reads which statuses hold a key and which revoke it; each list that is specified replaces the default one.

@@ -80,51 +80,54 @@ func (m mapping) people(s *notify.Subscription) {
 func (m mapping) mail() *notify.Mail {
 	mail := &notify.Mail{From: m.text("from"), TLS: notify.MailStartTLS, Port: 587}
 	mail.To, _ = m.list("to")
-
-	for _, field := range []string{"from", "to"} {
-		addresses := mail.To
-		if field == "from" {
-			addresses = []string{mail.From}
-		}
-		if len(addresses) == 0 {
-			m.wrong(field, "is required: an e-mail address")
-		}
-		for _, address := range addresses {
-			if parsed, err := netmail.ParseAddress(address); err != nil || parsed.Address == "" {
-				m.wrong(field, "%q must be an e-mail address", address)
-			}
-		}
-	}
+	m.checkAddresses("from", mail.From)
+	m.checkAddresses("to", mail.To...)
 
 	smtp, ok := m.inner("smtp")
 	if !ok {
 		m.wrong("smtp", `is required: {host: smtp.example.com, port: 587, username: ..., password: "${SMTP_PASSWORD}"}`)
 		return mail
 	}
-	if mail.Host = smtp.text("host"); mail.Host == "" || strings.ContainsAny(mail.Host, " :/") {
-		smtp.wrong("host", "is required: the mail server's name, without a port")
+	smtp.mailServer(mail)
+	smtp.done()
+	return mail
+}
+
+func (m mapping) checkAddresses(field string, addresses ...string) {
+	if len(addresses) == 0 {
+		m.wrong(field, "is required: an e-mail address")
+	}
+	for _, address := range addresses {
+		if parsed, err := netmail.ParseAddress(address); err != nil || parsed.Address == "" {
+			m.wrong(field, "%q must be an e-mail address", address)
+		}
+	}
+}
+
+// mailServer reads which server sends e-mail.
+func (m mapping) mailServer(mail *notify.Mail) {
+	if mail.Host = m.text("host"); mail.Host == "" || strings.ContainsAny(mail.Host, " :/") {
+		m.wrong("host", "is required: the mail server's name, without a port")
 	}
 
-	switch security := smtp.text("tls"); security {
+	switch security := m.text("tls"); security {
 	case "", notify.MailStartTLS:
 	case notify.MailTLS:
 		mail.TLS, mail.Port = notify.MailTLS, 465
 	case notify.MailPlain:
 		mail.TLS, mail.Port = notify.MailPlain, 25
 	default:
-		smtp.wrong("tls", "%q must be starttls, tls or none", security)
+		m.wrong("tls", "%q must be starttls, tls or none", security)
 	}
 
-	if port := smtp.number("port", 65535, "587"); port > 0 {
+	if port := m.number("port", 65535, "587"); port > 0 {
 		mail.Port = int(port)
 	}
 
-	mail.Username, mail.Password = smtp.text("username"), smtp.text("password")
+	mail.Username, mail.Password = m.text("username"), m.text("password")
 	if (mail.Username == "") != (mail.Password == "") {
-		smtp.wrong("password", "username and password go together: set both or neither")
+		m.wrong("password", "username and password go together: set both or neither")
 	}
-	smtp.done()
-	return mail
 }
 
 // receiver checks where messages go. Problems don't quote it: its path may be a secret.

@@ -102,21 +102,25 @@ func installed(ctx context.Context) (string, error) {
 // embeddedVersion is what is downloaded where nothing is installed.
 const embeddedVersion = embedded.V17
 
+// cacheDir is where binaries are kept.
+func (o Options) cacheDir() string {
+	if o.CacheDir != "" {
+		return o.CacheDir
+	}
+	if os.Geteuid() == 0 {
+		return "/var/cache/staykey" // the unprivileged user must get there
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		base = os.TempDir()
+	}
+	return filepath.Join(base, "staykey")
+}
+
 // download fetches binaries once into the cache. The library can only start a server as a whole; what it
 // leaves on disk on the way is what we are after, also where it can't start one itself (as root).
 func download(o Options) (string, error) {
-	cache := o.CacheDir
-	if cache == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			base = os.TempDir()
-		}
-		cache = filepath.Join(base, "staykey")
-	}
-	if os.Geteuid() == 0 && o.CacheDir == "" {
-		cache = "/var/cache/staykey" // the unprivileged user must get there
-	}
-
+	cache := o.cacheDir()
 	binaries := filepath.Join(cache, "postgres-"+string(embeddedVersion))
 	bin := filepath.Join(binaries, "bin")
 	if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {

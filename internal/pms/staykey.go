@@ -180,20 +180,9 @@ func readReservation(v jsontext.Value, eventType string, received time.Time,
 		return nil, nil
 	}
 
-	r := &Reservation{Status: Confirmed}
+	r := &Reservation{}
 	r.ReservationID, _ = o.id("reservation_id", true)
-	if eventType == "reservation.cancelled" {
-		r.Status = Cancelled
-	}
-
-	if s, ok := o.text("status", false, 0); ok {
-		if s != Confirmed && s != Cancelled {
-			o.fail("status", `must be "confirmed" or "cancelled"`)
-		}
-		if s == Confirmed || r.Status == Confirmed { // an invalid status doesn't prevent a cancellation
-			r.Status = s
-		}
-	}
+	r.Status = o.readStatus(eventType)
 
 	whole := r.Status == Confirmed
 	if listing, present := o.field("listing_id"); !present && whole {
@@ -208,6 +197,26 @@ func readReservation(v jsontext.Value, eventType string, received time.Time,
 	o.readGuest(r)
 	r.Gates = o.gates()
 	return r, o.misspelled(reservationFields...)
+}
+
+// readStatus reads a stay's status, which follows from the event's type if the field is missing.
+func (o object) readStatus(eventType string) string {
+	status := Confirmed
+	if eventType == "reservation.cancelled" {
+		status = Cancelled
+	}
+	given, ok := o.text("status", false, 0)
+	if !ok {
+		return status
+	}
+
+	if given != Confirmed && given != Cancelled {
+		o.fail("status", `must be "confirmed" or "cancelled"`)
+	}
+	if given == Confirmed || status == Confirmed { // an invalid status doesn't prevent a cancellation
+		status = given
+	}
+	return status
 }
 
 // readStay reads the dates of a stay. One that ends at or before its start is valid only if it has begun; then it is

@@ -46,37 +46,42 @@ func PreviewOf(ctx context.Context, set *pms.WriteBackSettings, id string, reser
 		routes = []string{""}
 	}
 
-	for i, route := range routes {
-		step := pms.WriteBackStep{ID: id, Route: route, Found: found}
-		if i == 0 {
-			read, err := set.Read(ctx, step)
-			if err != nil {
-				return p, err
-			}
-			if read != nil {
-				shown := show(*read, route)
-				p.Read = &shown
-			}
-		}
-
-		clear, err := set.Erase(ctx, step)
-		if err != nil {
+	read, err := set.Read(ctx, pms.WriteBackStep{ID: id, Route: routes[0], Found: found})
+	if err != nil {
+		return p, err
+	}
+	if read != nil {
+		shown := show(*read, routes[0])
+		p.Read = &shown
+	}
+	for _, route := range routes {
+		if err := p.add(ctx, set, pms.WriteBackStep{ID: id, Route: route, Found: found}, wanted); err != nil {
 			return p, err
 		}
-		if clear != nil {
-			p.Clear = append(p.Clear, show(*clear, route))
-		}
-
-		if step.Text = wanted; wanted == "" {
-			continue
-		}
-		write, err := set.Write(ctx, step)
-		if err != nil {
-			return p, err
-		}
-		p.Write = append(p.Write, show(*write, route))
 	}
 	return p, nil
+}
+
+// add adds the calls of a route: the one that clears the field, and the one that writes the text, if there is one.
+func (p *Preview) add(ctx context.Context, set *pms.WriteBackSettings, step pms.WriteBackStep, text string) error {
+	clear, err := set.Erase(ctx, step)
+	if err != nil {
+		return err
+	}
+	if clear != nil {
+		p.Clear = append(p.Clear, show(*clear, step.Route))
+	}
+
+	if text == "" {
+		return nil
+	}
+	step.Text = text
+	write, err := set.Write(ctx, step)
+	if err != nil {
+		return err
+	}
+	p.Write = append(p.Write, show(*write, step.Route))
+	return nil
 }
 
 func show(c pms.PlannedCall, route string) PreviewCall {

@@ -168,15 +168,7 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 	ctx, cancel := once.Context(r.Context())
 	defer cancel()
 	if once.Kept != nil {
-		kept := *once.Kept
-		if how.fill != nil {
-			if kept.Body, err = how.fill(ctx, r, kept.Body); err != nil {
-				s.problemOf(ctx, err).Write(w)
-				return
-			}
-		}
-		w.Header().Set(replayedHeader, "true")
-		write(w, kept)
+		s.repeat(ctx, w, r, *once.Kept, how)
 		return
 	}
 
@@ -208,6 +200,19 @@ func (s *API) onceWith(w http.ResponseWriter, r *http.Request, next http.Handler
 		}
 	}
 	write(w, done)
+}
+
+// repeat answers with what the first request was answered.
+func (s *API) repeat(ctx context.Context, w http.ResponseWriter, r *http.Request, kept admin.Answer, how keeping) {
+	var err error
+	if how.fill != nil {
+		if kept.Body, err = how.fill(ctx, r, kept.Body); err != nil {
+			s.problemOf(ctx, err).Write(w)
+			return
+		}
+	}
+	w.Header().Set(replayedHeader, "true")
+	write(w, kept)
 }
 
 // worthKeeping is the answer to store; nil if the request changed nothing.
