@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/doors"
@@ -80,13 +82,14 @@ func (s *service) read(ctx context.Context) (in installation, err error) {
 	return in, s.readPolicies(ctx)
 }
 
+// newService builds a service that does nothing yet: it waits for what the database must hold, then makes the parts
+// that work, and last the faces that listeners serve.
 func (start startup) newService(ctx context.Context, c config.Config, build Build, db *store.Store,
 	listener *fairListener, set *atomic.Pointer[config.Set],
 ) (*service, error) {
-	log := start.log
 	s := &service{
-		build: build, config: c, log: log, store: db, activity: store.NewActivity(), sources: set, listener: listener,
-		signIns: sso.New(time.Now, sso.AnswerWithin),
+		build: build, config: c, log: start.log, store: db, activity: store.NewActivity(), sources: set,
+		listener: listener, signIns: sso.New(time.Now, sso.AnswerWithin),
 	}
 	s.sources.Store(&c.Set)
 	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
@@ -99,71 +102,75 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	if err != nil {
 		return nil, err
 	}
-
 	if s.seam, err = seam.New(seam.Config{Endpoint: c.SeamEndpoint, APIKey: c.SeamAPIKey}); err != nil {
 		return nil, fmt.Errorf("SEAM_ENDPOINT: %w", err)
 	}
 
-	source := s.source
-	policy := func(name string) pms.Policy { return source(name).Policy }
+	if err := s.addWorkers(kept); err != nil {
+		return nil, err
+	}
+	registry, err := s.newRegistry()
+	if err != nil {
+		return nil, err
+	}
+	s.addFaces(ctx, kept, registry)
+	return s, nil
+}
+
+// addWorkers makes what applies events, provisions keys, checks doors, reports and prunes.
+func (s *service) addWorkers(kept installation) (err error) {
+	c, db, log := s.config, s.store, s.log
+	policy := func(name string) pms.Policy { return s.source(name).Policy }
 	var pace intake.Pace
+
 	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, provisioner.Options{
-		Secret:   c.SeamAPIKey,
-		Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin, Policy: policy,
-		ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
+		Secret: c.SeamAPIKey, Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin,
+		Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
 		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
 		Configured: func(name string) bool { return s.sources.Load().Names(name) },
 	})
-
 	s.doors = doors.New(db, s.seam, log, doors.Options{
 		Every: min(time.Minute, c.SweepInterval), Policy: policy,
 		Idle: func() bool { return s.provisioner.Trouble() != "" || s.readiness.clockIsWrong() },
 	})
 
 	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
-		return nil, err
+		return err
 	}
-	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, source, func() { s.applier.Wake() }, c.RetryBase)
-	s.applier = intake.NewApplier(db, log, time.Now, source, s.fetcher, &pace, s.provisioner.Wake)
+	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, s.source, func() { s.applier.Wake() }, c.RetryBase)
+	s.applier = intake.NewApplier(db, log, time.Now, s.source, s.fetcher, &pace, s.provisioner.Wake)
 	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
-
 	s.acceptor = intake.NewAcceptor(db.Events, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
 	s.readiness = &readiness{
-		log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused,
-		full: s.full,
+		log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused, full: s.full,
 	}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 
 	s.notifier = notify.New(db, log, notify.Options{
 		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, AdminURL: c.AdminURL,
-		Version: build.Version,
-		Retain:  c.RetainDeliveries, Now: time.Now,
+		Version: s.build.Version, Retain: c.RetainDeliveries, Now: time.Now,
 	})
-
-	registry, err := s.newRegistry()
-	if err != nil {
-		return nil, err
-	}
-
 	s.guests = guest.New(db, s.seam, log, guest.Options{
-		PublicURL: c.PublicURL, Salt: kept.identitySalt, LinkSalt: kept.linkSalt,
-		Secret: c.SeamAPIKey, Source: source,
+		PublicURL: c.PublicURL, Salt: kept.identitySalt, LinkSalt: kept.linkSalt, Secret: c.SeamAPIKey,
+		Source: s.source,
 	})
+	return nil
+}
 
+// addFaces makes what answers requests, and the write-back, which writes what REST shows.
+func (s *service) addFaces(ctx context.Context, kept installation, registry *prometheus.Registry) {
+	c, log, key := s.config, s.log, []byte(kept.cursorKey)
 	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
-	tester := &webhook.Tester{Now: time.Now, Key: []byte(kept.cursorKey), PublicURL: c.PublicURL}
+	tester := &webhook.Tester{Now: time.Now, Key: key, PublicURL: c.PublicURL}
 
 	service := admin.New(admin.Config{
-		Store: db, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
-		CursorKey: []byte(kept.cursorKey),
-		DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates,
-		Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning,
+		Store: s.store, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
+		CursorKey: key, DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates,
+		Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning, Guests: s.guests,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
-		Guests: s.guests,
 	})
-
 	s.writer = s.newWriter(service.Reservations.Shown, c.SeamAPIKey+kept.linkSalt)
-	db.OnCommit(func() {
+	s.store.OnCommit(func() {
 		s.notifier.Committed()
 		s.writer.Committed()
 	})
@@ -171,38 +178,31 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)
 	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
-
-	routes := handlers.Config{
-		Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
-		PublicURL: c.PublicURL, Traced: c.Traced,
-	}
-
 	forAll := []handlers.Face{
 		webhook.New(webhook.Config{
-			Sources: sources, Inbox: s.acceptor, Store: db, Activity: s.activity, Limits: limits, Proxies: proxies,
+			Sources: sources, Inbox: s.acceptor, Store: s.store, Activity: s.activity, Limits: limits, Proxies: proxies,
 			Log: log, Now: time.Now,
 			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
-			SeamChanged: s.provisioner.Wake, Traced: c.Traced, TestKey: []byte(kept.cursorKey),
+			SeamChanged: s.provisioner.Wake, Traced: c.Traced, TestKey: key,
 		}),
 		guestpage.New(guestpage.Config{
-			Links: s.guests, Limits: handlers.NewLimits(proxies.Sender),
-			Log: log, Now: time.Now,
+			Links: s.guests, Limits: handlers.NewLimits(proxies.Sender), Log: log, Now: time.Now,
 		}),
 	}
-
 	forAdmins := []handlers.Face{
-		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: build.Version}),
+		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: s.build.Version}),
 		web.New(web.Config{
-			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now,
-			FormKey:   []byte(kept.cursorKey),
+			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: key,
 			SSO:       &web.SSO{Client: s.signIns, Settings: func() *sso.Settings { return s.sources.Load().SignIn }},
-			PublicURL: c.PublicURL, AdminURL: c.AdminURL, Done: ctx.Done(), Version: build.Version,
+			PublicURL: c.PublicURL, AdminURL: c.AdminURL, Done: ctx.Done(), Version: s.build.Version,
 		}),
 	}
 
-	s.serveFaces(routes, forAll, forAdmins)
+	s.serveFaces(handlers.Config{
+		Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
+		PublicURL: c.PublicURL, Traced: c.Traced,
+	}, forAll, forAdmins)
 	tester.Public = s.public
-	return s, nil
 }
 
 // serveFaces decides which listener serves what: the public one everything, unless admins have their own.

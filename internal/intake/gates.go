@@ -85,13 +85,15 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 
 // on returns what was reported about the gate, including the action.
 func (c GateAction) on(w stay.GateReports, now time.Time) stay.GateReports {
-	word := &stay.GateReport{State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen}
+	report := &stay.GateReport{
+		State: c.State, By: c.By, At: now, Evidence: c.Evidence, Opened: c.State == stay.GateOpen,
+	}
 	before := &w.Program
 	if c.Person {
 		before = &w.Person
 	}
-	word.Opened = word.Opened || *before != nil && (*before).Opened
-	*before = word
+	report.Opened = report.Opened || *before != nil && (*before).Opened
+	*before = report
 	return w
 }
 
