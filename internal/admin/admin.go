@@ -11,6 +11,10 @@
 //	page, err := svc.Reservations.List(ctx, admin.ReservationQuery{...})
 //	view, err := svc.Actions.Act(ctx, ref, admin.Action{Kind: admin.Hold, Reason: "..."})
 //
+// What lists and gets return are mostly the store's own rows: View, Event, Listing, Delivery and others are aliases of
+// its types. So the faces don't import the store, but a column that is renamed there changes what they show; REST's
+// answers have types of their own for that reason.
+//
 // Reading comes straight from [store.Store]. Changes go through [Intake], which owns the transaction that changes a
 // stay and requests its key; questions about Seam go through [Provisioner].
 //

@@ -15,6 +15,25 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// This file takes back what guests were handed once it no longer holds. A row of handed_out is an instant key or a
+// session of the guest's app, in one of these states:
+//
+//	marked    no id, no lost_at: a call is under way. Once the lease is free, its process is gone: the row becomes lost
+//	lost      no id, lost_at: the call may have made something. The identity is searched at the times of looks
+//	live      an id: the guest has it
+//	ending    an id and ending_at: it no longer holds. It is deleted or revoked at Seam, and tried again until it is
+//	deleted   deleted_at: Seam has confirmed. After the grace one search makes sure that nothing came back
+//
+// Rows go when nothing can be left of them (over). A cleaning is one look at one stay, under its lease:
+//
+//	load      locks the stay's key; marks become lost, and what no longer holds becomes ending, in one commit: from
+//	          then on an opening hands it out no more
+//	takeBack  deletes what is ending, then searches the identities of lost and deleted rows. The identity is of this
+//	          stay alone, so whatever it has that no live row names is deleted, too
+//	finish    saves the rows, the timeline, and when the next look is due
+//
+// A failure at Seam makes the stay due again after a pause that grows; rows that were finished stay so.
+
 // Limits of the cleaner.
 const (
 	cleaners     = 4 // stays at a time

@@ -14,6 +14,23 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// This file gives the guest of a link an instant key. An opening is one use of the link. It holds the lease on its
+// stay, so that two taps at once don't make two keys, and takes these steps:
+//
+//	begin     locks the stay's key and judges the stay once more. It returns the instant key that the stay has, or
+//	          commits the mark of one: a row without an id at Seam, which is due for the cleaner (cleaner.go)
+//	again     reads a recorded instant key at Seam. One that Seam no longer has is marked as ending, and the opening
+//	          begins once more
+//	create    one call to Seam; the guard on it refuses to send what might be answered after the lease
+//	record    locks the stay's key again, saves the id, and counts the opening. What no longer fits the stay is marked as
+//	          ending instead and not handed out: the guest or the key changed during the call
+//	notMade   the call failed. Where Seam refused, nothing exists and the mark is deleted; where the answer was lost,
+//	          the mark says when, and the cleaner searches for what the call may have made
+//
+// A mark is on disk before its call. So a process that dies at any point leaves either nothing at Seam, or a mark that
+// leads the cleaner there. Whatever takes a key away (a cancellation, another guest, a renewed link) locks the same key
+// first: it finds the record, or record finds what it changed.
+
 // Opened is what a link's guest is given.
 type Opened struct {
 	InstantKeyURL string

@@ -12,6 +12,22 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// This file takes a batch's locks. All writers of stays keep one order, so that none of them can deadlock:
+//
+//	bookings and guests   advisory locks, of what several reservations belong to
+//	listings              FOR SHARE, or FOR NO KEY UPDATE where an event changes one
+//	reservations          FOR NO KEY UPDATE
+//	mobile keys           by RequestKeys, in save.go
+//	ACS users             by the provisioner only, under a key's lease
+//
+// and within each kind ids ascend, compared with COLLATE "C". What is needed is known only step by step: the rooms of a
+// booking and the reservations of a guest once those are locked, the listings of reservations that an event completes
+// once they are read. A reservation that moved to another listing between that read and its lock is [store.ErrRaced]:
+// the batch is undone and repeated.
+//
+// An event that follows a postponed one about the same object leaves the batch here (stepBack), so that the order of
+// receipt holds. It is put back with the time of the one that it waits for.
+
 // lock locks what the events are about, in the order that everybody keeps: bookings and guests, listings,
 // reservations. What can't be known before that (the rooms of bookings, and the reservations of guests) is read under
 // the locks already held.

@@ -18,6 +18,17 @@ import (
 	"github.com/staykey/staykey/internal/tracing"
 )
 
+// This file writes what a batch has folded, with its locks still held:
+//
+//	await   events whose documents are still missing: they leave the queue until the documents are there, and the
+//	        fetches are jobs of the same transaction
+//	save    what the others changed: reservations, listings, guests, then keys, results of events, windows that lapse with their
+//	        stay, and timelines
+//	count   after the commit: metrics, activity and traces, which a batch that is undone must not leave behind
+//
+// New reservations are inserted and known ones updated, each with one statement for the whole batch. A key is requested
+// only where what is desired changed: its generation rises, and an attempt that works on the earlier one is overtaken.
+
 // await schedules the fetches that events wait for, and records those that were made.
 func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var jobs []store.Event

@@ -13,8 +13,20 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file runs the deliveries of one subscription: claim, send, record; also the test message, and the removal of
-// old deliveries.
+// This file runs the deliveries of one subscription; also the test message, and the removal of old deliveries. A
+// delivery has three steps, of which the first and the last are transactions:
+//
+//	claim    takes up what changed, and leases messages (store/delivery_claims.go)
+//	send     the HTTP request, or the letter; it must be answered before the lease ends
+//	record   the result: delivered, or when to try again (policy.go)
+//
+// Between claim and record a process may die: the lease ends, and the message is sent again under the same id. Messages
+// about one stay keep their order, because its row has one lease.
+//
+// deliver keeps several messages on their way while the receiver takes them, and ends at the first that fails: the next
+// round decides how to continue. So that slow receivers don't delay others, transactions use permits of three pools:
+// claims for receivers that work, probes after a failure, firsts until the first success (limits). Messages to people
+// are put together into as few letters as possible (deliverTogether).
 
 // deliver sends what is due to one subscription, until nothing is, or a message fails: then the next round decides
 // how to continue.

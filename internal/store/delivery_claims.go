@@ -13,7 +13,19 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// This file finds what to send to subscriptions: which stays changed, what is due, and the messages.
+// This file finds what to send to subscriptions. Every change of a stay has a position (changes.go), and a subscription
+// has read the positions up to its own. A claim is one transaction, which keeps the subscription's row locked:
+//
+//	lockPosition   how far it has read, how its receiver is doing, and how many stays wait for it
+//	changedStays   the next stays that changed and that it wants, as many as fit into its window
+//	insertStays    a row of subscription_stays for each, due now; the position moves past them in the same commit
+//	readDue        the rows that are due, locked, each with what was reported about its stay and the present state
+//	decide         the caller's: a message, or nothing to report (notify/state.go)
+//	stay.decide    writes the message with a lease on its row, or settles the row
+//
+// So a stay has one row however often it changes, and its message reports the state when it is sent, not the one that
+// made it due: a receiver that was away gets one message per stay, not its history. A row is free again when
+// [Deliveries.RecordAttempt] has recorded how the message ended, or when its lease ends.
 
 // StayState is what a message can report of a stay, from one snapshot.
 type StayState struct {

@@ -11,6 +11,16 @@ import (
 )
 
 // Where an attempt at a key starts from, and how it ends.
+//
+// LoadWork reads in one snapshot, without locks: what changes afterwards raises the key's generation. Finish writes the
+// outcome under the lease, and looks at what was requested since then:
+//
+//	current   the generation is still the one that was worked on: the status and its reason are the outcome's.
+//	          Otherwise they stay as the request left them, and only what was seen at Seam is written
+//	quiet     current, and nobody asked for another check: the key is next due when the outcome says. Otherwise it is
+//	          due at once
+//
+// So no request is lost, whenever it commits: before LoadWork it is worked on, after it the key stays queued.
 
 // Work is everything that a reconcile starts from.
 type Work struct {

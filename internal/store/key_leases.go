@@ -10,8 +10,24 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Keys are the provisioner's queue: due keys are queued, a worker claims one with a lease, and everything that it
-// writes is committed only while the lease is still its own.
+// Keys are the provisioner's queue, and the row of a key is its place in it:
+//
+//	             request, or QueueDue                Claim                    Finish
+//	not queued ──────────────────────▶ queued ───────────────▶ leased ─────────────────────▶ not queued
+//	   (next_reconcile_at says when)     ▲                        │                             or queued, if something was
+//	                                     └────────────────────────┘                             requested meanwhile
+//	                                       the lease runs out
+//
+// A lease is a token and an end, by the database's clock. Each claim makes a new token, so that an earlier worker's
+// writes fail with [ErrLeaseLost], however late they come. While it works, a worker renews its lease, and
+// writes through one of three doors, each a transaction that locks the key and checks the token first:
+//
+//	WithLease       marks and results that need an answer of the database before they commit
+//	SaveWithLease   the same in one round trip, for what needs none
+//	Finish          the verdict; ends the lease (key_attempts.go)
+//
+// Requests don't need the lease: they raise the key's generation, which overtakes the work under it. A worker that
+// writes with an older generation gets [ErrOvertaken], or the present generation, and decides itself.
 
 // Lease is a worker's claim of one key for a time. Nobody else writes the key in the meantime, except requests, which
 // the end of the lease takes into account.

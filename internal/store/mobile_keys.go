@@ -151,8 +151,11 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 		SELECT FROM mobile_keys k JOIN unnest($1::text[], $2::text[]) AS w (source, reservation_id) USING (source,
 			reservation_id)
 		ORDER BY k.source COLLATE "C", k.reservation_id COLLATE "C" FOR NO KEY UPDATE OF k`, rows.sources, rows.ids)
-	// A status that a worker has found is kept until the next one has looked, unless it claims more than is known
-	// now.
+	// A status that a worker has found is kept until the next one has looked, unless it claims more than is known now.
+	// It flips to the interim status if that is
+	//   - revoking: where a key may still exist. One that needs a person keeps saying so, unless the stay changed;
+	//   - provisioning: where access existed or was ending, and where no worker has looked at a new key yet. What
+	//     waits or needs a person keeps its reason until a worker has judged it again.
 	batch.Queue(`
 		UPDATE mobile_keys k SET
 			check_in = w.check_in,

@@ -18,6 +18,25 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// This file makes one attempt at the field of one booking at its PMS:
+//
+//	load      the booking's row and stays, under the source's lease
+//	render    the text of each stay (TextOf)
+//	decide    write, erase, erase what was written with earlier settings, or nothing (decide.go; pure)
+//	carryOut  by each route of the preset until one knows the booking:
+//	            read     the field, where it is shared with people, where the last call was lost, or to spare a call
+//	            wanted   the whole text: staykey's part is spliced into what people wrote
+//	            change   mark, call, and compare what the answer (or a read) shows with what was wanted
+//	done      records the result; ended and failed record why there is none, and when to try again (record.go)
+//
+// The mark is committed right before a call that changes the field, with the stays' keys locked: it refuses the call if
+// a stay has changed since the decision, and it records that the content is unsure from then on. Only an answer takes
+// that back: a success, or a refusal that changed nothing. So a lost call, or a process that dies, leads to another
+// read, and never to a field whose content staykey only assumes.
+//
+// A text that people wrote is never deleted: a field that isn't shared is cleared only while it holds what staykey
+// wrote (isPeoples), or might (the row is unsure).
+
 // attempt brings the field of one booking up to date.
 type attempt struct {
 	*runner
