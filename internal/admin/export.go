@@ -24,6 +24,9 @@ func (s Reservations) Count(ctx context.Context, q ReservationQuery, most int) (
 	if err != nil {
 		return 0, err
 	}
+	if f, _, err = s.store.Reservations.ByAddress(ctx, f, ""); err != nil {
+		return 0, err
+	}
 	f.Order, _ = q.order()
 	return s.store.Reservations.Count(ctx, f, most)
 }

@@ -66,7 +66,10 @@ func (s Reservations) List(ctx context.Context, q ReservationQuery) (Page[View],
 	if err != nil {
 		return Page[View]{}, err
 	}
-
+	f, as, err := s.store.Reservations.ByAddress(ctx, f, after.ReadAs)
+	if err != nil {
+		return Page[View]{}, err
+	}
 	f.Order = order
 	if order == store.ByCheckIn && p.Cursor == "" {
 		if after.Snapshot, err = s.store.Reservations.Snapshot(ctx); err != nil {
@@ -86,7 +89,11 @@ func (s Reservations) List(ctx context.Context, q ReservationQuery) (Page[View],
 	if err != nil {
 		return Page[View]{}, err
 	}
-	return page(s.core, list, s.views(rows), p.Limit, func(v View) any { return order.CursorOf(v, snapshot) }), nil
+	return page(s.core, list, s.views(rows), p.Limit, func(v View) any {
+		end := order.CursorOf(v, snapshot)
+		end.ReadAs = as
+		return end
+	}), nil
 }
 
 // filter is what a query asks of the store, without the order.

@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"slices"
@@ -156,6 +157,46 @@ func TestCursorsBelongToTheirQuery(t *testing.T) {
 		if diff := cmp.Diff([]string{"query.cursor"}, r.wrongFields(t)); diff != "" {
 			t.Errorf("%s: %s", query, diff)
 		}
+	}
+}
+
+// A query that is no guest's address when a list begins stays a text on its later pages, and the other way round,
+// whichever guests have come and gone.
+func TestPagesOfAnAddress(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	book := func(id, email string) {
+		a.post(hook{body: fmt.Sprintf(
+			`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":%q,"listing_id":"l","guest_email":%q,"check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-03T10:00:00Z"}}`, id, email)})
+		a.apply()
+	}
+	page := func(cursor string) ([]string, string) {
+		r := a.get("/v1/reservations?q=nna%40example.com&sort=check_in&limit=2&cursor=" + url.QueryEscape(cursor))
+		next, _ := r.body["next_cursor"].(string)
+		return r.ids(t, "reservation_id"), next
+	}
+	for i, email := range []string{"anna@example.com", "joanna@example.com", "hanna@example.com", "tom@example.com"} {
+		book(fmt.Sprint(i), email)
+	}
+	first, next := page("")
+	book("the-address", "nna@example.com")
+	second, _ := page(next)
+	if got := slices.Concat(first, second); !slices.Equal(got, []string{"0", "1", "2", "the-address"}) {
+		t.Errorf("as a text: %v", got)
+	}
+	for _, id := range []string{"the-address-2", "the-address-3"} {
+		book(id, "nna@example.com")
+	}
+	first, next = page("")
+	for _, id := range []string{"the-address", "the-address-2", "the-address-3"} {
+		if _, err := a.store.Pool().Exec(context.Background(),
+			`UPDATE reservations SET guest_email = 'other@example.com' WHERE reservation_id = $1`, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, _ = page(next)
+	if len(first) != 2 || len(second) != 0 {
+		t.Errorf("as an address: %v, and then %v", first, second)
 	}
 }
 

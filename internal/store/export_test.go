@@ -2,14 +2,38 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
+// errQuery ends what only asks for a statement.
+var errQuery = errors.New("a statement was asked for")
+
 // PageQuery is the statement of a page of reservations, for tests that look at its plan.
-func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Cursor, limit int) (string, []any, error) {
+func (s *Store) PageQuery(ctx context.Context, f ReservationFilter, after Cursor, limit int) (query string, args []any,
+	err error,
+) {
+	err = f.read(ctx, s.db, after, limit, f.page, func(refs string, w where) (int, error) {
+		query, args = refs, w.planned()
+		return 0, errQuery
+	})
+	if errors.Is(err, errQuery) {
+		err = nil
+	}
+	return query, args, err
+}
+
+// Walked reads a page by a walk along the order of the list, whatever the planner thinks of the filter. ok: it may be.
+func (s *Store) Walked(ctx context.Context, f ReservationFilter, after Cursor, limit int) (views []View, ok bool,
+	err error,
+) {
+	if f.Query == "" || f.GuestEmail != "" || f.ListingID != "" || !f.isSpread(after) {
+		return nil, false, nil
+	}
 	var w where
-	page, err := f.page(ctx, s.db, &w, after, limit)
-	return page, w.planned(), err
+	page := f.walk(&w, after, limit)
+	views, err = s.Reservations.viewsBy(ctx, f.Order, page, w.planned()...)
+	return views, true, err
 }
 
 // DeliveriesQuery is the statement of a page of deliveries.

@@ -201,7 +201,8 @@ func (s Gates) PassDeadlines(ctx context.Context, sources []string, before []tim
 			if _, err := tx.Exec(ctx, `
 				UPDATE mobile_keys SET sequence = sequence + 1 WHERE (source, reservation_id) IN (
 					SELECT source, reservation_id FROM mobile_keys
-					WHERE NOT cancelled AND check_in > $2 AND check_in <= $3 AND source = ANY ($1)
+					WHERE NOT cancelled AND (check_in AT TIME ZONE 'UTC') > ($2::timestamptz AT TIME ZONE 'UTC')
+						AND (check_in AT TIME ZONE 'UTC') <= ($3::timestamptz AT TIME ZONE 'UTC') AND source = ANY ($1)
 						AND status NOT IN ('revoked', 'expired')
 					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE `+skip+`)`, sources, from.Add(d), to.Add(d)); err != nil {
 				return err

@@ -145,6 +145,7 @@ type Cursor struct {
 	ID     string    `json:"i"`          // of the last item
 	// What was committed when the first page was read, where items may move towards the end of the list; "" elsewhere.
 	Snapshot string `json:"v,omitempty"`
+	ReadAs   ReadAs `json:"r,omitempty"` // of the first page's query
 }
 
 func (p Cursor) isBeginning() bool { return p == Cursor{} }

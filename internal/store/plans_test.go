@@ -58,9 +58,9 @@ func seedMany(t *testing.T, s *store.Store, now time.Time) {
 	t.Helper()
 	ctx := context.Background()
 	for _, statement := range []string{
-		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, version_at, version_seq, created_at, updated_at)
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in, check_out, version_at, version_seq, created_at, updated_at)
 		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n, CASE WHEN n % 9 = 0 THEN 'cancelled' ELSE 'confirmed' END, 'l' || n % 1000,
-			'guest-' || n || '@example.com', d, d + (1 + n % 7) * interval '1 day', $1, n, $1, $1
+			'guest-' || n || '@example.com', CASE WHEN n % 13 = 0 THEN 'María García' ELSE 'Jane Doe ' || n % 1000 END, d, d + (1 + n % 7) * interval '1 day', $1, n, $1, $1
 		FROM (SELECT n, $1::timestamptz - interval '900 days' + n * interval '38 minutes' AS d FROM generate_series(1, $2::int) n) s`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, cancelled, changed_at)
 		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 5000 = 1 THEN 'attention' WHEN check_out < $1 THEN 'expired' ELSE 'issued' END,
@@ -118,6 +118,7 @@ func TestPagesReadLittle(t *testing.T) {
 		{"changed this year", func(f *store.ReservationFilter) { f.ChangedSince = since(-300) }},
 		{"one listing", func(f *store.ReservationFilter) { f.ListingID = "l7" }},
 		{"a text", func(f *store.ReservationFilter) { f.Query = "guest-4711" }},
+		{"a frequent name", func(f *store.ReservationFilter) { f.Query = "garcia maria" }},
 	}
 	middle, err := s.Reservations.View(ctx, store.Ref{Source: "other", ReservationID: fmt.Sprint("r", many/2+1)})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // This file lists reservations. A list has one of two orders and any filters, and each page of it must cost about
@@ -14,8 +15,9 @@ import (
 //   - filters on texts that leave few reservations: those are read, and sorted;
 //   - filters on what has few values, or none: an index has every combination of these values, by month, in the
 //     order of the list, and the page is merged from them ([kinds]);
-//   - only a text that many have, newest change first: the index on that order is followed, and what doesn't match
-//     is left out.
+//   - a text that many have: the index on the list's order is followed until a page is full, and what doesn't match is
+//     left out ([ReservationFilter.walk]). Where the planner was wrong and they are few, the page isn't full soon, and
+//     the first way is taken.
 //
 // Days are days of each property: where their beginnings differ, only stays in the hours between the first and the
 // last of them look up their property's time zone ([Bound]).
@@ -200,68 +202,198 @@ func (s Reservations) Snapshot(ctx context.Context) (string, error) {
 
 // List lists reservations in the filter's order, from after a place.
 func (s Reservations) List(ctx context.Context, f ReservationFilter, after Cursor, limit int) ([]View, error) {
-	var w where
-	f, err := f.byAddress(ctx, s.db)
-	if err != nil {
-		return nil, err
-	}
-	page, err := f.page(ctx, s.db, &w, after, limit)
-	if err != nil {
-		return nil, wrap(err, "list reservations")
-	}
-	views, err := s.viewsBy(ctx, f.Order, page, w.planned()...)
+	var views []View
+	err := f.read(ctx, s.db, after, limit, f.page, func(page string, w where) (n int, err error) {
+		views, err = s.viewsBy(ctx, f.Order, page, w.planned()...)
+		return len(views), err
+	})
 	return views, wrap(err, "list reservations")
+}
+
+// pager selects the refs of a page, without a walk. few: its texts leave few reservations.
+type pager func(ctx context.Context, s *db, w *where, after Cursor, limit int, few bool) (string, error)
+
+// read has a function read the refs of a page; it returns how many there are.
+func (f ReservationFilter) read(ctx context.Context, s *db, after Cursor, limit int, page pager,
+	rows func(refs string, w where) (int, error),
+) error {
+	way, err := f.way(ctx, s, after, limit)
+	if err != nil {
+		return err
+	}
+	if way.walks {
+		var w where
+		refs := f.walk(&w, after, limit)
+		if n, err := rows(refs, w); err != nil || n == limit {
+			return err
+		}
+		way.few = f.isIndexed() // they are fewer than the planner thought
+	}
+	var w where
+	refs, err := page(ctx, s, &w, after, limit, way.few)
+	if err != nil {
+		return err
+	}
+	_, err = rows(refs, w)
+	return err
 }
 
 // Count counts what [Reservations.List] lists on all its pages, up to most.
 func (s Reservations) Count(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
-	var w where
-	if f, err = f.byAddress(ctx, s.db); err != nil {
-		return 0, err
+	// in any order, all that have a text needn't be read
+	unordered := func(ctx context.Context, s *db, w *where, after Cursor, limit int, few bool) (string, error) {
+		if few {
+			return f.found(w, after, ` LIMIT `+w.arg(limit)), nil
+		}
+		return f.page(ctx, s, w, after, limit, few)
 	}
-	page, err := f.page(ctx, s.db, &w, Cursor{}, most)
-	if err != nil {
-		return 0, wrap(err, "count reservations")
-	}
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (`+page+`) found`, w.planned()...).Scan(&n)
+	err = f.read(ctx, s.db, Cursor{}, most, unordered, func(page string, w where) (int, error) {
+		err := s.pool.QueryRow(ctx, `SELECT count(*) FROM (`+page+`) found`, w.planned()...).Scan(&n)
+		return n, err
+	})
 	return n, wrap(err, "count reservations")
 }
 
-// How many rows are thought few enough to be read and sorted as a whole. Where there are more, rows are read in the
-// order of the list, of which so many match that a page is full soon. A key costs less than a text.
+// How many keys are thought few enough to be read and sorted as a whole. Where there are more, keys are read in the
+// order of the list, of which so many match that a page is full soon. A key costs less if its text isn't compared.
 const (
-	fewTexts = 5_000
 	fewKeys  = 20_000
+	fewTexts = 5_000
 )
 
-// page selects the refs of a page. Which filter is followed depends on how little it leaves.
-func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Cursor, limit int) (string, error) {
-	few, err := f.fewTexts(ctx, s)
+// A walk reads at most mostWalked keys. A reservation that the index on texts finds costs as much as costOfText of
+// them: Postgres compares its whole text once more for each word, where a walk folds the name only.
+const (
+	mostWalked = 40_000
+	costOfText = 8
+	leastTexts = 500 // fewer are read as a whole, whatever a walk would cost
+)
+
+// way is how a page is read.
+type way struct {
+	walks bool // along the order of the list, until the page is full
+	few   bool // all that have the texts, which are sorted
+}
+
+// way decides by what the planner thinks of how much the filters leave.
+func (f ReservationFilter) way(ctx context.Context, s *db, after Cursor, limit int) (way, error) {
+	if f.GuestEmail != "" || f.ListingID != "" || f.Query == "" {
+		return way{few: f.GuestEmail != "" || f.ListingID != ""}, nil
+	}
+	var text, kind where
+	f.byQuery(&text)
+	found, err := s.estimate(ctx, `SELECT FROM reservations r`+text.sql(), text.args...)
+	if err != nil || found < leastTexts {
+		return way{few: true}, err
+	}
+	all, err := s.estimate(ctx, `SELECT FROM mobile_keys t`)
 	if err != nil {
-		return "", err
+		return way{}, err
 	}
 
+	rough := f
+	rough.CheckIn, rough.CheckOut = f.CheckIn.outer(), f.CheckOut.outer()
+	rough.byKind(&kind)
+	rough.byTimes(&kind)
+	left, err := s.estimate(ctx, `SELECT FROM mobile_keys t`+kind.sql(), kind.args...)
+	if err != nil {
+		return way{}, err
+	}
+	walked := float64(limit) * max(all, 1) / found * max(all, 1) / max(left, 1)
+	return way{
+		walks: walked <= min(mostWalked/2, found*costOfText) && left > fewTexts && f.isSpread(after),
+		few:   found*costOfText <= left,
+	}, nil
+}
+
+// isSpread reports whether what the filters leave is thought to be anywhere in the list, as it isn't where they are
+// about other times than those of its order. Nor does a walk have stays whose check-in is unknown.
+func (f ReservationFilter) isSpread(after Cursor) bool {
+	if f.Order == ByChange {
+		return f.CheckIn.isEmpty() && f.CheckOut.isEmpty()
+	}
+	return f.CheckOut.isEmpty() && f.ChangedSince == nil && (after.isBeginning() || !after.At.IsZero())
+}
+
+// isIndexed reports whether the index on texts narrows what a query finds: it knows three letters and more.
+func (f ReservationFilter) isIndexed() bool {
+	return slices.ContainsFunc(wordsOf(f.Query), func(word string) bool { return utf8.RuneCountInString(word) > 2 })
+}
+
+// walk selects the refs of a page from the first mostWalked keys in the order of the list. A page that isn't full may
+// lack something.
+func (f ReservationFilter) walk(w *where, after Cursor, limit int) string {
+	const checkedIn, utc = `(t.check_in AT TIME ZONE 'UTC')`, ` (%s::timestamptz AT TIME ZONE 'UTC')`
+	at, order := checkedIn, ` ORDER BY at, t.source, t.reservation_id`
+	if f.Order == ByChange {
+		at, order = changeOrder, ` ORDER BY at DESC, t.source, t.reservation_id`
+		f.byRecency(w, after)
+	} else {
+		w.add(checkedIn + ` IS NOT NULL`) // the others come last
+		if !after.isBeginning() {
+			w.add(checkedIn+` >=`+utc, after.At)
+			f.afterCheckIn(w, after)
+		}
+
+		wide := f.CheckIn.outer()
+		if wide.From != nil {
+			w.add(checkedIn+` >=`+utc, wide.From.At)
+		}
+		if wide.To != nil {
+			w.add(checkedIn+` <`+utc, wide.To.At)
+		}
+	}
+
+	keys := `SELECT t.*, ` + at + ` AS at FROM mobile_keys t` + w.sql() + order + ` LIMIT ` + w.arg(mostWalked)
+	w.restart()
+	f.byKind(w)
+	f.byTimes(w)
+	return `SELECT t.source, t.reservation_id FROM (` + keys + `) t CROSS JOIN LATERAL (` + f.matching(w) +
+		` OFFSET 0) r` + w.sql() + order + ` LIMIT ` + w.arg(limit)
+}
+
+// matching selects the reservation of the key t if it has each word of the query. It is for reservations that are read
+// one by one: without the index on texts, the name is folded alone, and what is ASCII without the table of accents.
+func (f ReservationFilter) matching(w *where) string {
+	plain := func(text string) string {
+		return `CASE WHEN octet_length(` + text + `) = char_length(` + text + `) THEN lower(` + text +
+			` COLLATE "C") ELSE staykey_plain(` + text + `) END`
+	}
+
+	has := func(part string) string {
+		like := ` LIKE staykey_plain(` + w.arg(containing(part)) + `)`
+		if strings.Contains(part, " ") { // what is between two texts
+			return reservationText + like
+		}
+		return `(` + plain(`coalesce(r.guest_name, '')`) + like + ` OR ` + plain(otherTexts) + like + `)`
+	}
+
+	var each []string
+	for _, word := range wordsOf(f.Query) {
+		each = append(each, has(word))
+	}
+	matches := strings.Join(each, " AND ")
+	if number := phoneNumber(f.Query); number != "" {
+		matches = `(` + matches + ` OR ` + has(number) + `)`
+	}
+	return `SELECT FROM reservations r WHERE r.source = t.source AND r.reservation_id = t.reservation_id AND ` + matches
+}
+
+// otherTexts are those of [reservationText] without the name.
+const otherTexts = `(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_phone, ''))`
+
+// page is the [pager] of a list.
+func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Cursor, limit int, few bool) (string,
+	error,
+) {
 	order := f.Order.by("t")
 	limited := ` LIMIT ` + w.arg(limit)
 	if few {
-		// First the reservations, and then the key of each: whatever the planner thinks of how many there are, it
-		// must not come from the keys, of which all would be read.
-		f.byText(w)
-		found := `SELECT source, reservation_id FROM reservations r` + w.sql()
-		w.restart()
-		f.from(w, after)
-		f.byKind(w)
-		return `WITH r AS MATERIALIZED (` + found + `) SELECT t.source, t.reservation_id FROM r CROSS JOIN LATERAL (
-			SELECT * FROM mobile_keys k WHERE k.source = r.source
-				AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + order + limited, nil
+		return f.found(w, after, order+limited), nil
 	}
 
 	if f.Query != "" {
-		f.byQuery(w)
-		matches := strings.Join(w.conditions, " AND ")
-		w.restart()
-		w.conditions = append(w.conditions, `EXISTS (SELECT FROM reservations r WHERE r.source = t.source
-			AND r.reservation_id = t.reservation_id AND `+matches+`)`)
+		w.conditions = append(w.conditions, `EXISTS (`+f.matching(w)+`)`)
 	}
 
 	recent, err := f.followsChanges(ctx, s)
@@ -270,6 +402,9 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 	}
 	if recent {
 		f.byRecency(w, after)
+		f.ChangedSince = nil
+		f.byTimes(w)
+		f.byKind(w)
 		if f.Order == ByChange {
 			order = ` ORDER BY ` + changeOrder + ` DESC, t.source, t.reservation_id`
 		}
@@ -290,6 +425,19 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 	return `SELECT source, reservation_id FROM ` + k.merge(w, columns, order+limited, order+limited) + ` t`, nil
 }
 
+// found selects the refs of reservations by their texts: first the reservations, and then the key of each, whatever the
+// planner thinks of how many there are. It must not come from the keys, of which all would be read.
+func (f ReservationFilter) found(w *where, after Cursor, tail string) string {
+	f.byText(w)
+	found := `SELECT source, reservation_id FROM reservations r` + w.sql()
+	w.restart()
+	f.from(w, after)
+	f.byKind(w)
+	return `WITH r AS (` + found + ` OFFSET 0) SELECT t.source, t.reservation_id FROM r CROSS JOIN LATERAL (
+		SELECT * FROM mobile_keys k WHERE k.source = r.source
+			AND k.reservation_id = r.reservation_id OFFSET 0) t` + w.sql() + tail
+}
+
 // followsChanges reports whether the index on the last change leads to the page: newest change first, where nothing
 // else narrows the list but a text, and in the order of check-in where at most half have changed.
 func (f ReservationFilter) followsChanges(ctx context.Context, s *db) (bool, error) {
@@ -308,17 +456,15 @@ func (f ReservationFilter) followsChanges(ctx context.Context, s *db) (bool, err
 	return changed <= max(all/2, fewTexts), err
 }
 
-// byRecency narrows keys by the index on their last change.
+// byRecency narrows keys by the index on their last change, to those after a place.
 func (f ReservationFilter) byRecency(w *where, after Cursor) {
 	if f.Order == ByChange && !after.isBeginning() {
 		w.add(changeOrder+` <= (%s::timestamptz AT TIME ZONE 'UTC')`, after.At)
 	}
 	if f.ChangedSince != nil {
 		w.add(changeOrder+` >= (%s::timestamptz AT TIME ZONE 'UTC')`, *f.ChangedSince)
-		f.ChangedSince = nil
 	}
-	f.from(w, after)
-	f.byKind(w)
+	f.after(w, after)
 }
 
 // kinds are those that the filter leaves, by the index that fits the order and the months that are asked for. small
@@ -389,6 +535,12 @@ func (f ReservationFilter) cancelled() (value, one bool) {
 
 // from narrows keys to those after a place, and by times.
 func (f ReservationFilter) from(w *where, after Cursor) {
+	f.after(w, after)
+	f.byTimes(w)
+}
+
+// after narrows keys to those after a place.
+func (f ReservationFilter) after(w *where, after Cursor) {
 	switch {
 	case after.isBeginning():
 	case f.Order == ByCheckIn:
@@ -397,6 +549,10 @@ func (f ReservationFilter) from(w *where, after Cursor) {
 		w.add("t.changed_at <= %s", after.At)
 		w.notUpTo("t.changed_at = %s", after.At, "t.source, t.reservation_id", after.Source, after.ID)
 	}
+}
+
+// byTimes narrows keys by times.
+func (f ReservationFilter) byTimes(w *where) {
 	if f.Order == ByCheckIn && !f.CheckIn.isEmpty() {
 		w.add("t.check_in IS NOT NULL") // what the order has for it is after everything
 		f.CheckIn.add(w, checkInOrder("t"))
@@ -428,24 +584,45 @@ func pointerTo(t time.Time) *time.Time {
 	return &t
 }
 
-// byAddress has a query that is the whole e-mail address of a guest find that guest, by the index on addresses. In the
-// index on texts, most parts of an address are those of nearly all guests. An address that no guest has is looked for
-// as any other text.
-func (f ReservationFilter) byAddress(ctx context.Context, s *db) (ReservationFilter, error) {
+// ReadAs is how a query is read that looks like a whole e-mail address.
+type ReadAs string
+
+// What such a query is.
+const (
+	ReadAsAddress ReadAs = "address" // a guest's: it finds that guest
+	ReadAsText    ReadAs = "text"    // no guest's: it is a part of a text, as any other query is
+)
+
+// ByAddress has a query that is the whole e-mail address of a guest find that guest, by the index on addresses. In the
+// index on texts, most parts of an address are those of nearly all guests. It returns how the query is read, for the
+// later pages of the list: they must read it as the first one did, whichever guests have come and gone.
+func (s Reservations) ByAddress(ctx context.Context, f ReservationFilter, as ReadAs) (ReservationFilter, ReadAs,
+	error,
+) {
 	address := strings.TrimSpace(f.Query)
 	if f.GuestEmail != "" || !isAddress(address) {
-		return f, nil
+		return f, "", nil
 	}
-	exact := ReservationFilter{GuestEmail: address, Source: f.Source, Sources: f.Sources}
-	var w where
-	exact.byText(&w)
-	var known bool
-	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations r`+w.sql()+`)`, w.planned()...).Scan(&known)
-	if err != nil || !known {
-		return f, wrap(err, "look for an address")
+	if as == "" {
+		exact := ReservationFilter{GuestEmail: address, Source: f.Source, Sources: f.Sources}
+		var w where
+		exact.byText(&w)
+		var known bool
+		err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reservations r`+w.sql()+`)`,
+			w.planned()...).Scan(&known)
+		if err != nil {
+			return f, "", wrap(err, "look for an address")
+		}
+		as = ReadAsText
+		if known {
+			as = ReadAsAddress
+		}
 	}
-	f.GuestEmail, f.Query = address, ""
-	return f, nil
+
+	if as == ReadAsAddress {
+		f.GuestEmail, f.Query = address, ""
+	}
+	return f, as, nil
 }
 
 // isAddress reports whether a text looks like a whole e-mail address.
@@ -515,19 +692,6 @@ func phoneNumber(query string) string {
 
 // reservationText is what q looks in, as the index reservations_text_plain has it.
 const reservationText = `staykey_plain(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, '') || ' ' || coalesce(r.guest_phone, ''))`
-
-// fewTexts reports whether the filters on a reservation's texts leave few.
-func (f ReservationFilter) fewTexts(ctx context.Context, s *db) (bool, error) {
-	if f.GuestEmail != "" || f.ListingID != "" {
-		return true, nil
-	}
-	if f.Query == "" {
-		return false, nil
-	}
-	var w where
-	f.byQuery(&w)
-	return s.fewer(ctx, fewTexts, `SELECT FROM reservations r`+w.sql(), w.args...)
-}
 
 // fewer reports whether a query leaves at most n rows, by the planner's estimate.
 func (s *db) fewer(ctx context.Context, most int, query string, args ...any) (bool, error) {

@@ -197,6 +197,11 @@ func (s Subscriptions) Prune(ctx context.Context, seen time.Time) (int, error) {
 	return int(tag.RowsAffected()), wrap(err, "forget subscriptions that are no longer configured")
 }
 
+// arrivesBetween narrows keys to those of stays that begin from $2 on and before $3, as mobile_keys_by_check_in has
+// them.
+const arrivesBetween = `(check_in AT TIME ZONE 'UTC') >= ($2::timestamptz AT TIME ZONE 'UTC')
+			AND (check_in AT TIME ZONE 'UTC') < ($3::timestamptz AT TIME ZONE 'UTC')`
+
 // DigestData is who arrives in a time, for a digest.
 type DigestData struct {
 	All, WithoutKey int         // arrivals, and those of them without a key
@@ -212,7 +217,7 @@ func (s Subscriptions) DigestData(ctx context.Context, sources []string, from, b
 	var a DigestData
 	err := s.pool.QueryRow(ctx, `
 		SELECT count(*), count(*) FILTER (WHERE status NOT IN ('issued', 'active')) FROM mobile_keys
-		WHERE NOT cancelled AND check_in >= $2 AND check_in < $3
+		WHERE NOT cancelled AND `+arrivesBetween+`
 			AND ($1::text[] IS NULL OR source = ANY ($1))`, sources, from, before).Scan(&a.All, &a.WithoutKey)
 	if err != nil {
 		return a, wrap(err, "count arrivals")
@@ -224,9 +229,9 @@ func (s Subscriptions) DigestData(ctx context.Context, sources []string, from, b
 	a.Attention = sum.Keys[KeyAttention]
 	rows, _ := s.pool.Query(ctx, `
 		SELECT k.source, k.reservation_id, l.name, r.check_in, r.guest_name, k.status, k.reason, k.message FROM (
-			SELECT * FROM mobile_keys WHERE NOT cancelled AND check_in >= $2 AND check_in < $3
+			SELECT * FROM mobile_keys WHERE NOT cancelled AND `+arrivesBetween+`
 				AND status NOT IN ('issued', 'active')
-				AND ($1::text[] IS NULL OR source = ANY ($1)) ORDER BY check_in LIMIT $4) k
+				AND ($1::text[] IS NULL OR source = ANY ($1)) ORDER BY check_in AT TIME ZONE 'UTC' LIMIT $4) k
 		JOIN reservations r USING (source, reservation_id)
 		LEFT JOIN listings l ON l.source = r.source AND l.listing_id = r.listing_id
 		ORDER BY k.check_in, k.source, k.reservation_id`, sources, from, before, limit)

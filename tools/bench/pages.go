@@ -267,6 +267,7 @@ func pagePaths(ctx context.Context, db *pgx.Conn) ([]pagePath, error) {
 				day(0) + "&check_in_to=" + day(30),
 		},
 		{"reservations, a guest's name", "/reservations?q=garcia+maria"},
+		{"reservations, a guest's name, by check-in", "/reservations?q=garcia+maria&sort=check_in"},
 		{"search, a guest's name", "/search?q=garcia+maria"},
 		{"search, a frequent word", "/search?q=maria"},
 		{"search, an address", "/search?q=guest-4711%40example.com"},
