@@ -45,8 +45,8 @@ import (
 
 // Intake is what admins ask of intake.
 type Intake interface {
-	PutListing(context.Context, store.ListingRef, pms.ListingPatch, store.Audit) (l store.Listing,
-		created bool, err error)
+	PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit,
+		checks ...func(store.Listing) error) (l store.Listing, created bool, err error)
 	// DeleteListing deletes a listing that no stay uses.
 	DeleteListing(context.Context, store.ListingRef, store.Audit) error
 	// Act does what an admin wants of a reservation.

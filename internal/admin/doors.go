@@ -171,7 +171,7 @@ type DoorsTyped struct {
 	Doors map[stay.ListingRef][]string // what was understood, by listing; without those refused
 }
 
-// SetTyped gives listings the doors that were typed for them, and no others.
+// SetTyped gives listings without doors those that were typed for them. What a listing has got meanwhile stays.
 func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, error) {
 	choices := s.choices(ctx)
 	refs, doors := make([]stay.ListingRef, len(typed)), map[stay.ListingRef]string{}
@@ -180,6 +180,21 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 	}
 
 	understood := map[stay.ListingRef][]string{}
+	unset := func(l Listing) error {
+		has := slices.Clone(l.Groups())
+		if len(has) == 0 {
+			return nil
+		}
+		groups, err := s.AccessGroupsOf(ctx, l.Source)
+		if err != nil {
+			return err
+		}
+		for i, id := range has {
+			has[i] = nameOrID(groups, id)
+		}
+		return refuse(Conflict, "somebody has set its doors meanwhile: "+strings.Join(has, ", "))
+	}
+
 	changed, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
 		groups, err := choices(l.Source)
 		if err != nil {
@@ -195,7 +210,7 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 		}
 		understood[ref] = ids
 		return doorPatch(l, ids), nil
-	})
+	}, unset)
 
 	for _, refused := range changed.Refused {
 		delete(understood, refused.ListingRef)
@@ -265,16 +280,16 @@ func doorPatch(l ListingState, groups []string) map[string]any {
 	return map[string]any{"seam_access_group_ids": groups}
 }
 
-// set changes each listing as a function says, or collects why not.
+// set changes each listing as a function says, or collects why not. Checks may refuse what a listing is by then.
 func (s Doors) set(ctx context.Context, refs []stay.ListingRef,
-	patch func(ListingState) (map[string]any, error),
+	patch func(ListingState) (map[string]any, error), checks ...func(Listing) error,
 ) (DoorsChanged, error) {
 	var result DoorsChanged
 	if len(refs) > mostDoors {
 		return result, InvalidField("listing", "too many listings at once")
 	}
 	for _, ref := range refs {
-		changed, err := s.setOf(ctx, ref, patch)
+		changed, err := s.setOf(ctx, ref, patch, checks...)
 		refusal, is := IsRefusal(err)
 		switch {
 		case is:
@@ -291,7 +306,7 @@ func (s Doors) set(ctx context.Context, refs []stay.ListingRef,
 }
 
 func (s Doors) setOf(ctx context.Context, ref stay.ListingRef,
-	patch func(ListingState) (map[string]any, error),
+	patch func(ListingState) (map[string]any, error), checks ...func(Listing) error,
 ) (changed bool, err error) {
 	l, err := Listings(s).ToPut(ctx, ref)
 	if err != nil {
@@ -305,7 +320,7 @@ func (s Doors) setOf(ctx context.Context, ref stay.ListingRef,
 	if err != nil {
 		return false, err
 	}
-	_, _, err = Listings(s).Put(ctx, ref, body)
+	_, _, err = Listings(s).putIf(ctx, ref, body, checks...)
 	return err == nil, err
 }
 

@@ -124,6 +124,13 @@ func (s Listings) ToPut(ctx context.Context, ref stay.ListingRef) (ListingState,
 func (s Listings) Put(ctx context.Context, ref stay.ListingRef, body []byte) (l Listing,
 	created bool, err error,
 ) {
+	return s.putIf(ctx, ref, body)
+}
+
+// putIf puts a listing unless a check of what it is then refuses it.
+func (s Listings) putIf(ctx context.Context, ref stay.ListingRef, body []byte, checks ...func(Listing) error) (
+	l Listing, created bool, err error,
+) {
 	if !pms.IsText(ref.Source) {
 		return Listing{}, false, InvalidField("path.source", "must be UTF-8 text without NUL")
 	}
@@ -148,7 +155,7 @@ func (s Listings) Put(ctx context.Context, ref stay.ListingRef, body []byte) (l 
 	if err := s.mayOpen(ctx, ref.Source, patch); err != nil {
 		return Listing{}, false, err
 	}
-	l, created, err = s.intake.PutListing(ctx, ref, patch, ActorOf(ctx).Audit(auditPutListing, ""))
+	l, created, err = s.intake.PutListing(ctx, ref, patch, ActorOf(ctx).Audit(auditPutListing, ""), checks...)
 	return l, created, notFound(err, noListing)
 }
 

@@ -161,6 +161,14 @@ func TestDoorsTyped(t *testing.T) {
 			t.Errorf("%q, %s: refused is %v", tc.typed, tc.reason, refused)
 		}
 	}
+	a.put("default", "102", `{"seam_access_group_ids":["g-103","g-in"]}`)
+	page = typed([]string{"default/102"}, []string{"garden 102"})
+	const meanwhile = "102: somebody has set its doors meanwhile: Room 103, Entrance"
+	if got := a.groupsOf("/v1/listings/default/102"); !slices.Equal(got, []string{"g-103", "g-in"}) ||
+		!strings.Contains(page.body, meanwhile) {
+		t.Errorf("doors set meanwhile become %v, and the page says\n%s", got, page.body)
+	}
+	a.put("default", "102", `{"seam_access_group_ids":[]}`)
 	live := v.request("POST", "/doors/typed", url.Values{
 		"csrf": {v.csrf}, "row": {"default/102"}, "typed": {"102; entrance"},
 	}, func(r *http.Request) { r.Header.Set("Staykey-Live", "1") })

@@ -325,10 +325,11 @@ func decisionsOf(o store.Overrides) map[string]any {
 }
 
 // PutListing records an admin's settings for a listing. Fields that the patch omits are unchanged; groups that it
-// sets take precedence over the PMS until it sets them to null. It is outside the order of events. created reports
-// whether the listing was unknown before.
+// sets take precedence over the PMS until it sets them to null. It is outside the order of events. An error of a check
+// of the listing as it is leaves it so. created reports whether the listing was unknown before.
 func (a *Applier) PutListing(
 	ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit,
+	checks ...func(store.Listing) error,
 ) (l store.Listing, created bool, err error) {
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
@@ -338,6 +339,12 @@ func (a *Applier) PutListing(
 		}
 
 		l = listings[ref]
+		for _, check := range checks {
+			if err := check(l); err != nil {
+				return err
+			}
+		}
+
 		before := l
 		l.UpdatedAt, l.Deleted, l.MergedInto = now, false, nil
 		created = !l.Known
