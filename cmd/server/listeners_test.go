@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -66,6 +67,22 @@ func TestAdminListener(t *testing.T) {
 			if got := statusOf(t, listener+c.path); got != want {
 				t.Errorf("%s of %s: %d, want %d", c.path, listener, got, want)
 			}
+		}
+	}
+	// A listener without /docs doesn't send anybody there.
+	for address, want := range map[string]string{
+		p.url + "/seam/webhooks": "GET isn't allowed here: use POST",
+		p.page + "/sign-out":     "GET isn't allowed here: use POST; see /docs",
+	} {
+		resp, err := http.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var problem struct{ Detail string }
+		err = json.NewDecoder(resp.Body).Decode(&problem)
+		_ = resp.Body.Close()
+		if err != nil || problem.Detail != want {
+			t.Errorf("%s answers %q (%v), not %q", address, problem.Detail, err, want)
 		}
 	}
 	if got := p.post("default", "listing.created", seedListing()); got != http.StatusAccepted {

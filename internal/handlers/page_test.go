@@ -449,7 +449,9 @@ func TestPagesMeetNonsense(t *testing.T) {
 		"/reservations?status=maybe", "/reservations?key_status=lost", "/events?status=x", "/listings?deleted=maybe",
 		"/listings?cursor=x",
 		"/events?cursor=AAAA", "/reservations/default/3333122-433?cursor=x",
-		"/reservations/default/3333122-433?cursor=AAAA",
+		"/reservations/default/3333122-433?cursor=AAAA", "/?date=2026-01-01&date=2026-01-02", "/calendar?q=a&q=b",
+		"/reservations?key_status=attention&key_status=waiting", "/sign-in?next=/&next=/health",
+		"/reservations.csv?q=a&q=b", "/updates?seen=a&seen=b",
 	} {
 		if page := v.see(path); page.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d, and REST refuses it", path, page.status)

@@ -177,12 +177,17 @@ func notAllowed(routes chi.Routes) http.HandlerFunc {
 				}
 			}
 		}
+
 		if len(allow) == 0 { // an unknown method at an unknown path
 			notFound(routes).Write(w)
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		NewProblem(http.StatusMethodNotAllowed, r.Method+" isn't allowed here: see /docs").Write(w)
+		detail := r.Method + " isn't allowed here: use " + strings.Join(allow, " or ")
+		if hasDocs(routes) {
+			detail += "; see /docs"
+		}
+		NewProblem(http.StatusMethodNotAllowed, detail).Write(w)
 	}
 }
 
@@ -374,6 +379,21 @@ func StorableInput(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// Repeated refuses a query with a parameter that is given more than once, of which only one value would count; nil: it
+// has none.
+func Repeated(query url.Values) *Problem {
+	var twice []pms.FieldError
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			twice = append(twice, pms.FieldError{Field: "query." + name, Message: "must be given only once"})
+		}
+	}
+	if len(twice) == 0 {
+		return nil
+	}
+	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid", twice...).Coded(CodeRepeatedParameter)
 }
 
 // StorableValues refuses query or form values that the database can't hold. prefix is put before the fields' names.

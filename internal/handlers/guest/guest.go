@@ -216,15 +216,24 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 	}
 }
 
-// notReadyDetail names the key's status and reason as in REST, the reason as on the page, and the closed gates.
+// notReadyWords say why a key can't be handed out, to people who develop or operate a guest app.
+var notReadyWords = map[guest.Readiness]string{
+	guest.Preparing: "it is being created or changed, try again in a moment",
+	guest.TooEarly:  "it is created nearer to check-in",
+	guest.NoRoom:    "the room is not assigned, or not set up yet",
+	guest.Held:      "the property has to release it first",
+	guest.Ask:       "the property's staff has to help",
+}
+
+// notReadyDetail names the key's status and reason as in REST, why in words, and the closed gates.
 func notReadyDetail(no *guest.NotReadyError) string {
 	status := no.Page.Status
 	if reason := no.Reason(); reason != status {
 		status += " / " + reason
 	}
-	detail := "the key is not ready (" + status + "): " + string(no.Page.Readiness)
+	detail := "the key is not ready (" + status + "): " + notReadyWords[no.Page.Readiness]
 	if no.Page.Readiness == guest.Held && len(no.Page.Gates) > 0 {
-		detail += " by " + strings.Join(no.Page.Gates, ", ")
+		detail += ", by the gates " + strings.Join(no.Page.Gates, ", ")
 	}
 	return detail
 }

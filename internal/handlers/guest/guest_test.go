@@ -39,10 +39,10 @@ func (n notReady) Open(context.Context, string) (guest.Opened, error) {
 
 func anybody(*http.Request) netip.Addr { return netip.Addr{} }
 
-// A program learns why a key is not ready: what REST says of it, and what the guest sees.
+// A program learns why a key is not ready: what REST says of it, and in words.
 func TestNotReadyHasTheReason(t *testing.T) {
 	t.Parallel()
-	reason := "gate_closed"
+	reason, noRoom, tooEarly := "gate_closed", "no_room_assigned", "before_horizon"
 	for name, c := range map[string]struct {
 		page   guest.Page
 		reason string
@@ -51,22 +51,30 @@ func TestNotReadyHasTheReason(t *testing.T) {
 		"waits for a gate": {
 			guest.Page{Readiness: guest.Held, Status: "waiting", Reason: &reason},
 			"gate_closed",
-			"the key is not ready (waiting / gate_closed): held",
+			"the key is not ready (waiting / gate_closed): the property has to release it first",
 		},
 		"link withheld": {
 			guest.Page{Readiness: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}},
 			"gate_closed",
-			"the key is not ready (issued / gate_closed): held by paid, signed",
+			"the key is not ready (issued / gate_closed): the property has to release it first, by the gates paid, signed",
 		},
 		"being created": {
 			guest.Page{Readiness: guest.Preparing, Status: "provisioning"},
 			"provisioning",
-			"the key is not ready (provisioning): preparing",
+			"the key is not ready (provisioning): it is being created or changed, try again in a moment",
 		},
 		"shared identity": {
 			guest.Page{Readiness: guest.Ask, Status: "issued", Shared: true},
 			"identity_shared",
-			"the key is not ready (issued / identity_shared): ask",
+			"the key is not ready (issued / identity_shared): the property's staff has to help",
+		},
+		"no room": {
+			guest.Page{Readiness: guest.NoRoom, Status: "waiting", Reason: &noRoom}, "no_room_assigned",
+			"the key is not ready (waiting / no_room_assigned): the room is not assigned, or not set up yet",
+		},
+		"too early": {
+			guest.Page{Readiness: guest.TooEarly, Status: "waiting", Reason: &tooEarly}, "before_horizon",
+			"the key is not ready (waiting / before_horizon): it is created nearer to check-in",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

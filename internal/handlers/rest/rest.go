@@ -13,9 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -84,19 +82,11 @@ func (s *API) Mount(r chi.Router) {
 	})
 }
 
-// oneOfEach refuses repeated query parameters: only one of their values would count.
+// oneOfEach refuses repeated query parameters.
 func oneOfEach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var twice []pms.FieldError
-		query := r.URL.Query()
-		for _, name := range slices.Sorted(maps.Keys(query)) {
-			if len(query[name]) > 1 {
-				twice = append(twice, pms.FieldError{Field: "query." + name, Message: "must be given only once"})
-			}
-		}
-		if len(twice) > 0 {
-			handlers.NewProblem(http.StatusUnprocessableEntity, "the request is invalid",
-				twice...).Coded(handlers.CodeRepeatedParameter).Write(w)
+		if p := handlers.Repeated(r.URL.Query()); p != nil {
+			p.Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)

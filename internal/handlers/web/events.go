@@ -188,7 +188,7 @@ func (s eventPages) replay(w http.ResponseWriter, r *http.Request) {
 func (s eventPages) replayWith(w http.ResponseWriter, r *http.Request, q url.Values, dry bool) {
 	in := admin.ReplayRequest{
 		Source: q.Get("source"), Status: q.Get("status"), Type: q.Get("type"), ReservationID: q.Get("reservation_id"),
-		ListingID: q.Get("listing_id"), EventIDs: q["event_id"], DryRun: dry, Cursor: q.Get("cursor"),
+		ListingID: q.Get("listing_id"), EventIDs: admin.Values(q.Get("event_id")), DryRun: dry, Cursor: q.Get("cursor"),
 	}
 	if p := handlers.MayDo(admin.ActorOf(r.Context()).Token, http.MethodPost); p != nil {
 		s.refuse(w, r, p)

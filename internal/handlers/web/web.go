@@ -143,8 +143,7 @@ func (s *Pages) Mount(r chi.Router) {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		http.ServeContent(w, r, path.Base(chi.URLParam(r, "name")), time.Time{}, bytes.NewReader(content))
 	})
-
-	plain := r.With(s.pageHeaders, s.sameOrigin)
+	plain := r.With(s.pageHeaders, s.sameOrigin, s.oneOfEach)
 	plain.With(handlers.Measured).Get("/sign-in", func(w http.ResponseWriter, r *http.Request) {
 		s.account.askForToken(w, r, http.StatusOK, nextPage(r.FormValue("next")), "")
 	})
@@ -218,6 +217,17 @@ func (s *core) pageHeaders(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Add("Vary", "Accept-Language, Cookie")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// oneOfEach refuses repeated query parameters, as REST does. No form of the page sends any.
+func (s *core) oneOfEach(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := handlers.Repeated(r.URL.Query()); p != nil {
+			s.refuse(w, r, p)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
