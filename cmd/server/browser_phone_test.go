@@ -46,3 +46,24 @@ func TestPageOnAPhone(t *testing.T) {
 		}
 	}
 }
+
+// TestPageRowsOnAPhone checks that a stay of the list takes three lines in each language, and one more for what is
+// wrong.
+func TestPageRowsOnAPhone(t *testing.T) {
+	t.Parallel()
+	p := busyHotel(t)
+	b := openBrowser(t, p.url)
+	b.signIn(e2eToken, "Maria")
+	b.do(chromedp.EmulateViewport(390, 844))
+	for _, language := range []string{"en", "es", "de", "fr", "it"} {
+		b.open("/language/" + language + "?next=/reservations")
+		b.open("/reservations?when=all")
+		if tall := ask(b, chromedp.Evaluate[string](`[...document.querySelectorAll("table.stays tbody tr")].filter((row) => {
+			const line = row.querySelector(".who a").getBoundingClientRect().height;
+			return row.clientHeight > line * (row.querySelector(".why") ? 7 : 5.5);
+		}).map((row) => row.innerText).join("\n")`)); tall != "" {
+			t.Errorf("in %s these stays take too many lines:\n%s", language, tall)
+		}
+	}
+	b.inBothSchemes("/reservations?when=all")
+}
