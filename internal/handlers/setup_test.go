@@ -193,6 +193,10 @@ func TestFindingsOnEvents(t *testing.T) {
 	v.signIn(adminToken)
 	page := v.see("/health")
 	doctor := a.get("/v1/diagnosis")
+	if strings.Contains(page.body, "No problems found.") || !strings.Contains(page.body, "warnings found.") {
+		t.Errorf("a page with warnings begins as if there were none:\n%s", page.body)
+	}
+
 	for _, want := range []string{
 		"default/annex", "reservations name it, but it isn&#39;t set up: 1 guest is waiting for a key",
 		"1 of 2 webhooks of the last 24 hours were rejected, or had a wrong signature",

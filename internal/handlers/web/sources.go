@@ -56,11 +56,27 @@ func (s sourcePages) list(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "sources", page{Title: localeOf(r).T("Sources"), Active: "sources", Body: v})
 }
 
+// healthView is the page of the diagnosis.
+type healthView struct {
+	admin.Diagnosis
+	Errors, Warnings int
+}
+
 func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {
 	d, err := s.Admin.Sources.Diagnose(r.Context())
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
-	s.render(w, r, http.StatusOK, "health", page{Title: localeOf(r).T("Health"), Active: "health", Body: d})
+
+	v := healthView{Diagnosis: d}
+	for _, found := range d.Findings {
+		switch found.Level {
+		case admin.LevelError:
+			v.Errors++
+		case admin.LevelWarning:
+			v.Warnings++
+		}
+	}
+	s.render(w, r, http.StatusOK, "health", page{Title: localeOf(r).T("Health"), Active: "health", Body: v})
 }
