@@ -191,7 +191,7 @@ func TestHotelScreenshots(t *testing.T) {
 			for _, width := range []int64{390, 1024, 1440} {
 				b.do(chromedp.EmulateViewport(width, 900))
 				b.open(path)
-				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-live-state]").hidden = true`))
+				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-live-state]").remove()`))
 				b.picture(folder, fmt.Sprintf("%s-%d-%s", name, width, scheme), width)
 				if ask(b, chromedp.Evaluate[bool](
 					`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
