@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,6 +62,7 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 	if err := os.WriteFile(config, []byte(`sources:
   - {name: default, verify: {method: standard-webhooks, secrets: ["${STAYKEY_WEBHOOK_SECRET}"]}}
   - {name: paying, verify: {method: none}, insecure: true, gates: [{name: paid, holds: key}]}
+  - {name: watched, verify: {method: none}, insecure: true, drift: report}
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +103,13 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 	b.signIn(e2eToken, "Maria")
 	const pick = `input[value="555555-5555"]`
 	const save = `form.stack button`
+	keyAt := func(source, id string) map[string]any {
+		_, stay := p.rest("GET", "/v1/reservations/"+source+"/"+id)
+		key, _ := stay["mobile_key"].(map[string]any)
+		return key
+	}
+	statusAt := func(source, id string) any { return keyAt(source, id)["status"] }
+	sources := map[string]string{"gate_closed": "paying", "drifted": "watched"} // the others are of default
 	for _, tc := range []struct {
 		cause   string
 		prepare func(id string)
@@ -193,6 +202,41 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 			system(func(s *simulator.System) { s.Disconnected = false }) // somebody reconnects it in the Seam console
 			h.click(`form[action="/reservations/default/` + id + `/reconcile"] button`)
 		}},
+		{"drifted", func(id string) {
+			if got := p.post("watched", "listing.created", map[string]any{
+				"listing_id": id, "name": "Room " + id, "seam_access_group_ids": []string{"666666-6666"},
+			}); got != 202 {
+				t.Fatal(got)
+			}
+			bookAt("watched", id, id)
+			waitUntil(t, "a key", func() bool { return statusAt("watched", id) == "active" })
+			user := keyAt("watched", id)["acs_user_id"].(string)
+			sim.Change(func(s *simulator.State) {
+				u := s.Users[user]
+				shorter := *u.Schedule
+				shorter.EndsAt = shorter.EndsAt.Add(-20 * time.Hour)
+				u.Schedule = &shorter
+				s.Users[user] = u
+			})
+			waitUntil(t, "the change to be seen", func() bool { return statusAt("watched", id) == "attention" })
+		}, func(h *hands, id string) {
+			h.click(`form[action="/reservations/watched/` + id + `/reconcile"] button`)
+		}},
+		{"access_groups_of_several_systems", func(id string) {
+			sim.Change(func(s *simulator.State) {
+				annex := s.Systems[s.Groups["555555-5555"].SystemID]
+				annex.ID, annex.Name = "annex", "Annex"
+				s.Systems[annex.ID] = annex
+				s.Groups["annex-door"] = simulator.AccessGroup{ID: "annex-door", SystemID: annex.ID, Name: "Annex door"}
+			})
+			listing(id, "555555-5555", "annex-door")
+			book(id, id)
+			p.until(id, "attention")
+		}, func(h *hands, id string) {
+			h.click(`a.button[href="/listings/default/` + id + `"]`)
+			h.click(`input[value="annex-door"]`)
+			h.click(save)
+		}},
 	} {
 		id := strings.ReplaceAll(tc.cause, "_", "-")
 		tc.prepare(id)
@@ -202,15 +246,8 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 		}
 		h := &hands{browser: b}
 		tc.fix(h, id)
-		if tc.cause == "gate_closed" {
-			waitUntil(t, "the key", func() bool {
-				_, stay := p.rest("GET", "/v1/reservations/paying/"+id)
-				key, _ := stay["mobile_key"].(map[string]any)
-				return key["status"] == "active"
-			})
-		} else {
-			p.until(id, "active")
-		}
+		source := cmp.Or(sources[tc.cause], "default")
+		waitUntil(t, "the key", func() bool { return statusAt(source, id) == "active" })
 		t.Logf("%s: %d clicks, %d keys", tc.cause, h.clicks, h.keys)
 		if h.clicks > 3 {
 			t.Errorf("%s takes %d clicks from Today", tc.cause, h.clicks)
