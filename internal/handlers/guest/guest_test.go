@@ -69,11 +69,13 @@ func TestNotReadyHasTheReason(t *testing.T) {
 			"the key is not ready (issued / identity_shared): the property's staff has to help",
 		},
 		"no room": {
-			guest.Page{Readiness: guest.NoRoom, Status: "waiting", Reason: &noRoom}, "no_room_assigned",
+			guest.Page{Readiness: guest.NoRoom, Status: "waiting", Reason: &noRoom},
+			"no_room_assigned",
 			"the key is not ready (waiting / no_room_assigned): the room is not assigned, or not set up yet",
 		},
 		"too early": {
-			guest.Page{Readiness: guest.TooEarly, Status: "waiting", Reason: &tooEarly}, "before_horizon",
+			guest.Page{Readiness: guest.TooEarly, Status: "waiting", Reason: &tooEarly},
+			"before_horizon",
 			"the key is not ready (waiting / before_horizon): it is created nearer to check-in",
 		},
 	} {
