@@ -53,26 +53,31 @@ race: ## run the tests of what runs at a time under the race detector, the rigs 
 	@$(RACE_FEWER) go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race $(TESTFLAGS) -skip '$(RACE_SKIP)' $(RACE_PACKAGES)
 	@$(RACE_FEWER) go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race $(TESTFLAGS) -run '$(RACE_PROGRAM)' ./cmd/server
 
-browser: ## test the web page in Chromium (needs chromium and npm)
-	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
-	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags browser -run '^TestPage' -timeout 5m ./cmd/server
+# Tools from npm, installed once.
+WEB := tools/web/node_modules/.package-lock.json
+
+$(WEB): tools/web/package.json tools/web/package-lock.json
+	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error && touch $@
+
+# The tests of the program that need something else, by their names. One set of tags compiles them once.
+TAGS := browser,clients,monitoring,proxy
+
+browser: $(WEB) ## test the web page in Chromium (needs chromium and npm)
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -run '^TestPage' -timeout 5m ./cmd/server
 
 screenshots: ## take the pictures of docs/admin.md (needs chromium)
-	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags browser -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
+	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags $(TAGS) -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
 
-webhooks-test: ## verify messages to subscriptions with the official libraries, and run docs/samples (needs npm, python3, php)
+webhooks-test: $(WEB) ## verify messages to subscriptions with the official libraries, and run docs/samples (needs npm, python3, php)
 	@command -v php >/dev/null || { echo "needs PHP (Debian, Ubuntu: sudo apt-get install -y php-cli)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends php-cli >/dev/null; }
-	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
 	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags webhooks -count 1 -run '^(TestOfficialLibraries|TestSamples)$$' -timeout 5m ./internal/notify
 
-clients-test: ## generate clients in TypeScript and Go from docs/openapi.json, compile them, and run them (needs npm)
-	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
+clients-test: $(WEB) ## generate clients in TypeScript and Go from docs/openapi.json, compile them, and run them (needs npm)
 	@cd tools/web && node_modules/.bin/openapi-typescript ../../docs/openapi.json -o client/api.gen.ts >/dev/null && node_modules/.bin/tsc -p client
 	@cd tools/build && go tool oapi-codegen -generate types,client -package main -o client/client.gen.go ../../docs/openapi.json
-	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags clients -count 1 -run '^TestGeneratedClients$$' -timeout 5m ./cmd/server; failed=$$?; rm -rf tools/build/client/client.gen.go tools/web/client/api.gen.ts tools/web/client/out; exit $$failed
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -count 1 -run '^TestGeneratedClients$$' -timeout 5m ./cmd/server; failed=$$?; rm -rf tools/build/client/client.gen.go tools/web/client/api.gen.ts tools/web/client/out; exit $$failed
 
-openapi-lint: ## check docs/openapi.json with Redocly's recommended rules (needs npm)
-	@npm ci --prefix tools/web --no-audit --no-fund --ignore-scripts --loglevel error
+openapi-lint: $(WEB) ## check docs/openapi.json with Redocly's recommended rules (needs npm)
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/web/node_modules/.bin/redocly lint --format json docs/openapi.json 2>/dev/null | node -e 'const r = JSON.parse(require("fs").readFileSync(0)); for (const p of r.problems) console.error(p.severity, p.ruleId, p.message, p.location?.[0]?.pointer); if (r.totals.errors + r.totals.warnings) process.exit(1); console.log("docs/openapi.json: no error, no warning")'
 
 kubernetes-test: ## build deploy/kubernetes and check it against Kubernetes' types
@@ -83,11 +88,11 @@ monitoring-test: prometheus ## test the alert rules with promtool, and with a re
 
 # Not a call of make in the recipe of drills: make runs such a recipe even with -n.
 TEST_ALERTS = promtool check rules deploy/monitoring/alerts.yml && promtool test rules deploy/monitoring/alerts_test.yml && \
-  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags monitoring -count 1 -timeout 20m -run '^Test(AlertsFire|DashboardQueries)$$' ./cmd/server
+  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -count 1 -timeout 20m -run '^Test(AlertsFire|DashboardQueries)$$' ./cmd/server
 
 proxy-test: ## run nginx as docs/operations.md configures it, in front of the service
 	@command -v nginx >/dev/null || { echo "needs nginx (Debian, Ubuntu: sudo apt-get install -y nginx-light)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends nginx-light >/dev/null; }
-	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags proxy -count 1 -timeout 5m -run '^TestNginxOfTheDocs$$' ./cmd/server
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -count 1 -timeout 5m -run '^TestNginxOfTheDocs$$' ./cmd/server
 
 drills: prometheus patroni ## repeat what goes wrong in operation (disks, locks, networks, failovers, stops, upgrades, restores), measure it, and print a table; about 25 minutes
 	@rm -f $(DRILLS_REPORT); failed=0; export STAYKEY_DRILLS_REPORT=$(DRILLS_REPORT); \
