@@ -163,7 +163,7 @@ func (b *bench) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) erro
 			return 0, err
 		}
 		defer func() { _ = s.stop() }()
-		l, err := b.post(ctx, db, []*program{s}, b.compared*2, 0)
+		l, err := b.post(ctx, db, []*program{s}, b.compared*2, posts{})
 		return l.perSecond(), err
 	}
 

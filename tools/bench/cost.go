@@ -56,7 +56,7 @@ func (b *bench) cost(ctx context.Context) error {
 		for _, detail := range append(c.relations, c.statementsBy...) {
 			say("    %s", detail)
 		}
-		b.spent = append(b.spent, c)
+		b.costs = append(b.costs, c)
 	}
 	return nil
 }

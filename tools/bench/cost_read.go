@@ -106,6 +106,20 @@ func postgresTime(ctx context.Context, db *pgx.Conn) (time.Duration, error) {
 	return total, nil
 }
 
+// processorTime is that of Postgres, and of servers.
+func processorTime(ctx context.Context, db *pgx.Conn, servers ...*program) (time.Duration, error) {
+	total, err := postgresTime(ctx, db)
+	for _, s := range servers {
+		total += s.processorTime()
+	}
+	return total, err
+}
+
+// processorTime is that of a program that runs.
+func (p *program) processorTime() time.Duration {
+	return ticks(strconv.Itoa(p.cmd.Process.Pid), 13, 14)
+}
+
 // ticks adds fields of a process's /proc/<pid>/stat, counted from 0, which are hundredths of a second on Linux.
 func ticks(pid string, fields ...int) (sum time.Duration) {
 	content, err := os.ReadFile("/proc/" + pid + "/stat") // #nosec G304 -- of a pid
@@ -184,13 +198,13 @@ func (w *wire) pass(client net.Conn, address string) {
 
 // printCosts prints the table of what events and stays cost.
 func (b *bench) printCosts() {
-	if len(b.spent) == 0 {
+	if len(b.costs) == 0 {
 		return
 	}
 	fmt.Println("| each | rows | updates (HOT) | deletes | index entries | WAL bytes | commits | statements | round trips |" +
 		" server CPU | Postgres CPU |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-	for _, c := range b.spent {
+	for _, c := range b.costs {
 		fmt.Printf("| %s | %s | %s (%s) | %s | %s | %.0f | %s | %s | %s | %s | %s |\n", c.name, c.per(c.rows),
 			c.per(c.updates), c.per(c.hot), c.per(c.deletes), c.per(c.entries), c.walBytes/c.units, c.per(c.commits),
 			c.per(c.statements), c.per(c.trips), c.micros(c.server), c.micros(c.postgres))

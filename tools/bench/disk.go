@@ -24,11 +24,12 @@ import (
 // diskState is what a stay takes in one of the stages of retention.
 type diskState struct {
 	after  string
-	stage  int           // of retention, that leads there; 0: none
-	days   int           // how long a stay is in this state, with the default ages
-	bytes  int64         // of all stays
-	wal    int64         // what the stage wrote
-	took   time.Duration // and how long it took, without the rests between its pages
+	stage  int              // of retention, that leads there; 0: none
+	days   int              // how long a stay is in this state, with the default ages
+	bytes  int64            // of all stays
+	wal    int64            // what the stage wrote
+	took   time.Duration    // and how long it took, without the rests between its pages
+	grown  map[string]int64 // bytes by table
 	tables []string
 }
 
@@ -78,12 +79,23 @@ func (b *bench) disk(ctx context.Context) error {
 		}
 	}
 
+	for _, state := range states {
+		b.add(line{what: "disk, a stay: " + state.after, value: fmt.Sprintf("%d bytes", state.bytes/int64(b.kept))})
+	}
+	first := states[0].grown
+	b.add(line{what: "disk, an event of it, with its result", value: fmt.Sprintf("%d bytes",
+		(first["events"]+first["event_results"])/int64(b.kept)/int64(len(lifePhases)))})
 	perMonthly := 0.0
 	for _, state := range states {
 		perMonthly += float64(state.bytes) / float64(b.kept) * float64(state.days) / 30
 	}
-	say("for each stay a month, after 400 days: %.1f KB on disk", perMonthly/1000)
+	b.add(line{what: "disk, for each stay a month, after 400 days", value: fmt.Sprintf("%.1f KB", perMonthly/1000)})
 	return nil
+}
+
+// lifePhases are the events of a stay, and the status of its key after each.
+var lifePhases = []struct{ role, status string }{
+	{roleAccept, "issued"}, {roleChange, "issued"}, {roleCancel, "revoked"},
 }
 
 // liveThrough takes each stay through its events.
@@ -98,9 +110,7 @@ func (b *bench) liveThrough(ctx context.Context, db *pgx.Conn, dsn string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	for _, phase := range []struct{ role, status string }{
-		{roleAccept, "issued"}, {roleChange, "issued"}, {roleCancel, "revoked"},
-	} {
+	for _, phase := range lifePhases {
 		began := time.Now()
 		if _, err := b.inRole(ctx, dsn, phase.role); err != nil {
 			return fmt.Errorf("%s: %w", phase.role, err)
@@ -166,9 +176,11 @@ func (d *diskState) measure(ctx context.Context, s *store.Store, db *pgx.Conn, e
 	if err != nil {
 		return err
 	}
+	d.grown = map[string]int64{}
 	for table, size := range sizes {
 		if grown := size - empty[table]; grown > int64(stays) { // more than a byte each
 			d.bytes += grown
+			d.grown[table] = grown
 			d.tables = append(d.tables, fmt.Sprintf("%8.0f %s", float64(grown)/float64(stays), table))
 		}
 	}

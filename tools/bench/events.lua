@@ -1,7 +1,7 @@
 -- For wrk: reservations, each with ids of its own, signed as a PMS would sign them.
---   wrk ... -s events.lua URL -- KEY RUN LISTINGS [PAUSE [REPEATED]]
+--   wrk ... -s events.lua URL -- KEY RUN LISTINGS [PAUSE [REPEATED [GATES]]]
 -- KEY is the secret in hex, RUN makes the ids of this run unique, PAUSE is milliseconds between the requests of a connection,
--- REPEATED is how many of a hundred requests are one of the last hundred again.
+-- REPEATED is how many of a hundred requests are one of the last hundred again, GATES is true to open the gate "paid".
 -- wrk is linked with OpenSSL, so that signing costs no more here than it does anywhere.
 local ffi = require("ffi")
 ffi.cdef[[
@@ -23,6 +23,7 @@ end
 function init(args)
   key = args[1]:gsub("%x%x", function(h) return string.char(tonumber(h, 16)) end)
   run, listings, pause, repeated = args[2], tonumber(args[3]), tonumber(args[4] or "0"), tonumber(args[5] or "0")
+  gates = args[6] == "true" and '"gates":{"paid":"open"},' or ""
   math.randomseed(number + 1)
   if pause > 0 then
     delay = function() return pause end
@@ -35,8 +36,8 @@ local function event()
   local month, day = math.random(1, 12), math.random(1, 25)
   local body = string.format(
     '{"type":"reservation.created","timestamp":"%s","data":{"reservation_id":"%s","guest_email":"guest-%s@example.com","guest_name":"Jane Example",' ..
-    '"listing_id":"listing-%d","check_in":"2031-%02d-%02dT15:00:00.000Z","check_out":"2031-%02d-%02dT11:00:00.000Z","notes":"%s"}}',
-    os.date("!%Y-%m-%dT%H:%M:%S.000Z", now), id, id, math.random(1, listings), month, day, month, day + 3, filler)
+    '"listing_id":"listing-%d","check_in":"2031-%02d-%02dT15:00:00.000Z","check_out":"2031-%02d-%02dT11:00:00.000Z",%s"notes":"%s"}}',
+    os.date("!%Y-%m-%dT%H:%M:%S.000Z", now), id, id, math.random(1, listings), month, day, month, day + 3, gates, filler)
   local signed = id .. "." .. now .. "." .. body
   ffi.C.HMAC(ffi.C.EVP_sha256(), key, #key, signed, #signed, digest, length)
   return wrk.format("POST", nil, {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -207,7 +206,7 @@ func (b *bench) grownLists(ctx context.Context, name string, db *pgx.Conn, repor
 			}
 		}
 
-		seconds, err := spent(ctx, db, s, 100, read)
+		seconds, err := spent(ctx, db, []*program{s}, 100, read)
 		if err != nil {
 			return err
 		}
@@ -232,20 +231,13 @@ func pageLater(ctx context.Context, path string, first url.Values) (url.Values, 
 	return far, nil
 }
 
-// spent is the processor time, in seconds, that each of n rounds of work takes: Postgres' and that of a server if there
-// is one.
-func spent(ctx context.Context, db *pgx.Conn, s *program, n int, work func() error) (float64, error) {
-	used := func() (time.Duration, error) {
-		total, err := postgresTime(ctx, db)
-		if s != nil {
-			total += ticks(strconv.Itoa(s.cmd.Process.Pid), 13, 14)
-		}
-		return total, err
-	}
+// spent is the processor time, in seconds, that each of n rounds of work takes: Postgres' and that of servers if there
+// are any.
+func spent(ctx context.Context, db *pgx.Conn, servers []*program, n int, work func() error) (float64, error) {
 	if _, err := db.Exec(ctx, `CHECKPOINT`); err != nil {
 		return 0, err
 	}
-	before, err := used()
+	before, err := processorTime(ctx, db, servers...)
 	if err != nil {
 		return 0, err
 	}
@@ -254,7 +246,7 @@ func spent(ctx context.Context, db *pgx.Conn, s *program, n int, work func() err
 			return 0, err
 		}
 	}
-	after, err := used()
+	after, err := processorTime(ctx, db, servers...)
 	return (after - before).Seconds() / float64(n), err
 }
 

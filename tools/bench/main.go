@@ -1,13 +1,14 @@
 // Command bench is make bench: it starts a Postgres, the built server and a simulated Seam, and prints how fast the
-// service is as ratios against something measured in the same run, medians of three. It counts what was
-// acknowledged, and fails if any of it is lost; no timing makes it fail. docs/performance.md says what the lines
-// mean.
+// service is as ratios against something measured in the same run, each with its goal, in less than ten minutes. It
+// counts what was acknowledged, and fails if any of it is lost; no timing makes it fail. docs/performance.md says what
+// the lines mean.
 //
-// REPLICAS=3 runs three servers on one database; BIG=1 adds five million events and a million reservations, and 2
-// GiB of large webhooks.
+// -long measures as docs/performance.md shows it: medians of three rounds, and large sizes. REPLICAS=3 runs three
+// servers on one database; BIG=1 adds five million events and a million reservations, and 2 GiB of large webhooks.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,16 +26,17 @@ import (
 func main() {
 	role := flag.String("role", "", "internal: be a server to compare with, or do one phase of cost")
 	only := flag.String("only", "", "comma-separated parts: "+partNames()+
-		" (default: all but big, pages and memory, which BIG=1 adds)")
+		" (default: all but big and memory, which BIG=1 adds)")
 	profiles := flag.String("profiles", "",
 		"directory for CPU profiles of the server, of the last round of each measurement")
-	stays := flag.Int("stays", 10_000, "how many stays the queue is full of that is drained")
-	rounds := flag.Int("rounds", 3, "how often everything is measured; medians are shown")
-	quick := flag.Bool("quick", false, "shorter and once, to see that it works; its figures say little")
+	stays := flag.Int("stays", 0, "how many stays the queue is full of that is drained (default 3,000; with -long 10,000)")
+	rounds := flag.Int("rounds", 0, "how often everything is measured; medians are shown (default 1; with -long 3)")
+	quick := flag.Bool("quick", false, "shorter, to see that it works; its figures say little")
+	long := flag.Bool("long", false, "longer: medians of three rounds, and sizes up to 5 million reservations; some hours")
 	which := flag.String("settings", recommended, "Postgres' settings: those of "+recommendedFile+" ("+recommended+
 		") or its own ("+stock+"); the part stock compares the two")
 	flag.Parse()
-	if err := run(*role, *only, *profiles, *which, *stays, *rounds, *quick); err != nil {
+	if err := run(*role, *only, *profiles, *which, size{*stays, *rounds, *quick, *long}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -47,11 +49,14 @@ type plan struct {
 	settle    time.Duration // the load after it until the backlog has reached its bound
 	sustained time.Duration // and after that
 	compared  time.Duration // each of the things that it is compared with
+	featured  time.Duration // the loads with and without features
 	stays     int           // that are provisioned one by one
 	drained   int           // that are provisioned from a full queue
 	sizes     []int         // of growth: how many reservations
-	events    int           // of big tables
+	events    int           // of big tables, and of those of pages
 	bookings  int
+	loads     int // of each page
+	swept     int // keys
 	replicas  int
 	profiles  string
 
@@ -66,26 +71,42 @@ var measures = map[string]func(*bench, context.Context) error{
 	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside,
 	"memory": (*bench).memory, "big": (*bench).big,
 	"pages": (*bench).pages, "out": (*bench).out, "cost": (*bench).cost, "stock": (*bench).stock,
-	"growth": (*bench).growth, "disk": (*bench).disk,
+	"growth": (*bench).growth, "disk": (*bench).disk, "features": (*bench).features, "sweep": (*bench).sweep,
 }
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
 
-func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
+// size is how much of everything is measured.
+type size struct {
+	stays, rounds int // 0: as usual
+	quick, long   bool
+}
+
+func newPlan(profiles string, s size) (plan, error) {
 	p := plan{
-		rounds: rounds, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second,
-		compared: 4 * time.Second,
-		stays:    20, drained: stays, events: 5_000_000, bookings: 1_000_000,
-		costEvents: 10_000, costKeys: 1_500, kept: 6_000, sizes: []int{100_000, 1_000_000, 5_000_000},
+		rounds: 1, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second,
+		compared: 4 * time.Second, featured: 6 * time.Second,
+		stays: 20, drained: 3_000, events: 100_000, bookings: 100_000, loads: 30, swept: 2_000,
+		costEvents: 5_000, costKeys: 500, kept: 1_000, sizes: []int{30_000, 300_000},
 	}
-	if quick {
+	if s.long || os.Getenv("BIG") != "" {
+		p.events, p.bookings, p.loads = 5_000_000, 1_000_000, 100
+	}
+
+	switch {
+	case s.quick:
 		p = plan{
 			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second,
-			compared: 2 * time.Second,
-			stays:    5, drained: min(stays, 500), events: 50_000, bookings: 10_000,
+			compared: 2 * time.Second, featured: 2 * time.Second,
+			stays: 5, drained: 300, events: 50_000, bookings: 10_000, loads: 5, swept: 300,
 			costEvents: 2_000, costKeys: 200, kept: 400, sizes: []int{40_000, 80_000},
 		}
+	case s.long:
+		p.rounds, p.drained, p.swept, p.kept = 3, 10_000, 10_000, 6_000
+		p.costEvents, p.costKeys, p.sizes = 10_000, 1_500, []int{100_000, 1_000_000, 5_000_000}
 	}
+	p.rounds, p.drained = cmp.Or(s.rounds, p.rounds), cmp.Or(s.stays, p.drained)
+
 	p.profiles, p.replicas = profiles, 1
 	if text := os.Getenv("REPLICAS"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -97,11 +118,13 @@ func newPlan(profiles string, stays, rounds int, quick bool) (plan, error) {
 	return p, nil
 }
 
-// chosenParts are the parts that -only names, else the usual ones; BIG adds the large ones.
+// chosenParts are the parts that -only names, else all of them; the largest only with BIG.
 func chosenParts(only string) ([]string, error) {
-	parts := []string{"accept", "latency", "drain", "beside", "out"}
+	parts := []string{
+		"accept", "stock", "latency", "drain", "out", "features", "sweep", "beside", "cost", "growth", "disk", "pages",
+	}
 	if os.Getenv("BIG") != "" {
-		parts = append(parts, "big", "pages", "memory")
+		parts = append(parts, "big", "memory")
 	}
 	if only != "" {
 		parts = strings.Split(only, ",")
@@ -114,14 +137,14 @@ func chosenParts(only string) ([]string, error) {
 	return parts, nil
 }
 
-func run(role, only, profiles, which string, stays, rounds int, quick bool) error {
+func run(role, only, profiles, which string, s size) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if role != "" {
-		return serveRole(ctx, role, stays)
+		return serveRole(ctx, role, s.stays)
 	}
 
-	p, err := newPlan(profiles, stays, rounds, quick)
+	p, err := newPlan(profiles, s)
 	if err != nil {
 		return err
 	}
@@ -145,9 +168,11 @@ func run(role, only, profiles, which string, stays, rounds int, quick bool) erro
 
 	started := time.Now()
 	for _, part := range parts {
+		began := time.Now()
 		if err := measures[part](b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
+		say("%s took %s", part, time.Since(began).Round(time.Second))
 	}
 
 	b.print(time.Since(started))

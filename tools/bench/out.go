@@ -324,7 +324,7 @@ func (b *bench) drainReporting(ctx context.Context, full string, s *subscriber, 
 		return 0, 0, err
 	}
 
-	env := []string{fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers)}
+	env := []string{fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers), "STAYKEY_PUBLIC_URL=https://keys.example.com"}
 	if config != "" {
 		env = append(env, "STAYKEY_CONFIG="+config)
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,9 +22,6 @@ import (
 
 // pageGoal is what every page should stay under at the server, in 99 of 100 loads.
 const pageGoal = 200 * time.Millisecond
-
-// pageLoads is how often each page is loaded after one load that warms up.
-const pageLoads = 100
 
 // pageListings is how many listings the reservations of the pages are spread over, if there are enough of them.
 const pageListings = 5000
@@ -117,7 +113,7 @@ func (b *bench) pages(ctx context.Context) error {
 	return b.noteWholeReads(ctx, db, before)
 }
 
-// loadPages signs in and loads each page as often as pageLoads says.
+// loadPages signs in and loads each page several times, after one load that warms up.
 func (b *bench) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
 	client, err := signedIn(ctx, s.url)
 	if err != nil {
@@ -131,20 +127,25 @@ func (b *bench) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
 	for _, p := range paths {
 		var took []float64
 		var size int
-		var busy time.Duration
-		for i := range pageLoads + 1 {
+		var before time.Duration
+		for i := range b.loads + 1 {
 			began := time.Now()
 			if size, err = loadPage(ctx, client, s.url+p.path); err != nil {
 				return err
 			}
 			switch i {
 			case 0:
-				busy = b.busy(ctx, db, s)
+				if before, err = processorTime(ctx, db, s); err != nil {
+					return err
+				}
 			default:
 				took = append(took, time.Since(began).Seconds())
 			}
 		}
-		busy = (b.busy(ctx, db, s) - busy) / pageLoads
+		after, err := processorTime(ctx, db, s)
+		if err != nil {
+			return err
+		}
 		sort.Float64s(took)
 		ms := func(q float64) string {
 			return milliseconds(time.Duration(quantile(took, q) * float64(time.Second)))
@@ -155,25 +156,12 @@ func (b *bench) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
 		}
 		b.add(line{
 			what: "page: " + p.name, value: fmt.Sprintf("%d KB, %d ms of CPU", size/1024,
-				busy.Milliseconds()), p50: ms(0.5), p99: ms(0.99),
+				(after-before).Milliseconds()/int64(b.loads)), p50: ms(0.5), p99: ms(0.99),
 			against: strings.ReplaceAll(p.path, "|", "%7C"), target: fmt.Sprintf("p99 under %d ms: %s",
 				pageGoal.Milliseconds(), verdict),
 		})
 	}
 	return nil
-}
-
-// busy is the CPU time that the server and its connections to Postgres have used, where the system tells: what a page
-// costs, however busy the machine is with other things.
-func (b *bench) busy(ctx context.Context, db *pgx.Conn, s *program) time.Duration {
-	rows, _ := db.Query(ctx, `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-		AND pid <> pg_backend_pid()`)
-	pids, _ := pgx.CollectRows(rows, pgx.RowTo[int])
-	var used time.Duration
-	for _, pid := range append(pids, s.cmd.Process.Pid) {
-		used += ticks(strconv.Itoa(pid), 13, 14)
-	}
-	return used
 }
 
 // pageConfig writes the configuration of the pages' server.

@@ -83,7 +83,7 @@ type bench struct {
 	notes    []string
 	lost     int
 	made     int // databases
-	spent    []cost
+	costs    []cost
 }
 
 // line is a row of the table.
@@ -342,9 +342,15 @@ type load struct {
 
 func (l load) perSecond() float64 { return float64(l.Requests-l.Refused) / (float64(l.Micros) / 1e6) }
 
+// posts are what wrk posts.
+type posts struct {
+	repeated int  // how many in a hundred were posted before
+	gates    bool // they open the gate of [featureSource]
+}
+
 // wrk posts events for a while.
 func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pause time.Duration,
-	repeated int,
+	what posts,
 ) (load, error) {
 	b.made++
 	cmd := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(min(connections, 2)), "-c",
@@ -352,7 +358,8 @@ func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pau
 		"-d", fmt.Sprintf("%ds", max(int(lasts.Seconds()), 1)), "-s", filepath.Join(b.dir, "events.lua"), url+
 			"/webhooks/default", "--",
 		fmt.Sprintf("%x", secretText), fmt.Sprintf("run%d", b.made), strconv.Itoa(listings),
-		strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(repeated))
+		strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(what.repeated),
+		strconv.FormatBool(what.gates))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w: %s", err, lastLine(out))
@@ -380,6 +387,10 @@ func milliseconds(d time.Duration) string {
 
 func (b *bench) add(l line) {
 	b.lines = append(b.lines, l)
+	if l.against == "" {
+		say("%s: %s", l.what, l.value)
+		return
+	}
 	say("%s: %s (%s %s, ratio %s)", l.what, l.value, l.against, l.base, l.ratio)
 }
 
@@ -390,7 +401,7 @@ func (b *bench) note(format string, args ...any) {
 
 // print writes the table as docs/performance.md keeps it.
 func (b *bench) print(took time.Duration) {
-	fmt.Printf("\n%s, %d CPUs (%s), Postgres with its %s settings; medians of %d; %s in all\n\n",
+	fmt.Printf("\n%s, %d CPUs (%s), Postgres with its %s settings; rounds: %d, of which medians are shown; %s in all\n\n",
 		time.Now().Format(time.DateOnly), runtime.NumCPU(), cpu(), b.which, b.rounds, took.Round(time.Second))
 	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | goal |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
