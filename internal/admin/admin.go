@@ -146,7 +146,6 @@ type core struct {
 	provisioner Provisioner
 	log         *slog.Logger
 	now         func() time.Time
-	counted     counted
 }
 
 // New returns the service.

@@ -3,11 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
-	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -32,9 +28,8 @@ type Disconnected struct {
 
 // Summary is the state of everything that the actor sees.
 type Summary struct {
-	// by status; where there are so many that counting takes long, as of some seconds ago
-	Reservations       map[string]int
-	MobileKeys         map[string]int // by key status, likewise
+	Reservations       map[string]int // by status
+	MobileKeys         map[string]int // by key status
 	OldestWaiting      *View          // nil: no key waits
 	ArrivalsWithoutKey []View         // within Config.DueWithin, or under way; the nearest first, at most 50
 	Backlog            Backlog
@@ -56,7 +51,7 @@ const arrivalsShown = 50
 // Summary returns the state of everything that the actor sees.
 func (s Overview) Summary(ctx context.Context) (Summary, error) {
 	sources, now := ActorOf(ctx).Sources, s.now().UTC()
-	counts, err := s.counts(ctx)
+	counts, err := s.store.Keys.Summary(ctx, sources)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -173,68 +168,4 @@ func (s Overview) hours(ctx context.Context, since time.Time) ([]Hour, error) {
 		}
 	}
 	return hours, nil
-}
-
-// countsLast is for how many times as long as counting took its result is shown again, where it took longer than
-// countsQuick: a million keys take a fifth of a second, and pages that ask for it each second should not keep
-// Postgres busy.
-const (
-	countsLast  = 50
-	countsQuick = 20 * time.Millisecond
-)
-
-// counted remembers what took long to count, by the sources that were counted. Those who ask at the same time share
-// one answer, also a failure: a database that hangs keeps all of them waiting for one deadline, not for one each.
-type counted struct {
-	asking singleflight.Group
-	mu     sync.Mutex
-	last   map[string]countedOnce
-}
-
-type countedOnce struct {
-	counts store.Summary
-	until  time.Time
-}
-
-func (s Overview) counts(ctx context.Context) (store.Summary, error) {
-	sources := ActorOf(ctx).Sources
-	of := "all"
-	if sources != nil {
-		of = "only " + strings.Join(sources, " ")
-	}
-	asked := s.counted.asking.DoChan(of, func() (any, error) {
-		return s.counted.get(of, func() (store.Summary,
-			error,
-		) {
-			return s.store.Keys.Summary(context.WithoutCancel(ctx), sources)
-		})
-	})
-	select {
-	case r := <-asked:
-		counts, _ := r.Val.(store.Summary)
-		return counts, r.Err
-	case <-ctx.Done():
-		return store.Summary{}, ctx.Err()
-	}
-}
-
-// get returns what was counted lately, or counts.
-func (c *counted) get(of string, count func() (store.Summary, error)) (store.Summary, error) {
-	began := time.Now()
-	c.mu.Lock()
-	last := c.last[of]
-	c.mu.Unlock()
-	if began.Before(last.until) {
-		return last.counts, nil
-	}
-	counts, err := count()
-	if took := time.Since(began); err == nil && took > countsQuick {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.last == nil {
-			c.last = map[string]countedOnce{}
-		}
-		c.last[of] = countedOnce{counts, time.Now().Add(countsLast * took)}
-	}
-	return counts, err
 }

@@ -174,7 +174,7 @@ func (s *systemSweep) byPolicy(rows []store.RecordedUser) (reported, repaired []
 }
 
 func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUser) error) error {
-	after := ""
+	after := int64(0)
 	for {
 		rows, err := s.store.ACSUsers.Recorded(ctx, s.systemID, s.since, after, sweepPage)
 		if err != nil {
@@ -189,7 +189,7 @@ func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUs
 		if len(rows) < sweepPage {
 			return nil
 		}
-		after = rows[len(rows)-1].UserIdentityID
+		after = rows[len(rows)-1].ID
 	}
 }
 

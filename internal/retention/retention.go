@@ -71,11 +71,15 @@ func New(s *store.Store, log *slog.Logger, now func() time.Time, ages Ages, crow
 	return &Keeper{store: s, log: log, now: now, ages: ages, crowded: crowded}
 }
 
-// Run works whenever it is due and no other replica does it, until ctx ends.
+// Run works whenever it is due and no other replica does it, until ctx ends. Each replica folds the counts of keys,
+// which add up quickly in a burst.
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(lookFor)
 	defer tick.Stop()
 	for {
+		if err := k.store.Keys.FoldCounts(ctx); err != nil && ctx.Err() == nil {
+			k.log.Error("counts of keys not folded; retrying", "error", err)
+		}
 		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
 			k.log.Error("retention failed; retrying", "error", err)
 		}

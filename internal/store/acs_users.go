@@ -297,8 +297,9 @@ type RecordedUser struct {
 }
 
 // Recorded returns up to limit ACS users of an access system that are recorded as existing, were not changed
-// since the given time, and whose access has not ended by then, ordered by identity, after the given one.
-func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.Time, after string,
+// since the given time, and whose access has not ended by then, after the given row, in the order of the rows: most of
+// those of a page are next to each other, so that a key costs the same however many there are.
+func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.Time, after int64,
 	limit int,
 ) ([]RecordedUser, error) {
 	rows, _ := s.pool.Query(ctx, `
@@ -308,11 +309,11 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
 				unkept
 		FROM acs_users
-		WHERE acs_system_id = $1 AND user_identity_id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
+		WHERE acs_system_id = $1 AND id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
 			AND NOT unsure
 			AND (ends_at IS NULL OR ends_at > $2)
 			AND coalesce(changed_at, made_at, 'epoch') < $2 AND coalesce(credential_marked_at, 'epoch') < $2
-		ORDER BY user_identity_id LIMIT $4`, acsSystemID, since, after, limit)
+		ORDER BY id LIMIT $4`, acsSystemID, since, after, limit)
 	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[RecordedUser])
 	return users, wrap(err, "read the ACS users of access system %s", acsSystemID)
 }

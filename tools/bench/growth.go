@@ -145,20 +145,20 @@ func (b *bench) grownQueue(ctx context.Context, name string, db *pgx.Conn, repor
 	report(growthClaim, claim)
 
 	const pageOfSweep, reads = 1000, 50
-	after := ""
+	after := int64(0)
 	sweep, err := spent(ctx, db, nil, reads, func() error {
 		users, err := s.ACSUsers.Recorded(ctx, system, time.Now(), after, pageOfSweep)
 		if err != nil {
 			return err
 		}
 		if len(users) == pageOfSweep {
-			after = users[len(users)-1].UserIdentityID
+			after = users[len(users)-1].ID
 			return nil
 		}
-		if after == "" {
+		if after == 0 {
 			return fmt.Errorf("the sweep finds %d keys; a page of it has %d", len(users), pageOfSweep)
 		}
-		after = "" // the last page; the next sweep begins
+		after = 0 // the last page; the next sweep begins
 		return nil
 	})
 	if err != nil {
@@ -267,7 +267,7 @@ func (b *bench) fillFast(ctx context.Context, db *pgx.Conn, n int) error {
 	creates = append(creates, `SET session_replication_role = origin`, `RESET maintenance_work_mem`)
 	return b.fillTables(ctx, db, filling{
 		bookings: n, each: 1, listings: max(n/10, 1000), named: max(n/100, 10),
-	}, slices.Concat(drops, fillBig, []string{fillUsers}, creates))
+	}, slices.Concat(drops, fillBig, []string{fillUsers}, creates, []string{`SELECT staykey_recount_keys()`}))
 }
 
 // fillUsers makes the ACS users of stays that are not over.
@@ -275,5 +275,5 @@ const fillUsers = `INSERT INTO acs_users (source, reservation_id, acs_system_id,
 		guest_key, acs_user_id, acs_credential_id, made_at, starts_at, ends_at, acs_access_group_ids, settled, subscribed)
 	SELECT source, reservation_id, 'bench-system', 'key-' || source || reservation_id,
 		'identity-' || md5(source || reservation_id), 'key-' || source || reservation_id, 'user-' || source || reservation_id,
-		'credential-' || source || reservation_id, created_at, check_in, check_out, ARRAY['bench-group'], true, true
+		'credential-' || source || reservation_id, least(created_at, now() - interval '1 day'), check_in, check_out, ARRAY['bench-group'], true, true
 	FROM reservations WHERE check_out > now() AND status = 'confirmed'`
