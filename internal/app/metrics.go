@@ -93,8 +93,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 	return all
 }
 
-// What is read from the database is the same from every replica. Counting a million keys takes a fifth of a second,
-// so that it is done once in a while, however many ask.
+// What is read from the database is the same from every replica. Keys are counted once in a while, however many ask.
 const (
 	stateTimeout  = 2 * time.Second
 	keysCountedBy = 15 * time.Second
@@ -118,7 +117,10 @@ var (
 	sweepAge = prometheus.NewDesc("staykey_sweep_age_seconds",
 		"How long ago the last sweep of any replica began; 0 if there was none yet.", nil, nil)
 	sourceSilence = prometheus.NewDesc("staykey_source_silence_seconds",
-		"Time since a configured source last sent a webhook that was stored; absent if it never did.",
+		"Time since a configured source last sent a webhook that was stored; absent if it never did, or not for 35 days.",
+		[]string{"source"}, nil)
+	sourceNeverSent = prometheus.NewDesc("staykey_source_never_sent",
+		"1 for a configured source that has never sent a webhook that was stored, or not for 35 days, else 0.",
 		[]string{"source"}, nil)
 	jobsWaiting = prometheus.NewDesc("staykey_fetch_jobs",
 		"Events waiting for documents from their PMS, counted up to 10,000.", nil, nil)
@@ -154,7 +156,7 @@ func newStateCollector(s *store.Store, sources func() []string, gone func() bool
 func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		eventsWaiting, eventsWaitingAge, keysByStatus, keysDue, keysDueAge,
-		jobsWaiting, sweepHeldBack, sweepUnknown, sweepAge, sourceSilence,
+		jobsWaiting, sweepHeldBack, sweepUnknown, sweepAge, sourceSilence, sourceNeverSent,
 	} {
 		descs <- d
 	}
@@ -216,8 +218,12 @@ func (c *stateCollector) collectSilence(ctx context.Context, gauge func(*prometh
 		switch heard := lastHeard(rows, name); {
 		case err != nil:
 			gauge(sourceSilence, notANumber, name)
-		case !heard.IsZero():
+			gauge(sourceNeverSent, notANumber, name)
+		case heard.IsZero():
+			gauge(sourceNeverSent, 1, name)
+		default:
 			gauge(sourceSilence, max(time.Since(heard), 0).Seconds(), name)
+			gauge(sourceNeverSent, 0, name)
 		}
 	}
 }

@@ -1,16 +1,20 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/config"
@@ -48,6 +52,42 @@ func metricLabels(t *testing.T) map[string][]string {
 		labels[found[1]] = slices.DeleteFunc(names, func(label string) bool { return label == "" })
 	}
 	return labels
+}
+
+// A source is silent since it last sent something; one that never did is reported apart, so that an alert can tell.
+func TestSourcesThatSendNothing(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	sent := store.NewActivity()
+	sent.Add("villas", store.ActivityDuplicate, time.Now().Add(-2*time.Hour))
+	sent.Add("refused", store.ActivityRefused, time.Now())
+	if err := s.Activity.Flush(context.Background(), sent); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newStateCollector(s, func() []string { return []string{"villas", "refused", "new"} },
+		func() bool { return false }))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			switch name := family.GetName(); name {
+			case "staykey_source_never_sent":
+				got["never sent: "+m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			case "staykey_source_silence_seconds":
+				got["hours: "+m.GetLabel()[0].GetValue()] = math.Floor(m.GetGauge().GetValue() / 3600)
+			}
+		}
+	}
+	want := map[string]float64{
+		"hours: villas": 2, "never sent: villas": 0, "never sent: refused": 1, "never sent: new": 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // A scrape doesn't query a Postgres that is known not to answer: it would wait, miss Prometheus's deadline, and lose

@@ -169,7 +169,38 @@ trusted_proxies: [nowhere]
 				"STAYKEY_CONFIG: FILE:9:15: subscriptions[1].secrets[0]: must",
 				"STAYKEY_CONFIG: FILE:13:15: subscriptions[2].insecure: \"maybe\" must be true or false",
 				"STAYKEY_CONFIG: FILE:14:13: subscriptions[2].events: must name at least one",
-				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" is defined twice",
+				"STAYKEY_CONFIG: FILE:10:11: subscriptions[2].name: \"app\" is defined twice, first at FILE:7:11: remove one, or change its name",
+			},
+		},
+		"entries without a name, and some with that of another": {
+			func(s *Settings) {
+				s.Config = write(`sources:
+  - {insecure: true, verify: {method: none}}
+  - {insecure: true, verify: {method: none}}
+  - name: hotel
+    insecure: true
+    verify: {method: none}
+    gates: [{holds: key}, {holds: key}, {name: paid, holds: key}, {name: paid, holds: link}]
+tokens:
+  - {hash: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+  - {hash: "sha256:1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+  - {name: desk, hash: "sha256:2123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+  - {name: desk, hash: "sha256:3123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+subscriptions:
+  - {url: "https://app.example.com", secrets: ["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"]}
+  - {url: "https://app.example.com", secrets: ["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"]}
+`)
+			}, nil, []string{
+				"STAYKEY_CONFIG: FILE:2:5: sources[0].name: is required",
+				"STAYKEY_CONFIG: FILE:3:5: sources[1].name: is required",
+				"STAYKEY_CONFIG: FILE:7:13: sources[2].gates[0].name: is required",
+				"STAYKEY_CONFIG: FILE:7:27: sources[2].gates[1].name: is required",
+				"STAYKEY_CONFIG: FILE:7:74: sources[2].gates[3].name: \"paid\" is defined twice, first at FILE:7:48: remove one, or change its name",
+				"STAYKEY_CONFIG: FILE:9:5: tokens[0].name: is required",
+				"STAYKEY_CONFIG: FILE:10:5: tokens[1].name: is required",
+				"STAYKEY_CONFIG: FILE:12:12: tokens[3].name: \"desk\" is defined twice, first at FILE:11:12: remove one, or change its name",
+				"STAYKEY_CONFIG: FILE:14:5: subscriptions[0].name: is required",
+				"STAYKEY_CONFIG: FILE:15:5: subscriptions[1].name: is required",
 			},
 		},
 		"wrong subscriptions of people": {

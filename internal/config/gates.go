@@ -1,14 +1,13 @@
 package config
 
 import (
-	"slices"
-
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
 
 // gates reads what must be open before a source's keys are created or handed out.
 func (r sourceReader) gates(p *pms.Policy) {
+	names := map[string]string{}
 	for _, entry := range r.mappings("gates") {
 		g := pms.Gate{Name: entry.text("name"), Holds: entry.text("holds"), Revoke: entry.flag("revoke")}
 		switch err := pms.CheckGateName(g.Name); {
@@ -16,8 +15,8 @@ func (r sourceReader) gates(p *pms.Policy) {
 			entry.wrong("name", "is required, such as paid")
 		case err != nil:
 			entry.wrong("name", "%q %v", g.Name, err)
-		case slices.ContainsFunc(p.Gates, func(other pms.Gate) bool { return other.Name == g.Name }):
-			entry.wrong("name", "%q is defined twice", g.Name)
+		default:
+			entry.once(names, "name", g.Name)
 		}
 		if g.Holds != stay.HoldsKey && g.Holds != stay.HoldsLink {
 			entry.wrong("holds", "%q must be key (no key is created before the gate is open) or link (the key is created, but not handed out)", g.Holds)

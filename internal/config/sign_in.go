@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/staykey/staykey/internal/sso"
@@ -45,11 +44,10 @@ func (m mapping) loadSignIn(known func(source string) bool) *sso.Settings {
 		}
 	}
 
+	groups := map[string]string{}
 	for _, role := range entry.mappings("roles") {
 		r := role.role(known)
-		if slices.ContainsFunc(s.Roles, func(other sso.Role) bool { return other.Group == r.Group }) {
-			role.wrong("group", "%q is defined twice", r.Group)
-		}
+		role.once(groups, "group", r.Group)
 		s.Roles = append(s.Roles, r)
 	}
 

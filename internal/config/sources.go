@@ -64,13 +64,11 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 		file.wrong("sources", "at least one is needed; for the source default alone, leave the key out and set STAYKEY_WEBHOOK_SECRET")
 	}
 
+	names := map[string]string{}
 	for _, entry := range entries {
 		r := sourceReader{entry, filepath.Dir(path)}
 		source, retired := r.read()
-		_, twice := set.Sources[source.Name]
-		if _, again := set.Retired[source.Name]; twice || again {
-			r.wrong("name", "%q is defined twice", source.Name)
-		}
+		r.once(names, "name", source.Name)
 		if retired {
 			set.Retired[source.Name] = source
 			continue

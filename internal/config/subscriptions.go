@@ -16,11 +16,10 @@ import (
 // loadSubscriptions reads the subscriptions of the config file (contract section 9).
 func (m mapping) loadSubscriptions(known func(source string) bool) []notify.Subscription {
 	var all []notify.Subscription
+	names := map[string]string{}
 	for _, entry := range m.mappings("subscriptions") {
 		s := entry.subscription(known)
-		if slices.ContainsFunc(all, func(other notify.Subscription) bool { return other.Name == s.Name }) {
-			entry.wrong("name", "%q is defined twice", s.Name)
-		}
+		entry.once(names, "name", s.Name)
 		all = append(all, s)
 	}
 	return all

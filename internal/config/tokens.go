@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -26,14 +25,13 @@ const HashScheme = "sha256:"
 // loadTokens reads the tokens of the config file.
 func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 	var tokens []admin.Token
+	names := map[string]string{}
 	for _, entry := range m.mappings("tokens") {
 		t := admin.Token{Name: entry.ownName()}
 		if strings.EqualFold(t.Name, EnvironmentTokens) {
 			entry.wrong("name", "%q is the name of STAYKEY_ADMIN_TOKEN: choose another", t.Name)
 		}
-		if slices.ContainsFunc(tokens, func(other admin.Token) bool { return other.Name == t.Name }) {
-			entry.wrong("name", "%q is defined twice", t.Name)
-		}
+		entry.once(names, "name", t.Name)
 		text, isHash := strings.CutPrefix(entry.text("hash"), HashScheme)
 		hash, err := hex.DecodeString(text)
 		if !isHash || err != nil || len(hash) != sha256.Size {

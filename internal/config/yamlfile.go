@@ -33,6 +33,20 @@ type places map[string]string
 // remember notes where an entry's name is.
 func (m mapping) remember(kind, name string) { m.places[kind+" "+name] = m.place(m.at("name")) }
 
+// once reports an entry whose field has the value of an earlier one; seen are the places of those before. Where the
+// value is missing, that is the problem to report.
+func (m mapping) once(seen map[string]string, field, value string) {
+	if value == "" {
+		return
+	}
+	first, twice := seen[value]
+	if twice {
+		m.wrong(field, "%q is defined twice, first at %s: remove one, or change its %s", value, first, field)
+		return
+	}
+	seen[value] = m.place(m.at(field))
+}
+
 // of is the beginning of a problem with an entry; "" for one that isn't in the file.
 func (p places) of(kind, name string) string {
 	if place := p[kind+" "+name]; place != "" {
