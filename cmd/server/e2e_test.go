@@ -244,8 +244,10 @@ func postSeamEvent(p *process, body string) {
 }
 
 // key reads a reservation's mobile key over REST; nil while there is no answer.
-func (p *process) key(id string) map[string]any {
-	req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations/default/"+id, nil)
+func (p *process) key(id string) map[string]any { return p.keyOf("default", id) }
+
+func (p *process) keyOf(source, id string) map[string]any {
+	req, err := http.NewRequest(http.MethodGet, p.url+"/v1/reservations/"+source+"/"+id, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -267,9 +269,15 @@ func (p *process) key(id string) map[string]any {
 // until waits for a mobile key's status and returns the key.
 func (p *process) until(id, status string) map[string]any {
 	p.t.Helper()
+	return p.untilOf("default", id, status)
+}
+
+// untilOf is until for a reservation of another source than default.
+func (p *process) untilOf(source, id, status string) map[string]any {
+	p.t.Helper()
 	var key map[string]any
 	until.Reached(p.t, func() bool {
-		key = p.key(id)
+		key = p.keyOf(source, id)
 		return key != nil && key["status"] == status
 	}, func() { p.t.Fatalf("%s does not become %s: %v", id, status, key) })
 	return key
@@ -600,7 +608,6 @@ func running(pid int) bool {
 func TestTwoSources(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
 	content := `sources:
   - name: default
     verify: {method: standard-webhooks, secrets: ["${FIRST_SECRET}"]}
@@ -615,9 +622,7 @@ func TestTwoSources(t *testing.T) {
     keep_after: 2h
     access_groups: *shared
 `
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := configFile(t, content)
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "FIRST_SECRET="+e2eSecret.String()))
 	reservation := seedReservation()
 	for _, source := range []string{"default", "villas"} {

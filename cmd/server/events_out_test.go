@@ -182,10 +182,7 @@ func TestASubscriptionIsAddedWhileRunning(t *testing.T) {
 	t.Parallel()
 	receiver := newListener(t)
 	_, env := simulated(t, storetest.DSN(t))
-	path := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(path, []byte("trusted_proxies: []\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := configFile(t, "trusted_proxies: []\n")
 	p := launch(t, append(env, "STAYKEY_CONFIG="+path))
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())

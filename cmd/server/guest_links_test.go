@@ -64,11 +64,8 @@ func TestGuestLinksOfSources(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := filepath.Join(t.TempDir(), "staykey.yaml")
 			entry := "sources:\n  - {name: a, verify: {method: none}, insecure: true" + c.entry + "}\n"
-			if err := os.WriteFile(file, []byte(entry), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			file := configFile(t, entry)
 			var problems config.Problems
 			set := config.ReadSources(file, "", "repair", func(string) string { return "" }, &problems)
 			set.NeedURLs(c.publicURL, c.publicURL, &problems)

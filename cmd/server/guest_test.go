@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,10 +30,7 @@ const guestLinksYAML = `sources:
 // withGuestLinks is the environment of a service whose source default has links.
 func withGuestLinks(t *testing.T, env []string, more ...string) []string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(file, []byte(guestLinksYAML+strings.Join(more, "\n")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := configFile(t, guestLinksYAML+strings.Join(more, "\n"))
 	return append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com")
 }
 
@@ -332,12 +327,7 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 func TestGuestsLanguage(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(file,
-		[]byte(
-			"sources: [{name: smoobu, format: smoobu, time_zone: Europe/Berlin, guest_links: true, verify: {secrets: [smoobu-url-token-0123456789]}}]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := configFile(t, "sources: [{name: smoobu, format: smoobu, time_zone: Europe/Berlin, guest_links: true, verify: {secrets: [smoobu-url-token-0123456789]}}]\n")
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
 	for id, c := range map[string]struct{ says, asks, want string }{
 		"1": {`"language": "de_AT", `, "fr", "de"},

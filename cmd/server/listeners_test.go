@@ -101,14 +101,21 @@ func bodyAt(t *testing.T, url, accept string) string {
 	t.Helper()
 	r := request(t, http.MethodGet, url)
 	r.Header.Set("Accept", accept)
+	_, body := answerTo(t, r)
+	return body
+}
+
+// answerTo sends a request, and returns the status and the body of the answer.
+func answerTo(t *testing.T, r *http.Request) (status int, body string) {
+	t.Helper()
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(body)
+	return resp.StatusCode, string(raw)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,22 +25,14 @@ func TestSourceInUseCannotVanish(t *testing.T) {
 	const villas = "  - name: villas\n    verify: {method: none}\n    insecure: true\n    grace: {after: 3h}\n"
 	write := func(content string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeConfig(t, file, content)
 	}
 	write(first + villas)
 	p := launch(t, env)
 	p.post("villas", "listing.created", seedListing())
 	p.post("villas", "reservation.created", seedReservation())
-	var key struct {
-		MobileKey struct{ Status string } `json:"mobile_key"`
-	}
 	const stay = "/v1/reservations/villas/3333122-433"
-	waitUntil(t, "the key", func() bool {
-		return p.get(stay, &key) == http.StatusOK &&
-			key.MobileKey.Status == "issued"
-	})
+	p.untilOf("villas", "3333122-433", "issued")
 	until := sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt
 
 	write(first)
@@ -142,9 +133,7 @@ func TestReloadByHTTP(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
 	write := func(content string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte("sources:\n"+content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeConfig(t, file, "sources:\n"+content)
 	}
 	const first, second = "  - {name: first, verify: {method: none}, insecure: true}\n",
 		"  - {name: second, verify: {method: none}, insecure: true}\n"
@@ -152,20 +141,7 @@ func TestReloadByHTTP(t *testing.T) {
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file))
 	reload := func(method string) (int, string) {
 		t.Helper()
-		req, err := http.NewRequest(method, p.ops+"/-/reload", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
+		return answerTo(t, request(t, method, p.ops+"/-/reload"))
 	}
 	const successful, last = "staykey_config_last_reload_successful",
 		"staykey_config_last_reload_success_timestamp_seconds"

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -406,10 +404,7 @@ func TestPresetStories(t *testing.T) {
 			config += "}\n"
 		}
 	}
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := configFile(t, config)
 	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_RETRY_BASE=50ms"))
 	for preset, story := range presetStories {
 		t.Run(preset, func(t *testing.T) {

@@ -326,10 +326,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("the preset %s is not tested", preset)
 		}
 	}
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := configFile(t, config)
 	p := launch(t, append(slices.DeleteFunc(env, func(s string) bool {
 		return strings.HasPrefix(s,
 			"STAYKEY_WEBHOOK_SECRET=")
@@ -429,9 +426,7 @@ func TestReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
 	write := func(content string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeConfig(t, file, content)
 	}
 	const first = `sources:
   - name: hostfully
@@ -538,11 +533,8 @@ func TestImport(t *testing.T) {
 	_, env := simulated(t, dsn)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "staykey.yaml")
-	if err := os.WriteFile(file,
-		[]byte(
-			"sources:\n  - name: lodgify\n    format: lodgify\n    time_zone: Europe/Madrid\n    horizon: 30d\n    verify: {secrets: [\"lodgify-secret\"]}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeConfig(t, file,
+		"sources:\n  - name: lodgify\n    format: lodgify\n    time_zone: Europe/Madrid\n    horizon: 30d\n    verify: {secrets: [\"lodgify-secret\"]}\n")
 	rows := filepath.Join(dir, "rows.csv")
 	near, far := time.Now().AddDate(0, 0, 10).Format("2006-01-02"), time.Now().AddDate(0, 0, 100).Format("2006-01-02")
 	content := "\ufeffreservation_id,listing_id,check_in,check_out,guest_email\n"

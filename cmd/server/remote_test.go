@@ -212,9 +212,8 @@ func TestTokensOfTheConfigFile(t *testing.T) {
 	token := strings.TrimSpace(made)
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
 	write := func(text string) {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		t.Helper()
+		writeConfig(t, file, text)
 	}
 	yaml := entry[strings.Index(entry, "tokens:"):]
 	write("trusted_proxies: []\n")

@@ -9,7 +9,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -42,10 +41,7 @@ func withProvider(t *testing.T) (p *process, public string, provider *ssotest.Pr
 	}})
 	t.Cleanup(proxy.Close)
 	provider = ssotest.New(t, proxy.URL+"/sign-in/callback")
-	file = filepath.Join(t.TempDir(), "staykey.yaml")
-	if err := os.WriteFile(file, []byte(signInConfig(provider)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file = configFile(t, signInConfig(provider))
 	_, env := simulated(t, storetest.DSN(t))
 	p = launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL="+proxy.URL,
 		"OIDC_SECRET="+ssotest.ClientSecret))

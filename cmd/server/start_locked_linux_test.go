@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -139,9 +138,7 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 			t.Helper()
 			content := "sources:\n  - {name: default, verify: {method: none}, insecure: true, grace: {after: " +
 				grace + "}}\n"
-			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeConfig(t, file, content)
 		}
 		config("0h")
 		p := launch(t, env)
@@ -202,21 +199,13 @@ func TestSourceThatVanishedWhileTablesWereLocked(t *testing.T) {
 				"  - {name: villas, verify: {method: none}, insecure: true}\n"
 			write := func(content string) {
 				t.Helper()
-				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				writeConfig(t, file, content)
 			}
 			write(one + two)
 			p := launch(t, env)
 			p.post("villas", "listing.created", seedListing())
 			p.post("villas", "reservation.created", seedReservation())
-			var key struct {
-				MobileKey struct{ Status string } `json:"mobile_key"`
-			}
-			waitUntil(t, "the key", func() bool {
-				return p.get("/v1/reservations/villas/3333122-433", &key) == http.StatusOK &&
-					key.MobileKey.Status == "issued"
-			})
+			p.untilOf("villas", "3333122-433", "issued")
 			p.stop()
 			l := newLocks(t, dsn)
 			l.take(tables)
@@ -245,9 +234,7 @@ func TestReloadWhileTablesAreLocked(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "staykey.yaml")
 		write = func(content string) {
 			t.Helper()
-			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeConfig(t, file, content)
 		}
 		write(content)
 		return launch(t, append(env, "STAYKEY_CONFIG="+file)), newLocks(t, dsn), write

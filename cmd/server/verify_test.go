@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +19,7 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 	const secret = "a-secret-of-the-pms-0123456789"
 	read := func(t *testing.T, entry string) (pms.Source, string) {
 		t.Helper()
-		file := filepath.Join(t.TempDir(), "staykey.yaml")
-		if err := os.WriteFile(file, []byte("sources:\n  - name: a\n"+entry), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		file := configFile(t, "sources:\n  - name: a\n"+entry)
 		var problems config.Problems
 		set := config.ReadSources(file, "", pms.DriftRepair, os.Getenv, &problems)
 		return set.Sources["a"], strings.Join(problems, "\n")

@@ -7,8 +7,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,22 +66,24 @@ func (h *writtenHostaway) now() (string, int) {
 	return h.code, h.puts
 }
 
+// launchWithHostaway starts the program with links that it writes to a PMS.
+func launchWithHostaway(t *testing.T, api http.Handler, more ...string) *process {
+	t.Helper()
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	_, env := simulated(t, storetest.DSN(t))
+	file := configFile(t, guestLinksYAML+`    write_back: {to: hostaway, url: "`+server.URL+
+		`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}`+"\n")
+	return launch(t, slices.Concat(env, more,
+		[]string{"STAYKEY_CONFIG=" + file, "STAYKEY_PUBLIC_URL=https://keys.example.com"}))
+}
+
 // The program that ships writes the link into the PMS when the key is issued, shows it, and clears it when the stay is
 // cancelled.
 func TestWriteBackFromWebhookToField(t *testing.T) {
 	t.Parallel()
 	api := &writtenHostaway{}
-	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
-	_, env := simulated(t, storetest.DSN(t))
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL +
-		`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
-	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := launch(t, append(env, "STAYKEY_LOG_LEVEL=debug", "STAYKEY_CONFIG="+file,
-		"STAYKEY_PUBLIC_URL=https://keys.example.com"))
+	p := launchWithHostaway(t, api, "STAYKEY_LOG_LEVEL=debug")
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
@@ -151,16 +152,7 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 func TestWriteBackThatIsRefused(t *testing.T) {
 	t.Parallel()
 	api := &writtenHostaway{fails: true}
-	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
-	_, env := simulated(t, storetest.DSN(t))
-	file := filepath.Join(t.TempDir(), "staykey.yaml")
-	yaml := guestLinksYAML + `    write_back: {to: hostaway, url: "` + server.URL +
-		`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode}` + "\n"
-	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := launch(t, append(env, "STAYKEY_CONFIG="+file, "STAYKEY_PUBLIC_URL=https://keys.example.com"))
+	p := launchWithHostaway(t, api)
 	p.post("default", "listing.created", seedListing())
 	p.post("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // The secrets that the stack under test has: the development ones, until withOwnSecrets. The tests here run one after
@@ -84,21 +85,6 @@ func (s *stack) do(args ...string) string {
 	return string(out)
 }
 
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(3 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for !reached() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited too long for %s", what)
-		}
-	}
-}
-
 var client = http.Client{Timeout: 5 * time.Second}
 
 // post sends a webhook until it is taken, as a PMS does, and returns how often it had to.
@@ -115,7 +101,7 @@ func post(t *testing.T, base func() string, id, kind string, data map[string]any
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "webhook "+id+" to be taken", func() bool {
+	until.True(t, "webhook "+id+" to be taken", func() bool {
 		tries++
 		now := time.Now()
 		req, err := http.NewRequest(http.MethodPost, base()+"/webhooks/default", bytes.NewReader(body))
@@ -167,7 +153,7 @@ func reservation(id string) map[string]any {
 // key is the mobile key of a reservation, once it is issued.
 func key(t *testing.T, base func() string, id string) (found map[string]any) {
 	t.Helper()
-	eventually(t, "the key of "+id, func() bool {
+	until.True(t, "the key of "+id, func() bool {
 		found, _ = get(t, base()+"/v1/reservations/default/"+id)["mobile_key"].(map[string]any)
 		return found["status"] == "issued"
 	})
@@ -221,7 +207,7 @@ func mustBeMonitored(t *testing.T, s *stack) {
 		result, _ = data["result"].([]any)
 		return result
 	}
-	eventually(t, "Prometheus to have scraped twice",
+	until.True(t, "Prometheus to have scraped twice",
 		func() bool { return len(query(`count_over_time(up{job="staykey"}[5m]) > 2 and up == 1`)) > 0 })
 	rules, _ := get(t, "http://127.0.0.1:9091/api/v1/rules")["data"].(map[string]any)
 	groups, _ := rules["groups"].([]any)
