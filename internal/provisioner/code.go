@@ -23,6 +23,18 @@ import (
 // key, or Seam refuses what is left; whatever happens to it, the key's verdict is the same. Seam deletes it with its
 // ACS user, so that it opens nothing for longer than the key does. Its digits are sealed before they are stored, and
 // Seam's messages about it are not kept, because they may quote them.
+//
+// follow takes a code as far as it can be taken in one attempt, a step at a time. Each step makes at most one changing
+// call, between a mark and its result, and the code's phase (record.Code.Phase) says which comes next:
+//
+//	none        create it, if the source has backup codes (code_create.go)
+//	lost        a create without an answer: look for what it made, and adopt it (code_create.go)
+//	made        read it until its digits are known, and now and then afterwards (code_read.go). A code that is no
+//	            longer wanted is taken back; one that somebody else made is left alone and forgotten
+//	deleting    confirm that it is gone (code_remove.go)
+//
+// Second codes that a lost create left are deleted before anything else (deleteSurplus). A step that fails puts the
+// code off, longer each time; the time of its next step is the row's due_at.
 
 // Why there is no code, besides Seam's own error codes.
 const codeRemoved = "removed_at_seam"

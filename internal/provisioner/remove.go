@@ -15,6 +15,24 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// This file follows an ACS user from the decision that it goes until its row is forgotten:
+//
+//	deleteUser      once opensInstead and lastsLonger don't object: mark, delete at Seam, record the answer. A lost
+//	                answer counts as deleted, and a 404 as doubtful, until Seam has shown which it is
+//	finishRemoval   in later attempts, by the row's phase (record.Phase):
+//	                  claimed          nothing was ever created: forget it
+//	                  marked, lost     a create that has not shown up: forget it after the last look-up
+//	                  removing         confirmDeleted, below
+//	                  others           kept: the stay has only just ended
+//	confirmDeleted  gone (a delete that Seam accepted and a 404 that follows): forget it
+//	                not shown: count that as gone after the grace, if it is repeated
+//	                going: wait, at growing intervals, until a person is notified
+//	                there, after the grace: the delete had no effect. Delete it again if the plan still does
+//	forgetUser      delete the row, which frees its slot, and the identity if it was the stay's own
+//
+// Two rules hold throughout. A guest in the house never loses the old key before the new one opens doors
+// (opensInstead). And a row is forgotten only when nothing that it names can exist at Seam: it is all that leads there.
+
 // remover deletes ACS users at Seam and follows each to its end: an old one goes only when its replacement opens doors,
 // and a row is forgotten only when Seam no longer has what it names. It doesn't choose what goes: the plan does.
 type remover struct {

@@ -18,8 +18,20 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// One access system, compared with what is recorded: what differs is compared again by an attempt, which judges and
-// fixes it.
+// This file compares one access system with what is recorded. A sweep judges nothing and changes nothing at Seam: it
+// flags keys, and an attempt compares, judges and repairs each of them. It has two halves:
+//
+//	read      lists the system's ACS users, credentials and members of access groups, page by page, and keeps a digest
+//	          of each ACS user: a few numbers, in which ids and texts are hashes (sweep_read.go)
+//	compare   reads the recorded ACS users in the order of their identities, and compares each with its digest
+//
+// What differs is flagged at once, and what is missing only at the end, when its share is known: if much of a system is
+// gone at the same time, that is more likely Seam's trouble than so many deletions, and repairing it would create
+// second keys. Such a sweep is held back and reported. Sources whose policy is to report drift are flagged in any case,
+// since nothing is repaired there.
+//
+// Rows that changed since shortly before the sweep began are left to their own attempts: the lists may be older. If
+// Seam refuses to list a system, all its keys are flagged. A key that is locked is passed over and reported.
 
 // systemSweep compares one access system.
 type systemSweep struct {

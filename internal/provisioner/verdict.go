@@ -14,6 +14,18 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
+// This file turns the end of an attempt into the key's status and the time of its next look. There are four ends:
+//
+//	verdict        nothing is left that can be done now: plan.Judge says what the state is worth
+//	onHold         something is left, and an admin holds the reservation
+//	disconnected   something is left, and Seam can't reach the access system
+//	conclude       the attempt was stopped: overtaken, waiting for a time, in need of a person, contradicted by Seam's
+//	               answers, or failed (concludeError, by the class of the error)
+//
+// The key is due at the earliest of what each part asks for: edges of the stay, a check after a change, look-ups after
+// a lost create (lookAgain), the backup code, a second ACS user, a retry. Only tries that failed or changed something
+// count as attempts. An attempt that only looked never takes a status away (keepStatus).
+
 // ending is everything that the verdict on an attempt depends on, as it is when the attempt ends. Its methods only
 // compute the key's new status and when it is due again: they read nothing else, and they write nothing.
 type ending struct {

@@ -229,14 +229,14 @@ const tryAgainAfter = 6 * time.Hour
 // failed records a failure, and when to try again.
 func (a *attempt) failed(ctx context.Context, f failure) error {
 	now := a.Now()
-	words := a.api.Redact(f.err.Error())
+	message := a.api.Redact(f.err.Error())
 	var wait time.Duration
 	err := a.save(ctx, func(row *store.WriteBackRow) *time.Time {
 		row.Tries++
 		if row.FailingSince == nil {
 			row.FailingSince = &now
 		}
-		row.Status, row.Reason, row.LastError = store.WriteBackFailed, &f.reason, &words
+		row.Status, row.Reason, row.LastError = store.WriteBackFailed, &f.reason, &message
 		switch {
 		case a.calls > 0 && f.cause == pmsapi.Silent:
 			row.LostAt, row.Looks = &now, 0
@@ -257,10 +257,10 @@ func (a *attempt) failed(ctx context.Context, f failure) error {
 		}
 		due := now.Add(wait)
 		return &due
-	}, a.entry("write-back failed: "+words, &f))
+	}, a.entry("write-back failed: "+message, &f))
 	if err == nil {
 		a.log.Warn("write-back failed; retrying", "source", a.name, "booking_id", a.row.BookingID, "reason", f.reason,
-			"error", words, "in", wait.Round(time.Second).String())
+			"error", message, "in", wait.Round(time.Second).String())
 	}
 	return err
 }

@@ -93,10 +93,10 @@ func nameRequest(ctx huma.Context, _ string, body any) (any, error) {
 
 // documented is an operation that is served elsewhere, for the document.
 type documented struct {
-	operation huma.Operation
-	body      any // of the request
-	answers   map[int]any
-	words     map[int]string
+	operation    huma.Operation
+	body         any // of the request
+	answers      map[int]any
+	descriptions map[int]string
 }
 
 // Answers of guests' links to unexpected requests.
@@ -141,7 +141,7 @@ func (d documented) addTo(api *huma.OpenAPI) {
 
 	o.Responses = map[string]*huma.Response{}
 	for code, answer := range d.answers {
-		response := &huma.Response{Description: d.words[code]}
+		response := &huma.Response{Description: d.descriptions[code]}
 		media := "application/json"
 		if _, is := answer.(handlers.Problem); is {
 			media = "application/problem+json"
@@ -182,9 +182,9 @@ func others() []documented {
 		http.StatusServiceUnavailable:    "The event can't be stored right now. Nothing is stored: retry after Retry-After.",
 	}
 	event := map[int]any{http.StatusAccepted: WebhookAnswer{}, http.StatusOK: WebhookAnswer{}}
-	words := map[int]string{http.StatusAccepted: "The event is stored durably. It will be applied, or ignored if staykey doesn't use its type.", http.StatusOK: "Duplicate: the event was received before."}
-	for code, word := range problems {
-		event[code], words[code] = handlers.Problem{}, word
+	descriptions := map[int]string{http.StatusAccepted: "The event is stored durably. It will be applied, or ignored if staykey doesn't use its type.", http.StatusOK: "Duplicate: the event was received before."}
+	for code, description := range problems {
+		event[code], descriptions[code] = handlers.Problem{}, description
 	}
 
 	described := func(s string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: s} }
@@ -216,7 +216,7 @@ func others() []documented {
 					},
 				},
 			},
-			body: WebhookEvent{}, answers: event, words: words,
+			body: WebhookEvent{}, answers: event, descriptions: descriptions,
 		},
 		{
 			operation: huma.Operation{
@@ -230,7 +230,7 @@ func others() []documented {
 				http.StatusRequestEntityTooLarge: handlers.Problem{},
 				http.StatusServiceUnavailable:    handlers.Problem{},
 			},
-			words: map[int]string{
+			descriptions: map[int]string{
 				http.StatusRequestEntityTooLarge: "The body is over 1 MiB.",
 				http.StatusNoContent:             "Accepted.",
 				http.StatusBadRequest:            "The body isn't a Seam event.",
@@ -254,7 +254,7 @@ func others() []documented {
 				http.StatusGone: handlers.Problem{}, http.StatusServiceUnavailable: handlers.Problem{},
 				http.StatusRequestTimeout: handlers.Problem{}, http.StatusRequestEntityTooLarge: handlers.Problem{},
 			},
-			words: map[int]string{
+			descriptions: map[int]string{
 				http.StatusRequestTimeout: bodyLate, http.StatusRequestEntityTooLarge: bodyUnwanted,
 				http.StatusOK: "The stay, and whether its key is ready.", http.StatusNotFound: "No such link.",
 				http.StatusServiceUnavailable: "It can't be looked at now.",
@@ -278,7 +278,7 @@ func others() []documented {
 				http.StatusServiceUnavailable: handlers.Problem{},
 				http.StatusRequestTimeout:     handlers.Problem{}, http.StatusRequestEntityTooLarge: handlers.Problem{},
 			},
-			words: map[int]string{
+			descriptions: map[int]string{
 				http.StatusRequestTimeout: bodyLate, http.StatusRequestEntityTooLarge: bodyUnwanted,
 				http.StatusOK:       "The instant key. Anybody who has its URL has the key.",
 				http.StatusNotFound: "No such link.", http.StatusConflict: "The key is not ready; detail says why.",
@@ -293,8 +293,10 @@ func others() []documented {
 				Tags: []string{"Health"}, Summary: "Check whether the process is alive", Security: open,
 				Description: "For liveness probes: 200 as long as the process answers, whatever else is wrong.",
 			},
-			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}},
-			words:   map[int]string{http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET."},
+			answers:      map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}},
+			descriptions: map[int]string{
+				http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET.",
+			},
 		},
 		{
 			operation: huma.Operation{
@@ -310,7 +312,7 @@ func others() []documented {
 				http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{},
 				http.StatusServiceUnavailable: handlers.Problem{},
 			},
-			words: map[int]string{
+			descriptions: map[int]string{
 				http.StatusOK: "Ready to store webhooks.", http.StatusMethodNotAllowed: "Use GET.",
 				http.StatusServiceUnavailable: "Not ready to store webhooks; with deep, or degraded.",
 			},
@@ -449,7 +451,7 @@ func examples() map[string]example {
 		"data": data,
 	})
 	why := ActionReason{Reason: "lost phone, reported at the desk", Author: "Maria"}
-	word := Decision{By: "Maria (front-desk)", Reason: "early check-in, agreed by phone", At: stamp(booked)}
+	decision := Decision{By: "Maria (front-desk)", Reason: "early check-in, agreed by phone", At: stamp(booked)}
 	window := Window{
 		ActionReason: ActionReason{Reason: "early check-in, agreed by phone", Author: "Maria"},
 		StartsAt:     ptr("2030-11-01T12:00:00Z"),
@@ -516,7 +518,7 @@ func examples() map[string]example {
 		},
 		"set-window": {request: window, answer: provisioning},
 		"get-overrides": {answer: Overrides{Window: &WindowDecision{
-			Decision: word,
+			Decision: decision,
 			StartsAt: ptr("2030-11-01T12:00:00.000Z"),
 		}}},
 		"list-listings": {answer: List[Listing]{Items: []Listing{listing}}}, "get-listing": {answer: listing},

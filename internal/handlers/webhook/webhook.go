@@ -326,10 +326,11 @@ func (s *Receiver) takesMethod(w http.ResponseWriter, r *http.Request, source pm
 	return false
 }
 
-func answer(w http.ResponseWriter, status int, id uuid.UUID, word string) {
+func answer(w http.ResponseWriter, status int, id uuid.UUID, result string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"event_id": id.String(), "status": word}) // the client may be gone
+	// The client may be gone.
+	_ = json.NewEncoder(w).Encode(map[string]string{"event_id": id.String(), "status": result})
 }
 
 func (s *Receiver) unavailable(w http.ResponseWriter, err error) {
