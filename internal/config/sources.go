@@ -332,17 +332,14 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 				delete(statuses, class)
 			}
 		}
+
 		for i, class := range classes {
-			name := fmt.Sprintf("%s[%d]", m.name(field), i)
-			switch {
-			case !slices.Contains(pms.StatusClasses, class):
-				m.fail(nodes[i], name, "%q must be one of %s", class, strings.Join(pms.StatusClasses, ", "))
-			case class == "other":
-				m.fail(nodes[i], name, "an unknown status neither creates nor removes a key")
-			case class == "block" && means == pms.Confirmed:
-				m.fail(nodes[i], name, "a blocked part of the calendar has no guest to create a key for")
-			case meaningOf[class] != "":
-				m.fail(nodes[i], name, "%q can't both hold a key and revoke it", class)
+			problem := statusProblem(class, means)
+			if problem == "" && meaningOf[class] != "" {
+				problem = fmt.Sprintf("%q can't both hold a key and revoke it", class)
+			}
+			if problem != "" {
+				m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name(field), i), "%s", problem)
 			}
 			meaningOf[class] = means
 		}
@@ -351,6 +348,20 @@ func (r sourceReader) statuses(statuses pms.Statuses) {
 		statuses[class] = means
 	}
 	m.done()
+}
+
+// statusProblem is why statuses of a class can't have that meaning; "" if they can.
+func statusProblem(class, means string) string {
+	switch {
+	case !slices.Contains(pms.StatusClasses, class):
+		return fmt.Sprintf("%q must be one of %s", class, strings.Join(pms.StatusClasses, ", "))
+	case class == "other":
+		return "an unknown status neither creates nor removes a key"
+	case class == "block" && means == pms.Confirmed:
+		return "a blocked part of the calendar has no guest to create a key for"
+	default:
+		return ""
+	}
 }
 
 // rateLimit reads a source's limit; a burst that is not specified is two seconds' worth.

@@ -32,36 +32,49 @@ func (m mapping) loadTokens(known func(source string) bool) []admin.Token {
 			entry.wrong("name", "%q is the name of STAYKEY_ADMIN_TOKEN: choose another", t.Name)
 		}
 		entry.once(names, "name", t.Name)
+
 		text, isHash := strings.CutPrefix(entry.text("hash"), HashScheme)
 		hash, err := hex.DecodeString(text)
 		if !isHash || err != nil || len(hash) != sha256.Size {
 			entry.wrong("hash", `must be %q and 64 hex digits, as staykey token new prints it`, HashScheme)
 		}
 		copy(t.Hash[:], hash)
-		switch scope := entry.text("scope"); scope {
-		case "", scopeRead:
-		case scopeWrite:
-			t.Write = true
-		case admin.OnlyGates, admin.OnlyGuest:
-			t.Only = scope
-		default:
-			entry.wrong("scope", "%q must be read, write, gates or guest", scope)
-		}
-		sources, nodes := entry.list("sources")
-		for i, name := range sources {
-			if !known(name) {
-				entry.fail(nodes[i], fmt.Sprintf("%s[%d]", entry.name("sources"), i),
-					"%q is not a source of this configuration", name)
-			}
-		}
-		if t.Sources = sources; entry.has("sources") && len(sources) == 0 {
-			entry.wrong("sources", "must name at least one; leave it out for all")
-		}
+
+		entry.tokenScope(&t)
+		t.Sources = entry.tokenSources(known)
 		entry.done()
 		entry.remember("token", t.Name)
 		tokens = append(tokens, t)
 	}
 	return tokens
+}
+
+// tokenScope reads what a token may do; reading is the default.
+func (m mapping) tokenScope(t *admin.Token) {
+	switch scope := m.text("scope"); scope {
+	case "", scopeRead:
+	case scopeWrite:
+		t.Write = true
+	case admin.OnlyGates, admin.OnlyGuest:
+		t.Only = scope
+	default:
+		m.wrong("scope", "%q must be read, write, gates or guest", scope)
+	}
+}
+
+// tokenSources reads the only sources that a token may see; none for all.
+func (m mapping) tokenSources(known func(source string) bool) []string {
+	sources, nodes := m.list("sources")
+	for i, name := range sources {
+		if !known(name) {
+			m.fail(nodes[i], fmt.Sprintf("%s[%d]", m.name("sources"), i), "%q is not a source of this configuration",
+				name)
+		}
+	}
+	if m.has("sources") && len(sources) == 0 {
+		m.wrong("sources", "must name at least one; leave it out for all")
+	}
+	return sources
 }
 
 // adminTokens are those of STAYKEY_ADMIN_TOKEN, which may do everything.

@@ -260,7 +260,13 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 	if err := c.extend(ctx); err != nil {
 		return err
 	}
+	if err := c.searchKeys(ctx, identity, keep); err != nil {
+		return err
+	}
+	return c.searchSessions(ctx, identity, keep)
+}
 
+func (c *cleaning) searchKeys(ctx context.Context, identity string, keep map[string]bool) error {
 	keys, err := c.seam.InstantKeys(c.guarded(c.because(ctx, "what the stay's user identity has handed out"), c.until),
 		identity)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
@@ -274,7 +280,10 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 			return err
 		}
 	}
+	return nil
+}
 
+func (c *cleaning) searchSessions(ctx context.Context, identity string, keep map[string]bool) error {
 	sessions, err := c.seam.ClientSessions(c.guarded(c.because(ctx, "which sessions the stay's user identity has"),
 		c.until), identity)
 	if err != nil && seam.KindOf(err) != seam.NotFound {

@@ -51,7 +51,22 @@ func (r *reading) into(e *Event) {
 
 // nameSingleRooms proposes the booking's own id as the reservation's id if the event names only one of its rooms.
 func (r *reading) nameSingleRooms() {
-	units := map[string]string{} // by booking; "" for several
+	units := r.onlyUnits()
+	for _, c := range r.changes {
+		if s := c.Reservation; s != nil && s.Unit != "" && units[s.BookingID] == s.Unit {
+			s.ReservationID = s.BookingID + s.Companion
+		}
+	}
+	for i := range r.rejected {
+		if lost := &r.rejected[i]; lost.Unit != "" && units[lost.BookingID] == lost.Unit {
+			lost.ReservationID = lost.BookingID
+		}
+	}
+}
+
+// onlyUnits returns the unit of each booking of which the event names only one, and "" for the others.
+func (r *reading) onlyUnits() map[string]string {
+	units := map[string]string{}
 	count := func(booking, unit string) {
 		if known, seen := units[booking]; seen && known != unit {
 			unit = ""
@@ -67,17 +82,7 @@ func (r *reading) nameSingleRooms() {
 	for _, lost := range r.rejected {
 		count(lost.BookingID, lost.Unit)
 	}
-
-	for _, c := range r.changes {
-		if s := c.Reservation; s != nil && s.Unit != "" && units[s.BookingID] == s.Unit {
-			s.ReservationID = s.BookingID + s.Companion
-		}
-	}
-	for i := range r.rejected {
-		if lost := &r.rejected[i]; lost.Unit != "" && units[lost.BookingID] == lost.Unit {
-			lost.ReservationID = lost.BookingID
-		}
-	}
+	return units
 }
 
 // keepUnread keeps a booking's other reservations if an item that could not be read might be one of them: an item of

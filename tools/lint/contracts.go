@@ -94,13 +94,18 @@ func uncommentedSpec(d *ast.GenDecl, spec ast.Spec, report func(*ast.Ident, stri
 			report(spec.Name, "")
 		}
 		if spec.Name.IsExported() {
-			for _, field := range membersOf(spec.Type) {
-				if field.Doc == nil && field.Comment == nil {
-					for _, name := range field.Names {
-						report(name, spec.Name.Name+".")
-					}
-				}
-			}
+			uncommentedMembers(spec, report)
+		}
+	}
+}
+
+func uncommentedMembers(spec *ast.TypeSpec, report func(*ast.Ident, string)) {
+	for _, field := range membersOf(spec.Type) {
+		if field.Doc != nil || field.Comment != nil {
+			continue
+		}
+		for _, name := range field.Names {
+			report(name, spec.Name.Name+".")
 		}
 	}
 }

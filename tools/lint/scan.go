@@ -44,8 +44,7 @@ func check(root string) ([]finding, error) {
 		}
 
 		file = filepath.ToSlash(file)
-		if within(file, skipped) || entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "node_modules" ||
-			strings.HasPrefix(entry.Name(), ".staykey")) {
+		if isSkipped(file, entry) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -67,6 +66,13 @@ func check(root string) ([]finding, error) {
 		return nil
 	})
 	return found, err
+}
+
+// isSkipped reports whether an entry has no prose of ours.
+func isSkipped(file string, entry fs.DirEntry) bool {
+	name := entry.Name()
+	return within(file, skipped) ||
+		entry.IsDir() && (name == "testdata" || name == "node_modules" || strings.HasPrefix(name, ".staykey"))
 }
 
 // within reports whether a file is one of the paths, or below one.

@@ -293,7 +293,7 @@ func others() []documented {
 				Tags: []string{"Health"}, Summary: "Check whether the process is alive", Security: open,
 				Description: "For liveness probes: 200 as long as the process answers, whatever else is wrong.",
 			},
-			answers:      map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}},
+			answers: map[int]any{http.StatusOK: Status{}, http.StatusMethodNotAllowed: handlers.Problem{}},
 			descriptions: map[int]string{
 				http.StatusOK: "The process is alive.", http.StatusMethodNotAllowed: "Use GET.",
 			},
