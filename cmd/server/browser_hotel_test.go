@@ -112,7 +112,7 @@ func TestPageOfAHotel(t *testing.T) {
 	b.signIn(e2eToken, "Maria")
 	b.untilText("h1", "Today")
 	b.untilText(".tiles .bad", "4 guests past check-in")
-	b.untilText("#live-today", "3 listings without doors hold up 3 guests")
+	b.untilText("#live-today", "3 guests: 3 listings without doors")
 
 	// From "José Fernández can't get in" to fixed: three clicks.
 	b.do(chromedp.Click(chromedp.CSS(`a.button[href="/listings/default/102"]`)),
@@ -120,7 +120,7 @@ func TestPageOfAHotel(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(".good")))
 	p.until(fmt.Sprint("HX-", 48210+17), "active")
 	b.open("/")
-	b.untilText("#live-today", "2 listings without doors hold up 2 guests")
+	b.untilText("#live-today", "2 guests: 2 listings without doors")
 
 	// The rest at once: by the suggestions.
 	b.do(chromedp.Click(chromedp.CSS(`.cause a[href="/doors?missing=1"]`)),

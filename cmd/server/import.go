@@ -63,23 +63,28 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 	}
 
 	run := &importRun{command: c, out: streams, asOf: asOf, size: info.Size(), noted: time.Now()}
-	counted := &countingReader{r: file, n: &run.read}
-	err = eachRow(counted, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown,
+	reader := &countingReader{r: file, n: &run.read}
+	err = eachRow(reader, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown,
 		func(r row) error { return run.add(ctx, r) })
 	if err == nil {
 		err = run.flush(ctx)
 	}
 
+	if err != nil && !run.answered {
+		return fmt.Errorf("%s: %w. Nothing was imported", c.File, err)
+	}
 	run.summary()
 	if err != nil {
-		return fmt.Errorf(
-			"%s: %w (after %d rows; import the file again once that is corrected: already imported rows are skipped)",
-			c.File, err, run.count.rows-len(run.batch))
+		return fmt.Errorf("%s: %w (after %s). Correct it and import the file again: already imported rows are skipped",
+			c.File, err, counted(run.count.rows-len(run.batch), "row"))
 	}
 	if run.count.wrong > 0 {
-		return fmt.Errorf(
-			"%d rows are invalid: correct them and import the file again; already imported rows are skipped",
-			run.count.wrong)
+		are := "are"
+		if run.count.wrong == 1 {
+			are = "is"
+		}
+		return fmt.Errorf("%s %s invalid. Correct and import the file again: already imported rows are skipped",
+			counted(run.count.wrong, "row"), are)
 	}
 	return nil
 }
@@ -111,6 +116,8 @@ type importRun struct {
 	batch   []map[string]any
 	where   []string // of the batch's rows
 	bytes   int      // of the batch, about
+
+	answered bool // the service has answered for a batch
 }
 
 // add takes a row, and sends those that are enough for a request.
@@ -154,6 +161,7 @@ func (r *importRun) flush(ctx context.Context) error {
 	if len(report.Items) != len(r.batch) {
 		return errors.New("the service has not answered for every row: is it the same version as this command?")
 	}
+	r.answered = true
 	for i, item := range report.Items {
 		r.note(r.where[i], item)
 	}

@@ -82,8 +82,13 @@ func unknownFields(fields map[string]any, ignore bool) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is not a field: the fields are %s (or ignore it with --ignore-unknown)",
-		strings.Join(unknown, ", "), strings.Join(known, ", "))
+
+	noun, them := "field", "it"
+	if len(unknown) > 1 {
+		noun, them = "fields", "them"
+	}
+	return fmt.Errorf("unknown %s %s. Known fields: %s. Use --ignore-unknown to skip %s",
+		noun, strings.Join(unknown, ", "), strings.Join(known, ", "), them)
 }
 
 func eachLine(file *bufio.Reader, fn func(row) error) error {

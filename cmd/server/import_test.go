@@ -38,7 +38,11 @@ func TestFilesToImport(t *testing.T) {
 		"too few cells": {head + "A,L\n", ".csv", "line 2 | wrong number of fields"},
 		"an unknown column": {
 			"reservation_id,guest_mail\nA,x\n", ".csv",
-			`; line 1 (separated by ','): "guest_mail" is not a field`,
+			`; line 1 (separated by ','): unknown field "guest_mail"`,
+		},
+		"two unknown columns": {
+			"Reservation ID,guest_mail\nA,x\n", ".csv",
+			`unknown fields "Reservation ID", "guest_mail". Known fields: `,
 		},
 		"a column twice": {
 			"reservation_id,reservation_id\nA,B\n", ".csv",
@@ -46,11 +50,11 @@ func TestFilesToImport(t *testing.T) {
 		},
 		"an unknown field": {
 			`{"reservation_id":"A","guest_mail":"x"}`, ".ndjson",
-			`line 1 | "guest_mail" is not a field`,
+			`line 1 | unknown field "guest_mail"`,
 		},
 		"an unknown field of an event": {
 			`{"type":"t","timestamp":"x","data":{"mail":"x"}}`, ".ndjson",
-			`line 1 | "mail" is not a field`,
+			`line 1 | unknown field "mail"`,
 		},
 		"letters of a country's encoding": {
 			head + "A,L,,\n\xc41,L,,\n", ".csv",

@@ -33,9 +33,9 @@ type cli struct {
 	Listings      listingsCommand      `cmd:"" help:"List listings and their access groups."`
 	Audit         auditCommand         `cmd:"" help:"List changes made by admins."`
 	Subscriptions subscriptionsCommand `cmd:"" help:"List subscriptions; test, enable or disable one."`
-	Act           actCommand           `cmd:"" help:"Do one action to several reservations: check and repair, hold, release, revoke, re-issue or other access times."`
+	Act           actCommand           `cmd:"" help:"Apply one action to several reservations: check and repair, hold, release, revoke, re-issue or other access times."`
 	Undo          undoCommand          `cmd:"" help:"Undo an action, within 15 minutes."`
-	Gate          gateCommand          `cmd:"" help:"Open or close a gate of a reservation."`
+	Gate          gateCommand          `cmd:"" help:"Open or close a gate for a reservation."`
 	Deliveries    deliveriesCommand    `cmd:"" help:"List deliveries to subscriptions and their attempts; resend one."`
 	EraseGuest    eraseGuestCommand    `cmd:"" name:"erase-guest" help:"Erase a guest's personal data here and at Seam."`
 	Doctor        doctorCommand        `cmd:"" help:"Check a running service and its configuration; exit 1 if there is a problem."`

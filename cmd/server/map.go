@@ -23,7 +23,7 @@ type configCommand struct {
 }
 
 type configCheckCommand struct {
-	File      string `arg:"" placeholder:"FILE" help:"The file in STAYKEY_CONFIG."`
+	File      string `arg:"" placeholder:"FILE" help:"Config file to check."`
 	NoSecrets bool   `help:"Accept variables that are not set, and list them: for a check without the secrets, such as in CI."`
 }
 
@@ -76,8 +76,8 @@ func counted(n int, thing string) string {
 }
 
 type mapCommand struct {
-	Format     string            `required:"" xor:"what" placeholder:"FORMAT" help:"staykey, a preset, or the path of a .jq file."`
-	WriteBack  string            `required:"" xor:"what" placeholder:"PRESET" help:"Instead of mapping: show what write-back would send for a reservation as REST returns it. A preset, or the path of a .jq file."`
+	Format     string            `xor:"what" placeholder:"FORMAT" help:"Map a webhook's body: staykey, a preset, or the path of a .jq file."`
+	WriteBack  string            `xor:"what" placeholder:"PRESET" help:"Instead of --format: show what write-back would send for a reservation as REST returns it. A preset, or the path of a .jq file."`
 	Field      string            `placeholder:"FIELD" help:"With --write-back: the field; default the preset's."`
 	Text       string            `placeholder:"JQ" help:"With --write-back: a jq program over the reservation that returns the text; default the guest's link."`
 	With       map[string]string `placeholder:"NAME=VALUE" help:"With --write-back: the preset's own settings, such as property."`
@@ -110,8 +110,11 @@ type rejected struct {
 // Run prints the changes, with notes of what was dropped of them, and the items that can't be read. It fails if
 // there are any, with everything that is wrong and its place in the program.
 func (c *mapCommand) Run(ctx context.Context, streams *streams) error {
-	if c.WriteBack != "" {
+	switch {
+	case c.WriteBack != "":
 		return c.previewWriteBack(ctx, streams)
+	case c.Format == "":
+		return config.Problems{"--format=FORMAT or --write-back=PRESET is required"}
 	}
 	source := pms.Source{Statuses: pms.DefaultStatuses(), Guests: c.EveryGuest}
 	if c.Format != pms.CanonicalFormat {

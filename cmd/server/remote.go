@@ -180,7 +180,7 @@ func query(pairs ...string) url.Values {
 }
 
 type reservationsCommand struct {
-	Query     string `arg:"" optional:"" help:"Part of a reservation id, listing id, guest's e-mail or name."`
+	Query     string `arg:"" optional:"" help:"Words of the id, listing id, e-mail address, name or phone number, with or without accents."`
 	Source    string `help:"Only this source; several separated by commas." placeholder:"NAME"`
 	Key       string `name:"key" help:"Only with this key status, such as waiting or attention; several separated by commas." placeholder:"STATUS"`
 	Status    string `help:"Only confirmed or cancelled." placeholder:"STATUS"`
@@ -498,8 +498,10 @@ func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
 		return err
 	}
 	err = c.Remote.show(out.out, raw, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "erased from %d reservations, %d other events and %d waiting ones; %s\n", e.Reservations,
-			e.Bodies, e.Waiting, e.Identity)
+		if e.Found {
+			_, _ = fmt.Fprintf(w, "erased: %s, %s, %s; %s\n", counted(e.Reservations, "reservation"),
+				counted(e.Bodies, "other event"), counted(e.Waiting, "waiting event"), e.Identity)
+		}
 	})
 	if err == nil && !e.Found {
 		return fmt.Errorf("nothing is stored for %s, here or at Seam: check the spelling; it may already be erased",

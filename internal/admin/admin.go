@@ -33,8 +33,10 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/intake"
@@ -55,7 +57,7 @@ type Intake interface {
 	Undo(context.Context, store.Ref, intake.Undoing) error
 	// PreviewReplay finds out what applying events again would change.
 	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
-	// Replay has events applied again, and returns those that are.
+	// Replay applies events again, and returns those that it does.
 	Replay(ctx context.Context, events []store.Event, audit store.Audit) ([]store.Event, error)
 	// Import takes events of the canonical format into a source, or with dryRun finds out their results.
 	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool,
@@ -105,7 +107,7 @@ type Config struct {
 	// TestSubscription sends a test message to a subscription of the configuration; [store.ErrNotFound] if there is
 	// none of that name.
 	TestSubscription func(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error)
-	// Deliver has due deliveries sent at once.
+	// Deliver sends due deliveries at once.
 	Deliver func()
 	// Guests hand keys to guests; nil for nobody.
 	Guests Guests
@@ -177,8 +179,26 @@ func (s *core) source(name string) (pms.Source, bool) {
 	return source, ok
 }
 
+// sourcesShown bounds the sources that an error names.
+const sourcesShown = 20
+
+// noSource refuses a source that the actor doesn't see, and names those that the actor does.
+func (s *core) noSource(ctx context.Context, name string) *Error {
+	names := s.visible(ctx)
+	if len(names) == 0 {
+		return refuse(NotFound, unknownSource)
+	}
+	if len(names) > sourcesShown {
+		names = append(names[:sourcesShown], "...")
+	}
+	return refuse(NotFound, fmt.Sprintf("unknown source %q: the configured sources are %s",
+		name, strings.Join(names, ", ")))
+}
+
 // Visible are the names of the sources that the actor sees, sorted.
-func (s Sources) Visible(ctx context.Context) []string {
+func (s Sources) Visible(ctx context.Context) []string { return s.visible(ctx) }
+
+func (s *core) visible(ctx context.Context) []string {
 	var names []string
 	for name := range s.config.Sources() {
 		if ActorOf(ctx).Sees(name) {

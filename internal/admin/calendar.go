@@ -141,7 +141,7 @@ func (s Days) addListings(ctx context.Context, b *calendarBuild, listings []stor
 // addNoRoom adds a row for the stays whose room the PMS hasn't assigned, if there are any.
 func (s Days) addNoRoom(ctx context.Context, b *calendarBuild, sources []string) error {
 	if sources == nil {
-		sources = Sources(s).Visible(ctx)
+		sources = s.visible(ctx)
 	}
 	from, until := b.span()
 	stays, err := s.store.Calendar.StaysWithoutListing(ctx, sources, from, until, mostNoRoom+1)

@@ -104,7 +104,7 @@ func (s Deliveries) find(ctx context.Context, id string) (Delivery, error) {
 	return d, nil
 }
 
-// Resend has a message sent again, and returns the one that is sent: a newer state of the stay takes its place.
+// Resend sends a message again, and returns the one that is sent: a newer state of the stay takes its place.
 func (s Deliveries) Resend(ctx context.Context, id string) (Tried, error) {
 	d, err := s.find(ctx, id)
 	if err != nil {

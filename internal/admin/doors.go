@@ -424,7 +424,7 @@ func (s Doors) Read(ctx context.Context, table []byte) ([]DoorLine, error) {
 		return nil, InvalidField("file", err.Error())
 	}
 
-	choices, sources := s.choices(ctx), Sources(s).Visible(ctx)
+	choices, sources := s.choices(ctx), s.visible(ctx)
 	seen := map[stay.ListingRef]int{}
 	lines := make([]DoorLine, len(rows))
 	for i, row := range rows {

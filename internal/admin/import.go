@@ -14,7 +14,7 @@ type Imported = intake.Imported
 // happen to them. It waits up to ten seconds for them to be applied.
 func (s Events) Import(ctx context.Context, source string, events []map[string]any, dryRun bool) ([]Imported, error) {
 	if _, ok := s.source(source); !ok || !ActorOf(ctx).Sees(source) {
-		return nil, refuse(NotFound, noSource)
+		return nil, s.noSource(ctx, source)
 	}
 	bodies := make([][]byte, len(events))
 	for i, e := range events {

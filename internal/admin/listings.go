@@ -33,10 +33,7 @@ func (q ListingQuery) Narrowed() bool {
 	return narrowed(q)
 }
 
-const (
-	noListing = "listing not found: use the source and id exactly as the PMS sent them, percent-encoded, or create it with PUT"
-	noSource  = "unknown source: it is \"default\" unless sources are configured"
-)
+const noListing = "listing not found: use the source and id exactly as the PMS sent them, percent-encoded, or create it with PUT"
 
 // List lists listings, the newest change first.
 func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], error) {
@@ -164,13 +161,13 @@ func (s Listings) putIf(ctx context.Context, ref stay.ListingRef, body []byte, c
 // it, because its keys still open doors.
 func (s Listings) mayPut(ctx context.Context, ref stay.ListingRef) error {
 	if !ActorOf(ctx).Sees(ref.Source) {
-		return refuse(NotFound, noSource)
+		return s.noSource(ctx, ref.Source)
 	}
 	if _, configured := s.source(ref.Source); configured {
 		return nil
 	}
 	_, err := s.store.Listings.Get(ctx, ref)
-	return notFound(err, noSource)
+	return notFound(err, s.noSource(ctx, ref.Source).Message)
 }
 
 // mayOpen refuses a listing's access groups for an actor limited to some sources, if keys of the listing's source

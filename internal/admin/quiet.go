@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/staykey/staykey/internal/stay"
@@ -57,12 +58,32 @@ func (s Sources) heard(ctx context.Context) ([]Finding, error) {
 				Check: "intake", Level: LevelWarning, Subject: state.Name,
 				Message: fmt.Sprintf("%d of %d webhooks of the last 24 hours were rejected, or had a wrong signature",
 					state.ErrorsOfLastDay, state.EventsOfLastDay),
-				Do: "open Events, Rejected: each says why, and can be replayed once that is fixed",
+				Do: "open Events and filter by Rejected: fix the cause that each one shows, then replay them",
 			})
 		}
 	}
 	unknown, err := s.unknownListings(ctx)
 	return append(findings, unknown...), err
+}
+
+// arrivals finds guests who are about to arrive, or have, without a key.
+func (s Sources) arrivals(ctx context.Context) ([]Finding, error) {
+	now := s.now().UTC()
+	without, err := s.store.Keys.ArrivalsWithoutKey(ctx, now, now.Add(s.config.DueWithin), nil, arrivalsShown+1)
+	if err != nil || len(without) == 0 {
+		return nil, err
+	}
+
+	n := strconv.Itoa(len(without))
+	if len(without) > arrivalsShown {
+		n = fmt.Sprintf("> %d", arrivalsShown)
+	}
+	return []Finding{{
+		Check: "arrivals", Level: LevelWarning, Subject: "guests",
+		Message: fmt.Sprintf("guests without a key who are due within %s or have arrived: %s",
+			InWords(s.config.DueWithin), n),
+		Do: "open Today: it lists them, each with what to do",
+	}}, nil
 }
 
 func quietFinding(state SourceState) Finding {

@@ -36,7 +36,7 @@ type Replayed struct {
 	Next        string       // the cursor for older events; "" if there are no more
 }
 
-// ReplayOne has one event applied again. An event that waits to be applied is left to that.
+// ReplayOne applies one event again. An event that waits to be applied is left to that.
 func (s Events) ReplayOne(ctx context.Context, id string) (Event, error) {
 	e, err := s.Get(ctx, id)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s Events) ReplayOne(ctx context.Context, id string) (Event, error) {
 	return e, nil
 }
 
-// Replay has events applied again, or finds out what that would change.
+// Replay applies events again, or finds out what that would change.
 func (s Events) Replay(ctx context.Context, in ReplayRequest) (Replayed, error) {
 	events, next, err := s.toReplay(ctx, in)
 	if err != nil {

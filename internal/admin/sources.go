@@ -245,7 +245,11 @@ func (s Sources) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if err != nil {
 		return d, err
 	}
-	d.Findings = append(d.Findings, heard...)
+	arrivals, err := s.arrivals(ctx)
+	if err != nil {
+		return d, err
+	}
+	d.Findings = append(append(d.Findings, heard...), arrivals...)
 	for _, name := range slices.Sorted(maps.Keys(s.config.Sources())) {
 		d.Findings = append(d.Findings, s.webhookFinding(ctx, name))
 	}

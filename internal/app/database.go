@@ -128,7 +128,8 @@ func (s startup) migrate(ctx context.Context, db *store.Store) error {
 		}
 	})
 	if len(applied) > 0 {
-		s.log.Info("database migrated", "migrations", applied)
+		s.log.Info("database migrated", "migrations", len(applied), "last", applied[len(applied)-1])
+		s.log.Debug("migrations applied", "migrations", applied)
 	}
 	return err
 }

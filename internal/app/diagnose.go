@@ -76,7 +76,7 @@ func (d *diagnosis) database(ctx context.Context) {
 		return
 	}
 	d.found("database", admin.LevelOK, "Postgres", "", "version %s answers in %s", version,
-		time.Since(asked).Round(time.Millisecond))
+		took(time.Since(asked)))
 	d.clock("Postgres", now, asked)
 	if last, err := provisioner.LastSweep(ctx, d.store); err == nil && last.Unknown > 0 {
 		d.found("database", admin.LevelError, "Postgres",
@@ -94,6 +94,14 @@ func (d *diagnosis) database(ctx context.Context) {
 	default:
 		d.found("migrations", admin.LevelOK, "Postgres", "", "the database has this version's schema")
 	}
+}
+
+// took writes how long an answer took, in milliseconds.
+func took(d time.Duration) string {
+	if d < time.Millisecond {
+		return "<1ms"
+	}
+	return d.Round(time.Millisecond).String()
 }
 
 // CompareClocks compares this machine's clock with that of another one, which was read at some time since asked.
@@ -137,7 +145,7 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 		d.found("seam", admin.LevelError, "API key", "", "provisioning is paused: %s", trouble)
 	} else {
 		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace,
-			time.Since(asked).Round(time.Millisecond))
+			took(time.Since(asked)))
 	}
 
 	d.seamClock(ctx)

@@ -39,7 +39,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -119,8 +118,7 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		defer machine.stop()
 	}
 
-	log.Info("starting", slices.Concat([]any{"version", p.Version, "commit", p.Commit}, open.addresses(),
-		[]any{"config", c})...)
+	logStart(log, p.Build, c, open)
 	stopTraces, err := startTraces(ctx, c, p.Version, log)
 	if err != nil {
 		return false, err
@@ -143,6 +141,18 @@ func start(ctx context.Context, end func(), c config.Config, p Process, log *slo
 		}
 	})
 	return ready, err
+}
+
+// logStart logs the version, the addresses and the configuration. With --dev the configuration is at debug: the line
+// would hide the introduction's first lines in a terminal.
+func logStart(log *slog.Logger, b Build, c config.Config, open listeners) {
+	facts := append([]any{"version", b.Version, "commit", b.Commit}, open.addresses()...)
+	if c.Dev {
+		log.Debug("configuration", "config", c)
+	} else {
+		facts = append(facts, "config", c)
+	}
+	log.Info("starting", facts...)
 }
 
 // listenForAdmins listens where the page and REST are served; nil if the public listener serves them.

@@ -38,6 +38,11 @@ func TestCheckedFileNamesPlaces(t *testing.T) {
 			"sources:\n" + strings.Replace(source, "${PMS_SECRET}", DevWebhookSecret, 1),
 			[]string{`:2:12: a secret of source "a" is a well-known development secret`},
 		},
+		"a well-known secret of the source default": {
+			"sources:\n" + strings.NewReplacer("${PMS_SECRET}", DevWebhookSecret,
+				"name: a", "name: default").Replace(source),
+			[]string{`:2:12: a secret of source "default" is a well-known development secret`},
+		},
 		"entries without names": {
 			"sources:\n" + strings.Replace(source, "name: a, ", "", 1) + "tokens:\n  - {hash: '" + hash + "'}\n" +
 				"subscriptions:\n  - {url: 'https://a.example.com', secrets: ['${APP}']}\n",

@@ -138,11 +138,11 @@ func (s Set) Guessable() []string {
 func (s Set) RefuseWellKnown(problems *Problems) {
 	for name, source := range s.Sources {
 		if slices.ContainsFunc(source.Secrets, IsWellKnown) {
-			setting := "STAYKEY_CONFIG"
-			if name == "default" {
+			setting, place := "STAYKEY_CONFIG", s.places.of("source", name)
+			if place == "" { // the source default without an entry in the file
 				setting = "STAYKEY_WEBHOOK_SECRET"
 			}
-			problems.add(setting, "%sa secret of source %q %s", s.places.of("source", name), name, wellKnownRefused)
+			problems.add(setting, "%sa secret of source %q %s", place, name, wellKnownRefused)
 		}
 	}
 	for _, subscription := range s.Subscriptions {

@@ -47,7 +47,7 @@ const (
 // Errors that a caller acts on, in addition to [NotReadyError] and [LimitError].
 var (
 	ErrUnknown = errors.New("there is no such link")
-	ErrGone    = errors.New("the link is no longer good: the stay is over or cancelled, or is another guest's")
+	ErrGone    = errors.New("the link has expired: the stay is over, was cancelled, or belongs to another guest")
 	ErrBusy    = errors.New("the same key is being handed out right now")
 	// ErrUnavailable is Seam or the database not answering. What a lost call may have left at Seam is looked for
 	// and deleted.
@@ -231,7 +231,7 @@ func (s *Service) drop(ctx context.Context, l store.GuestLease) {
 // commitTimeout bounds the writing of what Seam has done. It doesn't end with the request.
 const commitTimeout = 5 * time.Second
 
-// guarded has calls made with the context only leave while their deadline is before the lease's end: after that
+// guarded lets calls made with the context leave only while their deadline is before the lease's end: after that
 // another process may take them for lost, and look for what they have left.
 func (s *Service) guarded(ctx context.Context, until time.Time) context.Context {
 	return seam.WithGuard(ctx, func() error {
@@ -248,7 +248,7 @@ type calls struct {
 	entries []store.Entry
 }
 
-// because has the calls made with the context recorded with their reason. No path or error of them holds a URL or
+// because records the calls made with the context with their reason. No path or error of them holds a URL or
 // token.
 func (c *calls) because(ctx context.Context, reason string) context.Context {
 	return seam.WithRecorder(ctx, func(call seam.Call) {

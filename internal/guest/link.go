@@ -103,7 +103,7 @@ func (s *Service) missing(st Stay, l store.GuestLink) *store.NewGuestLink {
 	return &n
 }
 
-// find returns what decides about the stay of a link: [ErrUnknown], or [ErrGone] where the link is no longer good.
+// find returns what decides about the stay of a link: [ErrUnknown], or [ErrGone] where the link has expired.
 func (s *Service) find(ctx context.Context, id string) (store.GuestState, pms.Source, int32, error) {
 	if len(id) != idLength {
 		return store.GuestState{}, pms.Source{}, 0, ErrUnknown

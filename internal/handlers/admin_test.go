@@ -94,7 +94,11 @@ func TestScopedTokens(t *testing.T) {
 		for _, kind := range []string{"reconcile", "revoke", "reissue", "hold", "release", "window"} {
 			a.as("writes-other", "POST", onePath+"/"+kind, `{"reason":"mine"}`).mustBeProblem(t, 404)
 		}
-		a.as("writes-other", "PUT", "/v1/listings/default/2222222-2222", `{"name":"mine"}`).mustBeProblem(t, 404)
+		foreign := a.as("writes-other", "PUT", "/v1/listings/default/2222222-2222", `{"name":"mine"}`)
+		foreign.mustBeProblem(t, 404)
+		if want := `unknown source "default": the configured sources are a b/c`; foreign.body["detail"] != want {
+			t.Errorf("the detail is %v, not %s", foreign.body["detail"], want)
+		}
 		a.as("writes-other", "POST", "/v1/events/"+event+"/replay", "").mustBeProblem(t, 404)
 		a.as("writes-other", "POST", "/v1/events/replay", `{"event_ids":["`+event+`"]}`).mustBeProblem(t, 422)
 		if r := a.as("writes-other", "POST", "/v1/events/replay",

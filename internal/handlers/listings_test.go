@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,7 +32,13 @@ func TestListingOfARemovedSource(t *testing.T) {
 		t.Errorf("saved on the page, the name is %v", got)
 	}
 	for _, nowhere := range []string{"/default/new", "/never/new"} {
-		a.call("PUT", "/v1/listings"+nowhere, `{"name":"x"}`).mustBeProblem(t, http.StatusNotFound)
+		r := a.call("PUT", "/v1/listings"+nowhere, `{"name":"x"}`)
+		r.mustBeProblem(t, http.StatusNotFound)
+		source := strings.Split(nowhere, "/")[1]
+		want := `unknown source "` + source + `": the configured sources are `
+		if detail := fmt.Sprint(r.body["detail"]); !strings.HasPrefix(detail, want) {
+			t.Errorf("the detail is %s, not %s...", detail, want)
+		}
 		if shown := v.see("/listings" + nowhere); shown.status != http.StatusNotFound {
 			t.Errorf("the page of %s: %d", nowhere, shown.status)
 		}

@@ -8,12 +8,12 @@ import (
 	"maps"
 	"math"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
@@ -30,7 +30,7 @@ type Problem struct {
 	Status int    `json:"status" doc:"The HTTP status." example:"422"`
 	Detail string `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`
 	Code   string `json:"code" doc:"The kind of problem, for programs; stable. docs/errors.md lists them." example:"invalid_request"`
-	Reason string `json:"reason,omitempty" doc:"Of code key_not_ready: why the guest's key can't be handed out, such as gate_closed." example:"gate_closed"`
+	Reason string `json:"reason,omitempty" doc:"With code key_not_ready: why the guest's key can't be handed out, such as gate_closed." example:"gate_closed"`
 	// RequestID is set when the problem is written. The answers of a service that is starting have none.
 	RequestID string           `json:"request_id,omitempty" doc:"The id in X-Request-Id and in the log." example:"8379c679-fb1d-49a0-b2a3-506b05627720"`
 	Errors    []pms.FieldError `json:"errors,omitempty" doc:"One entry per wrong field."`
@@ -97,11 +97,41 @@ func (p *Problem) After(d time.Duration) *Problem {
 	return p
 }
 
-var missingProperty = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+// huma's texts in the words of this service.
+func init() {
+	validation.MsgUnexpectedProperty = "unknown field"
+	validation.MsgExpectedBoolean = "must be true or false"
+	validation.MsgExpectedNumber = "must be a number"
+	validation.MsgExpectedInteger = "must be a whole number"
+	validation.MsgExpectedString = "must be a string"
+	validation.MsgExpectedArray = "must be an array"
+	validation.MsgExpectedObject = "must be an object"
+	validation.MsgExpectedArrayItemsUnique = "must not repeat an item"
+	validation.MsgExpectedOneOf = "must be one of \"%s\""
+	validation.MsgExpectedMinimumNumber = "must be at least %v"
+	validation.MsgExpectedMaximumNumber = "must be at most %v"
+	validation.MsgExpectedMinLength = "must have at least %d characters"
+	validation.MsgExpectedMaxLength = "must have at most %d characters"
+	validation.MsgExpectedMatchPattern = "must match the pattern %s"
+	validation.MsgExpectedMinItems = "must have at least %d items"
+	validation.MsgExpectedMaxItems = "must have at most %d items"
+	validation.MsgExpectedRequiredProperty = missing + "%s"
+	validation.MsgExpectedRFC3339DateTime = "must be an RFC 3339 date-time"
+	validation.MsgExpectedRFC4122UUID = "must be a UUID: %v"
+}
+
+// missing begins huma's text about a required property, until the field is named.
+const missing = "is required: "
+
+// refused is the detail of a request that huma finds invalid, in place of its own.
+const refused = "the request is invalid"
 
 func init() {
 	// huma builds its own errors with this function, for every API in the process.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		if message == "validation failed" {
+			message = refused
+		}
 		p := NewProblem(status, message)
 		for _, err := range errs {
 			if err == nil {
@@ -114,8 +144,8 @@ func init() {
 					field.Field, _, _ = strings.Cut(field.Field, "[")
 				}
 				// huma names what it is missing from
-				if missing := missingProperty.FindStringSubmatch(d.Message); missing != nil {
-					field = pms.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(d.Location+"."+missing[1],
+				if property, is := strings.CutPrefix(d.Message, missing); is {
+					field = pms.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(d.Location+"."+property,
 						"body."), "body"), Message: "is required"}
 				}
 			}
@@ -138,7 +168,7 @@ var statusOf = map[admin.Kind]int{
 
 // Unfit is a 422 for one field of a request.
 func Unfit(field, message string) *Problem {
-	return NewProblem(http.StatusUnprocessableEntity, "the request is invalid",
+	return NewProblem(http.StatusUnprocessableEntity, refused,
 		pms.FieldError{Field: field, Message: message})
 }
 

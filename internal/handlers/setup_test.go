@@ -200,6 +200,7 @@ func TestFindingsOnEvents(t *testing.T) {
 	for _, want := range []string{
 		"default/annex", "reservations name it, but it isn&#39;t set up: 1 guest is waiting for a key",
 		"1 of 2 webhooks of the last 24 hours were rejected, or had a wrong signature",
+		"guests without a key who are due within 24 h or have arrived: 1",
 		"its PMS has posted nothing within 35 days", "its PMS last posted less than a minute ago",
 	} {
 		if !strings.Contains(page.body, want) {

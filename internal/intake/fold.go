@@ -19,8 +19,8 @@ import (
 // Whether a change counts is decided per reservation, by version: the time that the PMS gave the event, or, without
 // one, the time of receipt.
 //
-//	older than the row's version                           superseded
-//	a confirmation, word for word one from before a cancel  repeated: a late copy brings no booking back
+//	older than the row's version                            superseded
+//	a confirmation, identical to one from before a cancel   repeated: a late copy brings no booking back
 //	it would undo a cancel, from documents that may be old  unsure: the documents are fetched again first
 //	a status that neither creates nor removes a key         changesNothing
 //	anything else                                          applied
@@ -349,7 +349,7 @@ func (b *batch) foldReservation(m *mapped, c change) foldResult {
 // database.
 const documentLag = 30 * time.Second
 
-// fetchAgain has the documents of an event fetched once more, at a time when they can be trusted.
+// fetchAgain refetches the documents of an event, at a time when they can be trusted.
 func (m *mapped) fetchAgain(at time.Time, why string) {
 	if at.After(m.again) {
 		m.again, m.againWhy = at, why
@@ -359,7 +359,7 @@ func (m *mapped) fetchAgain(at time.Time, why string) {
 // shortLag is how old documents are at most, as a rule.
 const shortLag = 5 * time.Second
 
-// recheck has documents fetched again that the format finds to be older than the webhook: soon after it, and once more
+// recheck refetches documents that the format finds to be older than the webhook: soon after it, and once more
 // when no document can be that old.
 func (m *mapped) recheck() {
 	if m.says.Recheck == "" || m.asked.IsZero() {
@@ -389,7 +389,7 @@ func (b *batch) mayUndo(m *mapped, c change, r store.Reservation) bool {
 	return true
 }
 
-// mayMoveBack has a document fetched again that moved a stay so soon after another change that it may be older than
+// mayMoveBack refetches a document that moved a stay so soon after another change that it may be older than
 // that. Until then it counts: most often it is right, and a guest may be waiting.
 func (b *batch) mayMoveBack(m *mapped, c change, before, after store.Reservation) {
 	if m.asked.IsZero() || !c.Undated || before.VersionSeq == 0 || before.VersionSeq == c.seq ||

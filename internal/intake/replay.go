@@ -25,10 +25,12 @@ type Preview struct {
 // Difference is how a reservation or a listing would change.
 type Difference struct {
 	// of the reservation or listing
-	Source        string            `json:"source"`
-	ReservationID string            `json:"reservation_id,omitempty" doc:"Of a reservation."` // "" for a listing
-	ListingID     string            `json:"listing_id,omitempty" doc:"Of a listing."`         // "" for a reservation
-	Fields        []FieldDifference `json:"fields" nullable:"false"`                          // those that would change
+	Source string `json:"source"`
+	// "" for a listing
+	ReservationID string `json:"reservation_id,omitempty" doc:"Set for a reservation."`
+	// "" for a reservation
+	ListingID string            `json:"listing_id,omitempty" doc:"Set for a listing."`
+	Fields    []FieldDifference `json:"fields" nullable:"false"` // those that would change
 }
 
 // FieldDifference is how one field would change.

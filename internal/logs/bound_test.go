@@ -143,7 +143,7 @@ func TestFlush(t *testing.T) {
 		handler := logs.Bound(slog.NewJSONHandler(&out, nil))
 		log := slog.New(handler)
 		for i := range 2000 {
-			log.Error(strings.Repeat("x", 1+i%1500)) // more kinds than are kept apart
+			log.Error(strings.Repeat("x", 1+i%1500)) // more kinds than are counted separately
 		}
 		handler.Flush()
 		if n := counted(out.records(t)); n != 2000 {

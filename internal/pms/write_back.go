@@ -216,7 +216,7 @@ func (s *WriteBackSettings) Read(ctx context.Context, step WriteBackStep) (*Plan
 func (s *WriteBackSettings) Write(ctx context.Context, step WriteBackStep) (*PlannedCall, error) {
 	planned, err := s.plan(ctx, "write", step)
 	if err == nil && planned == nil {
-		err = fmt.Errorf("the preset %s answered no call for a write", s.Preset.Name)
+		err = fmt.Errorf("preset %s returned no call for a write", s.Preset.Name)
 	}
 	return planned, err
 }
@@ -253,7 +253,7 @@ func (s *WriteBackSettings) plan(ctx context.Context, do string, step WriteBackS
 	name, _ := out["call"].(string)
 	call, known := s.Preset.Calls[name]
 	if !known {
-		return nil, fmt.Errorf("the preset %s wants the call %q, which it doesn't declare", s.Preset.Name, name)
+		return nil, fmt.Errorf("preset %s requests the undeclared call %q", s.Preset.Name, name)
 	}
 
 	p := &PlannedCall{Name: name, Method: call.Method, JSON: out["body"]}
@@ -325,11 +325,11 @@ func (s *WriteBackSettings) run(ctx context.Context, do string, step WriteBackSt
 	case err != nil || len(outputs) == 0 || (len(outputs) == 1 && outputs[0] == nil):
 		return nil, err
 	case len(outputs) > 1:
-		return nil, fmt.Errorf("the preset %s answered %d values for %s, not one", s.Preset.Name, len(outputs), do)
+		return nil, fmt.Errorf("preset %s returned %d values for %s; expected one", s.Preset.Name, len(outputs), do)
 	}
 	out, isObject := outputs[0].(map[string]any)
 	if !isObject {
-		return nil, fmt.Errorf("the preset %s answered %s with a value that is no object", s.Preset.Name, do)
+		return nil, fmt.Errorf("preset %s must return an object for %s", s.Preset.Name, do)
 	}
 	return out, nil
 }
@@ -364,11 +364,11 @@ func (t *TextProgram) Of(ctx context.Context, reservation any) (string, error) {
 	text, isText := outputs[0].(string)
 	switch {
 	case len(outputs) > 1:
-		return "", fmt.Errorf("the program text answered %d values, not one", len(outputs))
+		return "", fmt.Errorf("the text program returned %d values; expected one", len(outputs))
 	case !isText:
-		return "", errors.New("the program text answered a value that is no text")
+		return "", errors.New("the text program must return a string")
 	case len(text) > maxWritten || !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return "", fmt.Errorf("the program text answered more than %d bytes, or a character that can't be sent",
+		return "", fmt.Errorf("the text program returned more than %d bytes, or a character that can't be sent",
 			maxWritten)
 	}
 	return strings.TrimSpace(text), nil

@@ -130,7 +130,7 @@ func (e *eraser) deleteGuest(ctx context.Context, key, address string) (gone, fo
 			at.UserIdentityID, n), nil
 	}
 	if e.now().Add(e.seam.Timeout() + e.grace).After(began.Add(store.EraseWithin)) {
-		return false, true, "", errors.New("the answer of Seam came too late: erase the guest again")
+		return false, true, "", errors.New("Seam answered too late: run the erasure again")
 	}
 	switch err := e.seam.DeleteUserIdentity(ctx, at.UserIdentityID); {
 	case seam.KindOf(err) == seam.NotFound:

@@ -139,14 +139,14 @@ type Call struct {
 
 type recorderKey struct{}
 
-// WithRecorder has every call made with the context reported to record, in order.
+// WithRecorder reports every call made with the context to record, in order.
 func WithRecorder(ctx context.Context, record func(Call)) context.Context {
 	return context.WithValue(ctx, recorderKey{}, record)
 }
 
 type guardKey struct{}
 
-// WithGuard has may called right before each call made with the context leaves, after whatever it had to wait
+// WithGuard calls may right before each call made with the context leaves, after whatever it had to wait
 // for. If it returns an error, the call is not made: [NotSent].
 func WithGuard(ctx context.Context, may func() error) context.Context {
 	return context.WithValue(ctx, guardKey{}, may)

@@ -43,7 +43,7 @@ type ACSUser struct {
 	ReservationID   string // see Source
 	ACSSystemID     string `db:"acs_system_id"` // Seam's id of the access system
 	UserIdentityKey string // of the row in user_identities
-	UserIdentityID  string // Seam's id. Unique per ACSSystemID: the place that the stay claims first
+	UserIdentityID  string // Seam's id. Unique per ACSSystemID: the slot that the stay claims first
 	GuestKey        string // HMAC of the guest that it was created for, "" without an e-mail address
 
 	MarkedAt       *time.Time // set right before a create call, until its result is recorded

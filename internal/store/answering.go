@@ -22,7 +22,7 @@ const answerWithin = 8 * time.Second
 const shortestWait = 200 * time.Millisecond
 
 // ErrTooLong is why a transaction was given up that somebody waited for.
-var ErrTooLong = errors.New("the transaction did not end in time: it met several locks, or the database is slow")
+var ErrTooLong = errors.New("transaction timed out: blocked by locks, or the database is slow")
 
 type answeringKey struct{}
 

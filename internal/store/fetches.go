@@ -51,7 +51,7 @@ type Try struct {
 	Error      string    `json:"error,omitempty"`  // why it failed, without guest data; "" if it didn't
 }
 
-// mostTries bounds the documents of one event whose requests are kept apart.
+// mostTries bounds the documents of one event whose requests are recorded separately.
 const mostTries = 20
 
 // Note adds a request to those of the event: one entry per document, however often it was asked for.

@@ -281,7 +281,7 @@ func (b *bench) drain(ctx context.Context) error {
 	return nil
 }
 
-// fill has stays applied, and their keys due, with nobody to provision them.
+// fill applies stays, so that their keys are due, with nobody to provision them.
 func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
 	return b.fillWith(ctx, name, db, pms.DefaultPolicy(), nil)
 }

@@ -151,7 +151,7 @@ func printCounts(findings []finding) {
 	fmt.Printf("%6d in all\n", len(findings))
 }
 
-// directory is the directory of a file; tests are counted apart from what they test.
+// directory is the directory of a file; tests are counted separately from what they test.
 func directory(file string) string {
 	dir := "."
 	if i := strings.LastIndexByte(file, '/'); i >= 0 {

@@ -67,5 +67,12 @@ var rules = []rule{
 	say("blackened", "redacted", `blacken(s|ed|ing)?`),
 	say("what becomes of", "what happens to, changes of", `(become|becomes|became) of`),
 	say("tells whether", "reports whether", `tells? (whether|if)|says? whether`),
+	say("goes the way", "takes the same path, is handled like", `(go|goes|went|going) the way`),
+	say("kept apart", "separate, has its own list", `(listed|counted|kept|shown) apart`),
+	say("word for word", "exactly, identical", `word for word`),
+	say("got hold of", "has, was shared with", `(get|gets|got) hold of`),
+	say("ever more seldom", "at growing intervals", `(ever )?more seldom`),
+	say("has sense", "makes sense", `(has|have|had) sense`),
+	say("no longer good", "expired, no longer valid", `no longer good`),
 	say("gives word", "reports", `(give|gives|gave) word`),
 }

@@ -14,7 +14,7 @@ type BackupCode struct {
 	Status  string  `json:"status" enum:"pending,ready,failed" doc:"pending: Salto has not made it yet. failed: see problem; tried again. It never changes the status of the key."`
 	Problem *string `json:"problem" doc:"Why it failed: Seam's code, or removed_at_seam." example:"invalid_input"`
 	ID      *string `json:"acs_credential_id"`
-	At      *string `json:"at" format:"date-time" doc:"Since when it has its digits."`
+	At      *string `json:"at" format:"date-time" doc:"When it got its digits."`
 	Code    *string `json:"code,omitempty" doc:"Only in what text programs of write_back see: never in an answer."`
 }
 
@@ -35,7 +35,7 @@ func (s *API) backupCodeOperation(api huma.API) {
 	op := operation("show-backup-code", http.MethodPost, reservationPath+"/backup-code", "Guests",
 		"Get the digits of a reservation's backup code",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
-	op.Description = "For programs that show it to the guest, by a token of scope guest or write. The digits are read from Seam when they are asked for. 409 while there is no code, or a gate is closed. Each request is in the audit log. Nothing is created: it is a POST so that the digits are in no cache."
+	op.Description = "For programs that show it to the guest. Needs a token with scope guest or write. Each request reads the digits from Seam. Returns 409 while there is no code, or a gate is closed. Each request is in the audit log. Nothing is created: it is a POST so that the digits are in no cache."
 	huma.Register(api, op, func(ctx context.Context, in *ReservationPath) (*Output[ShownCode], error) {
 		got, err := s.Admin.GuestAccess.BackupCode(ctx, in.ref())
 		if err != nil {

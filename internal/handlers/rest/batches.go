@@ -16,8 +16,8 @@ type BatchAction struct {
 	Action         string           `json:"action" enum:"reconcile,hold,release,revoke,reissue,window"`
 	Reason         string           `json:"reason,omitempty" maxLength:"500" example:"the owner asks for no changes" doc:"Required, except for a reconcile. Shown in the timeline. Don't include guest data."`
 	Author         string           `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
-	EarlierMinutes int              `json:"earlier_minutes,omitempty" minimum:"0" maximum:"10080" doc:"Of a window: how long before check-in access begins."`
-	LaterMinutes   int              `json:"later_minutes,omitempty" minimum:"0" maximum:"10080" doc:"Of a window: how long after check-out access ends."`
+	EarlierMinutes int              `json:"earlier_minutes,omitempty" minimum:"0" maximum:"10080" doc:"For kind window: how many minutes before check-in access begins."`
+	LaterMinutes   int              `json:"later_minutes,omitempty" minimum:"0" maximum:"10080" doc:"For kind window: how many minutes after check-out access ends."`
 	Reservations   []ReservationRef `json:"reservations" minItems:"1" maxItems:"100" nullable:"false"`
 }
 
@@ -54,8 +54,8 @@ type BatchResult struct {
 	Source        string  `json:"source"`
 	ReservationID string  `json:"reservation_id"`
 	Status        string  `json:"status" enum:"done,undone,refused"`
-	Code          *string `json:"code" doc:"Of a refused one: why, for programs, such as reservation_held. docs/errors.md lists them."`
-	Message       *string `json:"message" doc:"Of a refused one: why, for people."`
+	Code          *string `json:"code" doc:"Why it was refused, as a code for programs, such as reservation_held. docs/errors.md lists the codes."`
+	Message       *string `json:"message" doc:"Why it was refused, as a text for people."`
 }
 
 func showBatch(b admin.Batch) BatchReport {
@@ -85,7 +85,7 @@ func showBatch(b admin.Batch) BatchReport {
 func (s *API) batchOperations(api huma.API) {
 	const tag = "Actions"
 	several := operation("act-on-reservations", http.MethodPost, "/v1/reservations/actions", tag,
-		"Do one action to several reservations", withBody(http.StatusForbidden)...)
+		"Apply one action to several reservations", withBody(http.StatusForbidden)...)
 	several.Description = "Each reservation is judged on its own: one that refuses doesn't stop the others. hold, release, revoke and window can be undone for 15 minutes."
 
 	huma.Register(api, several, func(ctx context.Context, in *BatchInput) (*Output[BatchReport], error) {

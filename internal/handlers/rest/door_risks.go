@@ -14,7 +14,7 @@ type DoorRisk struct {
 type DoorProblem struct {
 	EntranceID *string `json:"acs_entrance_id" doc:"Null for no_mobile_key_door, which is about all doors of the group."`
 	GroupID    string  `json:"acs_access_group_id"`
-	Name       *string `json:"name" doc:"Of the door, as Seam shows it." example:"Room 12"`
+	Name       *string `json:"name" doc:"The door's name at Seam." example:"Room 12"`
 	Problem    string  `json:"problem" doc:"For machines; new ones may be added. no_mobile_key_door: no door of the access group can be opened with a mobile key." example:"battery_low" enum:"no_mobile_key_door,offline,battery_low,privacy_mode"`
 	Since      string  `json:"since" format:"date-time"`
 }

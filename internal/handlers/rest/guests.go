@@ -31,7 +31,7 @@ type RenewedLink struct {
 // AppSession is what an app with Seam's mobile SDK needs.
 type AppSession struct {
 	Token      string `json:"client_session_token" example:"seam_cst1..." doc:"For Seam's mobile SDK. Anyone who has it has the key."`
-	ExpiresAt  string `json:"expires_at" format:"date-time" doc:"Ask again before: the session then lasts longer."`
+	ExpiresAt  string `json:"expires_at" format:"date-time" doc:"Repeat the request before then to extend the session."`
 	IdentityID string `json:"user_identity_id"`
 }
 
@@ -42,7 +42,7 @@ func (s *API) guestOperations(api huma.API) {
 	session := operation("create-app-session", http.MethodPost, reservationPath+"/app-session", tag,
 		"Get a session for the guest's app",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
-	session.Description = "For the backend of an app with Seam's mobile SDK, by a token of scope guest or write. The session shows this stay's key and no other. 409 where the key is not ready to be handed out. Asked again, the answer is the same session, which then lasts longer. It is revoked when the key goes or the guest changes. docs/guest-app.md has the whole way."
+	session.Description = "For the backend of an app with Seam's mobile SDK. Needs a token with scope guest or write. The session shows this stay's key and no other. Returns 409 while the key is not ready to be handed out. Repeated requests return the same session and extend it. It is revoked when the key is removed or the guest changes. docs/guest-app.md describes the whole process."
 	huma.Register(api, session, func(ctx context.Context, in *ReservationPath) (*Output[AppSession], error) {
 		got, err := s.Admin.GuestAccess.AppSession(ctx, in.ref())
 		if err != nil {
@@ -57,7 +57,7 @@ func (s *API) guestOperations(api huma.API) {
 	renew := operation("renew-guest-link", http.MethodPost, reservationPath+"/guest-link/renew", tag,
 		"Give a reservation another link",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
-	renew.Description = "For a link that others have got hold of, by a token of scope guest or write. The old link answers 410 from then on, and the instant keys that were handed out by it are deleted. Sessions of the guest's app stay."
+	renew.Description = "Use it if the link has been shared with somebody else. Needs a token with scope guest or write. The old link returns 410 from then on, and the instant keys that it gave out are deleted. Sessions of the guest's app stay."
 	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[RenewedLink], error) {
 		var why OptionalReason
 		if in.Body != nil {

@@ -198,7 +198,7 @@ func others() []documented {
 				Parameters: []*huma.Param{
 					{
 						Name: "source", In: "path", Required: true,
-						Schema:  described("The name of the source: default, unless sources are configured."),
+						Schema:  described("The name of a configured source. With STAYKEY_WEBHOOK_SECRET alone there is one: default."),
 						Example: "default",
 					},
 					{
@@ -243,10 +243,10 @@ func others() []documented {
 			operation: huma.Operation{
 				OperationID: "get-guest-link", Method: http.MethodGet, Path: guest.Route, Tags: []string{"Guests"},
 				Summary: "See what a guest's link says", Security: open,
-				Description: "A page in the guest's language (Accept-Language) unless Accept is application/json. It never makes anything, so that messengers may look at it.",
+				Description: "A page in the guest's language (Accept-Language) unless Accept is application/json. GET creates nothing, so link previews are safe.",
 				Parameters: []*huma.Param{{
 					Name: "id", In: "path", Required: true,
-					Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
+					Schema: described("The id at the end of a reservation's guest_link."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
 				}},
 			},
 			answers: map[int]any{
@@ -265,10 +265,10 @@ func others() []documented {
 			operation: huma.Operation{
 				OperationID: "open-guest-link", Method: http.MethodPost, Path: guest.Route, Tags: []string{"Guests"},
 				Summary: "Get the key of a guest's link", Security: open,
-				Description: "What the page's button does: an instant key of Seam's, the one that was given before while it is good. A page unless Accept is application/json.",
+				Description: "What the page's button does: returns a Seam instant key, the existing one while it is valid, otherwise a new one. A page unless Accept is application/json.",
 				Parameters: []*huma.Param{{
 					Name: "id", In: "path", Required: true,
-					Schema: described("Of the guest_link of a reservation."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
+					Schema: described("The id at the end of a reservation's guest_link."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
 				}},
 			},
 			answers: map[int]any{

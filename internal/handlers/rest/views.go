@@ -17,7 +17,7 @@ type SavedView struct {
 	List      string            `json:"list" enum:"reservations,listings,events"`
 	Name      string            `json:"name" example:"Tomorrow, without a key"`
 	Filters   map[string]string `json:"filters" nullable:"false" example:"{\"when\":\"tomorrow\",\"key_status\":\"waiting,attention\"}"`
-	Path      string            `json:"path" doc:"Of the page that shows it." example:"/reservations?key_status=waiting%2Cattention&when=tomorrow"`
+	Path      string            `json:"path" doc:"Where the page shows it." example:"/reservations?key_status=waiting%2Cattention&when=tomorrow"`
 	Author    string            `json:"author" example:"Maria (front-desk)" doc:"Who saved it last."`
 	UpdatedAt string            `json:"updated_at" format:"date-time"`
 }
@@ -40,7 +40,7 @@ type ViewPath struct {
 
 // ViewFilters are the filters of a view.
 type ViewFilters struct {
-	Filters map[string]string `json:"filters" nullable:"false" example:"{\"when\":\"tomorrow\",\"key_status\":\"waiting,attention\"}" doc:"Of reservations: source, status, key_status, listing_id, when (today, tomorrow, week, all), check_in_from, check_in_to, check_out_from, check_out_to, updated_since, sort. Of listings: source, deleted. Of events: source, status, type, reservation_id, listing_id. Values as in the list's query, several separated by commas."`
+	Filters map[string]string `json:"filters" nullable:"false" example:"{\"when\":\"tomorrow\",\"key_status\":\"waiting,attention\"}" doc:"Filters of reservations: source, status, key_status, listing_id, when (today, tomorrow, week, all), check_in_from, check_in_to, check_out_from, check_out_to, updated_since, sort. Of listings: source, deleted. Of events: source, status, type, reservation_id, listing_id. Values as in the list's query, several separated by commas."`
 }
 
 // ViewInput is the request to save a view.
@@ -92,7 +92,7 @@ func (s *API) viewOperations(api huma.API) {
 
 	remove := described(operation("delete-view", http.MethodDelete, viewsPath+"/{name}", tag, "Delete a saved view",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict),
-		"For everybody: a view belongs to nobody.")
+		"Deletes the view for all users.")
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *ViewPath) (*struct{}, error) {
 		if err := s.Admin.SavedViews.Delete(ctx, in.List, in.Name); err != nil {

@@ -38,42 +38,42 @@ type causeWords struct {
 
 var causes = map[string]causeWords{
 	stay.ReasonListingUnknown: {
-		"{n} listing not set up yet holds up {guests}|{n} listings not set up yet hold up {guests}", "This listing isn't set up yet.",
+		"{guests}: {n} listing not set up yet|{guests}: {n} listings not set up yet", "This listing isn't set up yet.",
 		"Name it and choose its doors.", "Set up the listing", fixDoors,
 	},
 	stay.ReasonNoGroups: {
-		"{n} listing without doors holds up {guests}|{n} listings without doors hold up {guests}", "This listing has no doors yet.",
+		"{guests}: {n} listing without doors|{guests}: {n} listings without doors", "This listing has no doors yet.",
 		"Choose the doors that its keys open.", "Choose doors", fixDoors,
 	},
 	stay.ReasonGroupNotFound: {
-		"{n} listing with doors that don't exist holds up {guests}|{n} listings with doors that don't exist hold up {guests}",
+		"{guests}: {n} listing with a door that no longer exists|{guests}: {n} listings with a door that no longer exists",
 		"A door of this listing no longer exists in Salto KS.", "Choose the doors again.", "Choose doors", fixDoors,
 	},
 	stay.ReasonGroupNotAllowed: {
-		"{n} listing with doors of another property holds up {guests}|{n} listings with doors of another property hold up {guests}",
+		"{guests}: {n} listing with doors of another property|{guests}: {n} listings with doors of another property",
 		"A door of this listing belongs to another property.",
-		"Choose other doors, or have the door allowed in the configuration.", "Choose doors", fixDoors,
+		"Choose other doors, or ask your operator to allow the door in the configuration.", "Choose doors", fixDoors,
 	},
 	stay.ReasonSeveralSystems: {
-		"{n} listing with doors of two access systems holds up {guests}|{n} listings with doors of two access systems hold up {guests}",
+		"{guests}: {n} listing with doors of two access systems|{guests}: {n} listings with doors of two access systems",
 		"The doors of this listing are on two access systems. A key opens doors of one.", "Choose doors of one system.",
 		"Choose doors", fixDoors,
 	},
 	stay.ReasonNoSystem: {
-		"{n} listing without an access system holds up {guests}|{n} listings without an access system hold up {guests}",
+		"{guests}: {n} listing without an access system|{guests}: {n} listings without an access system",
 		"The access system of this listing isn't known.",
 		"Choose its doors, or name its access system.", "Set up the listing", fixDoors,
 	},
 	stay.ReasonSystemNotFound: {
-		"{n} listing with an access system that doesn't exist holds up {guests}|{n} listings with an access system that doesn't exist hold up {guests}",
+		"{guests}: {n} listing with an unknown access system|{guests}: {n} listings with an unknown access system",
 		"Seam doesn't know the access system of this listing.", "Correct it.", "Set up the listing", fixDoors,
 	},
 	stay.ReasonNoTimeZone: {
-		"{n} listing without a time zone holds up {guests}|{n} listings without a time zone hold up {guests}", "The time zone of this listing isn't known.",
+		"{guests}: {n} listing without a time zone|{guests}: {n} listings without a time zone", "The time zone of this listing isn't known.",
 		"Enter it, so that keys open doors at the right hour.", "Set the time zone", fixDoors,
 	},
 	stay.ReasonListingDeleted: {
-		"{n} listing deleted in the PMS holds up {guests}|{n} listings deleted in the PMS hold up {guests}", "This listing was deleted in the PMS.",
+		"{guests}: {n} listing deleted in the PMS|{guests}: {n} listings deleted in the PMS", "This listing was deleted in the PMS.",
 		"Move the stay to another room in the PMS.", "Open the listing", fixDoors,
 	},
 	stay.ReasonNoRoom: {
@@ -98,7 +98,7 @@ var causes = map[string]causeWords{
 	},
 	stay.ReasonBeforeHorizon: {"", "The key isn't due yet.", "", "Open the stay", fixStay},
 	stay.ReasonHeld: {
-		"", "Somebody put the stay on hold.", "Release it to let the key follow.",
+		"", "Somebody put the stay on hold.", "Release it to apply changes to the key.",
 		"Release", fixHold,
 	},
 	stay.ReasonRevokedByAdmin: {
@@ -122,18 +122,18 @@ var causes = map[string]causeWords{
 	},
 	stay.ReasonForbidden: {
 		"", "Seam doesn't let staykey use the access system.",
-		"Have the Seam API key checked.", "Try again", fixCheck,
+		"Ask your operator to check the Seam API key.", "Try again", fixCheck,
 	},
 	stay.ReasonNotKept: {
 		"", "Seam doesn't keep what staykey sends.",
-		"Have the guest checked in the Seam console.", "Try again", fixCheck,
+		"Ask your operator to check the guest in the Seam console.", "Try again", fixCheck,
 	},
 	stay.ReasonRejected: {
 		"", "Seam refused the key.", "The stay's page has the reason.",
 		"Try again", fixCheck,
 	},
 	stay.ReasonRejectedByAccessSys: {
-		"", "Salto KS refused the guest.", "Have the guest checked in the Seam console.",
+		"", "Salto KS refused the guest.", "Ask your operator to check the guest in the Seam console.",
 		"Try again", fixCheck,
 	},
 	stay.ReasonSeamReportsError: {
@@ -142,7 +142,7 @@ var causes = map[string]causeWords{
 	},
 	stay.ReasonNotRemoved: {
 		"", "A key that should be gone may still open doors.",
-		"Remove the guest in Salto KS if this stays.", "Try again", fixCheck,
+		"If this doesn't clear, remove the guest in Salto KS.", "Try again", fixCheck,
 	},
 	stay.ReasonUnexpected: {
 		"", "staykey couldn't finish the key.",
@@ -154,7 +154,7 @@ var causes = map[string]causeWords{
 		"Try again", fixCheck,
 	},
 	stay.KeyWaiting:   {"", "The key hasn't been started yet.", "", "Try again", fixCheck},
-	stay.KeyAttention: {"", "The key needs a look.", "", "Open the stay", fixStay},
+	stay.KeyAttention: {"", "Check this key.", "", "Open the stay", fixStay},
 }
 
 func wordsOf(reason string) causeWords {
@@ -237,7 +237,7 @@ func (g causeGroup) Title() string {
 	if g.causeWords.Listings == "" || len(g.Cause.Listings) == 0 {
 		return g.in.T("{guests}: {problem}", guests, strings.TrimSuffix(g.in.T(g.Problem), "."))
 	}
-	return g.in.T(g.causeWords.Listings, len(g.Cause.Listings), guests)
+	return g.in.T(g.causeWords.Listings, guests, len(g.Cause.Listings))
 }
 
 func problemRows(in *lang.Locale, stays []admin.Stay) []problemRow {

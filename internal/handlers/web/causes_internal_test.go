@@ -48,11 +48,11 @@ func TestTitlesOfCauses(t *testing.T) {
 		{Source: "default", ListingID: "3"},
 	}
 	for want, cause := range map[string]admin.Cause{
-		"3 listings without doors hold up 14 guests": {
+		"14 guests: 3 listings without doors": {
 			Reason: stay.ReasonNoGroups, Guests: 14,
 			Listings: listings,
 		},
-		"1 listing not set up yet holds up 1 guest": {
+		"1 guest: 1 listing not set up yet": {
 			Reason: stay.ReasonListingUnknown, Guests: 1,
 			Listings: listings[:1],
 		},

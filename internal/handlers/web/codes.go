@@ -104,6 +104,7 @@ var codeTexts = []lang.Text{
 	"clock",
 	"webhook",
 	"source",
+	"arrivals",
 	"intake",
 	"subscription",
 	"secret",

@@ -143,12 +143,11 @@ func describe(in *lang.Locale, i admin.TimelineItem) historyItem {
 	h := historyItem{At: i.At, Kind: i.Kind, Text: in.Foreign(i.Summary), EventID: field("event_id")}
 	switch i.Kind {
 	case stay.TimelineRequest:
-		h.Why = field("reason")
-		h.Text, h.Tone = describeRequest(in, field("path"), field("result"))
+		h.Text, h.Tone, h.Why = describeRequest(in, field("path"), field("result"), field("reason"))
 	case stay.TimelineStatus:
 		to := field("to")
 		h.Text = in.T(cmp.Or(statusTexts[to], "The key is {status}"), to)
-		h.Why = field("message")
+		h.Why = hotelWords(in, field("reason"), field("message"))
 		switch to {
 		case stay.KeyIssued, stay.KeyActive:
 			h.Tone = "good"
@@ -167,21 +166,61 @@ func describe(in *lang.Locale, i admin.TimelineItem) historyItem {
 	return h
 }
 
+// hotelWords are the message of a key's reason in the words of a front desk. Messages name settings and requests of the
+// API, which the reservation's page shows at the top while the reason applies. A time is in the message alone.
+func hotelWords(in *lang.Locale, reason, message string) string {
+	words, known := causes[reason]
+	if !known || message == "" || reason == stay.ReasonBeforeHorizon {
+		return message
+	}
+	if words.Do == "" {
+		return in.T(words.Problem)
+	}
+	return in.T(words.Problem) + " " + in.T(words.Do)
+}
+
 // notFound is the result of a call that names something which Seam doesn't have.
 const notFound = "not_found"
 
 // removes reports whether a call removes what it names, so that its absence is what the call was for.
 func removes(path string) bool { return strings.HasSuffix(path, "/delete") }
 
-func describeRequest(in *lang.Locale, path, result string) (text, tone string) {
+// describeRequest describes a call to Seam: what it did, the tone of the entry, and why it was made, if the text
+// doesn't say so.
+func describeRequest(in *lang.Locale, path, result, reason string) (text, tone, why string) {
 	call, changes := callTexts[path]
+	if !changes && isQuestion(reason) {
+		text, tone = describeQuestion(in, in.Foreign(reason), result)
+		return text, tone, ""
+	}
+	text, tone = describeCall(in, call, changes, removes(path), result)
+	return text, tone, reason
+}
+
+// isQuestion reports whether the reason of a call is what staykey wants to know, such as "whether the key is gone".
+func isQuestion(reason string) bool {
+	first, _, _ := strings.Cut(reason, " ")
+	return slices.Contains([]string{"whether", "why", "which", "who"}, first)
+}
+
+func describeQuestion(in *lang.Locale, question, result string) (text, tone string) {
+	switch result {
+	case "ok":
+		return in.T("Asked Seam {what}", question), "quiet"
+	case notFound: // an answer, not a failure: what follows from it is in the entries after it
+		return in.T("Asked Seam {what} — it isn't there", question), "quiet"
+	}
+	return in.T("Asked Seam {what} — {why}", question, codeWords(in, result)), "bad"
+}
+
+func describeCall(in *lang.Locale, call callText, changes, removes bool, result string) (text, tone string) {
 	why := codeWords(in, result)
 	switch {
 	case changes && result == "ok":
 		return in.T(call.done), "good"
 	case result == "ok":
 		return in.T("Checked Seam"), "quiet"
-	case result == notFound && removes(path):
+	case result == notFound && removes:
 		return in.T("Seam: nothing was left to remove"), "good"
 	case result == notFound && !changes: // an answer, not a failure: what follows from it is in the entries after it
 		return in.T("Checked Seam — it isn't there"), "quiet"

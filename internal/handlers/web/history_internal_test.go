@@ -87,6 +87,59 @@ func TestDescribe(t *testing.T) {
 			},
 		},
 		{
+			reason: "a read with a question is the question", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/get", "result": "ok", "reason": "whether the ACS user is gone"},
+			want: historyItem{
+				Text: "Asked Seam whether the ACS user is gone", Tone: "quiet",
+				Detail: []detail{{"path", "/acs/users/get"}, {"result", "ok"}},
+			},
+		},
+		{
+			reason: "a question whose answer is that it isn't there", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/get", "result": "not_found", "reason": "whether the ACS user is gone"},
+			want: historyItem{
+				Text: "Asked Seam whether the ACS user is gone — it isn't there", Tone: "quiet",
+				Detail: []detail{{"path", "/acs/users/get"}, {"result", "not_found"}},
+			},
+		},
+		{
+			reason: "a question without an answer", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/get", "result": "lost", "reason": "who has the guest's user identity"},
+			want: historyItem{
+				Text: "Asked Seam who has the guest's user identity — lost", Tone: "bad",
+				Detail: []detail{{"path", "/acs/users/get"}, {"result", "lost"}},
+			},
+		},
+		{
+			reason: "a change has its reason next to it, whatever its first word", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/create", "result": "ok", "reason": "whether it works"},
+			want: historyItem{
+				Text: "Seam: created the ACS user", Tone: "good", Why: "whether it works",
+				Detail: []detail{{"path", "/acs/users/create"}, {"result", "ok"}},
+			},
+		},
+		{
+			reason: "a status with a reason is in hotel words", kind: stay.TimelineStatus,
+			detail: map[string]any{
+				"to": stay.KeyWaiting, "reason": stay.ReasonNoGroups,
+				"message": stay.Message(stay.ReasonNoGroups, "101", "/v1/listings/a/101"),
+			},
+			want: historyItem{
+				Text: "The key is waiting", Why: "This listing has no doors yet. Choose the doors that its keys open.",
+				Detail: []detail{{"to", stay.KeyWaiting}},
+			},
+		},
+		{
+			reason: "a key that isn't due has its time in the message", kind: stay.TimelineStatus,
+			detail: map[string]any{
+				"to": stay.KeyWaiting, "reason": stay.ReasonBeforeHorizon, "message": "The key is created at noon.",
+			},
+			want: historyItem{
+				Text: "The key is waiting", Why: "The key is created at noon.",
+				Detail: []detail{{"to", stay.KeyWaiting}},
+			},
+		},
+		{
 			reason: "a status in words, with its message", kind: stay.TimelineStatus,
 			detail: map[string]any{"to": stay.KeyAttention, "message": "The listing has no doors."},
 			want: historyItem{

@@ -118,7 +118,7 @@ func dict(pairs ...any) map[string]any {
 
 // keyWords name the statuses of keys in the words of a front desk.
 var keyWords = map[string]lang.Text{
-	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "In the making", stay.KeyIssued: "Ready",
+	stay.KeyWaiting: "Waiting", stay.KeyProvisioning: "Being set up", stay.KeyIssued: "Ready",
 	stay.KeyActive: "In use", stay.KeyAttention: "Needs you",
 	stay.KeyRevoking: "Being removed", stay.KeyRevoked: "Removed", stay.KeyExpired: "Ended",
 }

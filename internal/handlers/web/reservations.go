@@ -255,7 +255,7 @@ var allChoices = []actionChoice{
 	{admin.Revoke, "Revoke the key", "The guest loses access immediately. To restore it, use New mobile key.", true},
 	{
 		renewLink, "Renew link",
-		"Gives the guest another link, for when others have got hold of this one. The old link stops working, and the instant keys that it gave out are deleted. Send the guest the new one.", false,
+		"Gives the guest a new link, in case this one has been shared with somebody else. The old link stops working, and the instant keys that it gave out are deleted. Send the guest the new one.", false,
 	},
 }
 
@@ -290,7 +290,7 @@ func choices(v admin.View, o admin.Overrides, now time.Time) []actionChoice {
 	})
 }
 
-// useful reports whether an action has sense for a stay that isn't on hold.
+// useful reports whether an action makes sense for a stay that isn't on hold.
 func useful(kind admin.ActionKind, v admin.View, o admin.Overrides, now time.Time) bool {
 	confirmed := v.Reservation.Status == pms.Confirmed
 	switch kind {

@@ -73,7 +73,7 @@ func testStep(in *lang.Locale, set admin.Setup) setupStep {
 		step.Now = in.T("Received.")
 		return step
 	}
-	step.Now = in.T("It goes the way of your PMS's events, and has no effect.")
+	step.Now = in.T("It takes the same path as your PMS's events, and has no effect.")
 	for _, source := range set.Sources {
 		if source.Verify != "" {
 			step.Test = source.Name
@@ -107,7 +107,7 @@ func keyStep(in *lang.Locale, set admin.Setup) setupStep {
 		step.Now = in.T("Done.")
 	case !set.Stays:
 		step.Now = in.T("The first reservation from your PMS gets its key within seconds. " +
-			"Existing bookings come with staykey import.")
+			"Import existing bookings with staykey import.")
 	default:
 		step.Now = in.T("Reservations are here, and none has its key yet.")
 		step.Do = []setupLink{{in.T("Open reservations"), "/reservations"}}

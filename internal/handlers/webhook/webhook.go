@@ -187,7 +187,7 @@ func (s *Receiver) addressed(r *http.Request) (pms.Source, *handlers.Problem) {
 	source, ok := s.source(chi.URLParam(r, "source"))
 	if !ok {
 		return source, handlers.NewProblem(http.StatusNotFound,
-			"unknown source: it is the part of the URL after /webhooks/, and \"default\" unless sources are configured")
+			"unknown source: the part of the URL after /webhooks/ must be the name of a configured source")
 	}
 	if chi.URLParam(r, "*") != "" && source.Format == nil && !source.Carries().Path {
 		return source, handlers.NewProblem(http.StatusNotFound,

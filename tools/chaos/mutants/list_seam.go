@@ -224,8 +224,8 @@ var seamMutants = []mutant{
 			"internal/provisioner/identity_change.go", "	case seam.KindOf(err) == seam.NotFound:\n		return true,",
 			"	case true || err != nil:\n		return true,",
 		}),
-	provisionerTests("places during a look-up",
-		"a place is used while the result of a lost create in another one can't be looked for",
+	provisionerTests("slots during a look-up",
+		"a slot is used while the result of a lost create in another one can't be looked for",
 		"TestAFreePlaceWaitsForALookUp",
 		edit{
 			"internal/provisioner/attempt.go", "		if out, open := a.observed.unsettled[u.ID]; open {\n",
