@@ -51,7 +51,8 @@ const (
 //   - What can't be known yet (a read that may lag, a deletion under way) is no failure: the outcome says until when
 //     to wait, and the worker turns to other reservations.
 //
-// Methods return an [outcome]. Only [attempt.run] acts on it; a method that gets one that stops returns it unchanged.
+// Methods return an [outcome]. Only [attempt.rounds] acts on it; a method that gets one that stops returns it
+// unchanged.
 type attempt struct {
 	log  *slog.Logger
 	now  func() time.Time
@@ -162,11 +163,18 @@ func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
 	return policy
 }
 
-// run brings the reservation as close to what is desired as possible now. Only run acts on outcomes.
+// run brings the reservation as close to what is desired as possible now.
 func (a *attempt) run(ctx context.Context) (store.KeyOutcome, outcome) {
+	v, out := a.rounds(ctx)
+	return a.ending().notAtOnce(v, out), out
+}
+
+// rounds plans and acts until nothing is left that can be done now, or something stops it. Only it acts on outcomes.
+func (a *attempt) rounds(ctx context.Context) (store.KeyOutcome, outcome) {
 	if a.work.Listing != nil && a.work.Key.CheckRequested {
 		a.demand.directory.forget(a.work.Listing.Groups())
 	}
+
 	observed := false
 	for range maxRounds {
 		v, out := a.round(ctx, &observed)

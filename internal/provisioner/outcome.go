@@ -10,7 +10,7 @@ import (
 )
 
 // outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means that
-// the attempt continues. Only [attempt.run] acts on it.
+// the attempt continues. Only [attempt.rounds] acts on it.
 type outcome struct {
 	kind     outcomeKind
 	until    time.Time       // when waiting

@@ -254,6 +254,11 @@ func (w *unkind) brokenYet() bool {
 // an admin has it reconciled.
 func (w *unkind) check() {
 	w.tell("-- calm")
+	for _, s := range w.stays {
+		if s.held {
+			w.holdOrRelease(s)
+		}
+	}
 	w.sim.Configure(func(o *simulator.Options) {
 		*o = simulator.Options{SecondUser: w.second, Watch: o.Watch}
 	})

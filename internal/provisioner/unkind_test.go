@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/until"
@@ -70,6 +71,7 @@ type unkind struct {
 type unkindStay struct {
 	stay
 	booked, cancelled bool
+	held              bool            // by an admin
 	suspect           bool            // its timeline is worth reading
 	guestChanged      bool            // since it was last checked: an old and a new ACS user may exist for a while
 	lately            map[string]bool // its listings of the events that may not be applied yet, and of the last one
@@ -193,8 +195,10 @@ func (w *unkind) step() {
 		w.passTime(d)
 	case n < 93:
 		w.meddle(one(w, w.stays...))
-	case n < 96:
+	case n < 95:
 		w.reconcile(one(w, w.stays...))
+	case n < 96:
+		w.holdOrRelease(one(w, w.stays...))
 	case n < 97:
 		w.restart()
 	case n < 98:
@@ -224,10 +228,24 @@ func (w *unkind) restart() {
 }
 
 func (w *unkind) reconcile(s *unkindStay) {
-	if s.booked {
+	if s.booked && !s.held { // a held one has to be released first
 		w.tell("%s: reconcile", s.id)
 		reconcile(w.rig, &s.stay)
 	}
+}
+
+// holdOrRelease has an admin hold a stay, or release it.
+func (w *unkind) holdOrRelease(s *unkindStay) {
+	if !s.booked {
+		return
+	}
+	kind := intake.ActionHold
+	if s.held {
+		kind = intake.ActionRelease
+	}
+	w.tell("%s: %s", s.id, kind)
+	w.mustAct(s.stay, intake.Action{Kind: kind})
+	s.held = !s.held
 }
 
 // rest waits until nothing is due and no worker is active. Events that the applier has postponed because of a lock
@@ -236,6 +254,7 @@ func (w *unkind) rest() {
 	w.drain()
 	w.forgetFormerListings()
 	w.prov.Wake()
+	mostCalls := w.sim.Calls() + 100_000
 	late := func() {
 		var stacks bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
@@ -250,8 +269,8 @@ func (w *unkind) rest() {
 			strings.Join(w.story, "\n"), &stacks)
 	}
 	until.Reached(w.t, func() bool {
-		if w.due("count(*) FILTER (WHERE attempts > 300)") != "0" {
-			late() // it is tried again without end
+		if w.due("count(*) FILTER (WHERE attempts > 300)") != "0" || w.sim.Calls() > mostCalls {
+			late() // it is tried, or looked at, again without end
 		}
 		return w.due("count(*)") == "0" || w.pass()
 	}, late)

@@ -72,12 +72,8 @@ func (e *ending) verdict(d plan.Desired) store.KeyOutcome {
 	v := e.newVerdict()
 	v.Done = true
 	e.count(&v, e.changes > 0)
-	if e.checked {
-		v.VerifiedAt = &e.belief.began
-	}
-	if e.lostAt != nil && !e.belief.tooEarly(e.lostAt.Add(lastLookup)) && e.checked {
-		v.UncertainSince = nil
-	}
+	e.noteComparison(&v)
+
 	next := &earliest{}
 	switch {
 	case d.Goal == plan.Have:
@@ -109,6 +105,18 @@ func (e *ending) verdict(d plan.Desired) store.KeyOutcome {
 	return v
 }
 
+// noteComparison records that everything was compared with Seam, if it was. The last comparison after a lost create
+// ends the search for what that may have left.
+func (e *ending) noteComparison(v *store.KeyOutcome) {
+	if !e.checked {
+		return
+	}
+	v.VerifiedAt = &e.belief.began
+	if e.lostAt != nil && !e.belief.tooEarly(e.lostAt.Add(lastLookup)) {
+		v.UncertainSince = nil
+	}
+}
+
 // afterGrace puts off what isn't urgent if the next attempt is to compare the key with Seam: right after a change,
 // reads may not show it yet, and the attempt would make it again, and so on without end.
 func (e *ending) afterGrace(due time.Time) time.Time {
@@ -131,14 +139,19 @@ func (e *ending) explainHold(d plan.Desired, v *store.KeyOutcome) {
 }
 
 // lookAgain sets when the key is due again: the earliest of the given times and of the next look-up after a lost
-// create.
+// create. If this attempt was that look-up and couldn't compare everything, the next one comes later the longer the
+// create is ago.
 func (e *ending) lookAgain(v *store.KeyOutcome, next *earliest) {
 	verified := e.key.VerifiedAt
 	if v.VerifiedAt != nil {
 		verified = v.VerifiedAt
 	}
 	if at := nextLookup(v.UncertainSince, verified); at != nil {
-		next.at(*at)
+		if !at.After(e.now) {
+			next.at(e.now.Add(min(max(e.now.Sub(*v.UncertainSince)/2, firstLookup), slowest)))
+		} else {
+			next.at(*at)
+		}
 	}
 	v.Next = next.time
 }
@@ -175,6 +188,8 @@ func (e *ending) onHold(d plan.Desired, held, due string) store.KeyOutcome {
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
 	v.Message = stay.Message(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
 		due)
+	e.noteComparison(&v)
+
 	next := &earliest{}
 	for _, edge := range []time.Time{d.Starts, d.Ends} {
 		if edge.After(e.now) {
@@ -182,6 +197,16 @@ func (e *ending) onHold(d plan.Desired, held, due string) store.KeyOutcome {
 		}
 	}
 	e.lookAgain(&v, next)
+	return v
+}
+
+// notAtOnce puts the next attempt off by a moment if this one has changed nothing and yet the key is due already:
+// nothing would be different, so that it would be tried without end. Only what has changed meanwhile is due at once.
+func (e *ending) notAtOnce(v store.KeyOutcome, out outcome) store.KeyOutcome {
+	soonest := e.now.Add(e.pacing.retryBase)
+	if v.Next != nil && v.Next.Before(soonest) && e.changes == 0 && out.kind != stale {
+		v.Next = &soonest
+	}
 	return v
 }
 

@@ -78,6 +78,15 @@ var seamMutants = []mutant{
 			"internal/provisioner/create.go", "		if c.belief.existedBefore(made, u) {\n",
 			"		if false {\n",
 		}),
+	provisionerTests("due at once", "a stay for which nothing can be done is looked at without end",
+		"TestAHeldStayIsLeftAlone",
+		edit{"internal/provisioner/verdict.go", "		if !at.After(e.now) {\n", "		if false {\n"},
+		edit{"internal/provisioner/verdict.go", "		due)\n	e.noteComparison(&v)\n", "		due)\n"},
+		edit{
+			"internal/provisioner/verdict.go",
+			"	if v.Next != nil && v.Next.Before(soonest) && e.changes == 0 && out.kind != stale {\n",
+			"	if false {\n",
+		}),
 	provisionerTests("nameless users", "an ACS user without a name is ours if nothing contradicts it",
 		"TestAWalkInIsNeitherDeletedNorTaken",
 		edit{
