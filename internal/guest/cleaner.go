@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -84,14 +85,23 @@ func (s *Service) Clean(ctx context.Context) (int, error) {
 
 // clean looks at one stay.
 func (s *Service) clean(ctx context.Context, lease store.GuestLease, until time.Time) error {
-	c := cleaning{Service: s, lease: lease, until: until, calls: calls{ref: lease.Ref}, done: map[string]bool{}}
+	c := cleaning{
+		Service: s, lease: lease, until: until, calls: calls{ref: lease.Ref}, done: map[string]bool{},
+		doubted: map[string]bool{},
+	}
 	if err := c.load(ctx); err != nil {
 		return ignoreLost(err)
 	}
-	failure := c.takeBack(ctx)
+	var failure error
+	if !c.held {
+		failure = c.takeBack(ctx)
+	}
 	if ctx.Err() != nil {
 		s.drop(ctx, lease)
 		return nil
+	}
+	if c.held {
+		failure = nil // the rest is due when the hold ends, which changes the stay's key
 	}
 	if failure != nil {
 		s.log.Warn("guest key not taken back yet", "source", lease.Source, "reservation_id",
@@ -113,8 +123,10 @@ type cleaning struct {
 	lease store.GuestLease
 	until time.Time // when the lease ends, by this process's clock
 	gone  bool      // the reservation no longer exists
+	held  bool      // an admin holds the stay: nothing may change at Seam
 	has   []store.HandedOut
-	done  map[string]bool // deleted or revoked in this search
+	// deleted or revoked in this look: those that Seam accepted, and those that it said it doesn't have
+	done, doubted map[string]bool
 	calls
 }
 
@@ -148,7 +160,7 @@ func (c *cleaning) load(ctx context.Context) error {
 			}
 			store.SaveHandedOut(&b, *h)
 		}
-		c.gone, c.has = state == nil, has
+		c.gone, c.has, c.held = state == nil, has, state != nil && state.OnHold
 		return tx.SendBatch(ctx, &b).Close()
 	})
 }
@@ -163,7 +175,7 @@ func (c *cleaning) takeBack(ctx context.Context) error {
 				continue
 			}
 			now := c.now()
-			h.DeletedAt = &now
+			h.DeletedAt, h.Looks = &now, int32(len(c.looks()))-c.confirmations(*h)
 		}
 	}
 	for _, identity := range c.toSearch() {
@@ -175,6 +187,15 @@ func (c *cleaning) takeBack(ctx context.Context) error {
 		c.searched(identity, began)
 	}
 	return failure
+}
+
+// confirmations is how many searches, a grace apart, have to confirm that something is gone: one if Seam has accepted
+// its delete, and two if Seam said that it doesn't have it, because one wrong 404 would lose it.
+func (c *cleaning) confirmations(h store.HandedOut) int32 {
+	if c.done[*h.SeamID] {
+		return 1
+	}
+	return 2
 }
 
 // delete removes one recorded thing at Seam.
@@ -198,20 +219,34 @@ func (c *cleaning) revoke(ctx context.Context, id string) error {
 	return c.once(ctx, id, func(ctx context.Context) error { return c.seam.RevokeClientSession(ctx, id) })
 }
 
-// once sends a deleting call, at most once in this search. A 404 is as good as success.
-func (c *cleaning) once(ctx context.Context, id string, call func(context.Context) error) error {
-	if c.done[id] {
+var errOnHold = errors.New("an admin holds the stay")
+
+// once sends a deleting call, at most once in this look, unless an admin holds the stay by now. Whether a 404 is true,
+// the searches find out.
+func (c *cleaning) once(ctx context.Context, id string, call func(context.Context) error) (err error) {
+	if c.done[id] || c.doubted[id] {
 		return nil
+	}
+	if c.held, err = c.store.GuestStays.IsOnHold(ctx, c.ref); err != nil {
+		return err
+	}
+	if c.held {
+		return errOnHold
 	}
 	if err := c.extend(ctx); err != nil {
 		return err
 	}
-	err := call(c.guarded(c.because(ctx, whyEnds), c.until))
-	if err != nil && seam.KindOf(err) != seam.NotFound {
+
+	err = call(c.guarded(c.because(ctx, whyEnds), c.until))
+	switch {
+	case err == nil:
+		c.done[id] = true
+	case seam.KindOf(err) == seam.NotFound:
+		c.doubted[id] = true
+	default:
 		return err
 	}
 	c.reach(point.GuestDeleted)
-	c.done[id] = true
 	return nil
 }
 
@@ -269,7 +304,7 @@ func (c *cleaning) search(ctx context.Context, identity string) error {
 func (c *cleaning) searchKeys(ctx context.Context, identity string, keep map[string]bool) error {
 	keys, err := c.seam.InstantKeys(c.guarded(c.because(ctx, "what the stay's user identity has handed out"), c.until),
 		identity)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
+	if err := c.mayBeEmpty(ctx, identity, err); err != nil {
 		return err
 	}
 	for _, k := range keys {
@@ -286,7 +321,7 @@ func (c *cleaning) searchKeys(ctx context.Context, identity string, keep map[str
 func (c *cleaning) searchSessions(ctx context.Context, identity string, keep map[string]bool) error {
 	sessions, err := c.seam.ClientSessions(c.guarded(c.because(ctx, "which sessions the stay's user identity has"),
 		c.until), identity)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
+	if err := c.mayBeEmpty(ctx, identity, err); err != nil {
 		return err
 	}
 	for _, session := range sessions {
@@ -298,6 +333,23 @@ func (c *cleaning) searchSessions(ctx context.Context, identity string, keep map
 		}
 	}
 	return nil
+}
+
+// mayBeEmpty judges the result of a list of what an identity has handed out: a 404 counts as an empty list only if Seam
+// doesn't know the identity itself either.
+func (c *cleaning) mayBeEmpty(ctx context.Context, identity string, listed error) error {
+	if seam.KindOf(listed) != seam.NotFound {
+		return listed
+	}
+	_, err := c.seam.UserIdentity(c.guarded(c.because(ctx, "whether the stay's user identity still exists"), c.until),
+		identity)
+	switch {
+	case err == nil:
+		return fmt.Errorf("list what user identity %s, which Seam shows, has handed out: %w", identity, listed)
+	case seam.KindOf(err) == seam.NotFound:
+		return nil
+	}
+	return err
 }
 
 // live has the ids of the instant keys and sessions that the stay has and keeps.
@@ -327,12 +379,12 @@ func (c *cleaning) searched(identity string, began time.Time) {
 			h.Looks++
 			continue
 		}
-		if c.done[*h.SeamID] && h.Kind == store.HandedInstantKey {
-			now := c.now()
-			h.DeletedAt = &now // it was still there: once more
-			continue
+		now := c.now()
+		h.DeletedAt = &now
+		if deleted := c.done[*h.SeamID] || c.doubted[*h.SeamID]; deleted && h.Kind == store.HandedInstantKey {
+			continue // it was still there: once more
 		}
-		h.Looks = int32(len(c.looks()))
+		h.Looks++
 	}
 }
 
@@ -349,7 +401,10 @@ func (c *cleaning) finish(ctx context.Context, failure error) error {
 	var b pgx.Batch
 	left, due := c.queueRows(&b)
 	tries := int32(0)
-	if failure != nil {
+	switch {
+	case c.held:
+		due = nil
+	case failure != nil:
 		tries = c.lease.Tries + 1
 		at := c.now().Add(backoff(tries))
 		due = &at

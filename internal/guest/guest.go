@@ -60,6 +60,8 @@ type NotReadyError struct{ Page Page }
 // Reason is why as programs read it: the key's reason if it has one.
 func (e *NotReadyError) Reason() string {
 	switch {
+	case e.Page.OnHold:
+		return stay.ReasonHeld
 	case e.Page.Reason != nil:
 		return *e.Page.Reason
 	case e.Page.Readiness == Held:
@@ -85,6 +87,9 @@ func (e *NotReadyError) Explain() string {
 	case Held:
 		return "gates are not open: " + strings.Join(e.Page.Gates, ", ") + " (" + status + ")"
 	case Ask:
+		if e.Page.OnHold {
+			return "an admin holds the reservation, and nothing is created until it is released (" + status + ")"
+		}
 		if e.Page.Shared {
 			return "its user identity is not this stay's alone, because the key is older than the links: reissue it"
 		}

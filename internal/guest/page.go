@@ -39,6 +39,7 @@ type Page struct {
 	Readiness  Readiness
 	BackupCode bool     // the guest can ask for a code that opens the doors now
 	Gates      []string // of Held: those that are not open
+	OnHold     bool     // of Ask: an admin holds the stay, so that nothing may be created
 	Shared     bool     // of Ask: the key exists, and its user identity may show the keys of other stays
 	Status     string   // of the mobile key, for programs of the operator
 	Reason     *string  // of the mobile key, the same
@@ -58,6 +59,8 @@ func isGone(state store.GuestState, now time.Time) bool {
 // judge reports whether a key can be handed out, and if not, why. guest is who the stay's guest is now.
 func judge(state store.GuestState, guest string) Readiness {
 	switch {
+	case state.OnHold:
+		return Ask
 	case len(state.ClosedGates) > 0:
 		return Held
 	case state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive:
@@ -103,7 +106,8 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	if state.Language != nil {
 		p.Language = *state.Language
 	}
-	p.Shared = p.Readiness == Ask && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
+	p.OnHold = state.OnHold
+	p.Shared = p.Readiness == Ask && !p.OnHold && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
 	listing := ""
 	if state.ListingID != nil {
 		listing = *state.ListingID

@@ -57,6 +57,9 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	before := *u
 	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
 	u.Seen()
+	if u.AwaitsLateDelete() && !c.belief.tooEarly(u.DeleteLostAt.Add(lastLookup)) {
+		u.DeleteNeverCame()
+	}
 
 	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
 	// change.
@@ -238,7 +241,11 @@ func (c *checker) notSeen(ctx context.Context, u *record.User, is presence) outc
 			return wait(until, "Seam does not show the ACS user: asking a second time")
 		}
 	}
-	if u.Phase() != record.Removed {
+	switch {
+	case u.Phase() == record.Removed:
+	case u.AwaitsLateDelete():
+		c.ledger.note("ACS user %s has been deleted by a call of ours whose answer was lost", *u.ACSUserID)
+	default:
 		c.ledger.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
 	}
 	if is == absent {

@@ -91,7 +91,7 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 	}
 	known = err == nil
 
-	free, err := e.store.UserIdentities.BeginErasing(ctx, key, e.now())
+	free, earlier, err := e.store.UserIdentities.BeginErasing(ctx, key, e.now())
 	if err != nil {
 		return "", false, err
 	}
@@ -99,47 +99,68 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 		return "the guest's user identity is kept: a stay uses it", true, nil
 	}
 
-	gone, found := true, true
-	if what = "the guest's user identity was created by somebody else and is left alone"; !known || recorded.MadeByUs {
-		gone, found, what, err = e.deleteGuest(ctx, key, address)
+	done := deletion{
+		gone: true, found: true,
+		what: "the guest's user identity was created by somebody else and is left alone",
 	}
-	if ended := e.store.UserIdentities.EndErasing(context.WithoutCancel(ctx), key, gone && err == nil); ended != nil {
+	if !known || recorded.MadeByUs {
+		done, err = e.deleteGuest(ctx, key, address)
+	}
+	if done.lost { // it may still take effect: the mark stays
+		return done.what, true, err
+	}
+	gone := done.gone && err == nil
+	if ended := e.store.UserIdentities.EndErasing(context.WithoutCancel(ctx), key, gone, earlier); ended != nil {
 		err = errors.Join(err, ended)
 	}
 
-	return what, known || found, err
+	return done.what, known || done.found, err
 }
 
-// deleteGuest deletes the user identity with a key at Seam. found reports that it existed, gone that it no longer
-// does.
-func (e *eraser) deleteGuest(ctx context.Context, key, address string) (gone, found bool, what string, err error) {
+// deletion is what became of a user identity at Seam.
+type deletion struct {
+	found bool // it existed
+	gone  bool // it no longer does
+	lost  bool // the answer to its delete was lost
+	what  string
+}
+
+// deleteGuest deletes the user identity with a key at Seam.
+func (e *eraser) deleteGuest(ctx context.Context, key, address string) (deletion, error) {
 	began := e.now()
 	at, found, err := e.findGuest(ctx, key, address) // even if retention has removed our row
 	switch {
 	case err != nil:
-		return false, false, "", fmt.Errorf("ask Seam for the guest's user identity: %w", err)
+		return deletion{}, fmt.Errorf("ask Seam for the guest's user identity: %w", err)
 	case !found:
-		return true, false, "Seam has no user identity for the guest", nil
+		return deletion{gone: true, what: "Seam has no user identity for the guest"}, nil
 	}
+
 	linked, err := linkedTo(ctx, e.seam, at)
 	if err != nil {
-		return false, false, "", fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
+		return deletion{}, fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
 	if n := len(linked); n > 0 {
-		return false, true, fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it",
-			at.UserIdentityID, n), nil
+		what := fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it", at.UserIdentityID, n)
+		return deletion{found: true, what: what}, nil
 	}
 	if e.now().Add(e.seam.Timeout() + e.grace).After(began.Add(store.EraseWithin)) {
-		return false, true, "", errors.New("Seam answered too late: run the erasure again")
+		return deletion{found: true}, errors.New("Seam answered too late: run the erasure again")
 	}
-	switch err := e.seam.DeleteUserIdentity(ctx, at.UserIdentityID); {
-	case seam.KindOf(err) == seam.NotFound:
-		return false, true, "", fmt.Errorf("delete the guest's user identity, which Seam has just shown: "+
+
+	err = e.seam.DeleteUserIdentity(ctx, at.UserIdentityID)
+	switch seam.KindOf(err) {
+	case seam.Lost:
+		return deletion{found: true, lost: true}, fmt.Errorf("delete the guest's user identity: "+
 			"erase the guest again: %w", err)
-	case err != nil:
-		return false, true, "", fmt.Errorf("delete the guest's user identity: %w", err)
+	case seam.NotFound:
+		return deletion{found: true}, fmt.Errorf("delete the guest's user identity, which Seam has just shown: "+
+			"erase the guest again: %w", err)
 	}
-	return true, true, "user identity " + at.UserIdentityID + " is deleted", nil
+	if err != nil {
+		return deletion{found: true}, fmt.Errorf("delete the guest's user identity: %w", err)
+	}
+	return deletion{found: true, gone: true, what: "user identity " + at.UserIdentityID + " is deleted"}, nil
 }
 
 // findGuest asks Seam for the user identity that we created for an address: by its key and, because one wrong answer

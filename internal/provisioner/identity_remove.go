@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,18 +81,39 @@ func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 		return false, outcome{}
 	}
 
-	// The lease must still be ours: anything that another worker has linked since would be deleted, too.
-	if out := r.ledger.commit(ctx, func(context.Context, pgx.Tx, bool) error { return nil }); out.stops() {
+	return r.deleteUnlinked(ctx, identity)
+}
+
+// deleteUnlinked deletes an own identity that nothing is linked to. Until the result is known, nothing is: it would be
+// deleted, too.
+func (r *identities) deleteUnlinked(ctx context.Context, identity store.UserIdentity) (forget bool, out outcome) {
+	var earlier *time.Time
+	// The lease must still be ours: another worker may have linked something since.
+	out = r.ledger.mark(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		earlier, err = store.MarkErasing(ctx, tx, identity.Key, r.now())
+		return err
+	})
+	if out.stops() {
 		return false, out
 	}
 
 	r.ledger.changes++
-	err = r.seam.DeleteUserIdentity(r.ledger.because(ctx,
+	err := r.seam.DeleteUserIdentity(r.ledger.because(ctx,
 		"nothing is linked to the reservation's own user identity any more"), *identity.ID)
-	if seam.KindOf(err) == seam.NotFound { // Seam has just shown it
+	switch {
+	case err == nil:
+		return true, outcome{}
+	case seam.KindOf(err) == seam.Lost: // it may still take effect: the mark stays
+		return false, fails(err)
+	}
+	out = r.ledger.save(ctx, false, func(b *pgx.Batch) { store.QueueRestoreErasing(b, identity.Key, earlier) })
+	switch {
+	case out.stops():
+		return false, out
+	case seam.KindOf(err) == seam.NotFound: // Seam has just shown it
 		return false, contradicted(err)
 	}
-	return err == nil, fails(err)
+	return false, fails(err)
 }
 
 // linkedTo returns the ids of the ACS users that are linked to an identity and are not being deleted: those that Seam

@@ -167,7 +167,7 @@ func (l *ledger) saveIdentity(ctx context.Context, identity store.UserIdentity) 
 func (l *ledger) saveSlot(ctx context.Context, identity store.UserIdentity, u *record.User) (bool, outcome) {
 	out := l.save(ctx, false, func(b *pgx.Batch) {
 		store.QueueUserIdentity(b, identity)
-		store.QueueSlot(b, &u.ACSUser, l.work.Key.Generation)
+		store.QueueSlot(b, &u.ACSUser, l.work.Key.Generation, l.now())
 	})
 	u.Claimed(u.ID)
 	return u.ID != 0, out

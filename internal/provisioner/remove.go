@@ -313,6 +313,9 @@ func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 func (r *remover) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	unwanted, inARow := r.isToBeDeleted(d, u), min(u.Unkept+1, record.MaxUnkept)
 	u.StillThere()
+	if u.AwaitsLateDelete() {
+		r.ledger.noteLostCreate() // what a lost call does late is looked for at the same times
+	}
 	if unwanted {
 		u.Unkept = inARow
 	} else if out := r.checker.check(ctx, d, u); out.stops() {

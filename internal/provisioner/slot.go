@@ -96,6 +96,8 @@ func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, o
 	u.MarkCreate(d.Starts, d.Ends, d.Groups, s.now())
 	taken, out := s.ledger.saveSlot(ctx, c.UserIdentity, &u)
 	switch {
+	case errors.Is(out.err, store.ErrErasing) && c.StayOnly:
+		return false, outcome{} // a delete of it may still take effect
 	case errors.Is(out.err, store.ErrErasing):
 		return false, wait(s.now().Add(deletePoll), "The guest's data is being erased: the key is created afterwards")
 	case out.stops() || !taken:
@@ -178,11 +180,21 @@ func (s *slots) noteTaken(d plan.Desired, holder store.Ref) {
 		"acs_system_id", d.SystemID, "other_source", holder.Source, "other_reservation_id", holder.ReservationID)
 }
 
-// verify makes sure that the identity of a slot that an earlier attempt claimed is still the guest's: somebody
-// may have given it another address since. What a lost create has left there is looked for first.
+// verify makes sure that the identity of a slot that an earlier attempt claimed can still be used: no delete of it may
+// take effect any more, and it is still the guest's. Somebody may have given it another address since. What a lost
+// create has left there is looked for first.
 func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &s.users.rows[i]
-	if s.claimed[u.ID] || d.GuestKey == "" || u.UserIdentityKey != d.GuestKey {
+	if s.claimed[u.ID] {
+		return outcome{}
+	}
+	identity, err := s.store.UserIdentities.Get(ctx, u.UserIdentityKey)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return fails(err)
+	case identity.IsErasing(s.now()):
+		return wait(identity.ErasingAt.Add(store.EraseWithin), "A delete of the user identity may still take effect")
+	case d.GuestKey == "" || u.UserIdentityKey != d.GuestKey:
 		return outcome{}
 	}
 	is, err := s.identities.read(s.ledger.because(ctx, "whether the user identity is still the guest's"), u)

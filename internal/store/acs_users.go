@@ -64,6 +64,7 @@ type ACSUser struct {
 	RemovedAt        *time.Time // found deleted, by somebody else
 	SuspendedAt      *time.Time // found suspended
 	DeletedAt        *time.Time // our delete was sent; the row is kept until Seam no longer has the ACS user
+	DeleteLostAt     *time.Time // the answer to our last delete was lost, and Seam shows no effect, which may come late
 	Unsure           bool       // a change was sent and its result is not recorded
 	UnsureGeneration int64      // of the desired state that it was for: while current, it can be sent again
 	ChangedAt        *time.Time // the end of our last change: reads within a grace may be stale
@@ -90,7 +91,7 @@ type SurplusUser struct {
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
-	settled, subscribed, problem, removed_at, suspended_at, deleted_at, unsure, unsure_generation,
+	settled, subscribed, problem, removed_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
 	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus`
 
 // Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
@@ -137,17 +138,18 @@ var ErrErasing = errors.New("the user identity is being erased")
 // QueueSlot makes the row of an ACS user to be, with the mark of its create, unless another stay has this (access
 // system, identity) or something newer is desired of the key than its generation onlyIf. It sets u.ID; 0 is a row that
 // was not made. The transaction ends with [ErrErasing] while the identity is being erased.
-func QueueSlot(batch *pgx.Batch, u *ACSUser, onlyIf int64) {
+func QueueSlot(batch *pgx.Batch, u *ACSUser, onlyIf int64, now time.Time) {
 	args := savedArgs(*u)
 	args["source"], args["reservation_id"], args["guest_key"] = u.Source, u.ReservationID, u.GuestKey
 	args["acs_system_id"], args["user_identity_key"], args["only_if"] = u.ACSSystemID, u.UserIdentityKey, onlyIf
+	args["erased_since"] = now.Add(-EraseWithin)
 	delete(args, "id")
 	batch.Queue(claimSlot, args).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &u.ID) })
 }
 
 var claimSlot = `
 	WITH identity AS MATERIALIZED (
-			SELECT coalesce(erasing_at > clock_timestamp() - interval '1 minute', false) AS erasing
+			SELECT coalesce(erasing_at > @erased_since, false) AS erasing
 			FROM user_identities WHERE user_identity_key = @user_identity_key FOR SHARE),
 		claimed AS (INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, guest_key,
 				` + savedColumns.names() + `)
@@ -208,6 +210,7 @@ var savedColumns = columns{
 	{"removed_at", "timestamptz"},
 	{"suspended_at", "timestamptz"},
 	{"deleted_at", "timestamptz"},
+	{"delete_lost_at", "timestamptz"},
 	{"unsure", "boolean"},
 	{"unsure_generation", "bigint"},
 	{"changed_at", "timestamptz"},
@@ -228,7 +231,8 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"credential_missing_at": u.CredentialMissingAt, "credential_problem": textOrNil(u.CredentialProblem),
 		"settled": u.Settled, "subscribed": u.Subscribed, "problem": textOrNil(u.Problem), "missing_at": u.MissingAt,
 		"removed_at":   u.RemovedAt,
-		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "unsure": u.Unsure,
+		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "delete_lost_at": u.DeleteLostAt,
+		"unsure":            u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
 		"surplus": notNil(u.Surplus),
@@ -338,16 +342,26 @@ type UserIdentity struct {
 	StayOnly  bool       `db:"own"`
 	LostAt    *time.Time // the end of a create whose answer was lost; nil: none, or known since
 	CreatedAt time.Time  // when the row was written, before the create
+	ErasingAt *time.Time // when a delete of ours was last marked whose result is unknown; written by [MarkErasing]
 }
 
-const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at, created_at`
+// IsErasing reports whether a delete of ours may still take effect.
+func (i UserIdentity) IsErasing(now time.Time) bool {
+	return i.ErasingAt != nil && now.Before(i.ErasingAt.Add(EraseWithin))
+}
 
-// EraseWithin is how long new stays may not use an identity that is being erased, in case the erasing process dies.
+const identityColumns = `user_identity_key, user_identity_id, made, own, lost_at, created_at, erasing_at`
+
+// EraseWithin is how long no new ACS user may use an identity after its deletion was marked, in case the deleting
+// process dies or the answer to the delete is lost.
 const EraseWithin = time.Minute
 
 // BeginErasing keeps new stays from using a guest's identity until [UserIdentities.EndErasing], for at most
-// [EraseWithin]. It returns false, and does nothing, while a stay uses the identity.
-func (s UserIdentities) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, err error) {
+// [EraseWithin]. It returns false, and does nothing, while a stay uses the identity. earlier is when an earlier erasure
+// began that has not ended, nil for none.
+func (s UserIdentities) BeginErasing(ctx context.Context, key string, now time.Time) (free bool, earlier *time.Time,
+	err error,
+) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO user_identities (user_identity_key, made, own, created_at) VALUES ($1, true, false, $2)
@@ -364,22 +378,42 @@ func (s UserIdentities) BeginErasing(ctx context.Context, key string, now time.T
 		if err != nil || !free {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE user_identities SET erasing_at = clock_timestamp()
-			WHERE user_identity_key = $1`, key)
+		earlier, err = MarkErasing(ctx, tx, key, now)
 		return err
 	})
-	return free, wrap(err, "begin to erase user identity %s", key)
+	return free, earlier, wrap(err, "begin to erase user identity %s", key)
 }
 
-// EndErasing releases an identity for stays, or deletes its row if it is gone from Seam.
-func (s UserIdentities) EndErasing(ctx context.Context, key string, gone bool) error {
+// MarkErasing keeps new ACS users from using an identity that is about to be deleted at Seam, for at most
+// [EraseWithin]. earlier is the mark that it replaces, nil for none.
+func MarkErasing(ctx context.Context, tx pgx.Tx, key string, now time.Time) (earlier *time.Time,
+	err error,
+) {
+	err = tx.QueryRow(ctx, `
+		UPDATE user_identities i SET erasing_at = $2
+		FROM (SELECT erasing_at FROM user_identities WHERE user_identity_key = $1 FOR UPDATE) before
+		WHERE i.user_identity_key = $1 RETURNING before.erasing_at`, key, now).Scan(&earlier)
+	return earlier, wrap(err, "mark the deletion of user identity %s", key)
+}
+
+const restoreErasing = `UPDATE user_identities SET erasing_at = $2 WHERE user_identity_key = $1`
+
+// QueueRestoreErasing puts back the mark that [MarkErasing] has replaced, because Seam has refused the delete: an
+// earlier one, whose answer was lost, may still take effect.
+func QueueRestoreErasing(batch *pgx.Batch, key string, earlier *time.Time) {
+	batch.Queue(restoreErasing, key, earlier)
+}
+
+// EndErasing releases an identity for stays, as far as an earlier erasure allows, or deletes its row if it is gone from
+// Seam.
+func (s UserIdentities) EndErasing(ctx context.Context, key string, gone bool, earlier *time.Time) error {
 	if gone {
 		_, err := s.pool.Exec(ctx, `
 			DELETE FROM user_identities i WHERE user_identity_key = $1 AND erasing_at IS NOT NULL
 			AND NOT EXISTS (SELECT FROM acs_users u WHERE u.user_identity_key = i.user_identity_key)`, key)
 		return wrap(err, "forget user identity %s", key)
 	}
-	_, err := s.pool.Exec(ctx, `UPDATE user_identities SET erasing_at = NULL WHERE user_identity_key = $1`, key)
+	_, err := s.pool.Exec(ctx, restoreErasing, key, earlier)
 	return wrap(err, "end erasing user identity %s", key)
 }
 

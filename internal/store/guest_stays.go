@@ -43,6 +43,7 @@ type GuestState struct {
 	CodeAt      *time.Time // since when it is this code
 	CodeWaiting bool       // Seam has not issued it yet
 	CodeProblem *string    // why no code opens doors; nil for none
+	OnHold      bool       // an admin holds the stay: nothing may change at Seam
 	// ClosedGates are the gates that keep the key from being handed out.
 	ClosedGates []string `db:"-"`
 	// GatesSetAt is when the last of the open gates was set; nil where there is none.
@@ -64,6 +65,7 @@ const guestState = `
 			false) AS own_identity,
 		c.acs_credential_id AS code_id, c.sealed AS sealed_code, c.code_at, coalesce(c.waiting, false) AS code_waiting,
 			c.problem AS code_problem,
+		coalesce(o.held_at IS NOT NULL, false) AS on_hold,
 		r.gates AS pms_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
 		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at,
 			coalesce(s.openings, 0) AS openings,
@@ -77,6 +79,7 @@ const guestState = `
 	LEFT JOIN backup_codes c ON c.user_row = u.id AND c.acs_user_id = u.acs_user_id AND c.deleting_at IS NULL
 		AND c.missing_at IS NULL AND u.removed_at IS NULL AND u.suspended_at IS NULL
 	LEFT JOIN guest_stays s ON s.source = r.source AND s.reservation_id = r.reservation_id
+	LEFT JOIN overrides o ON o.source = r.source AND o.reservation_id = r.reservation_id
 	WHERE r.source = $1 AND r.reservation_id = $2`
 
 type querier interface {
@@ -331,9 +334,18 @@ func ForgetGuestStay(b *pgx.Batch, ref Ref) {
 			AND h.reservation_id = s.reservation_id)`, ref.Source, ref.ReservationID)
 }
 
+// IsOnHold reports whether an admin holds a stay.
+func (s GuestStays) IsOnHold(ctx context.Context, ref Ref) (held bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM overrides WHERE source = $1 AND reservation_id = $2
+		AND held_at IS NOT NULL)`, ref.Source, ref.ReservationID).Scan(&held)
+	return held, wrap(err, "whether %s/%s is on hold", ref.Source, ref.ReservationID)
+}
+
 // CountOverdue counts instant keys and sessions that ended before a time and still may be out there, up to 10,000.
+// Those of stays on hold wait for the release, and don't count.
 func (s GuestStays) CountOverdue(ctx context.Context, ended time.Time) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM handed_out WHERE ending_at < $1 AND deleted_at IS NULL
-		LIMIT 10000) h`, ended).Scan(&n)
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM handed_out h
+		WHERE ending_at < $1 AND deleted_at IS NULL AND NOT EXISTS (SELECT FROM overrides o WHERE o.source = h.source
+			AND o.reservation_id = h.reservation_id AND o.held_at IS NOT NULL) LIMIT 10000) h`, ended).Scan(&n)
 	return n, wrap(err, "count what guests should have lost")
 }

@@ -216,17 +216,25 @@ func makeUser(d Desired, index int, identityID string) []Step {
 	return s.steps
 }
 
-const whyCleared = "somebody deleted it and it must be restored: its remains are removed first"
+// The reasons for removing the remains of an ACS user that is gone.
+const (
+	whyCleared     = "somebody deleted it and it must be restored: its remains are removed first"
+	whyDeletedLate = "a delete without an answer took effect late: the remains are removed first"
+)
 
 // repairUser lists the steps that turn an ACS user that exists, or at least has a slot, into what d asks for.
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	switch u.Phase() {
 	case record.Removed:
+		reason := whyCleared
+		if u.DeletedLate() {
+			reason, revive = whyDeletedLate, true
+		}
 		if !revive || !d.Create {
 			return nil // somebody deleted it on purpose
 		}
 		// What is left of it at Seam is removed first; then its slot is free for a new one.
-		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, "")...)
+		return append(deleteUser(u, index, reason), makeUser(d, -1, "")...)
 	case record.Claimed, record.Marked, record.Lost:
 		if !d.Create {
 			return nil

@@ -63,7 +63,7 @@ const (
 	Made                      // it exists, and its record is known to be right
 	Unsure                    // it exists, and a change with an unknown result was sent
 	Missing                   // Seam did not show it once: that proves nothing yet
-	Removed                   // somebody else deleted it
+	Removed                   // somebody else deleted it, or a lost delete of ours took effect late
 	Removing                  // we deleted it; kept until Seam no longer has it
 	Aside                     // never known by id, and not wanted: only looked for, in case a lost create shows up late
 )
@@ -158,7 +158,7 @@ func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
 func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
-	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept = nil, nil, nil, nil, 0
+	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept, u.DeleteLostAt = nil, nil, nil, nil, 0, nil
 	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
 	u.CredentialMarkedAt = &now
@@ -300,8 +300,22 @@ func (u *User) DeletedSeen(refused bool) bool {
 // DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.
 func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }
 
-// StillThere records that our delete had no effect.
-func (u *User) StillThere() { u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false }
+// StillThere records that our delete had no effect. One whose answer was lost may still have one.
+func (u *User) StillThere() {
+	if u.Unsure {
+		u.DeleteLostAt = u.DeletedAt
+	}
+	u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false
+}
+
+// AwaitsLateDelete reports whether a lost delete of ours, which had no effect at first, may take effect late.
+func (u *User) AwaitsLateDelete() bool { return u.DeleteLostAt != nil && u.Phase() != Removing }
+
+// DeleteNeverCame records that a lost delete, which had no effect at first, won't have any.
+func (u *User) DeleteNeverCame() { u.DeleteLostAt = nil }
+
+// DeletedLate reports whether it is gone because a lost delete of ours has taken effect late.
+func (u *User) DeletedLate() bool { return u.Phase() == Removed && u.DeleteLostAt != nil }
 
 // LookOnly turns the row of an ACS user that is gone into a mark: something was lost recently, and what the row's
 // creates may have left is still looked for. They had all ended when the ACS user was known.

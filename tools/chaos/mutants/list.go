@@ -204,8 +204,8 @@ var mutants = append([]mutant{
 		what: "an ACS user that somebody deleted is replaced while its object is still at Seam",
 		edits: []edit{{
 			"internal/provisioner/plan/plan.go",
-			"		return append(deleteUser(u, index, whyCleared), makeUser(d, -1, \"\")...)\n",
-			"		_ = whyCleared\n		return makeUser(d, -1, \"\")\n",
+			"		return append(deleteUser(u, index, reason), makeUser(d, -1, \"\")...)\n",
+			"		_ = reason\n		return makeUser(d, -1, \"\")\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestDeletedExternally$",
 	},
@@ -260,6 +260,16 @@ var mutants = append([]mutant{
 			"staykey_require(true OR (SELECT erasing FROM identity), ",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestErasingWhileTheGuestBooksAgain$",
+	},
+	{
+		name: "lost erasures", what: "an identity is free at once although the delete of an erasure was lost",
+		edits: []edit{{"internal/provisioner/erase.go", "	if done.lost {", "	if done.lost && false {"}},
+		pkg:   "./internal/provisioner", tests: "^TestBookedAfterALostErasure$",
+	},
+	{
+		name: "late deletes", what: "a lost delete that takes effect late counts as somebody's",
+		edits: []edit{{"internal/provisioner/plan/plan.go", "		if u.DeletedLate() {\n", "		if false {\n"}},
+		pkg:   "./internal/provisioner", tests: "^TestADeleteThatTakesEffectLate$",
 	},
 	{
 		name: "a hold holds", what: "a removal continues although an admin holds the stay",

@@ -104,6 +104,30 @@ var guestMutants = []mutant{
 			"		Reason: p.Message, AccessGroupIDs: append(",
 		}),
 	{
+		name: "guest: a hold", what: "what was handed out is taken back although an admin holds the stay",
+		edits: []edit{
+			{"internal/guest/cleaner.go", "	if !c.held {\n", "	if true {\n"},
+			{"internal/guest/cleaner.go", "	if c.held {\n		return errOnHold\n", "	if false {\n		return errOnHold\n"},
+		},
+		pkg: "./internal/guest", tests: "^TestNothingIsTakenBackOnHold$",
+	},
+	{
+		name: "guest: links on hold", what: "a link gives the key although an admin holds the stay",
+		edits: []edit{{"internal/guest/page.go", "	case state.OnHold:\n", "	case false:\n"}},
+		pkg:   "./internal/guest", tests: "^TestNothingIsHandedOutOnHold$",
+	},
+	{
+		name: "guest: wrong 404s", what: "a 404 on a delete, and one on a list, show that a session is gone",
+		edits: []edit{
+			{
+				"internal/guest/cleaner.go", "	case err == nil:\n		return fmt.Errorf(",
+				"	case err == nil && identity == \"\":\n		return fmt.Errorf(",
+			},
+			{"internal/guest/cleaner.go", "	return 2\n}\n", "	return 1\n}\n"},
+		},
+		pkg: "./internal/guest", tests: "^TestWrongNotFoundsLoseNothing$",
+	},
+	{
 		name: "guest: looking", what: "a link's preview creates an instant key",
 		edits: []edit{{"internal/handlers/guest/guest.go", "	r.Get(Route, h.show)\n", "	r.Get(Route, h.open)\n"}},
 		pkg:   "./cmd/server", tests: "^TestGuestLink$",
