@@ -125,7 +125,7 @@ type cleaning struct {
 	gone  bool      // the reservation no longer exists
 	held  bool      // an admin holds the stay: nothing may change at Seam
 	has   []store.HandedOut
-	// deleted or revoked in this look: those that Seam accepted, and those that it said it doesn't have
+	// deleted or revoked in this look: those that Seam accepted, and those that it answered it doesn't have
 	done, doubted map[string]bool
 	calls
 }
@@ -190,7 +190,7 @@ func (c *cleaning) takeBack(ctx context.Context) error {
 }
 
 // confirmations is how many searches, a grace apart, have to confirm that something is gone: one if Seam has accepted
-// its delete, and two if Seam said that it doesn't have it, because one wrong 404 would lose it.
+// its delete, and two if Seam answered that it doesn't have it, because one wrong 404 would lose it.
 func (c *cleaning) confirmations(h store.HandedOut) int32 {
 	if c.done[*h.SeamID] {
 		return 1

@@ -107,7 +107,8 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 		p.Language = *state.Language
 	}
 	p.OnHold = state.OnHold
-	p.Shared = p.Readiness == Ask && !p.OnHold && (state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive)
+	isOpen := state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive
+	p.Shared = p.Readiness == Ask && !p.OnHold && isOpen
 	listing := ""
 	if state.ListingID != nil {
 		listing = *state.ListingID

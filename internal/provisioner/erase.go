@@ -117,7 +117,7 @@ func (e *eraser) eraseIdentity(ctx context.Context, address string) (what string
 	return done.what, known || done.found, err
 }
 
-// deletion is what became of a user identity at Seam.
+// deletion is how an attempt to delete a user identity at Seam ended.
 type deletion struct {
 	found bool // it existed
 	gone  bool // it no longer does
@@ -141,8 +141,8 @@ func (e *eraser) deleteGuest(ctx context.Context, key, address string) (deletion
 		return deletion{}, fmt.Errorf("ask Seam what is linked to the guest's user identity: %w", err)
 	}
 	if n := len(linked); n > 0 {
-		what := fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are linked to it", at.UserIdentityID, n)
-		return deletion{found: true, what: what}, nil
+		return deletion{found: true, what: fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are "+
+			"linked to it", at.UserIdentityID, n)}, nil
 	}
 	if e.now().Add(e.seam.Timeout() + e.grace).After(began.Add(store.EraseWithin)) {
 		return deletion{found: true}, errors.New("Seam answered too late: run the erasure again")

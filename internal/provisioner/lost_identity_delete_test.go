@@ -35,7 +35,8 @@ func TestBookedAfterALostErasure(t *testing.T) {
 
 			fault.Path = seam.PathIdentityDelete
 			r.sim.Inject(fault)
-			if _, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Action: "erase_guest"}); err == nil {
+			_, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Action: "erase_guest"})
+			if err == nil {
 				t.Error("an erasure whose delete was lost reports success")
 			}
 			r.book(again)
@@ -59,7 +60,8 @@ func TestARefusedErasureKeepsTheMarkOfALostOne(t *testing.T) {
 	r.sim.Inject(simulator.Fault{Kind: simulator.Late, Path: seam.PathIdentityDelete, Delay: 8 * time.Second})
 	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathIdentityDelete})
 	for range 2 {
-		if _, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Action: "erase_guest"}); err == nil {
+		_, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Action: "erase_guest"})
+		if err == nil {
 			t.Error("an erasure whose delete was lost or refused reports success")
 		}
 	}
