@@ -106,7 +106,7 @@ var allowed = map[string][]string{
 	},
 	"tools/bench": {
 		"internal/handlers", "internal/handlers/webhook", "internal/intake", "internal/localpg",
-		"internal/pms", "internal/seam", "internal/seam/simulator", "internal/store", "migrations",
+		"internal/pms", "internal/seam", "internal/seam/simulator", "internal/stay", "internal/store", "migrations",
 	},
 	"tools/chaos": {
 		"tools/report",

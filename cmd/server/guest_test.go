@@ -286,7 +286,7 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 	p.until("3333122-433", "waiting")
 	link := p.guestLink("3333122-433")
 	if status, _, raw := p.ask("POST", link, asJSON); status != http.StatusConflict ||
-		!strings.Contains(raw, "no_room") {
+		!strings.Contains(raw, "the room is not assigned") {
 		t.Errorf("POST: %d %s", status, raw)
 	}
 	if status, _, page := p.ask("POST", link,

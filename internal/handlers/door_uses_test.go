@@ -36,7 +36,7 @@ func TestDoorsThatGuestsUse(t *testing.T) {
 				return err
 			}
 			var slot pgx.Batch
-			store.QueueSlot(&slot, &u, 1)
+			store.QueueSlot(&slot, &u, 1, time.Now())
 			if err := tx.SendBatch(ctx, &slot).Close(); err != nil {
 				return err
 			}

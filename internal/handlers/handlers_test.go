@@ -888,7 +888,7 @@ func TestSeamEvents(t *testing.T) {
 			return err
 		}
 		var slot pgx.Batch
-		store.QueueSlot(&slot, &u, 1)
+		store.QueueSlot(&slot, &u, 1, time.Now())
 		if err := tx.SendBatch(context.Background(), &slot).Close(); err != nil {
 			return err
 		}

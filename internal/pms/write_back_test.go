@@ -130,7 +130,7 @@ func TestWrongWriteBackPresets(t *testing.T) {
 	}
 	// What a program answers is checked where it runs.
 	for answer, want := range map[string]string{
-		`{call: "b"}`: `the call "b", which it doesn't declare`, `1`: "no object",
+		`{call: "b"}`: `the undeclared call "b"`, `1`: "must return an object",
 		`{call: "a"}, {call: "a"}`: "2 values", `empty`: "no call", `error("no")`: "no",
 	} {
 		p, err := pms.ParseWriteBack("own.jq", `module {"quality": "derived", `+account+

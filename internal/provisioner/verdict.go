@@ -148,7 +148,11 @@ func (e *ending) lookAgain(v *store.KeyOutcome, next *earliest) {
 	}
 	if at := nextLookup(v.UncertainSince, verified); at != nil {
 		if !at.After(e.now) {
-			next.at(e.now.Add(min(max(e.now.Sub(*v.UncertainSince)/2, firstLookup), slowest)))
+			most := slowest
+			if e.known.Goal == plan.Gone { // what is left may open doors
+				most = e.pacing.slowRetry()
+			}
+			next.at(e.now.Add(min(max(e.now.Sub(*v.UncertainSince)/2, firstLookup), most)))
 		} else {
 			next.at(*at)
 		}
