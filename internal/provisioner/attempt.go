@@ -329,7 +329,8 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 		return surplus
 	}
 	for i := range a.users.rows {
-		if _, open := a.observed.unsettled[a.users.rows[i].ID]; i == keep || open {
+		u := &a.users.rows[i]
+		if _, open := a.observed.unsettled[u.ID]; i == keep || open || d.Goal == plan.Have && u.AnsweredWithOthers() {
 			continue
 		}
 		if out := a.remover.finishRemoval(ctx, d, &a.users.rows[i]); out.stops() {

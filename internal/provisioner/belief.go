@@ -1,11 +1,9 @@
 package provisioner
 
 import (
-	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/record"
-	"github.com/staykey/staykey/internal/seam"
 )
 
 // belief decides when something that Seam reports, or doesn't report, counts. Seam's reads may lag its writes, its
@@ -21,8 +19,9 @@ import (
 //     address are unique, so that Seam refuses to create a second one.
 //   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves
 //     nothing about the time in between.
-//   - An object is ours by its name, or, if the name is missing, by its times; a missing field is never a "no", and
-//     never a "yes": nothing is adopted or deleted because nothing contradicts that it is ours.
+//   - An object is ours by its name, or, if the name is missing or stored otherwise, by its times and hours; a missing
+//     field is never a "no", and never a "yes": nothing is adopted or deleted because nothing contradicts that it is
+//     ours (whose.go).
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
 	grace   time.Duration // how long Seam's reads may lag its writes
@@ -39,12 +38,6 @@ const (
 // tooEarly reports whether a read of this attempt may have begun before until, so that it doesn't count yet. An answer
 // describes the moment of its request, however long it took to arrive.
 func (b belief) tooEarly(until time.Time) bool { return b.began.Before(until) }
-
-// clocksDiffer is how much Seam's clock and ours may differ; usually they don't by more than clocksAgree.
-const (
-	clocksDiffer = time.Minute
-	clocksAgree  = time.Second
-)
 
 // lostUntil is the start of the grace for a call that ended without an answer: the call may take effect until its
 // deadline.
@@ -76,81 +69,6 @@ func (b belief) showsFrom(u *record.User) time.Time {
 
 // identitySettles is when a create of a user identity has certainly taken effect, or never will.
 func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
-
-// isOurs reports whether an ACS user that Seam lists for a row's identity and system can only be the result of a
-// create for this row. Without a name it needs evidence: that nothing contradicts it is true of anybody's ACS user.
-func (b belief) isOurs(listed seam.ACSUser, u *record.User, fullName string) bool {
-	switch {
-	case listed.FullName != "":
-		return sameName(listed.FullName, fullName)
-	case !b.cameOfCreates(listed, u):
-		return false
-	case record.HasSchedule(listed):
-		return u.ShowsSchedule(listed)
-	default:
-		return u.AwaitsCreate()
-	}
-}
-
-// cameOfCreates reports whether Seam says that an ACS user was created while a create for the row may have taken
-// effect: after its mark, and before its answer, or the last that it can be after a loss.
-func (b belief) cameOfCreates(listed seam.ACSUser, u *record.User) bool {
-	created := seam.ParseTime(listed.CreatedAt)
-	if u.MarkedAt == nil || !created.After(u.MarkedAt.Add(-clocksDiffer)) {
-		return false
-	}
-	ended := u.LostAt
-	if u.MadeAt != nil {
-		ended = u.MadeAt
-	}
-	return ended == nil || b.before(created, *ended)
-}
-
-// isSurplus reports whether an ACS user that is ours besides the recorded one may be deleted: Seam shows its name or
-// its hours, and says that a create of ours made it, one for the row or one whose answer was lost before.
-func (b belief) isSurplus(listed seam.ACSUser, u *record.User, lostAt *time.Time) bool {
-	if u.MarkedAt == nil || listed.FullName == "" && !record.HasSchedule(listed) {
-		return false
-	}
-	from := *u.MarkedAt
-	if lostAt != nil && lostAt.Add(-lastLookup).Before(from) {
-		from = lostAt.Add(-lastLookup)
-	}
-	return seam.ParseTime(listed.CreatedAt).After(from.Add(-clocksDiffer))
-}
-
-// cameOfLoss reports whether Seam says that an ACS user was created between the row's mark, or shortly before the
-// loss, and the end of the lost call.
-func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
-	return b.isSurplus(listed, u, &lostAt) && b.before(seam.ParseTime(listed.CreatedAt), lostAt)
-}
-
-// before reports whether something was created by a call that ended then, or was lost then.
-func (b belief) before(created, ended time.Time) bool {
-	return created.Before(ended.Add(b.timeout + b.grace + clocksDiffer))
-}
-
-// isAnothers reports whether a create was answered with an ACS user that existed before: some systems may return the
-// one that the identity already has.
-func (b belief) isAnothers(made seam.ACSUser, u *record.User, fullName string) bool {
-	if made.ACSSystemID != "" && made.ACSSystemID != u.ACSSystemID ||
-		made.FullName != "" && !sameName(made.FullName, fullName) {
-		return true
-	}
-	return made.FullName == "" && made.CreatedAt != "" && b.existedBefore(made, u)
-}
-
-// existedBefore reports whether a create was answered with an ACS user that the create can't have made.
-func (b belief) existedBefore(made seam.ACSUser, u *record.User) bool {
-	return u.MarkedAt != nil && seam.ParseTime(made.CreatedAt).Before(u.MarkedAt.Add(-clocksDiffer))
-}
-
-// canHaveKey reports whether an ACS user that a create returned may have existed before it, and so have a mobile key.
-func (b belief) canHaveKey(made seam.ACSUser, u *record.User) bool {
-	return u.MarkedAt != nil && seam.ParseTime(made.CreatedAt).Before(u.MarkedAt.Add(-clocksAgree))
-}
-
-func sameName(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
 
 // lookupDue reports whether a lost create should be looked for again, after the last full comparison.
 func lookupDue(lostAt, verifiedAt *time.Time, now time.Time) bool {

@@ -112,10 +112,16 @@ func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
 		return out
 	}
 	for _, other := range append(ours, unlinked...) {
-		if other.ACSUserID != *u.ACSUserID && c.belief.isSurplus(other, u, c.ledger.lostAt) &&
-			u.AddSurplus(other.ACSUserID) {
-			c.ledger.note("ACS user %s was left by a lost create, next to the stay's own", other.ACSUserID)
-			c.ledger.noteSurplus()
+		switch {
+		case other.ACSUserID == *u.ACSUserID:
+		case c.belief.isSurplus(other, u, c.ledger.lostAt):
+			if u.AddSurplus(other.ACSUserID) {
+				c.ledger.note("ACS user %s was left by a lost create, next to the stay's own", other.ACSUserID)
+				c.ledger.noteSurplus()
+			}
+		case u.NameOther(other.ACSUserID):
+			c.ledger.note("ACS user %s has the reservation's number as its name, and staykey did not create it: "+
+				"it is left unchanged", other.ACSUserID)
 		}
 	}
 	return outcome{}

@@ -64,7 +64,7 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 		if err != nil {
 			return fails(err)
 		}
-		return c.recordUser(ctx, d, i, made)
+		return c.recordUser(ctx, d, i, made, started)
 	case seam.Lost:
 		u.CreateLost(c.belief.lostUntil(started, c.now()))
 		c.ledger.noteLostCreate()
@@ -100,11 +100,14 @@ func (c *creator) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) o
 	return outcome{}
 }
 
-// recordUser records the answer to a create, unless it is somebody else's user: some systems may return the ACS user
-// that the identity already has. An earlier one of this stay is adopted: it has the hours, doors and keys of then.
-func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made seam.ACSUser) outcome {
+// recordUser records the answer to a create that was sent then, unless it is somebody else's user: some systems may
+// return the ACS user that the identity already has. An earlier one of this stay is adopted: it has the hours, doors
+// and keys of then. Somebody else's is only remembered.
+func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made seam.ACSUser, sent time.Time) outcome {
 	u := &c.users.rows[i]
-	if !c.belief.isAnothers(made, u, d.FullName) {
+	asked := record.User{ACSUser: u.ACSUser} // without the hours of earlier, lost creates
+	asked.StartsAt, asked.EndsAt = &d.Starts, &d.Ends
+	if !c.belief.isAnothers(made, &asked, d.FullName, sent) {
 		marked := *u
 		if c.belief.existedBefore(made, u) {
 			u.Returned(made, c.now())
@@ -127,8 +130,10 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 			return c.checker.check(ctx, d, u)
 		}
 	}
-	c.ledger.note("Seam answered with the ACS user of another stay: this one gets an identity of its own")
-	u.Refused() // nothing was created
+	c.ledger.note("Seam answered with ACS user %s, which isn't the stay's", made.ACSUserID)
+	u.CreateLost(c.now())
+	u.NameOther(made.ACSUserID)
+	c.ledger.noteLostCreate() // if later answers show that it is the stay's after all, the late look-ups find it
 	return c.slots.leave(ctx, i)
 }
 

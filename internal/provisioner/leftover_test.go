@@ -34,7 +34,8 @@ func TestSecondUserAfterALongRemoval(t *testing.T) {
 		if k.NextReconcileAt == nil && r.deletes() == 1 {
 			t.Fatalf("nothing is left to do, and Seam holds %+v", r.holds(s.id))
 		}
-		if k.NextReconcileAt != nil && k.NextReconcileAt.After(r.now()) { // what was read before still showed the first one
+		// What was read before the clock moved still showed the first one.
+		if k.NextReconcileAt != nil && k.NextReconcileAt.After(r.now()) {
 			r.advance(6 * time.Minute)
 		}
 		return r.deletes() == 2

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -20,6 +23,10 @@ import (
 // ownIdentities is how many identities of its own a reservation may need at once: one, another while the guest
 // changes, and for ten minutes one for each guest and access system with a lost create.
 const ownIdentities = 32
+
+// answeredWithOthers is how many creates of a stay may be answered with other people's ACS users before a person is
+// asked: one on the guest's identity, and one on an identity of the stay's own.
+const answeredWithOthers = 2
 
 // slots finds and claims the slot for a stay's new ACS user, and gives up one that turned out to be somebody else's.
 // It creates user identities, through [identities], but no ACS user: that is for the [creator].
@@ -43,6 +50,9 @@ type slots struct {
 // take finds the identity for the new ACS user, and claims its slot on the access system: the guest's own, if
 // that slot is known to be free, otherwise one of the reservation's own.
 func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
+	if out := s.askAboutOthers(ctx); out.stops() {
+		return out
+	}
 	if d.GuestKey != "" && !s.useOwnIdentity && !d.PerStay {
 		c, out := s.identities.ofGuest(ctx, d)
 		if out.stops() {
@@ -55,6 +65,11 @@ func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
 		}
 		s.useOwnIdentity = true
 	}
+	return s.takeOwn(ctx, d)
+}
+
+// takeOwn claims the slot of one of the reservation's own identities.
+func (s *slots) takeOwn(ctx context.Context, d plan.Desired) outcome {
 	for n := range ownIdentities {
 		c, out := s.identities.own(ctx, n)
 		if out.stops() {
@@ -73,6 +88,42 @@ func (s *slots) take(ctx context.Context, d plan.Desired) outcome {
 		}
 	}
 	return fails(errors.New("no user identity with a free slot could be created"))
+}
+
+// askAboutOthers stops the attempt if two creates for the stay were answered with ACS users that aren't its own, one on
+// an identity of its own, and those still exist: a third would be answered no better. A person has to look at them.
+func (s *slots) askAboutOthers(ctx context.Context) outcome {
+	var there []string
+	for i := range s.users.rows {
+		u := &s.users.rows[i]
+		if !u.AnsweredWithOthers() {
+			continue
+		}
+		for _, id := range slices.Clone(u.Others) {
+			other := record.User{ACSUser: u.ACSUser}
+			other.ACSUserID = &id
+			_, is, out := s.finder.look(ctx, &other, "whether the ACS user that isn't the stay's is still there")
+			switch {
+			case out.stops():
+				return out
+			case is != absent:
+				there = append(there, id)
+				continue
+			}
+			u.DropOther(id)
+			if out := s.ledger.saveUser(ctx, u); out.stops() {
+				return out
+			}
+		}
+	}
+	if len(there) < answeredWithOthers {
+		return outcome{}
+	}
+	what := "it answers creates with ACS users that aren't the stay's: " + strings.Join(there, ", ")
+	return person(&plan.Judgement{
+		Status: stay.KeyAttention, Reason: stay.ReasonNotKept, Message: stay.Message(stay.ReasonNotKept, what),
+		Pace: plan.PaceSlow,
+	})
 }
 
 // claim claims the slot of an identity on the access system, with the mark for the create that follows. It returns

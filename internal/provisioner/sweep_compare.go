@@ -245,7 +245,7 @@ func (s *systemSweep) fewAreLinked() bool { return s.linked <= len(s.users)/2 }
 // judge decides whether what Seam shows of an ACS user differs from what it should show.
 func (s *systemSweep) judge(row store.RecordedUser, d, want digest) (differs, gone bool) {
 	differs = d != want || s.isForeign(row) ||
-		s.slots[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1
+		s.slots[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1+row.Others
 	if row.Drifted && s.leavesAlone(row) {
 		return !differs, false
 	}

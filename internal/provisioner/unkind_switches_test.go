@@ -69,6 +69,12 @@ var unkindSwitches = []struct {
 	}},
 	{"pages", func(w *unkind, o *simulator.Options) { o.PageSize, o.ShortPages = one(w, 0, 1, 3), w.chance(50) }},
 	{"rounding", func(w *unkind, o *simulator.Options) { o.Rounding = one(w, 0, time.Second, time.Minute) }},
+	{"stored_name", func(w *unkind, o *simulator.Options) {
+		o.StoredName = one(w, simulator.AsSent, simulator.LowerCase)
+	}},
+	{"clock_ahead", func(w *unkind, o *simulator.Options) {
+		o.ClockAhead = one(w, 0, 0, -3*time.Minute, 3*time.Minute)
+	}},
 	{"times_with_offset", func(w *unkind, o *simulator.Options) { o.TimesWithOffset = w.chance(50) }},
 	{"pending", func(w *unkind, o *simulator.Options) { o.Pending = one(w, 0, 10*time.Second, 20*time.Minute) }},
 	{"delete_hang", func(w *unkind, o *simulator.Options) { o.DeleteHang = one(w, 0, 30*time.Second, 2*time.Hour) }},

@@ -78,6 +78,9 @@ type ACSUser struct {
 	Unkept              int16      // repairs in a row that Seam did not keep
 
 	Surplus []SurplusUser // what a lost create left in addition, until Seam no longer has it
+	// acs_user_ids of other people's ACS users that were found in place of this one, or with its name: reported once,
+	// and never changed
+	Others []string
 }
 
 // SurplusUser is an ACS user that a lost create left in addition to the recorded one, with the same identity, name and
@@ -92,7 +95,7 @@ type SurplusUser struct {
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus`
+	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus, others`
 
 // Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
 // deleted. A key that is issued is that of one that exists: a newer row may only be kept to look for what a lost create
@@ -218,6 +221,7 @@ var savedColumns = columns{
 	{"doors_read", "boolean"},
 	{"unkept", "smallint"},
 	{"surplus", "jsonb"},
+	{"others", "text[]"},
 }
 
 // savedArgs are the values of savedColumns, and the row's id.
@@ -235,7 +239,7 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"unsure":            u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
-		"surplus": notNil(u.Surplus),
+		"surplus": notNil(u.Surplus), "others": notNil(u.Others),
 	}
 }
 
@@ -298,6 +302,7 @@ type RecordedUser struct {
 	Suspended         bool       // somebody suspended it
 	Drifted           bool       // Seam is known to differ from the record, and is left alone
 	Unkept            int16      // as in [ACSUser]
+	Others            int        // how many of other people are known
 }
 
 // Recorded returns up to limit ACS users of an access system that are recorded as existing, were not changed
@@ -311,7 +316,7 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 			AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids,
 			acs_credential_id, problem, credential_problem,
 			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
-				unkept
+				unkept, cardinality(others) AS others
 		FROM acs_users
 		WHERE acs_system_id = $1 AND id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
 			AND NOT unsure

@@ -54,6 +54,25 @@ func (u *User) DropSurplus(id string) {
 	u.Surplus = slices.DeleteFunc(slices.Clone(u.Surplus), func(s store.SurplusUser) bool { return s.ID == id })
 }
 
+// NameOther records an ACS user of other people that was found in place of this one, or with its name, and reports
+// whether that is new. It is never changed nor deleted.
+func (u *User) NameOther(id string) bool {
+	if slices.Contains(u.Others, id) {
+		return false
+	}
+	u.Others = append(slices.Clone(u.Others), id)
+	return true
+}
+
+// DropOther records that one of them is gone.
+func (u *User) DropOther(id string) {
+	u.Others = slices.DeleteFunc(slices.Clone(u.Others), func(x string) bool { return x == id })
+}
+
+// AnsweredWithOthers reports whether the row's create was answered with an ACS user of other people, so that nothing
+// but that is known of it.
+func (u *User) AnsweredWithOthers() bool { return u.ACSUserID == nil && len(u.Others) > 0 }
+
 // changeSurplus changes a copy: what [User.Refused] restores shares the list.
 func (u *User) changeSurplus(id string, change func(*store.SurplusUser)) {
 	u.Surplus = slices.Clone(u.Surplus)

@@ -17,8 +17,9 @@ func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
 		"access_method":    c.AccessMethod, "display_name": displayNames[c.AccessMethod],
 		"workspace_id":         st.WorkspaceID,
 		"connected_account_id": "simulated",
-		"created_at":           stamp(c.CreatedAt), "is_managed": true, "is_multi_phone_sync_credential": c.MultiPhone,
-		"parent_acs_credential_id": orNull(c.ParentID), "external_type": "salto_ks_credential",
+		"created_at":           s.created(c.CreatedAt), "is_managed": true,
+		"is_multi_phone_sync_credential": c.MultiPhone,
+		"parent_acs_credential_id":       orNull(c.ParentID), "external_type": "salto_ks_credential",
 		"errors": s.reported("error", c.ErrorCode), "warnings": s.reported("warning", c.WarningCode),
 		"is_latest_desired_state_synced_with_provider": nil, "latest_desired_state_synced_with_provider_at": nil,
 	}

@@ -18,7 +18,7 @@ func (s *Simulator) showIdentity(st *State, i Identity) map[string]any {
 		"user_identity_id": i.ID, "user_identity_key": orNull(i.Key), "email_address": orNull(i.Email),
 		"phone_number": orNull(i.Phone),
 		"full_name":    orNull(i.FullName), "display_name": cmp.Or(i.FullName, i.Email,
-			i.ID), "created_at": stamp(i.CreatedAt),
+			i.ID), "created_at": s.created(i.CreatedAt),
 		"workspace_id": st.WorkspaceID, "acs_user_ids": ids, "errors": s.reported("error",
 			i.ErrorCode), "warnings": s.reported("warning", i.WarningCode),
 		"merged_user_identity_ids": orEmpty(i.MergedIDs), "merged_user_identity_keys": orEmpty(i.MergedKeys),

@@ -52,7 +52,9 @@ type Options struct {
 	UniqueStatus        int             `json:"unique_status"`         // of a violated uniqueness, default 400
 	// its error type, default user_identity_already_exists
 	UniqueType string        `json:"unique_type"`
-	Rounding   time.Duration `json:"rounding"` // schedules are stored in multiples of this
+	StoredName StoredName    `json:"stored_name"` // what the access system makes of full_name, default as it was sent
+	ClockAhead time.Duration `json:"clock_ahead"` // how far the clock of created_at is ahead; negative: it is late
+	Rounding   time.Duration `json:"rounding"`    // schedules are stored in multiples of this
 	// schedules are answered in another time zone, without fractions
 	TimesWithOffset bool `json:"times_with_offset"`
 

@@ -424,3 +424,45 @@ func (r rig) control(path string, body map[string]any) (int, string) {
 	r.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader(toJSON(r.t, body))))
 	return w.Code, w.Body.String()
 }
+
+func TestNamesAreStoredOtherwise(t *testing.T) {
+	t.Parallel()
+	for style, want := range map[StoredName]string{
+		AsSent: "Re\u0301servation  <1> of Jane", CutName: "Re\u0301servation  <1> of", UpperCase: "RE\u0301SERVATION  <1> OF JANE",
+		LowerCase:    "re\u0301servation  <1> of jane",
+		SingleSpaces: "Re\u0301servation <1> of Jane", ComposedName: "R\u00e9servation  <1> of Jane",
+		EscapedName: "Re\u0301servation  &lt;1&gt; of Jane",
+	} {
+		t.Run(string(style), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, Options{StoredName: style})
+			_, u := r.user(r.identity(), map[string]any{"full_name": "Re\u0301servation  <1> of Jane"})
+			if u["full_name"] != want || u["display_name"] != want {
+				t.Errorf("got %q, want %q", u["full_name"], want)
+			}
+			_, out := r.call("/acs/users/list", map[string]any{"search": want})
+			if n := len(out["acs_users"].([]any)); n != 1 {
+				t.Errorf("a search for the stored name finds %d", n)
+			}
+		})
+	}
+}
+
+func TestAClockThatIsAhead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	identity := r.identity()
+	at := func() time.Time {
+		_, out := r.call("/user_identities/get", map[string]any{"user_identity_id": identity})
+		created, err := time.Parse(time.RFC3339Nano, dig(out, "user_identity", "created_at").(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return created
+	}
+	before := at()
+	r.Configure(func(o *Options) { o.ClockAhead = -3 * time.Minute })
+	if got := before.Sub(at()); got != 3*time.Minute {
+		t.Errorf("created %s earlier, want 3m", got)
+	}
+}

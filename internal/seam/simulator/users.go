@@ -43,11 +43,12 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 		})
 	}
 
+	name := s.storedName(u)
 	m := map[string]any{
 		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
 		"workspace_id":         st.WorkspaceID,
-		"connected_account_id": "simulated", "created_at": stamp(u.CreatedAt), "display_name": u.FullName,
-		"full_name":     u.FullName,
+		"connected_account_id": "simulated", "created_at": s.created(u.CreatedAt), "display_name": name,
+		"full_name":     name,
 		"email_address": u.Email, "is_suspended": u.Suspended, "is_managed": true, "external_type": "salto_site_user",
 		"external_type_display_name": "Salto site user", "salto_ks_metadata": map[string]any{"is_subscribed": in},
 		"errors": errs, "warnings": warnings, "pending_mutations": pending, "last_successful_sync_at": nil,
@@ -259,7 +260,7 @@ func (s *Simulator) listUsers(r request) answer {
 			return st.users(func(u User) bool {
 				return (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
 					(!given || u.IdentityID == identity) &&
-					(search == "" || containsFold(search, u.FullName, u.Email, u.ID, u.IdentityID))
+					(search == "" || containsFold(search, s.storedName(u), u.Email, u.ID, u.IdentityID))
 			})
 		})
 	list = shown(s, list, idOfUser)

@@ -54,8 +54,8 @@ var seamMutants = []mutant{
 	provisionerTests("missing fields", "an ACS user without a name in the answer is somebody else's",
 		"TestOptionalFieldsThatAreMissing",
 		edit{
-			"internal/provisioner/belief.go", "made.FullName != \"\" && !sameName(made.FullName, fullName) {\n",
-			"!sameName(made.FullName, fullName) {\n",
+			"internal/provisioner/whose.go", "	nameless := made.FullName == \"\" || mayBeStoredAs(made.FullName, fullName)\n	switch {\n",
+			"	nameless := made.FullName == \"\" || mayBeStoredAs(made.FullName, fullName)\n	switch {\n	case nameless:\n		return true\n",
 		}),
 	provisionerTests("a claimed slot", "the identity of a slot is used without checking whose it is now",
 		"TestAClaimedPlaceThatBecameSomebodyElses",
@@ -90,16 +90,53 @@ var seamMutants = []mutant{
 	provisionerTests("nameless users", "an ACS user without a name is ours if nothing contradicts it",
 		"TestAWalkInIsNeitherDeletedNorTaken",
 		edit{
-			"internal/provisioner/belief.go", "	case !b.cameOfCreates(listed, u):\n		return false\n",
-			"",
+			"internal/provisioner/whose.go", ", !b.cameOfCreates(listed, u):\n", ":\n",
 		},
-		edit{"internal/provisioner/belief.go", "		return u.AwaitsCreate()\n", "		return true\n"}),
+		edit{
+			"internal/provisioner/whose.go", "		return u.AwaitsCreate()\n",
+			"		return true\n",
+		}),
 	provisionerTests("nameless surplus", "an ACS user without name and hours is deleted as a second one of the stay",
 		"TestAWalkInRightAfterALostCreate",
 		edit{
-			"internal/provisioner/belief.go",
+			"internal/provisioner/whose.go",
 			" || listed.FullName == \"\" && !record.HasSchedule(listed) {\n", " {\n",
 		}),
+	provisionerTests("names that are stored otherwise", "an answer with another name is somebody else's",
+		"TestNamesThatAreStoredOtherwise",
+		edit{
+			"internal/provisioner/whose.go", "	case !nameless && made.UserIdentityID != \"\" && made.UserIdentityID != u.UserIdentityID:\n",
+			"	case made.FullName != \"\":\n",
+		}),
+	provisionerTests("names of lost creates", "a lost create is only recognized by the name that was sent",
+		"TestNamesThatAreStoredOtherwise",
+		edit{
+			"internal/provisioner/whose.go", "	return stored != \"\" && strings.HasPrefix(name, stored)\n",
+			"	return stored != \"\" && stored == name && false\n",
+		}),
+	provisionerTests("clocks far apart", "Seam's clock differs from ours by a minute at most", "TestAClockUnlikeOurs",
+		edit{
+			"internal/provisioner/whose.go", "	clocksFarApart = 10 * time.Minute\n",
+			"	clocksFarApart = time.Minute\n",
+		}),
+	provisionerTests("answers of others", "the stay tries every identity of its own while answers are somebody else's",
+		"TestAnswersThatAreSomebodyElses",
+		edit{"internal/provisioner/slot.go", "	if len(there) < answeredWithOthers {\n", "	if true {\n"}),
+	provisionerTests("answers named once", "an ACS user that a create was answered with is forgotten with its slot",
+		"TestAnAnswerThatTurnsOutToBeOurs|TestAnswersThatAreSomebodyElses",
+		edit{
+			"internal/provisioner/create.go", "	u.CreateLost(c.now())\n	u.NameOther(made.ACSUserID)\n",
+			"	u.Refused()\n",
+		}),
+	provisionerTests("others with our name", "anybody's ACS user with the reservation's number is deleted as a second one",
+		"TestSomebodyElsesUserWithOurName",
+		edit{
+			"internal/provisioner/whose.go", " && (ended == nil || created.Before(ended.Add(lastLookup+clocks)))\n",
+			" && (ended == nil || !ended.IsZero())\n",
+		}),
+	provisionerTests("others in a sweep", "a sweep finds the same ACS user of others each time",
+		"TestSomebodyElsesUserWithOurName",
+		edit{"internal/provisioner/sweep_compare.go", "> 1+row.Others\n", "> 1\n"}),
 	{
 		name: "the mark of a row that only looks", what: "a create keeps the mark of an ACS user that is gone",
 		edits: []edit{{
