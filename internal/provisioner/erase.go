@@ -145,7 +145,7 @@ func (e *eraser) deleteGuest(ctx context.Context, key, address string) (deletion
 			"linked to it", at.UserIdentityID, n)}, nil
 	}
 	if e.now().Add(e.seam.Timeout() + e.grace).After(began.Add(store.EraseWithin)) {
-		return deletion{found: true}, errors.New("Seam answered too late: run the erasure again")
+		return deletion{found: true}, errors.New("the answer of Seam came too late: run the erasure again")
 	}
 
 	err = e.seam.DeleteUserIdentity(ctx, at.UserIdentityID)
