@@ -56,10 +56,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	ctx = c.ledger.because(ctx, "whether what is recorded is still true")
 	before := *u
 	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
-	u.Seen()
-	if u.AwaitsLateDelete() && !c.belief.tooEarly(u.DeleteLostAt.Add(lastLookup)) {
-		u.DeleteNeverCame()
-	}
+	c.seen(u)
 
 	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
 	// change.
@@ -96,6 +93,14 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 
 	u.Known()
 	return c.ledger.saveUnlessPreview(ctx, u)
+}
+
+// seen records that Seam shows an ACS user: a delete whose answer was lost long ago won't take effect any more.
+func (c *checker) seen(u *record.User) {
+	u.Seen()
+	if u.AwaitsLateDelete() && !c.belief.tooEarly(u.DeleteLostAt.Add(lastLookup)) {
+		u.DeleteNeverCame()
+	}
 }
 
 // findSurplus looks for ACS users that a lost create has left in addition to the recorded one.
