@@ -19,9 +19,8 @@ import (
 // configuration, otherwise within beatEvery.
 //
 // A page is rendered with the version of what it shows, read before anything else, and asks for changes since that
-// version: what changes between the two is not missed. Nor is what changes as the stream begins: the version is
-// compared once the query has succeeded, after which every change is announced. Which sources the change was about
-// isn't known, so a page of some sources may fetch itself once in vain then.
+// version: what changes between the two is not missed. Which sources that was about isn't known, so a page of some
+// sources may fetch itself once in vain then.
 
 // livePages tell open pages when something changed.
 type livePages struct{ *core }
@@ -40,16 +39,14 @@ type watch struct {
 	mu        sync.Mutex
 	listeners map[*listener]bool
 	stop      context.CancelFunc
-	looking   chan struct{} // closed by the first look that succeeds since there are listeners
 }
 
 // listener is an open page.
 type listener struct {
 	of      admin.Actor
-	valid   func() bool     // the session's token is still in the configuration
-	changed chan struct{}   // receives when something that the actor sees has changed
-	ended   chan struct{}   // closed when the session has ended
-	looking <-chan struct{} // closed once the page is notified of everything that changes from then on
+	valid   func() bool   // the session's token is still in the configuration
+	changed chan struct{} // receives when something that the actor sees has changed
+	ended   chan struct{} // closed when the session has ended
 }
 
 type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
@@ -73,15 +70,15 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 	if w.listeners == nil {
 		w.listeners = map[*listener]bool{}
 	}
+	l = &listener{of: of, valid: valid, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	w.listeners[l] = true
+
 	if w.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		w.stop, w.looking = cancel, make(chan struct{})
-		go w.run(ctx, look, w.looking)
+		w.stop = cancel
+		go w.run(ctx, look)
 	}
-	l = &listener{
-		of: of, valid: valid, changed: make(chan struct{}, 1), ended: make(chan struct{}), looking: w.looking,
-	}
-	w.listeners[l] = true
+
 	return l, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -92,18 +89,16 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 	}
 }
 
-func (w *watch) run(ctx context.Context, look looker, looking chan<- struct{}) {
+func (w *watch) run(ctx context.Context, look looker) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var mark admin.Mark
-	begin := sync.OnceFunc(func() { close(looking) })
 	for {
 		if now, changed, sources, err := look(ctx, mark); err == nil {
 			if changed {
 				w.announce(sources)
 			}
 			mark = now
-			begin()
 		}
 		w.endInvalid()
 		select {
@@ -202,15 +197,6 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	select {
-	case <-l.looking:
-	case <-r.Context().Done():
-		return
-	case <-s.Done:
-		return
-	case <-l.ended:
-		return
-	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
 	say := func(text string) bool {
@@ -218,6 +204,7 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 		_, err := fmt.Fprint(w, text)
 		return err == nil && control.Flush() == nil
 	}
+	// what changes from here on, the listener hears
 	if !say("retry: 2000\n\n") || (s.hasMissed(r) && !say(changedEvent)) {
 		return
 	}

@@ -7,7 +7,7 @@
   const parts = () => [...document.querySelectorAll("[data-live]")];
   let latest = 0; // of several answers only the one asked for last is shown
 
-  // refresh fetches a page and shows its live parts, but for one in which somebody is at work. False: it could not be fetched.
+  // refresh fetches a page and shows its live parts, but for one in which somebody is at work.
   async function refresh(address) {
     const turn = ++latest;
     let text;
@@ -15,14 +15,14 @@
       const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
       if (answer.status === 401) {
         location.reload();
-        return true;
+        return;
       }
-      if (!answer.ok) return false;
+      if (!answer.ok) return;
       text = await answer.text();
     } catch {
-      return false;
+      return; // the next change brings another try
     }
-    if (turn !== latest) return true; // a later one shows it
+    if (turn !== latest) return;
     if (panel) fillPanel(panel.dataset.from).catch(() => {});
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of parts()) {
@@ -40,7 +40,6 @@
       }
       if (focused) [...part.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
     }
-    return true;
   }
 
   for (const field of document.querySelectorAll("[data-live-search]")) {
@@ -251,32 +250,13 @@
   if (parts().length && "EventSource" in window) {
     const state = document.querySelector("[data-live-state]");
     const say = (text) => { state.hidden = false; state.textContent = text; };
-    let source, missed = false, again;
-    // catchUp shows what has changed. What a failed try has missed, the next one shows.
-    const catchUp = async () => {
-      missed = true;
-      if (document.hidden) return;
-      missed = false;
-      if (await refresh(location.href)) return;
-      missed = true;
-      clearTimeout(again);
-      again = setTimeout(() => { if (missed) catchUp(); }, 2000);
-    };
-    const follow = () => {
-      source = new EventSource(`/updates?seen=${words.seen}`); // it begins with what has changed since
-      source.addEventListener("open", () => { say(words.liveOn); if (missed) catchUp(); });
-      source.addEventListener("error", () => {
-        say(words.liveOff);
-        missed = true;
-        // refused, after which browsers give up: there are too many pages, or the session has ended
-        if (source.readyState === EventSource.CLOSED) setTimeout(() => { catchUp(); follow(); }, 30000);
-      });
-      source.addEventListener("changed", catchUp);
-    };
-    follow();
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && missed) catchUp(); });
+    const source = new EventSource(`/updates?seen=${words.seen}`); // it begins with what has changed since
+    let waiting = false;
+    source.addEventListener("open", () => say(words.liveOn));
+    source.addEventListener("error", () => say(words.liveOff));
+    source.addEventListener("changed", () => { if (!document.hidden) refresh(location.href); else waiting = true; });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting) { waiting = false; refresh(location.href); } });
     addEventListener("pagehide", () => source.close());
-    addEventListener("pageshow", (event) => { if (event.persisted) { missed = true; follow(); } }); // back from the browser's cache
-    setInterval(() => { if (!document.hidden) catchUp(); }, 60000); // relative times
+    setInterval(() => { if (!document.hidden) refresh(location.href); }, 60000); // relative times
   }
 })();
