@@ -65,16 +65,12 @@ func TestEveryEndOfAKey(t *testing.T) {
 			r.run(func(ctx context.Context) { r.guest.Run(ctx) })
 			r.listing("g1")
 			b := r.issued(r.booking("A"))
-			opened := r.mustOpen(b)
-			session, err := r.guest.AppSession(context.Background(), b.ref())
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.mustShow(session.Token, b)
+			instantKey, session := r.handOutBoth(b)
+			r.mustShow(session, b)
 			end(r, &b)
 			until.True(t, "what was handed out to be good for nothing", func() bool {
 				state := r.sim.State()
-				return state.Shown(opened.InstantKeyURL, r.now()) == nil && state.Shown(session.Token, r.now()) == nil
+				return state.Shown(instantKey, r.now()) == nil && state.Shown(session, r.now()) == nil
 			})
 			until.True(t, "the records to go", func() bool {
 				r.guest.Wake()

@@ -23,6 +23,17 @@ func (r *rig) act(b booking, kind intake.ActionKind) {
 	}
 }
 
+// handOutBoth hands an instant key and an app session to a stay's guest, and returns what opens them.
+func (r *rig) handOutBoth(b booking) (instantKey, session string) {
+	r.t.Helper()
+	opened := r.mustOpen(b)
+	got, err := r.guest.AppSession(context.Background(), b.ref())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return opened.InstantKeyURL, got.Token
+}
+
 // mustChangeNothing makes sure that no call since the last [simulator.Simulator.Forget] changes anything at Seam.
 func (r *rig) mustChangeNothing() {
 	r.t.Helper()
@@ -50,11 +61,7 @@ func TestNothingIsTakenBackOnHold(t *testing.T) {
 			r := newRig(t, simulator.Options{})
 			r.listing("g1")
 			b := r.issued(r.booking("A"))
-			opened := r.mustOpen(b)
-			session, err := r.guest.AppSession(context.Background(), b.ref())
-			if err != nil {
-				t.Fatal(err)
-			}
+			instantKey, session := r.handOutBoth(b)
 			r.act(b, intake.ActionHold)
 			r.settle()
 
@@ -69,7 +76,7 @@ func TestNothingIsTakenBackOnHold(t *testing.T) {
 
 			r.act(b, intake.ActionRelease)
 			r.until(b, stay.KeyRevoked, stay.KeyIssued)
-			r.mustBeCleanOf(opened.InstantKeyURL, session.Token)
+			r.mustBeCleanOf(instantKey, session)
 		})
 	}
 }
@@ -124,11 +131,7 @@ func TestAHoldStopsTheCleaner(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.listing("g1")
 	b := r.issued(r.booking("A"))
-	opened := r.mustOpen(b)
-	session, err := r.guest.AppSession(context.Background(), b.ref())
-	if err != nil {
-		t.Fatal(err)
-	}
+	instantKey, session := r.handOutBoth(b)
 	r.act(b, intake.ActionReissue)
 	r.until(b, stay.KeyIssued)
 	r.sim.Forget()
@@ -147,12 +150,12 @@ func TestAHoldStopsTheCleaner(t *testing.T) {
 	}
 	r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
 	r.settle()
-	if r.sim.State().Shown(session.Token, r.now()) == nil {
+	if r.sim.State().Shown(session, r.now()) == nil {
 		t.Error("a session was revoked after the hold began")
 	}
 	r.act(b, intake.ActionRelease)
 	r.until(b, stay.KeyIssued)
-	r.mustBeCleanOf(opened.InstantKeyURL, session.Token)
+	r.mustBeCleanOf(instantKey, session)
 }
 
 // Wrong 404s lose nothing that was handed out: neither one on the delete nor one on the list that follows.

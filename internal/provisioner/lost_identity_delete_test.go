@@ -18,6 +18,27 @@ var lostDeletes = map[string]simulator.Fault{
 	"503 after its effect": {Kind: simulator.Error503After},
 }
 
+// newFormerGuest is a rig with a cancelled stay, and another one of the same guest that is not booked yet.
+func newFormerGuest(t *testing.T) (r *rig, first, again stay) {
+	t.Helper()
+	r = newLossyRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	first, again = r.stay("R1"), r.stay("R2")
+	issued(r, &first)
+	r.cancel(first)
+	r.until(first, store.KeyRevoked)
+	r.advance(time.Minute)
+	return r, first, again
+}
+
+// mustFailToErase erases the guest of a stay, whose delete is lost or refused.
+func (r *rig) mustFailToErase(s stay) {
+	r.t.Helper()
+	if _, err := r.prov.EraseGuest(context.Background(), s.email, store.Audit{Action: "erase_guest"}); err == nil {
+		r.t.Error("an erasure whose delete was lost or refused reports success")
+	}
+}
+
 // The answer to the delete of an erasure is lost, and it takes effect when the guest has booked again: the new stay
 // uses no identity that may still be deleted.
 func TestBookedAfterALostErasure(t *testing.T) {
@@ -25,20 +46,10 @@ func TestBookedAfterALostErasure(t *testing.T) {
 	for name, fault := range lostDeletes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newLossyRig(t, fast(), simulator.Options{})
-			r.listing("default", "L", "555555-5555")
-			first, again := r.stay("R1"), r.stay("R2")
-			issued(r, &first)
-			r.cancel(first)
-			r.until(first, store.KeyRevoked)
-			r.advance(time.Minute)
-
+			r, first, again := newFormerGuest(t)
 			fault.Path = seam.PathIdentityDelete
 			r.sim.Inject(fault)
-			_, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Action: "erase_guest"})
-			if err == nil {
-				t.Error("an erasure whose delete was lost reports success")
-			}
+			r.mustFailToErase(first)
 			r.book(again)
 			r.mustLast(again)
 		})
@@ -49,21 +60,11 @@ func TestBookedAfterALostErasure(t *testing.T) {
 // effect.
 func TestARefusedErasureKeepsTheMarkOfALostOne(t *testing.T) {
 	t.Parallel()
-	r := newLossyRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555")
-	first, again := r.stay("R1"), r.stay("R2")
-	issued(r, &first)
-	r.cancel(first)
-	r.until(first, store.KeyRevoked)
-	r.advance(time.Minute)
-
+	r, first, again := newFormerGuest(t)
 	r.sim.Inject(simulator.Fault{Kind: simulator.Late, Path: seam.PathIdentityDelete, Delay: 8 * time.Second})
 	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathIdentityDelete})
 	for range 2 {
-		_, err := r.prov.EraseGuest(context.Background(), first.email, store.Audit{Action: "erase_guest"})
-		if err == nil {
-			t.Error("an erasure whose delete was lost or refused reports success")
-		}
+		r.mustFailToErase(first)
 	}
 	r.book(again)
 	r.mustLast(again)
