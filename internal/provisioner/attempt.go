@@ -83,7 +83,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	work, policy := &loaded, p.policyFor(loaded.Reservation)
 	rows := &users{}
 	for _, u := range work.Users {
-		rows.rows = append(rows.rows, record.User{ACSUser: u})
+		rows.rows = append(rows.rows, record.Of(u))
 	}
 	listed := listedCodes{}
 	ledger := &ledger{

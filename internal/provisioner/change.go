@@ -56,7 +56,7 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.Refused()
 		// a postponed repair doesn't count as one that Seam didn't keep
 		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
-			u.Unkept = max(u.Unkept-1, 0)
+			u.RepairPostponed()
 		}
 	}
 	if out := c.ledger.saveUser(ctx, u); out.stops() {
@@ -100,17 +100,17 @@ func firstOutcome(out outcome, next func() outcome) outcome {
 func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) (apply func(), err error) {
 	switch body := s.Body.(type) {
 	case seam.UpdateACSUser:
-		return func() { u.StartsAt, u.EndsAt = &d.Starts, &d.Ends }, c.seam.UpdateACSUser(ctx, body)
+		return func() { u.ScheduleSet(d.Starts, d.Ends) }, c.seam.UpdateACSUser(ctx, body)
 	case seam.GroupMembership:
 		return c.sendGroup(ctx, u, s.Kind, body)
 	case seam.LinkACSUser:
-		return func() { u.Unlinked = false }, c.seam.LinkACSUser(ctx, body)
+		return u.Linked, c.seam.LinkACSUser(ctx, body)
 	case seam.CredentialID:
 		return func() { u.KeyDeleted(body.ACSCredentialID) },
 			c.seam.DeleteCredential(ctx, body.ACSCredentialID)
 	case seam.UserID:
 		if s.Kind == plan.Unsuspend {
-			return func() { u.SuspendedAt = nil }, c.seam.UnsuspendACSUser(ctx, body.ACSUserID)
+			return u.Unsuspended, c.seam.UnsuspendACSUser(ctx, body.ACSUserID)
 		}
 		return func() { u.SurplusDeleted(body.ACSUserID, c.now()) }, c.seam.DeleteACSUser(ctx, body.ACSUserID)
 	default:
@@ -123,17 +123,12 @@ func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 func (c *changer) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 	in seam.GroupMembership,
 ) (apply func(), err error) {
-	without := func() []string {
-		return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs),
-			func(g string) bool { return g == in.ACSAccessGroupID })
-	}
-
 	if kind == plan.RemoveGroup {
 		err := c.seam.RemoveFromAccessGroup(ctx, in)
 		if seam.TypeOf(err) == groupUnknown {
 			err = nil
 		}
-		return func() { u.AccessGroupIDs = without() }, err
+		return func() { u.DoorClosed(in.ACSAccessGroupID) }, err
 	}
 
 	err = c.seam.AddToAccessGroup(ctx, in)
@@ -143,10 +138,7 @@ func (c *changer) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 			err = nil
 		}
 	}
-	return func() {
-		u.AccessGroupIDs = append(without(), in.ACSAccessGroupID)
-		slices.Sort(u.AccessGroupIDs)
-	}, err
+	return func() { u.DoorOpened(in.ACSAccessGroupID) }, err
 }
 
 // keyNotFound follows a 404 on the delete of a mobile key, which proves nothing: the key counts as gone when neither

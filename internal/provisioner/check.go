@@ -80,7 +80,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
 	hasSchedule := u.ReadSchedule(from)
 	if !hasSchedule && !ours && u.Unkept == 0 {
-		u.StartsAt, u.EndsAt = nil, nil // it may have none any more: it is set again
+		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
 	c.judgeDrift(before, u, ours, hasSchedule)
@@ -135,7 +135,7 @@ func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
 // readLink finds out whether an ACS user is linked to its identity. An answer without an identity proves nothing, and
 // one with another may name the identity that ours was merged into.
 func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUser, ours bool) outcome {
-	u.Unlinked = false
+	u.ReadLink(true)
 	switch from.UserIdentityID {
 	case u.UserIdentityID:
 		return outcome{}
@@ -149,11 +149,11 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 		if err != nil && seam.KindOf(err) != seam.NotFound {
 			return fails(err)
 		}
-		u.Unlinked = !slices.ContainsFunc(linked, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID })
+		u.ReadLink(slices.ContainsFunc(linked, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID }))
 		return outcome{}
 	}
 	merged, out := c.identities.isMergedInto(ctx, u, from.UserIdentityID)
-	u.Unlinked = !merged
+	u.ReadLink(merged)
 	return out
 }
 
@@ -163,7 +163,7 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 // a repair. The stay may have another guest by now, so the address is compared by its key.
 func (c *checker) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	wanted := u.GuestKey == d.GuestKey && (c.work.Key.CheckRequested || c.work.Key.Revive)
-	if u.Foreign = false; !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
+	if u.ReadOwner(false); !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
 		return outcome{}
 	}
 	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"), u)
@@ -176,13 +176,12 @@ func (c *checker) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 		slices.Contains(is.MergedKeys, u.UserIdentityKey):
 		return outcome{}
 	}
-	if u.Foreign = !u.Unlinked && !c.work.Key.Revive; u.Foreign {
+	if u.ReadOwner(!u.Unlinked && !c.work.Key.Revive); u.Foreign {
 		return outcome{}
 	}
 	c.ledger.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest",
 		u.UserIdentityID, *u.ACSUserID)
-	u.Unlinked = false
-	u.FoundGone(c.now())
+	u.FoundUseless(c.now())
 	return outcome{}
 }
 

@@ -43,7 +43,7 @@ const codeRemoved = "removed_at_seam"
 func codesOf(work store.Work) map[int64]*record.Code {
 	codes := map[int64]*record.Code{}
 	for _, c := range work.Codes {
-		codes[c.UserRow] = &record.Code{BackupCode: c}
+		codes[c.UserRow] = record.CodeOf(c)
 	}
 	return codes
 }
@@ -125,9 +125,7 @@ func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
 		if !w.wanted {
 			return outcome{}
 		}
-		w.code = &record.Code{BackupCode: store.BackupCode{
-			UserRow: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSUserID: *u.ACSUserID,
-		}}
+		w.code = record.NewCode(u)
 		b.codes[u.ID] = w.code
 	}
 
@@ -279,7 +277,7 @@ func (w *codeWork) failed(ctx context.Context, err error) (more bool, out outcom
 	case isRefusal(err) && w.code.Phase() == record.NoCode:
 		w.code.Refused(cmp.Or(api.Type, "rejected_by_seam"))
 	}
-	w.code.Tries++
+	w.code.Failed()
 	return w.postpone(ctx)
 }
 
@@ -300,7 +298,7 @@ func (w *codeWork) codeDelay() time.Duration {
 
 // due saves the code with the time of its next look.
 func (w *codeWork) due(ctx context.Context, at time.Time) outcome {
-	w.code.DueAt = &at
+	w.code.Due(&at)
 	return w.save(ctx)
 }
 

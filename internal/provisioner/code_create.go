@@ -69,9 +69,7 @@ func (w *codeWork) take(ctx context.Context, found []seam.Credential) (more bool
 	}
 	first := found[0]
 	c.Found(first.ACSCredentialID, ours(first))
-	if c.KeyID == "" {
-		c.KeyID = stay.Text(w.user.CredentialID)
-	}
+	c.BelongsTo(stay.Text(w.user.CredentialID))
 	addSurplus(c, found, ours)
 	w.ledger.note("backup code %s was found", first.ACSCredentialID)
 	if out := w.save(ctx); out.stops() { // before its digits: only a row that is there reports that they come

@@ -82,12 +82,12 @@ func (w *codeWork) settle(ctx context.Context) outcome {
 		next.at(w.now())
 	case c.Phase() != record.CodeMade:
 	case c.Problem != nil || c.Waiting:
-		c.Tries++
+		c.Failed()
 		next.at(w.now().Add(w.codeDelay()))
 	default:
-		c.Tries = 0
+		c.Succeeded()
 	}
-	c.DueAt = next.time
+	c.Due(next.time)
 	return w.save(ctx)
 }
 
@@ -117,8 +117,8 @@ func (w *codeWork) notSeen(ctx context.Context) (more bool, out outcome) {
 	w.ledger.note("backup code %s has been deleted, not by us", *c.CredentialID)
 	c.Gone()
 	if w.policy.Drift == pms.DriftReport && !w.work.Key.Revive {
-		problem := codeRemoved
-		c.Problem, c.DueAt = &problem, nil
+		c.Refused(codeRemoved)
+		c.Due(nil)
 		return false, w.save(ctx)
 	}
 	return true, w.due(ctx, now)

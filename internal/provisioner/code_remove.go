@@ -20,7 +20,7 @@ func (w *codeWork) remove(ctx context.Context) (more bool, out outcome) {
 	}
 	now := w.now()
 	c.DeleteSent(now)
-	c.DueAt = &now
+	c.Due(&now)
 	if out := w.saveMark(ctx); out.stops() {
 		return false, out
 	}
@@ -58,7 +58,7 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 	}
 
 	if !gone {
-		c.Tries++
+		c.Failed()
 		return w.remove(ctx)
 	}
 
@@ -69,7 +69,8 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 
 	w.ledger.note("backup code %s was deleted", *c.CredentialID)
 	c.Gone()
-	c.Tries, c.DueAt = 0, nil
+	c.Succeeded()
+	c.Due(nil)
 	return true, w.save(ctx)
 }
 
@@ -90,7 +91,7 @@ func (w *codeWork) deleteSurplus(ctx context.Context, id string) (more bool, out
 // forget deletes the row of a code that doesn't exist, or is somebody else's.
 func (w *codeWork) forget(ctx context.Context) outcome {
 	delete(w.codes, w.user.ID)
-	w.code.DueAt = nil
+	w.code.Due(nil)
 	return w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		return store.DeleteBackupCode(ctx, tx, w.user.ID)
 	})

@@ -105,8 +105,7 @@ func (c *creator) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) o
 // and keys of then. Somebody else's is only remembered.
 func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made seam.ACSUser, sent time.Time) outcome {
 	u := &c.users.rows[i]
-	asked := record.User{ACSUser: u.ACSUser} // without the hours of earlier, lost creates
-	asked.StartsAt, asked.EndsAt = &d.Starts, &d.Ends
+	asked := u.AskedFor(d.Starts, d.Ends)
 	if !c.belief.isAnothers(made, &asked, d.FullName, sent) {
 		marked := *u
 		if c.belief.existedBefore(made, u) {
@@ -123,7 +122,7 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 		})
 		switch {
 		case errors.Is(out.err, store.ErrIDTaken):
-			*u = marked
+			u.CouldNotBeStored(marked)
 		case out.stops() || u.Phase() == record.Made:
 			return out
 		default:
@@ -141,8 +140,7 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 func (c *creator) created(d plan.Desired, u *record.User, made seam.ACSUser) {
 	now, canHaveKey := c.now(), c.belief.canHaveKey(made, u)
 	u.Created(made.ACSUserID, d.Starts, d.Ends, d.Groups, now)
-	u.ReadState(made, now)
-	u.Settled = false
+	u.ReadCreated(made, now)
 	if canHaveKey {
 		u.UnmarkKey()
 	}

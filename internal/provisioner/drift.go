@@ -60,9 +60,9 @@ func window(u *record.User) string {
 func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSchedule bool) {
 	found := differences(&recorded, u)
 	if ours || len(found) == 0 {
-		u.Drift = nil
+		u.NoDrift()
 		if len(found) == 0 && hasSchedule && u.DoorsRead {
-			u.Unkept = 0
+			u.Kept()
 		}
 		return
 	}
@@ -75,10 +75,10 @@ func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 	action := "repaired"
 	if c.leavesDrift(u) {
 		action = "reported"
-		c.leaveDrift(&recorded, u, what)
+		u.LeaveDrift(&recorded, what)
+		c.ledger.lostAt = c.work.Key.UncertainSince
 	} else {
-		u.Drift = nil
-		u.Unkept = min(u.Unkept+1, record.MaxUnkept)
+		u.ToRepair()
 	}
 
 	if c.ledger.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
@@ -104,14 +104,4 @@ func (c *checker) leavesDrift(u *record.User) bool {
 	default:
 		return u.Unkept >= record.MaxUnkept && u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
 	}
-}
-
-// leaveDrift restores what was recorded, and records what differs at Seam as drift.
-func (c *checker) leaveDrift(recorded, u *record.User, what string) {
-	u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.Unlinked, u.DoorsRead = recorded.StartsAt, recorded.EndsAt,
-		recorded.AccessGroupIDs, false, true
-	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt,
-		recorded.CredentialLostAt
-	u.SurplusKeys, c.ledger.lostAt = nil, c.work.Key.UncertainSince
-	u.Drift = &what
 }

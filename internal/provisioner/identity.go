@@ -8,6 +8,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -33,7 +34,7 @@ type identities struct {
 
 // candidate is an identity that a new ACS user may be linked to.
 type candidate struct {
-	store.UserIdentity
+	record.Identity
 	fresh  bool // created just now: it can't have an ACS user yet
 	usable bool
 }
@@ -73,7 +74,7 @@ func (r *identities) verifyGuest(ctx context.Context, d plan.Desired, c *candida
 		return outcome{}
 	case is.UserIdentityID != *c.ID:
 		r.ledger.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
-		c.ID, c.MadeByUs = &is.UserIdentityID, is.Key == c.Key
+		c.Merged(is.UserIdentityID, is.Key == c.Key)
 		c.usable = true
 		return r.ledger.saveIdentity(ctx, c.UserIdentity)
 	}
@@ -126,7 +127,8 @@ func (r *identities) isKeyOf(key, address string) bool {
 
 // take makes a candidate the identity that Seam has.
 func (c *candidate) take(id string, made bool) {
-	c.ID, c.MadeByUs, c.LostAt, c.usable = &id, made, nil, true
+	c.Is(id, made)
+	c.usable = true
 }
 
 // own returns the reservation's nth own identity.
@@ -165,8 +167,7 @@ func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome)
 // after the grace.
 func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
-		now := r.now()
-		c.LostAt = &now
+		c.Unseen(r.now())
 		if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
 			return out
 		}
@@ -181,9 +182,9 @@ func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 func (r *identities) known(ctx context.Context, key string, own bool) (candidate, outcome) {
 	identity, err := r.store.UserIdentities.Get(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return candidate{UserIdentity: store.UserIdentity{Key: key, StayOnly: own, CreatedAt: r.now()}}, outcome{}
+		return candidate{Identity: record.NewIdentity(key, own, r.now())}, outcome{}
 	}
-	return candidate{UserIdentity: identity}, fails(err)
+	return candidate{Identity: record.IdentityOf(identity)}, fails(err)
 }
 
 // create marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
@@ -191,7 +192,7 @@ func (r *identities) known(ctx context.Context, key string, own bool) (candidate
 func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
 	refusal error,
 ) {
-	c.MadeByUs = true
+	c.Create()
 	if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
 		return out, nil
 	}
@@ -212,6 +213,6 @@ func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUse
 // forget handles an identity that Seam reports as gone.
 func (r *identities) forget(ctx context.Context, c *candidate) outcome {
 	r.ledger.note("user identity %s is gone from Seam", stay.Text(c.ID))
-	c.ID, c.LostAt = nil, nil
+	c.Gone(nil)
 	return r.ledger.saveIdentity(ctx, c.UserIdentity)
 }

@@ -93,22 +93,23 @@ func (r *identities) isMergedInto(ctx context.Context, u *record.User, other str
 // followMerge replaces the merged identity by the survivor in the record. If another stay already has the survivor's
 // slot, the row keeps the old id.
 func (r *identities) followMerge(ctx context.Context, u *record.User, survivor string) outcome {
-	identity, err := r.store.UserIdentities.Get(ctx, u.UserIdentityKey)
+	row, err := r.store.UserIdentities.Get(ctx, u.UserIdentityKey)
 	if err != nil {
 		return fails(err)
 	}
+	identity := record.IdentityOf(row)
 	r.ledger.note("user identity %s was merged into %s", u.UserIdentityID, survivor)
 	merged := u.UserIdentityID
-	identity.ID, identity.MadeByUs = &survivor, false // it may be somebody else's: it is never deleted
-	u.UserIdentityID = survivor
+	identity.Merged(survivor, false) // it may be somebody else's: it is never deleted
+	u.HasIdentity(survivor)
 	out := r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		if err := store.SaveUserIdentity(ctx, tx, identity); err != nil {
+		if err := store.SaveUserIdentity(ctx, tx, identity.UserIdentity); err != nil {
 			return err
 		}
 		return store.SaveACSUser(ctx, tx, u.ACSUser)
 	})
 	if errors.Is(out.err, store.ErrIDTaken) {
-		u.UserIdentityID = merged
+		u.HasIdentity(merged)
 		return outcome{}
 	}
 	return out
@@ -124,7 +125,7 @@ func (r *identities) renew(ctx context.Context, d plan.Desired, u *record.User) 
 	}
 	r.ledger.note("user identity %s is gone from Seam", u.UserIdentityID)
 	if c.ID != nil && *c.ID == u.UserIdentityID {
-		c.ID, c.LostAt = nil, nil
+		c.Gone(nil)
 		if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
 			return out
 		}
@@ -144,7 +145,7 @@ func (r *identities) renew(ctx context.Context, d plan.Desired, u *record.User) 
 	if !c.usable {
 		return outcome{kind: failed, err: errors.New("no user identity can be used for the guest")}
 	}
-	u.UserIdentityID = *c.ID
+	u.HasIdentity(*c.ID)
 	out = r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.SaveUserIdentity(ctx, tx, c.UserIdentity); err != nil {
 			return err

@@ -29,12 +29,12 @@ func (r *identities) removeOwn(ctx context.Context, u *record.User) (bool, outco
 		func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
 		return false, outcome{}
 	}
-	return r.remove(ctx, identity, u)
+	return r.remove(ctx, record.IdentityOf(identity), u)
 }
 
 // remove deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
 // is the last one that was linked; nil for none.
-func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
+func (r *identities) remove(ctx context.Context, identity record.Identity,
 	u *record.User,
 ) (forget bool, out outcome) {
 	if identity.ID == nil {
@@ -54,7 +54,7 @@ func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 			return true, outcome{}
 		}
 		r.ledger.note("user identity %s is gone from Seam, and %s has its key", *identity.ID, *holder)
-		identity.ID = holder
+		identity.Gone(holder)
 		return r.remove(ctx, identity, u)
 	}
 
@@ -86,7 +86,7 @@ func (r *identities) remove(ctx context.Context, identity store.UserIdentity,
 
 // deleteUnlinked deletes an own identity that nothing is linked to. Until the result is known, nothing is: it would be
 // deleted, too.
-func (r *identities) deleteUnlinked(ctx context.Context, identity store.UserIdentity) (forget bool, out outcome) {
+func (r *identities) deleteUnlinked(ctx context.Context, identity record.Identity) (forget bool, out outcome) {
 	var earlier *time.Time
 	// The lease must still be ours: another worker may have linked something since.
 	out = r.ledger.mark(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
@@ -156,7 +156,7 @@ func (r *identities) removeStrays(ctx context.Context) outcome {
 		return fails(err)
 	}
 	for _, identity := range strays {
-		if out := r.removeStray(ctx, identity); out.stops() {
+		if out := r.removeStray(ctx, record.IdentityOf(identity)); out.stops() {
 			return out
 		}
 	}
@@ -164,14 +164,14 @@ func (r *identities) removeStrays(ctx context.Context) outcome {
 }
 
 // removeStray deletes one own identity that has no ACS user, once it is certain whether Seam has it.
-func (r *identities) removeStray(ctx context.Context, identity store.UserIdentity) outcome {
+func (r *identities) removeStray(ctx context.Context, identity record.Identity) outcome {
 	if identity.ID == nil {
 		byKey, err := r.seam.UserIdentityByKey(r.ledger.because(ctx,
 			"whether a create without an answer made a user identity"), identity.Key)
 		until := r.belief.identitySettles(identity.CreatedAt)
 		switch {
 		case err == nil:
-			identity.ID = &byKey.UserIdentityID
+			identity.Found(byKey.UserIdentityID)
 		case seam.KindOf(err) != seam.NotFound:
 			return fails(err)
 		case r.belief.tooEarly(until):

@@ -2,7 +2,6 @@ package provisioner
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
@@ -44,11 +43,11 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	u.Seen()
 	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
-	u.Unlinked = false
+	u.ReadLink(true)
 	if !readsBack(u, from, listed) {
 		c.observed.recheckAt(later(c.belief.showsFrom(u), now.Add(c.belief.grace)))
 	} else if from.AccessSchedule != nil {
-		u.Unkept = 0
+		u.Kept()
 	}
 	if out := c.readKeyProblem(ctx, d, u); out.stops() {
 		return out
@@ -64,9 +63,9 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 func readsBack(u *record.User, from seam.ACSUser, listed []seam.AccessGroup) bool {
 	shown := u.ShowsSchedule(from)
 	if !shown {
-		u.Settled = false
+		u.NotReadBack()
 	}
-	return (u.DoorsRead || showsDoors(u, groupIDs(listed))) && shown
+	return (u.DoorsRead || u.ReadBackDoors(groupIDs(listed))) && shown
 }
 
 // readKeyProblem asks whether a mobile key still has a problem.
@@ -84,7 +83,7 @@ func (c *checker) readKeyProblem(ctx context.Context, d plan.Desired, u *record.
 	case err != nil:
 		return fails(err)
 	}
-	u.CredentialProblem = key.Problem()
+	u.ReadKeyProblem(key)
 	return outcome{}
 }
 
@@ -112,15 +111,6 @@ func (c *checker) askForDoors(ctx context.Context, u *record.User) (answer func(
 		}
 		return groups, err
 	}
-}
-
-// showsDoors reports whether Seam lists exactly the recorded doors. Nothing is recorded here: what differs is
-// compared after the grace.
-func showsDoors(u *record.User, listed []string) bool {
-	recorded := slices.Clone(u.AccessGroupIDs)
-	shown := u.ReadDoors(listed, listed)
-	u.AccessGroupIDs = recorded
-	return shown
 }
 
 func later(a, b time.Time) time.Time {

@@ -265,7 +265,7 @@ func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
-		u.Leaving = true
+		u.DeletedLeaving()
 		return r.stillGoing(u)
 	}
 	if why := r.deletedInVain(from, u); why != "" && r.isToBeDeleted(d, u) {
@@ -311,13 +311,13 @@ func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 // Such deletes are counted: after a few in a row a person is notified. Only if it is wanted back is it compared with
 // Seam first: a delete must not depend on reads that may be refused.
 func (r *remover) stillThere(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	unwanted, inARow := r.isToBeDeleted(d, u), min(u.Unkept+1, record.MaxUnkept)
+	unwanted := r.isToBeDeleted(d, u)
 	u.StillThere()
 	if u.AwaitsLateDelete() {
 		r.ledger.noteLostCreate() // what a lost call does late is looked for at the same times
 	}
 	if unwanted {
-		u.Unkept = inARow
+		u.DeletedInVain()
 	} else if out := r.checker.check(ctx, d, u); out.stops() {
 		return out
 	}

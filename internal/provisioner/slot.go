@@ -100,8 +100,7 @@ func (s *slots) askAboutOthers(ctx context.Context) outcome {
 			continue
 		}
 		for _, id := range slices.Clone(u.Others) {
-			other := record.User{ACSUser: u.ACSUser}
-			other.ACSUserID = &id
+			other := u.Other(id)
 			_, is, out := s.finder.look(ctx, &other, "whether the ACS user that isn't the stay's is still there")
 			switch {
 			case out.stops():
@@ -131,11 +130,7 @@ func (s *slots) askAboutOthers(ctx context.Context) outcome {
 // this very stay and have no record of, because the database was restored to an earlier time, is adopted through the
 // mark like that of a lost create.
 func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, outcome) {
-	u := record.User{ACSUser: store.ACSUser{
-		Source: s.work.Reservation.Source, ReservationID: s.work.Reservation.ReservationID, ACSSystemID: d.SystemID,
-		UserIdentityKey: c.Key, UserIdentityID: *c.ID, GuestKey: d.GuestKey,
-		AccessGroupIDs: []string{}, DoorsRead: true,
-	}}
+	u := record.InSlot(s.work.Reservation.Ref(), d.GuestKey, d.SystemID, c.Key, *c.ID)
 	known := false // an ACS user of this stay exists already
 	if !c.fresh {
 		free, ours, out := s.isFree(ctx, d, c, &u)
@@ -287,24 +282,25 @@ func (s *slots) identityGone(ctx context.Context, i int) outcome {
 		return contradicted(errContradiction)
 	}
 	s.ledger.note("user identity %s is gone from Seam", u.UserIdentityID)
-	identity, err := s.store.UserIdentities.Get(ctx, u.UserIdentityKey)
+	row, err := s.store.UserIdentities.Get(ctx, u.UserIdentityKey)
 	if err != nil {
 		return fails(err)
 	}
+	identity := record.IdentityOf(row)
 	if identity.ID != nil && *identity.ID == u.UserIdentityID {
-		identity.ID, identity.LostAt = holder, nil
+		identity.Gone(holder)
 	}
 	return s.forget(ctx, i, &identity)
 }
 
 // forget deletes the row of a slot that is given up, and saves the record of its identity, unless that is nil.
-func (s *slots) forget(ctx context.Context, i int, identity *store.UserIdentity) outcome {
+func (s *slots) forget(ctx context.Context, i int, identity *record.Identity) outcome {
 	id := s.users.rows[i].ID
 	out := s.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.DeleteACSUser(ctx, tx, id); err != nil || identity == nil {
 			return err
 		}
-		return store.SaveUserIdentity(ctx, tx, *identity)
+		return store.SaveUserIdentity(ctx, tx, identity.UserIdentity)
 	})
 	if out.stops() {
 		return out

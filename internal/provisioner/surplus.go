@@ -68,9 +68,7 @@ func (s *surplus) followOne(ctx context.Context, u *record.User, second store.Su
 	if until := s.belief.countsFrom(*second.DeletedAt); s.belief.tooEarly(until) {
 		return wait(until, "Seam may still show the deleted ACS user")
 	}
-	one := record.User{ACSUser: store.ACSUser{
-		ACSUserID: &second.ID, ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID,
-	}}
+	one := u.Other(second.ID)
 	from, is, out := s.finder.look(ctx, &one, "whether the second ACS user is gone")
 	switch {
 	case out.stops():

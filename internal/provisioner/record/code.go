@@ -39,6 +39,16 @@ type Code struct {
 	before *store.BackupCode // as it was before the mark of a call
 }
 
+// NewCode is the record of the PIN of an ACS user that has none yet.
+func NewCode(u *User) *Code {
+	return &Code{BackupCode: store.BackupCode{
+		UserRow: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSUserID: *u.ACSUserID,
+	}}
+}
+
+// CodeOf is the record of a row, as it was loaded.
+func CodeOf(row store.BackupCode) *Code { return &Code{BackupCode: row} }
+
 // Phase is the PIN's phase.
 func (c *Code) Phase() CodePhase {
 	switch {
@@ -90,6 +100,13 @@ func (c *Code) Created(id string) {
 func (c *Code) Found(id string, madeByUs bool) {
 	c.CredentialID, c.MadeByUs, c.Waiting = &id, madeByUs, true
 	c.Sealed, c.CodeAt, c.MissingAt, c.DeletingAt, c.Problem = nil, nil, nil, nil, nil
+}
+
+// BelongsTo records which mobile key a PIN was made next to, unless its mark has done so.
+func (c *Code) BelongsTo(keyID string) {
+	if c.KeyID == "" {
+		c.KeyID = keyID
+	}
 }
 
 // Read records what Seam shows of the PIN, and reports whether its digits are others than before. An answer without
@@ -162,3 +179,12 @@ func (c *Code) AddSurplus(id string) {
 func (c *Code) DropSurplus(id string) {
 	c.Surplus = slices.DeleteFunc(slices.Clone(c.Surplus), func(x string) bool { return x == id })
 }
+
+// Due records when the PIN is looked at again; nil is for when something changes.
+func (c *Code) Due(at *time.Time) { c.DueAt = at }
+
+// Failed counts a try that has failed or was fruitless: the next one waits longer.
+func (c *Code) Failed() { c.Tries++ }
+
+// Succeeded records that the last try had its effect: the next one that fails is the first in a row.
+func (c *Code) Succeeded() { c.Tries = 0 }

@@ -92,6 +92,9 @@ func (u *User) TakeKeys(keys []seam.Credential) {
 	}
 }
 
+// ReadKeyProblem records whether Seam reports a problem of the mobile key.
+func (u *User) ReadKeyProblem(from seam.Credential) { u.CredentialProblem = from.Problem() }
+
 // KeyNotSeen records the first time that Seam did not show the mobile key.
 func (u *User) KeyNotSeen(now time.Time) {
 	if u.CredentialMissingAt == nil {

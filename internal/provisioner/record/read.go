@@ -11,10 +11,6 @@ import (
 // sent.
 const Rounded = time.Minute
 
-// MaxUnkept is how many repairs in a row are made of something that Seam doesn't keep, before a person is notified
-// and the next repair waits.
-const MaxUnkept = 3
-
 // ReadSchedule records the schedule that Seam shows. A missing one proves nothing, because Seam doesn't always show
 // it; hasSchedule is false then.
 func (u *User) ReadSchedule(from seam.ACSUser) (hasSchedule bool) {
@@ -29,6 +25,10 @@ func (u *User) ReadSchedule(from seam.ACSUser) (hasSchedule bool) {
 	u.StartsAt, u.EndsAt = asRead(u.StartsAt, starts), asRead(u.EndsAt, ends)
 	return true
 }
+
+// HasNoSchedule records that Seam, which should show a schedule, shows none: it may have none any more, and it is set
+// again.
+func (u *User) HasNoSchedule() { u.StartsAt, u.EndsAt = nil, nil }
 
 // asRead is a time as Seam shows it, or as it was sent if Seam has only rounded it.
 func asRead(recorded *time.Time, read time.Time) *time.Time {
@@ -72,6 +72,18 @@ func (u *User) ReadState(from seam.ACSUser, now time.Time) {
 	}
 }
 
+// ReadCreated is ReadState for the answer to the create: what it shows has not reached the access system yet.
+func (u *User) ReadCreated(from seam.ACSUser, now time.Time) {
+	u.ReadState(from, now)
+	u.Settled = false
+}
+
+// ReadLink records whether Seam links it to its identity, as far as an answer shows that.
+func (u *User) ReadLink(linked bool) { u.Unlinked = !linked }
+
+// ReadOwner records whether its identity now has an e-mail address other than the guest's.
+func (u *User) ReadOwner(foreign bool) { u.Foreign = foreign }
+
 // ReadDoors records the access groups that Seam lists. A list may be incomplete for a while: a group that was opened
 // and is no longer wanted counts as open until it is closed, and one that is wanted is simply opened again. shown
 // reports whether the list is exactly what is recorded.
@@ -91,6 +103,18 @@ func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
 	u.AccessGroupIDs, u.DoorsRead = listed, false
 	return false
 }
+
+// ReadBackDoors records whether Seam lists exactly the recorded access groups, and reports it. What differs is not
+// recorded here: it is compared after the grace.
+func (u *User) ReadBackDoors(listed []string) (shown bool) {
+	recorded := slices.Clone(u.AccessGroupIDs)
+	shown = u.ReadDoors(listed, listed)
+	u.AccessGroupIDs = recorded
+	return shown
+}
+
+// NotReadBack records that Seam doesn't show yet what was set.
+func (u *User) NotReadBack() { u.Settled = false }
 
 // IsOpen reports whether everything of the key was read back: nothing pending, no error, and every door.
 func (u *User) IsOpen() bool { return u.Settled && u.DoorsRead && u.CredentialProblem == nil }

@@ -1,6 +1,6 @@
 // Package record gives names to the states of an ACS user and of its mobile key. A row of acs_users holds about
 // twenty columns that may be null; only this package decides what a combination of them means, and only its methods
-// change them.
+// change them (TestOnlyTransitionsWriteRows).
 //
 // The states of an ACS user, and the methods that lead from one to the next:
 //
@@ -40,7 +40,8 @@
 // DeleteSent, MarkKey), and commit the row before the request leaves; then call the one that says how it ended
 // (Created, CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows
 // what may exist. [User.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of
-// its own (key.go), and so has its backup code ([Code]). What an answer of Seam shows is read into the row by read.go;
+// its own (key.go), and so have its backup code ([Code]) and its identity ([Identity]). What an answer of Seam shows is
+// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go;
 // several ACS users of one stay are ordered by surplus.go.
 package record
 
@@ -86,6 +87,30 @@ type User struct {
 	SurplusKeys []string // mobile keys in addition to the recorded one
 
 	undo *store.ACSUser // the row before the call under way was marked
+}
+
+// Of is the record of a row, as it was loaded.
+func Of(row store.ACSUser) User { return User{ACSUser: row} }
+
+// InSlot is a new record for a slot that no row claims yet: ref's, for the guest, on an access system and an identity.
+func InSlot(ref store.Ref, guestKey, systemID, identityKey, identityID string) User {
+	return Of(store.ACSUser{
+		Source: ref.Source, ReservationID: ref.ReservationID, ACSSystemID: systemID, UserIdentityKey: identityKey,
+		UserIdentityID: identityID, GuestKey: guestKey, AccessGroupIDs: []string{}, DoorsRead: true,
+	})
+}
+
+// Other is another ACS user in the same slot, to look for at Seam. It has no row: it is never written.
+func (u *User) Other(id string) User {
+	return Of(store.ACSUser{ACSUserID: &id, ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID})
+}
+
+// AskedFor is the record with the hours that its last create asked for, without those of earlier, lost creates. It is
+// only for comparing: it is never written.
+func (u *User) AskedFor(starts, ends time.Time) User {
+	asked := Of(u.ACSUser)
+	asked.StartsAt, asked.EndsAt = &starts, &ends
+	return asked
 }
 
 // Phase derives the state from the row. It is the one place that does.
@@ -186,32 +211,12 @@ func (u *User) Returned(from seam.ACSUser, now time.Time) {
 	u.ReadState(from, now)
 }
 
+// CouldNotBeStored restores the record to what it was before an answer was recorded that the database refused: the id
+// in it is another row's.
+func (u *User) CouldNotBeStored(before User) { *u = before }
+
 // SetAside keeps a mark for which no ACS user is wanted any more: the result of its lost create is still looked for.
 func (u *User) SetAside(now time.Time) { u.DeletedAt = &now }
-
-// --- Changing
-
-// ChangeSent marks a change that is about to be sent. By deadline it has certainly taken effect or never will;
-// generation is the desired state that it belongs to: while that is the same, sending it again is enough.
-func (u *User) ChangeSent(generation int64, deadline time.Time) {
-	u.remember()
-	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, generation, &deadline
-}
-
-// ScheduleSent is part of the mark of a change of schedule: until the result is known, the wider window counts.
-func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }
-
-// DoorsChanging is part of the mark of a change of access groups: they have to be read back.
-func (u *User) DoorsChanging() { u.DoorsRead = false }
-
-// ChangeKnown records that a change took effect.
-func (u *User) ChangeKnown(now time.Time) {
-	u.Unsure, u.ChangedAt, u.Settled = false, &now, false
-	u.undo = nil
-}
-
-// ChangeLost records that a change's answer was lost. until is when reads show its effect.
-func (u *User) ChangeLost(until time.Time) { u.ChangedAt = &until }
 
 // Refused restores the row to the time before the mark of a call that Seam has refused, or that was never sent.
 func (u *User) Refused() {
@@ -237,6 +242,13 @@ func (u *User) Seen() { u.MissingAt, u.RemovedAt = nil, nil }
 func (u *User) FoundGone(now time.Time) {
 	u.removed(now)
 	u.MissingAt = nil
+}
+
+// FoundUseless records that it has lost its link, and that its identity is somebody else's by now: it can't be linked
+// again, and counts as deleted by somebody else.
+func (u *User) FoundUseless(now time.Time) {
+	u.Unlinked = false
+	u.FoundGone(now)
 }
 
 // AgreedGone records that somebody else deleted it, because nothing at Seam shows it. When that was first so is kept.
@@ -296,6 +308,9 @@ func (u *User) DeletedSeen(refused bool) bool {
 	}
 	return (before == nil) != (u.MissingAt == nil) || before != nil && !before.Equal(*u.MissingAt)
 }
+
+// DeletedLeaving records that Seam reports that it is removing what we deleted.
+func (u *User) DeletedLeaving() { u.Leaving = true }
 
 // DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.
 func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }

@@ -106,6 +106,19 @@ func TestTransitions(t *testing.T) {
 			func(u *User) { u.DeleteSent(later) },
 			Removing, "from every state with an id",
 		},
+		{
+			"FoundUseless",
+			[]Phase{Made, Unsure, Missing},
+			func(u *User) { u.ReadLink(false); u.FoundUseless(later) }, Removed,
+			"its identity is somebody else's, so that it can't be linked again",
+		},
+		{"ToRepair", []Phase{Made}, func(u *User) { u.ToRepair() }, Made, "the plan repairs it"},
+		{
+			"LeaveDrift",
+			[]Phase{Made},
+			func(u *User) { u.LeaveDrift(in(t, Made), "other hours") }, Made,
+			"what differs is only reported",
+		},
 		{"AgreedGone", []Phase{Missing}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
 		{"DeleteDoubted", []Phase{Removing}, func(u *User) { u.DeleteDoubted() }, Removing, "one 404 proves nothing"},
 		{
@@ -220,6 +233,80 @@ func same(a, b store.ACSUser) bool {
 		times(a.CredentialMarkedAt, b.CredentialMarkedAt) &&
 		a.Unsure == b.Unsure && a.UnsureGeneration == b.UnsureGeneration && a.DoorsRead == b.DoorsRead &&
 		a.Settled == b.Settled
+}
+
+// What Seam doesn't keep is counted up to a limit; a repair that was not made doesn't count, and one that was kept ends
+// the count.
+func TestWhatIsNotKeptIsCounted(t *testing.T) {
+	t.Parallel()
+	u := in(t, Made)
+	for range MaxUnkept + 1 {
+		u.ToRepair()
+	}
+	if u.Unkept != MaxUnkept {
+		t.Errorf("%d repairs in a row count as %d", MaxUnkept+1, u.Unkept)
+	}
+	u.RepairPostponed()
+	if u.DeletedInVain(); u.Unkept != MaxUnkept {
+		t.Errorf("after a repair that was not made and a delete in vain: %d", u.Unkept)
+	}
+	if u.Kept(); u.Unkept != 0 {
+		t.Errorf("after one that was kept: %d", u.Unkept)
+	}
+	if u.RepairPostponed(); u.Unkept != 0 {
+		t.Errorf("without any repair: %d", u.Unkept)
+	}
+}
+
+// Drift that is left is reported with what was recorded: nothing of what was read stays.
+func TestLeftDriftRestoresTheRecord(t *testing.T) {
+	t.Parallel()
+	u, recorded := in(t, Made), in(t, Made)
+	u.ScheduleSet(checkIn, checkOut.Add(time.Hour))
+	u.DoorOpened("b")
+	u.ReadLink(false)
+	u.ForgetKey()
+	u.SurplusKeys = []string{"c"}
+	u.LeaveDrift(recorded, "everything")
+	if !u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a"}) || u.Unlinked || !u.DoorsRead ||
+		u.CredentialMarkedAt == nil || len(u.SurplusKeys) > 0 || *u.Drift != "everything" {
+		t.Errorf("%+v", u)
+	}
+}
+
+// A refusal restores the doors, too, whatever happened to the list meanwhile.
+func TestDoorsAreCopied(t *testing.T) {
+	t.Parallel()
+	u := in(t, Made)
+	u.ChangeSent(2, noon)
+	u.DoorsChanging()
+	u.DoorOpened("0")
+	if u.DoorClosed("a"); !slices.Equal(u.AccessGroupIDs, []string{"0"}) {
+		t.Errorf("the doors are %v", u.AccessGroupIDs)
+	}
+	if u.Refused(); !slices.Equal(u.AccessGroupIDs, []string{"a"}) {
+		t.Errorf("a refusal leaves %v", u.AccessGroupIDs)
+	}
+	if shown := u.ReadBackDoors([]string{"b"}); shown || u.DoorsRead || !slices.Equal(u.AccessGroupIDs, []string{"a"}) {
+		t.Errorf("other doors read back: %t, %v", shown, u.AccessGroupIDs)
+	}
+}
+
+// An identity that is gone can be created again; what has its key since is not ours by the record alone.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	i := NewIdentity("k", true, noon)
+	i.Create()
+	i.Unseen(noon)
+	if i.Unseen(noon.Add(time.Hour)); !i.LostAt.Equal(noon) {
+		t.Errorf("the first refusal that nothing explains was at %s", i.LostAt)
+	}
+	if i.Is("1", false); i.LostAt != nil || i.MadeByUs || *i.ID != "1" {
+		t.Errorf("somebody else's: %+v", i)
+	}
+	if i.Gone(nil); i.ID != nil {
+		t.Errorf("one that is gone: %+v", i)
+	}
 }
 
 // Until a change is known the wider window counts, and a second create covers what the lost one may have made.

@@ -167,7 +167,7 @@ var mutants = append([]mutant{
 		edits: []edit{
 			{"internal/provisioner/observe.go", "	overtaken := o.isOvertaken(d, u)\n", "	overtaken := false\n"},
 			{
-				"internal/provisioner/record/record.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n",
+				"internal/provisioner/record/change.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n",
 				"func (u *User) DoorsChanging() {}\n",
 			},
 		},
@@ -221,7 +221,7 @@ var mutants = append([]mutant{
 		name: "the wider window", what: "a lost extension counts as never sent",
 		edits: []edit{
 			{
-				"internal/provisioner/record/record.go",
+				"internal/provisioner/record/change.go",
 				"func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }\n",
 				"func (u *User) ScheduleSent(time.Time, time.Time) {}\n",
 			},

@@ -45,7 +45,7 @@ var seamMutants = []mutant{
 			"json.Unmarshal(answer, &fields)",
 		}),
 	provisionerTests("merged identities", "an ACS user of a merged identity counts as unlinked", "TestMergedIdentity",
-		edit{"internal/provisioner/check.go", "	u.Unlinked = !merged\n", "	u.Unlinked = true\n	_ = merged\n"}),
+		edit{"internal/provisioner/check.go", "	u.ReadLink(merged)\n", "	u.ReadLink(false)\n	_ = merged\n"}),
 	provisionerTests("doors open", "a door closes although Seam refuses the new one", "TestARefusedDoorLocksNobodyOut",
 		edit{
 			"internal/provisioner/refusals.go", " ||\n			s.Kind == plan.RemoveGroup && x.step.Kind == plan.AddGroup\n",
@@ -150,8 +150,8 @@ var seamMutants = []mutant{
 		"TestADeleteNeedsNoComparison",
 		edit{
 			"internal/provisioner/remove.go",
-			"	if unwanted {\n		u.Unkept = inARow\n	} else if out := r.checker.check(ctx, d, u); out.stops() {\n",
-			"	_, u.Unkept = unwanted, inARow\n	if out := r.checker.check(ctx, d, u); out.stops() {\n",
+			"	if unwanted {\n		u.DeletedInVain()\n	} else if out := r.checker.check(ctx, d, u); out.stops() {\n",
+			"	_ = unwanted\n	u.DeletedInVain()\n	if out := r.checker.check(ctx, d, u); out.stops() {\n",
 		}),
 	provisionerTests("look-ups that fail", "a look-up that fails stops everything else of the stay",
 		"TestALookUpThatFailsKeepsNothingElse",

@@ -1,0 +1,48 @@
+package record
+
+import (
+	"time"
+
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Identity is a user identity: the guest's, or one of a stay's own. Its key is unique at Seam, so that a repeated
+// create conflicts and finds what exists:
+//
+//	Unknown ── Create ──▶ (the create is sent) ── Is ──▶ Known ── Merged, Replaced ──▶ Known
+//	   ▲                      │   ▲                        │
+//	   │                 Unseen   │                        │
+//	   │    (refused, and nothing shows why: asked again)  │
+//	   └───────────────────────── Gone ────────────────────┘
+type Identity struct{ store.UserIdentity }
+
+// NewIdentity is an identity that isn't recorded yet. stayOnly is one of a stay's own, without an e-mail address.
+func NewIdentity(key string, stayOnly bool, now time.Time) Identity {
+	return Identity{store.UserIdentity{Key: key, StayOnly: stayOnly, CreatedAt: now}}
+}
+
+// IdentityOf is the record of a row, as it was loaded.
+func IdentityOf(row store.UserIdentity) Identity { return Identity{row} }
+
+// Create records that it is about to be created: what has its key from now on is ours.
+func (i *Identity) Create() { i.MadeByUs = true }
+
+// Is records which identity Seam has. madeByUs is false if somebody else created it: it is never changed nor deleted.
+func (i *Identity) Is(id string, madeByUs bool) { i.ID, i.MadeByUs, i.LostAt = &id, madeByUs, nil }
+
+// Unseen records that Seam refuses to create it, and shows no reason yet. The first time counts.
+func (i *Identity) Unseen(now time.Time) {
+	if i.LostAt == nil {
+		i.LostAt = &now
+	}
+}
+
+// Merged records that it was merged into another at Seam, which is ours only if madeByUs.
+func (i *Identity) Merged(survivor string, madeByUs bool) { i.ID, i.MadeByUs = &survivor, madeByUs }
+
+// Found records the identity that has its key: a create without an answer made it, or it came in place of one that is
+// gone.
+func (i *Identity) Found(id string) { i.ID = &id }
+
+// Gone records that Seam doesn't have it any more. holder is the identity that has its key now; nil for none.
+func (i *Identity) Gone(holder *string) { i.ID, i.LostAt = holder, nil }
