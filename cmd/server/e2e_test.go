@@ -679,7 +679,7 @@ func TestVersionAndSign(t *testing.T) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		h.Set(name, value)
 	}
-	if proof, err := (pms.StandardWebhooks{Secrets: []pms.Secret{e2eSecret}}).Verify(pms.Delivery{
+	if proof, err := (pms.StandardWebhooks{Secrets: []pms.Secret{e2eSecret}}).Verify(pms.Post{
 		Header: h,
 		Body:   []byte("from stdin"),
 	}, time.Now()); err != nil || proof.ID != "msg_1" {

@@ -58,7 +58,7 @@ func newListener(t *testing.T) *listener {
 		if err != nil {
 			return
 		}
-		if _, err := (pms.StandardWebhooks{Secrets: []pms.Secret{secret}}).Verify(pms.Delivery{
+		if _, err := (pms.StandardWebhooks{Secrets: []pms.Secret{secret}}).Verify(pms.Post{
 			Header: r.Header,
 			Body:   body,
 		}, time.Now()); err != nil {

@@ -27,37 +27,37 @@ func TestVerifySettingsAreLaidOverThePreset(t *testing.T) {
 	body := []byte(`{}`)
 	for name, c := range map[string]struct {
 		entry    string
-		delivery pms.Delivery
+		delivery pms.Post
 		ok       bool
 	}{
 		"a parameter in place of the path": {
 			"    format: beds24\n    verify: {parameter: key, secrets: [" + secret + "]}\n",
-			pms.Delivery{Query: url.Values{"key": {secret}}},
+			pms.Post{Query: url.Values{"key": {secret}}},
 			true,
 		},
 		"the path is no other way in": {
 			"    format: beds24\n    verify: {parameter: key, secrets: [" + secret + "]}\n",
-			pms.Delivery{Path: secret},
+			pms.Post{Path: secret},
 			false,
 		},
 		"a header of another name": {
 			"    format: lodgify\n    verify: {header: x-lodgify, secrets: [" + secret + "]}\n",
-			pms.Delivery{Header: http.Header{"X-Lodgify": {"sha256=" + signature(secret, body)}}},
+			pms.Post{Header: http.Header{"X-Lodgify": {"sha256=" + signature(secret, body)}}},
 			true,
 		},
 		"the method again": {
 			"    format: lodgify\n    verify: {method: hmac, secrets: [" + secret + "]}\n",
-			pms.Delivery{Header: http.Header{"Ms-Signature": {"sha256=" + signature(secret, body)}}},
+			pms.Post{Header: http.Header{"Ms-Signature": {"sha256=" + signature(secret, body)}}},
 			true,
 		},
 		"no prefix": {
 			"    format: lodgify\n    verify: {prefix: \"\", secrets: [" + secret + "]}\n",
-			pms.Delivery{Header: http.Header{"Ms-Signature": {signature(secret, body)}}},
+			pms.Post{Header: http.Header{"Ms-Signature": {signature(secret, body)}}},
 			true,
 		},
 		"another method has none of the preset's settings": {
 			"    format: lodgify\n    verify: {method: header, header: x-key, secrets: [" + secret + "]}\n",
-			pms.Delivery{Header: http.Header{"X-Key": {secret}}},
+			pms.Post{Header: http.Header{"X-Key": {secret}}},
 			true,
 		},
 	} {

@@ -30,15 +30,15 @@ const (
 	quietUnknown = 7 * 24 * time.Hour
 )
 
-func quietOf(pace store.EventPace, now time.Time) Quiet {
-	if pace.Hours == 0 {
+func quietOf(of store.EventIntervals, now time.Time) Quiet {
+	if of.Hours == 0 {
 		return Quiet{Never: true}
 	}
-	q := Quiet{For: max(now.Sub(pace.LastAt), 0)}
+	q := Quiet{For: max(now.Sub(of.LastAt), 0)}
 	limit := quietUnknown
-	if pace.Hours >= quietKnown {
-		q.Usual = pace.Longest
-		limit = max(quietTimes*pace.Longest, quietLeast)
+	if of.Hours >= quietKnown {
+		q.Usual = of.Longest
+		limit = max(quietTimes*of.Longest, quietLeast)
 	}
 	q.Long = q.For > limit
 	return q

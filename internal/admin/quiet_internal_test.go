@@ -31,13 +31,13 @@ func TestQuiet(t *testing.T) {
 			"less than twice its longest pause",
 		},
 		"a calm one, for longer": {200, 41 * hour, 20 * hour, Quiet{For: 41 * hour, Usual: 20 * hour, Long: true}, ""},
-		"a new one, for days":    {2, 6 * day, hour, Quiet{For: 6 * day}, "its pace isn't known yet"},
+		"a new one, for days":    {2, 6 * day, hour, Quiet{For: 6 * day}, "how often it posts isn't known yet"},
 		"a new one, for a week":  {2, 8 * day, hour, Quiet{For: 8 * day, Long: true}, ""},
 		"a clock that is ahead":  {200, -time.Minute, hour, Quiet{Usual: hour}, "another replica's clock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := quietOf(store.EventPace{LastAt: now.Add(-c.ago), Hours: c.hours, Longest: c.before}, now)
+			got := quietOf(store.EventIntervals{LastAt: now.Add(-c.ago), Hours: c.hours, Longest: c.before}, now)
 			if got != c.want {
 				t.Errorf("%+v, not %+v: %s", got, c.want, c.reason)
 			}

@@ -103,11 +103,13 @@ func (s Sessions) SignOut(ctx context.Context, cookie string) error {
 	return s.store.Sessions.Delete(ctx, hashOf(cookie), entry)
 }
 
-// Mark is a moment in what changes.
-type Mark = store.Mark
+// ListVersion is a point in the history of what lists show.
+type ListVersion = store.ListVersion
 
-// ChangedSince reports whether anything that pages show has changed since a mark, and for which sources.
-func (s Overview) ChangedSince(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
+// ChangedSince reports whether anything that pages show has changed since an earlier version, and for which sources.
+func (s Overview) ChangedSince(ctx context.Context, since ListVersion) (
+	now ListVersion, changed bool, sources []string, err error,
+) {
 	return s.store.Changes.Since(ctx, since)
 }
 

@@ -25,11 +25,11 @@ type SourceState struct {
 	NeedsFetch  bool   // its format asks the PMS for documents
 	Fetches     bool   // it has an account to do so
 	WebhookPath string
-	WebhookURL  string     // what to give to the PMS; "" where PublicURL is not known. A token in the URL is not shown
-	LastEventAt *time.Time // the last authentic webhook of the PMS, within 35 days
-	TestedAt    *time.Time // the last test event that was verified and stored, likewise
-	Quiet       Quiet      // whether the PMS has been silent for unusually long
-	Token       TokenPlace // where in the URL the secret goes
+	WebhookURL  string         // what to give to the PMS, without a token; "" where PublicURL is not known
+	LastEventAt *time.Time     // the last authentic webhook of the PMS, within 35 days
+	TestedAt    *time.Time     // the last test event that was verified and stored, likewise
+	Quiet       Quiet          // whether the PMS has been silent for unusually long
+	Token       SecretLocation // where in the URL the secret goes
 	// LastDay is the result of webhooks within 24 hours: applied, superseded, ignored, rejected, duplicate, refused.
 	LastDay map[string]int
 	Secrets []SecretUse // in the order of the configuration
@@ -37,15 +37,15 @@ type SourceState struct {
 	EventsOfLastDay, ErrorsOfLastDay int
 }
 
-// TokenPlace is where in a webhook's URL the secret goes; the zero value is nowhere.
-type TokenPlace struct {
+// SecretLocation is where in a webhook's URL the secret goes; the zero value is nowhere.
+type SecretLocation struct {
 	Path      bool   // after the source's name
 	Parameter string // the value of this parameter
 }
 
 // SecretUse is how often one secret of a source has verified a webhook.
 type SecretUse struct {
-	Secret        int        // its place among the source's secrets, from 1
+	Secret        int        // its number among the source's secrets, from 1
 	LastMatchedAt *time.Time // nil: not within 35 days
 	LastDay       int        // how often within 24 hours
 }
@@ -72,7 +72,7 @@ func (s Sources) List(ctx context.Context) ([]SourceState, error) {
 	if err != nil {
 		return nil, err
 	}
-	paces, err := s.store.Activity.EventPaces(ctx, visible)
+	intervals, err := s.store.Activity.EventIntervals(ctx, visible)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s Sources) List(ctx context.Context) ([]SourceState, error) {
 		state := s.state(sources[name])
 		state.addLast(rowsOf(name, last))
 		state.addDay(rowsOf(name, day))
-		state.Quiet = quietOf(paces[name], s.now())
+		state.Quiet = quietOf(intervals[name], s.now())
 		states = append(states, state)
 	}
 	return states, nil
@@ -128,7 +128,7 @@ func (s Sources) state(source pms.Source) SourceState {
 			len(source.Secrets)),
 	}
 	carried := source.Carries()
-	state.Token = TokenPlace{Path: carried.Path, Parameter: carried.Query}
+	state.Token = SecretLocation{Path: carried.Path, Parameter: carried.Query}
 	for i := range state.Secrets {
 		state.Secrets[i].Secret = i + 1
 	}

@@ -33,7 +33,7 @@ func (s *service) subscriptionSettings() []admin.SubscriptionSettings {
 	out := make([]admin.SubscriptionSettings, len(list))
 	for i, sub := range list {
 		out[i] = admin.SubscriptionSettings{
-			Name: sub.Name, Kind: sub.Kind, URL: sub.Place(), Events: sub.Events, Sources: sub.Sources,
+			Name: sub.Name, Kind: sub.Kind, URL: sub.Receiver(), Events: sub.Events, Sources: sub.Sources,
 			Insecure: sub.Insecure, Secrets: len(sub.Secrets),
 		}
 	}

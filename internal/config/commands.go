@@ -97,7 +97,7 @@ func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error)
 
 // ofFile returns the problems in the order of the file's lines, without the name of the setting that names the file.
 func (p Problems) ofFile(file string) Problems {
-	place := func(problem string) (line, column int) {
+	position := func(problem string) (line, column int) {
 		_, err := fmt.Sscanf(strings.TrimPrefix(problem, file), ":%d:%d:", &line, &column)
 		if err != nil {
 			return math.MaxInt, 0
@@ -109,8 +109,8 @@ func (p Problems) ofFile(file string) Problems {
 		sorted[i] = strings.TrimPrefix(problem, "STAYKEY_CONFIG: ")
 	}
 	slices.SortStableFunc(sorted, func(a, b string) int {
-		lineA, columnA := place(a)
-		lineB, columnB := place(b)
+		lineA, columnA := position(a)
+		lineB, columnB := position(b)
 		return cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(columnA, columnB))
 	})
 	return sorted

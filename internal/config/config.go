@@ -509,9 +509,9 @@ func (s Set) refuseSharedSecrets(problems *Problems) {
 				text = secret.String() // however it is padded
 			}
 			if other, taken := owner[text]; taken && other != name && text != "" {
-				place := cmp.Or(s.places.of("source", name), s.places.of("source", other))
-				problems.add("STAYKEY_CONFIG", "%ssources %q and %q have a secret in common: give each its own", place,
-					min(name, other), max(name, other))
+				position := cmp.Or(s.positions.of("source", name), s.positions.of("source", other))
+				problems.add("STAYKEY_CONFIG", "%ssources %q and %q have a secret in common: give each its own",
+					position, min(name, other), max(name, other))
 			}
 			owner[text] = name
 		}

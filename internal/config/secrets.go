@@ -138,23 +138,23 @@ func (s Set) Guessable() []string {
 func (s Set) RefuseWellKnown(problems *Problems) {
 	for name, source := range s.Sources {
 		if slices.ContainsFunc(source.Secrets, IsWellKnown) {
-			setting, place := "STAYKEY_CONFIG", s.places.of("source", name)
-			if place == "" { // the source default without an entry in the file
+			setting, position := "STAYKEY_CONFIG", s.positions.of("source", name)
+			if position == "" { // the source default without an entry in the file
 				setting = "STAYKEY_WEBHOOK_SECRET"
 			}
-			problems.add(setting, "%sa secret of source %q %s", place, name, wellKnownRefused)
+			problems.add(setting, "%sa secret of source %q %s", position, name, wellKnownRefused)
 		}
 	}
 	for _, subscription := range s.Subscriptions {
 		if slices.ContainsFunc(subscription.Hidden(), IsWellKnown) {
 			problems.add("STAYKEY_CONFIG", "%sa secret of subscription %q %s",
-				s.places.of("subscription", subscription.Name), subscription.Name, wellKnownRefused)
+				s.positions.of("subscription", subscription.Name), subscription.Name, wellKnownRefused)
 		}
 	}
 	hash := sha256.Sum256([]byte(DevAdminToken))
 	for _, token := range s.Tokens {
 		if token.Hash == hash {
-			problems.add("STAYKEY_CONFIG", "%sthe hash of token %q %s", s.places.of("token", token.Name), token.Name,
+			problems.add("STAYKEY_CONFIG", "%sthe hash of token %q %s", s.positions.of("token", token.Name), token.Name,
 				wellKnownRefused)
 		}
 	}
@@ -177,7 +177,7 @@ func (s Set) RefuseSharedTokens(environment []string, problems *Problems) {
 	for _, token := range s.Tokens {
 		if other, taken := owner[token.Hash]; taken {
 			problems.add("STAYKEY_CONFIG", "%stoken %q has the hash of %s: give each its own (staykey token new)",
-				s.places.of("token", token.Name), token.Name, other)
+				s.positions.of("token", token.Name), token.Name, other)
 			continue
 		}
 		owner[token.Hash] = "token " + token.Name

@@ -27,7 +27,7 @@ type Set struct {
 	Subscriptions  []notify.Subscription
 	SignIn         *sso.Settings // people sign in to the page with this provider, besides tokens; nil for none
 	secretFiles    []string      // that variables of the file were read from
-	places         places
+	positions      positions
 }
 
 // of finds a source, also one that has gone from the configuration while its stays are still here.
@@ -83,7 +83,7 @@ func LoadSources(path, secret string, getenv func(string) string, problems *Prob
 	set.SignIn = file.loadSignIn(known)
 
 	file.done()
-	set.secretFiles, set.places = file.files, file.places
+	set.secretFiles, set.positions = file.files, file.positions
 	return set
 }
 

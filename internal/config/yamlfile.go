@@ -19,21 +19,21 @@ import (
 // yamlFile is a configuration file while it is read. Everything that is wrong with it is found in one go, each with its
 // line and column. Anchors, aliases and merge keys work, so that sources can share what they have in common.
 type yamlFile struct {
-	path     string
-	getenv   func(string) string
-	problems *Problems
-	anchors  anchors
-	files    []string // of secrets that were read
-	places   places
+	path      string
+	getenv    func(string) string
+	problems  *Problems
+	anchors   anchors
+	files     []string // of secrets that were read
+	positions positions
 }
 
-// places are where the file names its sources, subscriptions and tokens, for what only shows when all of it is read.
-type places map[string]string
+// positions are where the file names its sources, subscriptions and tokens, for what only shows when all of it is read.
+type positions map[string]string
 
 // remember notes where an entry's name is.
-func (m mapping) remember(kind, name string) { m.places[kind+" "+name] = m.place(m.at("name")) }
+func (m mapping) remember(kind, name string) { m.positions[kind+" "+name] = m.position(m.at("name")) }
 
-// once reports an entry whose field has the value of an earlier one; seen are the places of those before. Where the
+// once reports an entry whose field has the value of an earlier one; seen are the positions of those before. Where the
 // value is missing, that is the problem to report.
 func (m mapping) once(seen map[string]string, field, value string) {
 	if value == "" {
@@ -44,13 +44,13 @@ func (m mapping) once(seen map[string]string, field, value string) {
 		m.wrong(field, "%q is defined twice, first at %s: remove one, or change its %s", value, first, field)
 		return
 	}
-	seen[value] = m.place(m.at(field))
+	seen[value] = m.position(m.at(field))
 }
 
 // of is the beginning of a problem with an entry; "" for one that isn't in the file.
-func (p places) of(kind, name string) string {
-	if place := p[kind+" "+name]; place != "" {
-		return place + ": "
+func (p positions) of(kind, name string) string {
+	if at := p[kind+" "+name]; at != "" {
+		return at + ": "
 	}
 	return ""
 }
@@ -66,8 +66,8 @@ func (a anchors) Visit(n ast.Node) ast.Visitor {
 	return a
 }
 
-// syntaxPlace is how the parser names the place of an error.
-var syntaxPlace = regexp.MustCompile(`^: \[(\d+):(\d+)\] `)
+// syntaxPosition is how the parser gives the position of an error.
+var syntaxPosition = regexp.MustCompile(`^: \[(\d+):(\d+)\] `)
 
 // openYAML parses a file; ok is false if it is no YAML mapping.
 func openYAML(path string, getenv func(string) string, problems *Problems) (m mapping, ok bool) {
@@ -79,14 +79,14 @@ func openYAML(path string, getenv func(string) string, problems *Problems) (m ma
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
 		text := ": " + yaml.FormatError(err, false, false)
-		if at := syntaxPlace.FindString(text); strings.Contains(text, "\t") {
+		if at := syntaxPosition.FindString(text); strings.Contains(text, "\t") {
 			text = at + "a tab can't be used for indentation: use spaces"
 		}
 		text = strings.Join(strings.Fields(text), " ")
-		problems.add("STAYKEY_CONFIG", "%s", path+syntaxPlace.ReplaceAllString(text, ":$1:$2: "))
+		problems.add("STAYKEY_CONFIG", "%s", path+syntaxPosition.ReplaceAllString(text, ":$1:$2: "))
 		return mapping{}, false
 	}
-	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}, places: places{}}
+	y := &yamlFile{path: path, getenv: getenv, problems: problems, anchors: anchors{}, positions: positions{}}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		problems.add("STAYKEY_CONFIG", "%s:1:1: must be one YAML document that is not empty", path)
 		return mapping{}, false
@@ -97,15 +97,15 @@ func openYAML(path string, getenv func(string) string, problems *Problems) (m ma
 
 // fail notes a problem at a node.
 func (y *yamlFile) fail(at ast.Node, field, format string, args ...any) {
-	where := y.place(at)
+	where := y.position(at)
 	if field != "" {
 		where += ": " + field
 	}
 	y.problems.add("STAYKEY_CONFIG", "%s: %s", where, fmt.Sprintf(format, args...))
 }
 
-// place is where a node is, as FILE:LINE:COLUMN.
-func (y *yamlFile) place(at ast.Node) string {
+// position is where a node is, as FILE:LINE:COLUMN.
+func (y *yamlFile) position(at ast.Node) string {
 	if at == nil || at.GetToken() == nil {
 		return y.path
 	}

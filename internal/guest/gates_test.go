@@ -37,10 +37,11 @@ func TestAGateHoldsTheLink(t *testing.T) {
 	mustBeHeld := func() {
 		t.Helper()
 		_, err := r.open(link)
-		if refused := (*guest.NotReadyError)(nil); !errors.As(err, &refused) || refused.Page.Readiness != guest.Held {
-			t.Errorf("opening answers %v, want held", err)
+		refused := (*guest.NotReadyError)(nil)
+		if !errors.As(err, &refused) || refused.Page.Readiness != guest.Withheld {
+			t.Errorf("opening answers %v, want withheld", err)
 		}
-		if page, err := r.guest.Look(ctx, link); err != nil || page.Readiness != guest.Held {
+		if page, err := r.guest.Look(ctx, link); err != nil || page.Readiness != guest.Withheld {
 			t.Errorf("the page says %+v %v, want held", page.Readiness, err)
 		}
 	}

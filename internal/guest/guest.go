@@ -64,7 +64,7 @@ func (e *NotReadyError) Reason() string {
 		return stay.ReasonHeld
 	case e.Page.Reason != nil:
 		return *e.Page.Reason
-	case e.Page.Readiness == Held:
+	case e.Page.Readiness == Withheld:
 		return stay.ReasonGateClosed
 	case e.Page.Shared:
 		return ReasonSharedIdentity
@@ -84,7 +84,7 @@ func (e *NotReadyError) Explain() string {
 	switch e.Page.Readiness {
 	case Preparing:
 		return "it is being created or changed (" + status + ")"
-	case Held:
+	case Withheld:
 		return "gates are not open: " + strings.Join(e.Page.Gates, ", ") + " (" + status + ")"
 	case Ask:
 		if e.Page.OnHold {

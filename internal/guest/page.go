@@ -18,7 +18,7 @@ const (
 	Preparing Readiness = "preparing" // it is being made or changed
 	TooEarly  Readiness = "too_early" // it is made at [Page.ReadyFrom]
 	NoRoom    Readiness = "no_room"   // the room is not known yet
-	Held      Readiness = "held"      // the property has to release it, for example after a payment
+	Withheld  Readiness = "held"      // the property has to release it, for example after a payment
 	Ask       Readiness = "ask"       // the property's staff has to help
 )
 
@@ -34,11 +34,11 @@ type Page struct {
 	OpensFrom *time.Time // when the key opens doors, in the property's zone
 	OpensTo   *time.Time
 	ReadyFrom *time.Time // of TooEarly
-	// ReadySince is when the key became ready: settled at Seam, and held by no gate. Nil unless Readiness is Ready.
+	// ReadySince is when the key became ready: settled at Seam, and withheld by no gate. Nil unless Readiness is Ready.
 	ReadySince *time.Time
 	Readiness  Readiness
 	BackupCode bool     // the guest can ask for a code that opens the doors now
-	Gates      []string // of Held: those that are not open
+	Gates      []string // of Withheld: those that are not open
 	OnHold     bool     // of Ask: an admin holds the stay, so that nothing may be created
 	Shared     bool     // of Ask: the key exists, and its user identity may show the keys of other stays
 	Status     string   // of the mobile key, for programs of the operator
@@ -62,7 +62,7 @@ func judge(state store.GuestState, guest string) Readiness {
 	case state.OnHold:
 		return Ask
 	case len(state.ClosedGates) > 0:
-		return Held
+		return Withheld
 	case state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive:
 		return judgeKey(state, guest)
 	case state.KeyStatus == stay.KeyProvisioning:
@@ -77,7 +77,7 @@ func judge(state store.GuestState, guest string) Readiness {
 		stay.ReasonNoDates:
 		return NoRoom
 	case stay.ReasonGateClosed:
-		return Held
+		return Withheld
 	default:
 		return Ask
 	}

@@ -76,7 +76,7 @@ func TestAppSession(t *testing.T) {
 			409, "waiting / listing_unknown",
 		},
 		"gate": {&guest.NotReadyError{Page: guest.Page{
-			Readiness: guest.Held, Status: "issued",
+			Readiness: guest.Withheld, Status: "issued",
 			Gates: []string{"paid"},
 		}}, 409, "gates are not open: paid"},
 		"shared": {

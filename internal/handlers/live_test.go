@@ -97,7 +97,7 @@ func TestChangedSince(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	ctx := context.Background()
-	changed := func(since store.Mark) (store.Mark, []string) {
+	changed := func(since store.ListVersion) (store.ListVersion, []string) {
 		now, changed, sources, err := a.store.Changes.Since(ctx, since)
 		if err != nil {
 			t.Fatal(err)
@@ -108,13 +108,13 @@ func TestChangedSince(t *testing.T) {
 		slices.Sort(sources)
 		return now, sources
 	}
-	mark, sources := changed(store.Mark{})
+	version, sources := changed(store.ListVersion{})
 	if len(sources) > 0 {
 		t.Errorf("at first: %v", sources)
 	}
 	a.post(hook{source: "default", id: "1", body: listingBody})
 	a.apply()
-	mark, sources = changed(mark)
+	version, sources = changed(version)
 	if !slices.Equal(sources, []string{"default"}) {
 		t.Errorf("after an event of default: %v", sources)
 	}
@@ -124,10 +124,10 @@ func TestChangedSince(t *testing.T) {
 	}
 	a.post(hook{source: "open", id: "2", body: reservationBody})
 	a.apply()
-	if mark, sources = changed(mark); !slices.Equal(sources, []string{"open"}) {
+	if version, sources = changed(version); !slices.Equal(sources, []string{"open"}) {
 		t.Errorf("after an event of open: %v", sources)
 	}
-	if _, sources = changed(mark); len(sources) > 0 {
+	if _, sources = changed(version); len(sources) > 0 {
 		t.Errorf("without an event: %v", sources)
 	}
 }

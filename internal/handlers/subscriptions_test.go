@@ -58,7 +58,7 @@ func (a *app) subscribedAbout(s notify.Subscription, source, reservation string)
 		notify.Options{Subscriptions: func() []notify.Subscription { return []notify.Subscription{s} }, Now: time.Now})
 	a.subscriptions = append(a.subscriptions, admin.SubscriptionSettings{
 		Name: s.Name, Kind: notify.KindWebhook,
-		URL: s.Place(), Events: s.Events, Sources: s.Sources, Insecure: s.Insecure, Secrets: 1,
+		URL: s.Receiver(), Events: s.Events, Sources: s.Sources, Insecure: s.Insecure, Secrets: 1,
 	})
 	a.testSubscription = func(ctx context.Context, _ string) (store.Delivery, store.AttemptResult, error) {
 		return n.Test(ctx, s)

@@ -220,8 +220,8 @@ func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDel
 	}
 	defer giveBack()
 	now := n.Now()
-	v, err := n.store.Deliveries.RecordAttempt(ctx, c, r, now,
-		func(sub store.Subscription, tries int) store.AttemptVerdict {
+	next, err := n.store.Deliveries.RecordAttempt(ctx, c, r, now,
+		func(sub store.Subscription, tries int) store.AttemptNext {
 			return judge(o, sub, tries, now, jitter)
 		})
 	n.reach(point.DeliverNoted)
@@ -230,12 +230,12 @@ func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDel
 		return nil // another worker has claimed it, and sends it again
 	case err != nil:
 		return err
-	case v.Disable != "":
-		n.log.Error("subscription disabled", "subscription", c.Subscription, "reason", v.Disable)
-	case !v.Delivered:
+	case next.Disable != "":
+		n.log.Error("subscription disabled", "subscription", c.Subscription, "reason", next.Disable)
+	case !next.Delivered:
 		n.log.Warn("delivery failed", "subscription", c.Subscription, "delivery_id", c.DeliveryID, "attempt", c.Attempt,
 			"status", r.StatusCode,
-			"error", r.Error, "retry_at", v.RetryAt)
+			"error", r.Error, "retry_at", next.RetryAt)
 	}
 	return nil
 }

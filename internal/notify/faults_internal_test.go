@@ -202,7 +202,7 @@ func (r *rig) checkLast(id string, all, paged []heard) {
 func lastOf(messages []heard, id string) *heard {
 	var last *heard
 	for i := range messages {
-		if messages[i].Data.ReservationID == id && messages[i].Type != TypeHeld {
+		if messages[i].Data.ReservationID == id && messages[i].Type != TypeWithheld {
 			last = &messages[i]
 		}
 	}

@@ -43,7 +43,7 @@ func TestALockedStayHoldsUpNoOther(t *testing.T) {
 			r.key("locked", "waiting", "gate_closed")
 			r.key("free", "waiting", "gate_closed")
 			r.settle()
-		}, func(r *rig) { r.pass(time.Second) }, lockKey, TypeHeld},
+		}, func(r *rig) { r.pass(time.Second) }, lockKey, TypeWithheld},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

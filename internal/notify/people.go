@@ -33,7 +33,7 @@ const (
 const togetherAtMost = 50
 
 // PeopleTypes are the events that people are notified of by default.
-func PeopleTypes() []string { return []string{TypeHeld, TypeAttention, TypeAtRisk} }
+func PeopleTypes() []string { return []string{TypeWithheld, TypeAttention, TypeAtRisk} }
 
 // Mail configures how e-mail is sent.
 type Mail struct {
@@ -77,7 +77,7 @@ type letter struct{ subject, text string }
 var headings = []struct{ kind, one, many string }{
 	{TypeAttention, "1 stay needs a person", "%d stays need a person"},
 	{TypeAtRisk, "1 stay has a door that may not open", "%d stays have doors that may not open"},
-	{TypeHeld, "1 key is withheld by a gate", "%d keys are withheld by a gate"},
+	{TypeWithheld, "1 key is withheld by a gate", "%d keys are withheld by a gate"},
 	{TypeRecovered, "1 stay no longer needs a person", "%d stays no longer need a person"},
 	{TypeReady, "1 key is ready", "%d keys are ready"},
 	{TypeChanged, "1 key changed", "%d keys changed"},
@@ -111,8 +111,8 @@ func (s Subscription) compose(claimed []store.ClaimedDelivery, gates func(source
 			if c.Type == h.kind {
 				why := reasonFor(c.Present)
 				switch c.Type {
-				case TypeHeld:
-					why = heldBy(closed(gates(c.Present.Source), c.Present))
+				case TypeWithheld:
+					why = closedGates(closed(gates(c.Present.Source), c.Present))
 				case TypeAtRisk:
 					why = stay.DescribeDoors(c.Present.DoorsAtRisk)
 				}
@@ -169,8 +169,8 @@ func reasonFor(p store.StayState) string {
 	return stay.Text(p.Message)
 }
 
-// heldBy lists closed gates by name.
-func heldBy(gates []stay.Gate) string {
+// closedGates lists closed gates by name.
+func closedGates(gates []stay.Gate) string {
 	parts := make([]string, len(gates))
 	for i, g := range gates {
 		parts[i] = g.Name + " is " + g.State

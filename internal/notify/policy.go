@@ -33,26 +33,26 @@ func (o outcome) delivered() bool { return o.status >= 200 && o.status < 300 }
 
 // judge decides what follows from a try: of a subscription as it was before, of a stay that has failed tries times
 // in a row. jitter is from 0 up to 1.
-func judge(o outcome, sub store.Subscription, tries int, now time.Time, jitter float64) store.AttemptVerdict {
+func judge(o outcome, sub store.Subscription, tries int, now time.Time, jitter float64) store.AttemptNext {
 	if o.delivered() {
-		return store.AttemptVerdict{Delivered: true}
+		return store.AttemptNext{Delivered: true}
 	}
 	wait := retryAfter[min(tries, len(retryAfter)-1)]
 	wait += time.Duration(float64(wait) * 0.2 * jitter)
-	v := store.AttemptVerdict{}
+	next := store.AttemptNext{}
 	if asked := min(o.retryAfter, maxSilence); asked > 0 {
 		wait = max(wait, asked)
 		if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
 			until := now.Add(asked)
-			v.NotBefore = &until // the answer is about the receiver, not about one message
+			next.NotBefore = &until // the answer is about the receiver, not about one message
 		}
 	}
-	v.RetryAt = now.Add(wait)
+	next.RetryAt = now.Add(wait)
 	switch {
 	case o.status == http.StatusGone:
-		v.Disable = "the receiver answered 410 Gone"
+		next.Disable = "the receiver answered 410 Gone"
 	case sub.FailingSince != nil && now.Sub(*sub.FailingSince) >= disableAfter && sub.Failures+1 >= disableFailures:
-		v.Disable = "nothing was delivered for 5 days"
+		next.Disable = "nothing was delivered for 5 days"
 	}
-	return v
+	return next
 }

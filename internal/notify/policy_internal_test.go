@@ -24,87 +24,87 @@ func TestJudge(t *testing.T) {
 		sub    store.Subscription
 		tries  int
 		jitter float64
-		want   store.AttemptVerdict
+		want   store.AttemptNext
 	}{
-		{"200", outcome{status: 200}, store.Subscription{}, 3, 0, store.AttemptVerdict{Delivered: true}},
+		{"200", outcome{status: 200}, store.Subscription{}, 3, 0, store.AttemptNext{Delivered: true}},
 		{
 			"204 after days of failures",
 			outcome{status: 204},
 			store.Subscription{FailingSince: long, Failures: 50},
 			11,
 			0,
-			store.AttemptVerdict{Delivered: true},
+			store.AttemptNext{Delivered: true},
 		},
-		{"no answer", outcome{}, store.Subscription{}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second)}},
+		{"no answer", outcome{}, store.Subscription{}, 0, 0, store.AttemptNext{RetryAt: now.Add(5 * time.Second)}},
 		{
 			"500",
 			outcome{status: 500},
 			store.Subscription{},
 			1, 0,
-			store.AttemptVerdict{RetryAt: now.Add(30 * time.Second)},
+			store.AttemptNext{RetryAt: now.Add(30 * time.Second)},
 		},
 		{
 			"a redirect is a failure",
 			outcome{status: 302},
 			store.Subscription{},
 			2, 0,
-			store.AttemptVerdict{RetryAt: now.Add(2 * time.Minute)},
+			store.AttemptNext{RetryAt: now.Add(2 * time.Minute)},
 		},
 		{
 			"400 too",
 			outcome{status: 400},
 			store.Subscription{},
 			3, 0,
-			store.AttemptVerdict{RetryAt: now.Add(10 * time.Minute)},
+			store.AttemptNext{RetryAt: now.Add(10 * time.Minute)},
 		},
 		{
 			"jitter",
 			outcome{status: 500},
 			store.Subscription{},
 			4, 0.5,
-			store.AttemptVerdict{RetryAt: now.Add(33 * time.Minute)},
+			store.AttemptNext{RetryAt: now.Add(33 * time.Minute)},
 		},
 		{
 			"the last wait repeats",
 			outcome{status: 500},
 			store.Subscription{},
 			99, 0,
-			store.AttemptVerdict{RetryAt: now.Add(24 * time.Hour)},
+			store.AttemptNext{RetryAt: now.Add(24 * time.Hour)},
 		},
 		{
 			"410",
 			outcome{status: 410},
 			store.Subscription{},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(5 * time.Second), Disable: "the receiver answered 410 Gone"},
+			store.AttemptNext{RetryAt: now.Add(5 * time.Second), Disable: "the receiver answered 410 Gone"},
 		},
 		{
 			"429 with Retry-After",
 			outcome{status: 429, retryAfter: time.Minute},
 			store.Subscription{},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(time.Minute), NotBefore: in(time.Minute)},
+			store.AttemptNext{RetryAt: now.Add(time.Minute), NotBefore: in(time.Minute)},
 		},
 		{
 			"503 with Retry-After",
 			outcome{status: 503, retryAfter: time.Minute},
 			store.Subscription{},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(time.Minute), NotBefore: in(time.Minute)},
+			store.AttemptNext{RetryAt: now.Add(time.Minute), NotBefore: in(time.Minute)},
 		},
 		{
 			"Retry-After is about one message elsewhere",
 			outcome{status: 500, retryAfter: time.Minute},
 			store.Subscription{},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(time.Minute)},
+			store.AttemptNext{RetryAt: now.Add(time.Minute)},
 		},
 		{
 			"a short Retry-After doesn't shorten the schedule",
 			outcome{status: 429, retryAfter: time.Second},
 			store.Subscription{},
 			2, 0,
-			store.AttemptVerdict{
+			store.AttemptNext{
 				RetryAt:   now.Add(2 * time.Minute),
 				NotBefore: in(time.Second),
 			},
@@ -114,25 +114,25 @@ func TestJudge(t *testing.T) {
 			outcome{status: 429, retryAfter: 1000 * time.Hour},
 			store.Subscription{},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(24 * time.Hour), NotBefore: in(24 * time.Hour)},
+			store.AttemptNext{RetryAt: now.Add(24 * time.Hour), NotBefore: in(24 * time.Hour)},
 		},
 		{
 			"5 days of failures only",
 			outcome{status: 500},
 			store.Subscription{FailingSince: long, Failures: 9},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(5 * time.Second), Disable: "nothing was delivered for 5 days"},
+			store.AttemptNext{RetryAt: now.Add(5 * time.Second), Disable: "nothing was delivered for 5 days"},
 		},
 		{"a second less", outcome{status: 500}, store.Subscription{
 			FailingSince: ago(disableAfter - time.Second),
 			Failures:     99,
-		}, 0, 0, store.AttemptVerdict{RetryAt: now.Add(5 * time.Second)}},
+		}, 0, 0, store.AttemptNext{RetryAt: now.Add(5 * time.Second)}},
 		{
 			"two failures that are far apart prove little",
 			outcome{status: 500},
 			store.Subscription{FailingSince: ago(100 * 24 * time.Hour), Failures: 1},
 			0, 0,
-			store.AttemptVerdict{RetryAt: now.Add(5 * time.Second)},
+			store.AttemptNext{RetryAt: now.Add(5 * time.Second)},
 		},
 	}
 	for _, tt := range tests {

@@ -223,7 +223,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	delivery := pms.Delivery{Header: req.Header, Body: body}
+	delivery := pms.Post{Header: req.Header, Body: body}
 	var at time.Time
 	if n, err := json.Number(req.Header.Get("webhook-timestamp")).Int64(); err == nil {
 		at = time.Unix(n, 0)

@@ -49,7 +49,7 @@ func TestSamples(t *testing.T) {
 					t.Error(err)
 				}
 				verifier := pms.StandardWebhooks{Secrets: []pms.Secret{secret}}
-				delivery := pms.Delivery{Header: r.Header, Body: body}
+				delivery := pms.Post{Header: r.Header, Body: body}
 				if _, err := verifier.Verify(delivery, time.Now()); err != nil {
 					t.Errorf("the signature: %v", err)
 				}

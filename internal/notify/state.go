@@ -19,7 +19,7 @@ import (
 const (
 	TypeReady     = "mobile_key.ready"
 	TypeChanged   = "mobile_key.changed"
-	TypeHeld      = "mobile_key.held"
+	TypeWithheld  = "mobile_key.held"
 	TypeAttention = "mobile_key.attention"
 	TypeRecovered = "mobile_key.recovered"
 	TypeRevoked   = "mobile_key.revoked"
@@ -35,23 +35,23 @@ const (
 // digests are not chosen.
 func Types() []string {
 	return []string{
-		TypeReady, TypeChanged, TypeHeld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired, TypeFirstUsed,
+		TypeReady, TypeChanged, TypeWithheld, TypeAttention, TypeRecovered, TypeRevoked, TypeExpired, TypeFirstUsed,
 		TypeDenied, TypeAtRisk,
 	}
 }
 
 // Reported is what a subscription knows about a stay. The zero value means nothing.
 type Reported struct {
-	Ready     bool   `json:"ready,omitempty"`     // the key is issued, and no gate withholds it
-	Had       bool   `json:"had,omitempty"`       // a key was reported, and its end was not
-	Attention bool   `json:"attention,omitempty"` // a person is needed
-	Reason    string `json:"reason,omitempty"`    // the reason
-	Over      string `json:"over,omitempty"`      // the key is revoked or expired
-	Held      string `json:"held,omitempty"`      // the last deadline that was reported, see [deadline]
-	Used      string `json:"used,omitempty"`      // when the guest first opened a door
-	Denied    string `json:"denied,omitempty"`    // when a door was last refused to the guest
-	Risk      string `json:"risk,omitempty"`      // which doors may not open, see [riskOf]
-	Key       Key    `json:"key,omitzero"`        // what is ready
+	Ready        bool   `json:"ready,omitempty"`     // the key is issued, and no gate withholds it
+	Had          bool   `json:"had,omitempty"`       // a key was reported, and its end was not
+	Attention    bool   `json:"attention,omitempty"` // a person is needed
+	Reason       string `json:"reason,omitempty"`    // the reason
+	Over         string `json:"over,omitempty"`      // the key is revoked or expired
+	GateDeadline string `json:"held,omitempty"`      // the last that was reported, see [deadline]
+	Used         string `json:"used,omitempty"`      // when the guest first opened a door
+	Denied       string `json:"denied,omitempty"`    // when a door was last refused to the guest
+	Risk         string `json:"risk,omitempty"`      // which doors may not open, see [riskOf]
+	Key          Key    `json:"key,omitzero"`        // what is ready
 }
 
 // had reports whether the subscription was notified of a key and not of its end.
@@ -127,9 +127,9 @@ func next(reported Reported, p situation) (kind string, then Reported) {
 	}
 
 	awaited := canBeWithheld(status) && p.ReservationStatus == pms.Confirmed
-	if at := p.deadline(); awaited && at != "" && at != reported.Held {
-		then.Held = at
-		return TypeHeld, then
+	if at := p.deadline(); awaited && at != "" && at != reported.GateDeadline {
+		then.GateDeadline = at
+		return TypeWithheld, then
 	}
 
 	if kind, then = nextUse(reported, p, status); kind != "" || !then.equal(reported) {
@@ -201,13 +201,15 @@ func canBeWithheld(status string) bool {
 func nextKey(reported Reported, p situation, status string) (kind string, then Reported) {
 	switch status {
 	case stay.KeyAttention:
-		then = Reported{Attention: true, Reason: stay.Text(p.Reason), Had: reported.had(), Held: reported.Held}
+		then = Reported{
+			Attention: true, Reason: stay.Text(p.Reason), Had: reported.had(), GateDeadline: reported.GateDeadline,
+		}
 		if reported.Attention && reported.Reason == then.Reason {
 			return "", reported
 		}
 		return TypeAttention, then
 	case stay.KeyIssued:
-		then = Reported{Ready: true, Key: keyOf(p.StayState), Held: reported.Held}
+		then = Reported{Ready: true, Key: keyOf(p.StayState), GateDeadline: reported.GateDeadline}
 		switch {
 		case !reported.Ready:
 			return TypeReady, then
@@ -223,10 +225,10 @@ func nextKey(reported Reported, p situation, status string) (kind string, then R
 			Reported{Over: status}
 	case stay.KeyWaiting:
 		if reported.had() && p.ACSUserID == nil {
-			return TypeRevoked, Reported{Held: reported.Held}
+			return TypeRevoked, Reported{GateDeadline: reported.GateDeadline}
 		}
 	}
-	return "", Reported{Had: reported.had(), Held: reported.Held}
+	return "", Reported{Had: reported.had(), GateDeadline: reported.GateDeadline}
 }
 
 // deadlines are how long before check-in it is reported that a gate withholds the key.

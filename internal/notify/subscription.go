@@ -30,8 +30,8 @@ func (s Subscription) Wants(kind string) bool {
 	return s.Events == nil || slices.Contains(s.Events, kind)
 }
 
-// Place is where the subscription's messages go, without the parts that may be secret.
-func (s Subscription) Place() string {
+// Receiver is where the subscription's messages go, without the parts that may be secret.
+func (s Subscription) Receiver() string {
 	if s.Mail != nil {
 		return "smtp://" + s.Mail.Host
 	}
@@ -52,7 +52,7 @@ func (s Subscription) Hidden() []string {
 	switch {
 	case s.Mail != nil:
 		hidden = append(hidden, s.Mail.Password)
-	case s.Place() != s.URL:
+	case s.Receiver() != s.URL:
 		hidden = append(hidden, s.URL)
 	}
 	for _, secret := range s.Secrets {

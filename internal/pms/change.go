@@ -3,7 +3,7 @@
 //
 // # From a webhook to changes
 //
-//	Delivery ─▶ Source.Verify ─▶ Proof            is it authentic?        verify.go, standard_webhooks.go
+//	Post ─▶ Source.Verify ─▶ Proof            is it authentic?        verify.go, standard_webhooks.go
 //	body     ─▶ Source.Map    ─▶ Event            what does it mean?      format.go, run.go, outputs.go
 //	                             Changes          to apply now            change.go
 //	                             Fetches          documents to read first (package fetch)

@@ -72,7 +72,7 @@ func TestStandardWebhooksVector(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := pms.StandardWebhooks{Secrets: []pms.Secret{other, secret}}.Verify(pms.Delivery{
+			got, err := pms.StandardWebhooks{Secrets: []pms.Secret{other, secret}}.Verify(pms.Post{
 				Header: c.h,
 				Body:   body,
 			}, c.now)

@@ -42,15 +42,15 @@ func DefaultStatuses() Statuses {
 	}
 }
 
-// Verify reports whether a delivery is authentic; one to a source without a verifier never is.
-func (s Source) Verify(d Delivery, now time.Time) (Proof, error) {
+// Verify reports whether a POST is authentic; one to a source without a verifier never is.
+func (s Source) Verify(p Post, now time.Time) (Proof, error) {
 	if s.Verifier == nil {
 		return Proof{}, ErrUnauthentic
 	}
-	return s.Verifier.Verify(d, now)
+	return s.Verifier.Verify(p, now)
 }
 
-// Carries names where in a delivery the secret itself is sent, if it is.
+// Carries names where in a POST the secret itself is sent, if it is.
 func (s Source) Carries() Carrier {
 	if s.Verifier == nil {
 		return Carrier{}
@@ -66,7 +66,7 @@ func (s Source) FormatName() string {
 	return s.Format.Name
 }
 
-// VerifyMethod is how the source's deliveries are verified; "" where none ever is authentic.
+// VerifyMethod is how the source's POSTs are verified; "" where none ever is authentic.
 func (s Source) VerifyMethod() string {
 	if s.Verifier == nil {
 		return ""

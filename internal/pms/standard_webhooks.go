@@ -80,25 +80,25 @@ func (StandardWebhooks) Carries() Carrier { return Carrier{} }
 func (StandardWebhooks) Method() string { return "standard-webhooks" }
 
 // Prove signs with the first secret.
-func (w StandardWebhooks) Prove(d *Delivery, id string, now time.Time) {
-	d.Header.Set("webhook-id", id)
-	d.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
-	d.Header.Set("webhook-signature", w.Secrets[0].Sign(id, now, d.Body))
+func (w StandardWebhooks) Prove(p *Post, id string, now time.Time) {
+	p.Header.Set("webhook-id", id)
+	p.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+	p.Header.Set("webhook-signature", w.Secrets[0].Sign(id, now, p.Body))
 }
 
 // Verify checks the three headers over the raw body, in either spelling: a gateway may add headers of its own in the
 // other one.
-func (w StandardWebhooks) Verify(d Delivery, now time.Time) (Proof, error) {
-	proof, err := w.verifyAs("webhook", d, now)
-	if errors.Is(err, ErrUnauthentic) && d.Header.Get("svix-id") != "" {
-		return w.verifyAs("svix", d, now)
+func (w StandardWebhooks) Verify(p Post, now time.Time) (Proof, error) {
+	proof, err := w.verifyAs("webhook", p, now)
+	if errors.Is(err, ErrUnauthentic) && p.Header.Get("svix-id") != "" {
+		return w.verifyAs("svix", p, now)
 	}
 	return proof, err
 }
 
-func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Proof, error) {
-	id, timestamp := d.Header.Get(prefix+"-id"), d.Header.Get(prefix+"-timestamp")
-	signatures := strings.Join(d.Header.Values(prefix+"-signature"), " ")
+func (w StandardWebhooks) verifyAs(prefix string, p Post, now time.Time) (Proof, error) {
+	id, timestamp := p.Header.Get(prefix+"-id"), p.Header.Get(prefix+"-timestamp")
+	signatures := strings.Join(p.Header.Values(prefix+"-signature"), " ")
 	if id == "" || timestamp == "" || signatures == "" {
 		return Proof{}, errUnsigned
 	}
@@ -108,7 +108,7 @@ func (w StandardWebhooks) verifyAs(prefix string, d Delivery, now time.Time) (Pr
 	}
 	proof, matched := Proof{ID: id}, 0
 	for i, secret := range w.Secrets {
-		want := secret.mac(id, timestamp, d.Body)
+		want := secret.mac(id, timestamp, p.Body)
 		for _, signature := range given {
 			encoded, ok := strings.CutPrefix(signature, "v1,")
 			if !ok {

@@ -19,34 +19,34 @@ import (
 	"time"
 )
 
-// Delivery is one POST as a verifier sees it.
-type Delivery struct {
+// Post is one incoming POST as a verifier sees it.
+type Post struct {
 	Header http.Header
 	Query  url.Values
 	Path   string // after the source's name, decoded, without the leading slash
 	Body   []byte
 }
 
-// Proof is what verification learned about an authentic delivery.
+// Proof is what verification learned about an authentic POST.
 type Proof struct {
 	ID     string // the sender's id of the event where its signature covers one; "" where it doesn't
 	Secret int    // which secret matched, counted from 1; 0 if none is needed
 }
 
-// Verifier reports whether a delivery is authentic. It tries every secret in constant time, so that timing reveals
+// Verifier reports whether a POST is authentic. It tries every secret in constant time, so that timing reveals
 // nothing. The error is [ErrUnauthentic], or [ErrWebhookID] for an authentic one with a malformed id.
 type Verifier interface {
-	Verify(d Delivery, now time.Time) (Proof, error)
+	Verify(p Post, now time.Time) (Proof, error)
 	// Carries names the place where the secret itself is sent. It is never stored or shown.
 	Carries() Carrier
 	// Method is the method's name in the configuration.
 	Method() string
-	// Prove makes a delivery authentic with the first secret, and sets its id if the method has one. It is for
+	// Prove makes a POST authentic with the first secret, and sets its id if the method has one. It is for
 	// staykey's test events.
-	Prove(d *Delivery, id string, now time.Time)
+	Prove(p *Post, id string, now time.Time)
 }
 
-// Carrier is the place in a delivery where a secret is sent. The zero value means nowhere: a signature proves it.
+// Carrier is the part of a POST in which a secret is sent. The zero value means nowhere: a signature proves it.
 type Carrier struct {
 	Header string
 	Query  string
@@ -171,11 +171,11 @@ func newBasic(problems *verifierProblems, s VerifySettings, secrets []string) Ve
 	}
 	return carried{
 		method: s.Method, carrier: Carrier{Header: "Authorization"}, secrets: secrets,
-		put: func(d *Delivery, secret string) {
-			d.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
+		put: func(p *Post, secret string) {
+			p.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
 		},
-		find: func(d Delivery) string {
-			user, password, ok := (&http.Request{Header: d.Header}).BasicAuth()
+		find: func(p Post) string {
+			user, password, ok := (&http.Request{Header: p.Header}).BasicAuth()
 			if !ok {
 				return ""
 			}
@@ -211,8 +211,8 @@ type signed struct {
 	secrets        []string
 }
 
-func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
-	text := strings.TrimSpace(d.Header.Get(s.header))
+func (s signed) Verify(p Post, _ time.Time) (Proof, error) {
+	text := strings.TrimSpace(p.Header.Get(s.header))
 	if len(text) < len(s.prefix) || !strings.EqualFold(text[:len(s.prefix)], s.prefix) {
 		return Proof{}, ErrUnauthentic
 	}
@@ -223,7 +223,7 @@ func (s signed) Verify(d Delivery, _ time.Time) (Proof, error) {
 	proof, matched := Proof{}, 0
 	for i, secret := range s.secrets {
 		h := hmac.New(s.hash, []byte(secret))
-		h.Write(d.Body)
+		h.Write(p.Body)
 		same := subtle.ConstantTimeCompare(given, h.Sum(nil))
 		matched |= same
 		proof.Secret = subtle.ConstantTimeSelect(same, i+1, proof.Secret)
@@ -239,31 +239,31 @@ func (s signed) Carries() Carrier { return Carrier{Header: s.header} }
 
 func (s signed) Method() string { return "hmac" }
 
-func (s signed) Prove(d *Delivery, _ string, _ time.Time) {
+func (s signed) Prove(p *Post, _ string, _ time.Time) {
 	h := hmac.New(s.hash, []byte(s.secrets[0]))
-	h.Write(d.Body)
-	d.Header.Set(s.header, s.prefix+s.encode(h.Sum(nil)))
+	h.Write(p.Body)
+	p.Header.Set(s.header, s.prefix+s.encode(h.Sum(nil)))
 }
 
 func decodeBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 }
 
-// carried is a secret that is sent with the delivery.
+// carried is a secret that is sent with the POST.
 type carried struct {
 	method  string
 	carrier Carrier
-	find    func(Delivery) string
-	put     func(d *Delivery, secret string)
+	find    func(Post) string
+	put     func(p *Post, secret string)
 	secrets []string
 }
 
 func inHeader(method, name, prefix string, secrets []string) carried {
 	return carried{
 		method: method, carrier: Carrier{Header: name}, secrets: secrets,
-		put: func(d *Delivery, secret string) { d.Header.Set(name, prefix+secret) },
-		find: func(d Delivery) string {
-			text := d.Header.Get(name)
+		put: func(p *Post, secret string) { p.Header.Set(name, prefix+secret) },
+		find: func(p Post) string {
+			text := p.Header.Get(name)
 			if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
 				return ""
 			}
@@ -278,18 +278,18 @@ func inURL(parameter string, secrets []string) carried {
 	if parameter != "" {
 		return carried{
 			method: methodURLToken, carrier: Carrier{Query: parameter}, secrets: secrets,
-			find: func(d Delivery) string { return d.Query.Get(parameter) },
-			put:  func(d *Delivery, secret string) { d.Query.Set(parameter, secret) },
+			find: func(p Post) string { return p.Query.Get(parameter) },
+			put:  func(p *Post, secret string) { p.Query.Set(parameter, secret) },
 		}
 	}
 	return carried{
-		method: methodURLToken, carrier: Carrier{Path: true}, secrets: secrets, put: func(d *Delivery,
+		method: methodURLToken, carrier: Carrier{Path: true}, secrets: secrets, put: func(p *Post,
 			secret string,
 		) {
-			d.Path = secret
+			p.Path = secret
 		},
-		find: func(d Delivery) string {
-			first, _, _ := strings.Cut(d.Path, "/")
+		find: func(p Post) string {
+			first, _, _ := strings.Cut(p.Path, "/")
 			return first
 		},
 	}
@@ -297,8 +297,8 @@ func inURL(parameter string, secrets []string) carried {
 
 const methodURLToken = "url-token" // #nosec G101 -- a name
 
-func (c carried) Verify(d Delivery, _ time.Time) (Proof, error) {
-	given := sha256.Sum256([]byte(c.find(d))) // the same length for any input
+func (c carried) Verify(p Post, _ time.Time) (Proof, error) {
+	given := sha256.Sum256([]byte(c.find(p))) // the same length for any input
 	proof, matched := Proof{}, 0
 	for i, secret := range c.secrets {
 		want := sha256.Sum256([]byte(secret))
@@ -316,14 +316,14 @@ func (c carried) Carries() Carrier { return c.carrier }
 
 func (c carried) Method() string { return c.method }
 
-func (c carried) Prove(d *Delivery, _ string, _ time.Time) { c.put(d, c.secrets[0]) }
+func (c carried) Prove(p *Post, _ string, _ time.Time) { c.put(p, c.secrets[0]) }
 
-// Anybody accepts every delivery: verification was explicitly turned off in the configuration.
+// Anybody accepts every POST: verification was explicitly turned off in the configuration.
 type Anybody struct{}
 
-// Verify accepts any delivery, and the sender's webhook-id.
-func (Anybody) Verify(d Delivery, _ time.Time) (Proof, error) {
-	id := d.Header.Get("webhook-id")
+// Verify accepts any POST, and the sender's webhook-id.
+func (Anybody) Verify(p Post, _ time.Time) (Proof, error) {
+	id := p.Header.Get("webhook-id")
 	if id == "" {
 		return Proof{}, nil
 	}
@@ -337,13 +337,13 @@ func (Anybody) Carries() Carrier { return Carrier{} }
 func (Anybody) Method() string { return "none" }
 
 // Prove implements [Verifier]: it sets the id.
-func (Anybody) Prove(d *Delivery, id string, _ time.Time) { d.Header.Set("webhook-id", id) }
+func (Anybody) Prove(p *Post, id string, _ time.Time) { p.Header.Set("webhook-id", id) }
 
-// Kept returns the parts of a delivery besides its body that are stored for the format: nothing that authenticates it,
+// Kept returns the parts of a POST besides its body that are stored for the format: nothing that authenticates it,
 // even where a proxy repeats it, and nothing that only concerns its transport.
-func Kept(d Delivery, c Carrier) Request {
-	secrets := c.carriedBy(d)
-	r := Request{Query: First(d.Query), Path: d.Path}
+func Kept(p Post, c Carrier) Request {
+	secrets := c.carriedBy(p)
+	r := Request{Query: First(p.Query), Path: p.Path}
 	delete(r.Query, c.Query)
 
 	for name, value := range r.Query {
@@ -355,15 +355,15 @@ func Kept(d Delivery, c Carrier) Request {
 	}
 
 	if c.Path {
-		_, r.Path, _ = strings.Cut(d.Path, "/")
+		_, r.Path, _ = strings.Cut(p.Path, "/")
 	}
 	if r.Path = keepable(r.Path); holdsAny(r.Path, secrets) {
 		r.Path = ""
 	}
 
 	total := 0
-	for _, name := range slices.Sorted(maps.Keys(d.Header)) {
-		value := d.Header.Get(name)
+	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
+		value := p.Header.Get(name)
 		name = strings.ToLower(name)
 		if neverKept(name) || strings.EqualFold(name, c.Header) || holdsAny(value, secrets) {
 			continue
@@ -384,16 +384,16 @@ func keepable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }
 
-// carriedBy returns the secrets in a delivery, in every spelling in which a URL or a header can repeat them.
-func (c Carrier) carriedBy(d Delivery) []string {
+// carriedBy returns the secrets in a POST, in every spelling in which a URL or a header can repeat them.
+func (c Carrier) carriedBy(p Post) []string {
 	secret := ""
 	switch {
 	case c.Path:
-		secret, _, _ = strings.Cut(d.Path, "/")
+		secret, _, _ = strings.Cut(p.Path, "/")
 	case c.Query != "":
-		secret = d.Query.Get(c.Query)
+		secret = p.Query.Get(c.Query)
 	case c.Header != "":
-		secret = strings.TrimSpace(d.Header.Get(c.Header))
+		secret = strings.TrimSpace(p.Header.Get(c.Header))
 		if _, bare, found := strings.Cut(secret, " "); found { // after Bearer or Basic
 			secret = bare
 		}
@@ -408,10 +408,10 @@ func holdsAny(text string, secrets []string) bool {
 	return slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(text, secret) })
 }
 
-// maxKept bounds the headers that are kept of a delivery, in bytes.
+// maxKept bounds the headers that are kept of a POST, in bytes.
 const maxKept = 8 << 10
 
-// neverKept reports whether a header authenticates a delivery, repeats its URL, or concerns its transport.
+// neverKept reports whether a header authenticates a POST, repeats its URL, or concerns its transport.
 func neverKept(name string) bool {
 	for _, part := range []string{
 		"signature", "forwarded", "original-ur", "rewrite-url", "request-uri", "token",
@@ -429,15 +429,15 @@ func neverKept(name string) bool {
 	return false
 }
 
-// Addresses are the networks that may deliver, in addition to verification. An empty list allows all.
+// Addresses are the networks that may post, in addition to verification. An empty list allows all.
 type Addresses []netip.Prefix
 
-// Allow reports whether an address may deliver.
+// Allow reports whether an address may post.
 func (a Addresses) Allow(from netip.Addr) bool {
 	from = from.Unmap()
 	return len(a) == 0 || slices.ContainsFunc(a, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
-// ErrUnauthentic says that a delivery was not proven to be the source's. It never says which secret was tried.
+// ErrUnauthentic says that a POST was not proven to be the source's. It never says which secret was tried.
 var ErrUnauthentic = errors.New(
 	"the webhook is not shown to come from this source: its signature or secret is missing, wrong or, where it is signed with a time, more than 5 minutes old")

@@ -22,20 +22,20 @@ func TestVerifiers(t *testing.T) {
 		upper = "CC99BF5947391DDB0D0D9866F5B9D3A68E8B273C5AC8F699B4AE2399A7433118"
 		in64  = "zJm/WUc5HdsNDZhm9bnTpo6LJzxayPaZtK4jmadDMRg="
 	)
-	h := func(name, value string) pms.Delivery {
-		return pms.Delivery{Header: http.Header{name: {value}}, Body: []byte(body)}
+	h := func(name, value string) pms.Post {
+		return pms.Post{Header: http.Header{name: {value}}, Body: []byte(body)}
 	}
-	query := func(q string) pms.Delivery {
+	query := func(q string) pms.Post {
 		values, _ := url.ParseQuery(q)
-		return pms.Delivery{Header: http.Header{}, Query: values, Body: []byte(body)}
+		return pms.Post{Header: http.Header{}, Query: values, Body: []byte(body)}
 	}
-	path := func(p string) pms.Delivery { return pms.Delivery{Header: http.Header{}, Path: p} }
+	path := func(p string) pms.Post { return pms.Post{Header: http.Header{}, Path: p} }
 	keys := []string{"another", "123456"}
 	tokens := []string{"an-old-token-of-the-pms", "a-new-token-of-the-pms"}
 	for name, c := range map[string]struct {
 		settings pms.VerifySettings
 		secrets  []string
-		delivery pms.Delivery
+		post     pms.Post
 		secret   int // 0: refused
 	}{
 		"hmac": {
@@ -161,7 +161,7 @@ func TestVerifiers(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			proof, err := v.Verify(c.delivery, time.Now())
+			proof, err := v.Verify(c.post, time.Now())
 			if (err == nil) != (c.secret > 0) || (err != nil && !errors.Is(err, pms.ErrUnauthentic)) ||
 				proof.Secret != c.secret {
 				t.Errorf("secret %d, %v; want %d", proof.Secret, err, c.secret)
@@ -211,15 +211,15 @@ func TestVerifiersThatCantBe(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if _, err := (pms.Source{}).Verify(pms.Delivery{}, time.Now()); !errors.Is(err, pms.ErrUnauthentic) {
+	if _, err := (pms.Source{}).Verify(pms.Post{}, time.Now()); !errors.Is(err, pms.ErrUnauthentic) {
 		t.Errorf("a source without a verifier takes anything: %v", err)
 	}
 }
 
-// What is kept of a delivery never holds what authenticates it.
+// What is kept of a POST never holds what authenticates it.
 func TestWhatIsKept(t *testing.T) {
 	t.Parallel()
-	d := pms.Delivery{
+	d := pms.Post{
 		Header: http.Header{
 			"X-Token": {"secret"}, "Authorization": {"secret"}, "Cookie": {"secret"}, "X-Signature": {"secret"},
 			"X-Event": {"created"}, "X-Forwarded-For": {"192.0.2.1"},

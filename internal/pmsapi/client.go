@@ -4,7 +4,7 @@
 // A [Client] stands for one account. All callers use the account's one client, from [Clients], so that the pace,
 // the access token and a pause count for all calls together: those that fetch documents and those that write back.
 //
-//	Do:  one of the account's places ─▶ gate (gate.go) ─▶ pace ─▶ access token (tokens.go) ─▶ request ─▶ the caller reads the answer
+//	Do:  a slot of the account ─▶ breaker (breaker.go) ─▶ pace ─▶ access token (tokens.go) ─▶ request ─▶ the caller reads the answer
 //
 // Why a call failed is a [Cause]; when to call again is decided by [Decide] (policy.go) and nowhere else.
 package pmsapi
@@ -90,7 +90,7 @@ type Client struct {
 	http    *http.Client
 	limits  []*rate.Limiter
 	permits chan struct{} // one for each call at a time; nil: no bound
-	gate    gate
+	breaker breaker
 	tokens  *tokens // nil but for oauth2
 }
 
@@ -130,8 +130,8 @@ func windowLimiter(l pms.Limit) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(spread/float64(l.Seconds)), burst)
 }
 
-// Do makes one call through the account's gate, which also records the result. read extracts what the caller needs from
-// the answer, or returns an [Error] that says what is wrong with it; nil accepts every success. Do returns read's
+// Do makes one call through the account's breaker, which also records the result. read extracts what the caller needs
+// from the answer, or returns an [Error] that says what is wrong with it; nil accepts every success. Do returns read's
 // error, an [Error] of its own, a [PausedError] if nothing was sent, or the context's.
 func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (answer Answer, err error) {
 	if c.permits != nil {
@@ -142,7 +142,7 @@ func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (an
 			return Answer{}, ctx.Err()
 		}
 	}
-	if err := c.gate.enter(time.Now()); err != nil {
+	if err := c.breaker.enter(time.Now()); err != nil {
 		return Answer{}, err
 	}
 	answer, err = c.ask(ctx, r)
@@ -154,17 +154,17 @@ func (c *Client) Do(ctx context.Context, r Request, read func(Answer) error) (an
 	api, unsent := new(Error), new(unsentError)
 	switch {
 	case errors.As(err, &unsent):
-		c.gate.leave()
+		c.breaker.leave()
 		return Answer{}, unsent.error
 	case ctx.Err() != nil:
-		c.gate.leave()
+		c.breaker.leave()
 	case !errors.As(err, &api):
-		c.gate.pass()
+		c.breaker.pass()
 	default:
 		if next := Decide(Attempt{Cause: api.Cause, RetryAfter: api.RetryAfter}, c.first); next.Hold {
-			api.RetryAfter = c.gate.shut(time.Now(), c.first, api.RetryAfter, api.Message)
+			api.RetryAfter = c.breaker.trip(time.Now(), c.first, api.RetryAfter, api.Message)
 		} else {
-			c.gate.pass()
+			c.breaker.pass()
 		}
 	}
 	return answer, err

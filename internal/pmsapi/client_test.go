@@ -53,7 +53,7 @@ func TestARefusedAccountAsksForOneToken(t *testing.T) {
 		if api := new(Error); !errors.As(err, &api) || api.Cause != Account {
 			t.Fatalf("%v, want the account's", err)
 		}
-		c.gate = gate{}
+		c.breaker = breaker{}
 	}
 	if n := handedOut.Load(); n != 1 {
 		t.Errorf("%d tokens were asked for", n)
@@ -66,7 +66,7 @@ func TestRequestsThatDontLeave(t *testing.T) {
 	var asked atomic.Int32
 	c, address := accountOf(t, pms.Account{AccountManifest: pms.AccountManifest{Auth: pms.AuthBearer, AtOnce: 1}},
 		func(http.ResponseWriter, *http.Request) { asked.Add(1) })
-	c.gate.failures = 1 // the next call finds out whether the PMS is back
+	c.breaker.failures = 1 // the next call finds out whether the PMS is back
 	cut, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := c.Do(cut, Request{Address: address}, nil); !errors.Is(err, context.Canceled) {
@@ -77,11 +77,11 @@ func TestRequestsThatDontLeave(t *testing.T) {
 		nil); !errors.Is(err, late) {
 		t.Errorf("%v, want %v", err, late)
 	}
-	if c.gate.failures != 1 || c.gate.probing || asked.Load() != 0 {
-		t.Errorf("the gate is %+v after requests that did not leave; %d left", &c.gate, asked.Load())
+	if c.breaker.failures != 1 || c.breaker.probing || asked.Load() != 0 {
+		t.Errorf("the breaker is %+v after requests that did not leave; %d left", &c.breaker, asked.Load())
 	}
-	if _, err := c.Do(t.Context(), Request{Address: address}, nil); err != nil || c.gate.failures != 0 {
-		t.Errorf("%v, failures %d", err, c.gate.failures)
+	if _, err := c.Do(t.Context(), Request{Address: address}, nil); err != nil || c.breaker.failures != 0 {
+		t.Errorf("%v, failures %d", err, c.breaker.failures)
 	}
 }
 

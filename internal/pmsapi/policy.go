@@ -110,7 +110,7 @@ func Scatter(wait time.Duration) time.Duration {
 	return wait/2 + rand.N(wait/2+1) // #nosec G404 -- not a secret
 }
 
-// After is a wait that ends after the gate opens, randomized so that the account's calls don't all come at once.
+// After is a wait that ends after the pause, randomized so that the account's calls don't all come at once.
 func After(wait time.Duration) time.Duration {
 	return wait + rand.N(min(wait, time.Minute)+time.Second) // #nosec G404 -- not a secret
 }

@@ -112,39 +112,39 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-func TestGate(t *testing.T) {
+func TestBreaker(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	var g gate
+	var b breaker
 	step := func(after time.Duration, wantPaused bool) {
 		t.Helper()
 		now = now.Add(after)
-		if paused := g.enter(now) != nil; paused != wantPaused {
-			t.Errorf("at %v: held %v, want %v", now, paused, wantPaused)
+		if paused := b.enter(now) != nil; paused != wantPaused {
+			t.Errorf("at %v: paused %v, want %v", now, paused, wantPaused)
 		}
 	}
 	step(0, false)
 	step(0, false) // any number while all is well
-	if wait := g.shut(now, time.Second, 0, "no answer"); wait != 2*time.Second {
-		t.Errorf("held for %v", wait)
+	if wait := b.trip(now, time.Second, 0, "no answer"); wait != 2*time.Second {
+		t.Errorf("paused for %v", wait)
 	}
-	if wait := g.shut(now, time.Second, 0, "no answer"); wait != 2*time.Second {
+	if wait := b.trip(now, time.Second, 0, "no answer"); wait != 2*time.Second {
 		t.Errorf("the second request that was under way made it %v", wait)
 	}
 	step(time.Second, true)
 	step(time.Second, false) // the probe
 	step(0, true)            // nobody besides it
-	if wait := g.shut(now, time.Second, 0, "no answer"); wait != 4*time.Second {
-		t.Errorf("held for %v the second time", wait)
+	if wait := b.trip(now, time.Second, 0, "no answer"); wait != 4*time.Second {
+		t.Errorf("paused for %v the second time", wait)
 	}
 	step(4*time.Second, false)
-	g.leave() // it was cut off
+	b.leave() // it was cut off
 	step(0, false)
-	g.pass()
+	b.pass()
 	step(0, false)
 	step(0, false)
-	g.shut(now, time.Second, time.Minute, "429")
-	g.shut(now, time.Second, time.Second, "429") // asks for less
+	b.trip(now, time.Second, time.Minute, "429")
+	b.trip(now, time.Second, time.Second, "429") // asks for less
 	step(59*time.Second, true)
 	step(time.Second, false)
 }

@@ -164,13 +164,13 @@ func (p *Provisioner) policyFor(r store.Reservation) pms.Policy {
 }
 
 // run brings the reservation as close to what is desired as possible now.
-func (a *attempt) run(ctx context.Context) (store.KeyOutcome, outcome) {
+func (a *attempt) run(ctx context.Context) (store.KeyVerdict, outcome) {
 	v, out := a.rounds(ctx)
 	return a.ending().notAtOnce(v, out), out
 }
 
 // rounds plans and acts until nothing is left that can be done now, or something stops it. Only it acts on outcomes.
-func (a *attempt) rounds(ctx context.Context) (store.KeyOutcome, outcome) {
+func (a *attempt) rounds(ctx context.Context) (store.KeyVerdict, outcome) {
 	if a.work.Listing != nil && a.work.Key.CheckRequested {
 		a.demand.directory.forget(a.work.Listing.Groups())
 	}
@@ -192,10 +192,10 @@ func (a *attempt) rounds(ctx context.Context) (store.KeyOutcome, outcome) {
 }
 
 // round plans once, and takes the first step of the plan or, if there is none, finishes.
-func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, outcome) {
+func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, outcome) {
 	d, out := a.demand.desired(ctx)
 	if out.stops() {
-		return store.KeyOutcome{}, out
+		return store.KeyVerdict{}, out
 	}
 	if cut := a.demand.disconnection(ctx, d); cut != nil {
 		return a.ending().disconnected(*cut), outcome{}
@@ -203,7 +203,7 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, 
 
 	if !*observed {
 		if out := a.observer.observe(ctx, d); out.stops() {
-			return store.KeyOutcome{}, out
+			return store.KeyVerdict{}, out
 		}
 		*observed = true
 	}
@@ -212,30 +212,30 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyOutcome, 
 	}
 
 	if out := a.makeRoom(ctx, d); out.stops() {
-		return store.KeyOutcome{}, out
+		return store.KeyVerdict{}, out
 	}
 
 	if s, ok := a.nextStep(d); ok {
 		out := a.execute(ctx, d, s)
 		if out.kind == refused && !endsWith(s) {
 			a.refusals.add(s, out.err)
-			return store.KeyOutcome{}, again()
+			return store.KeyVerdict{}, again()
 		}
 		if out.stops() {
-			return store.KeyOutcome{}, out
+			return store.KeyVerdict{}, out
 		}
-		return store.KeyOutcome{}, again()
+		return store.KeyVerdict{}, again()
 	}
 
 	if out := a.finishUp(ctx, d); out.stops() {
-		return store.KeyOutcome{}, out
+		return store.KeyVerdict{}, out
 	}
 	if out := a.codes.follow(ctx, d); out.stops() {
-		return store.KeyOutcome{}, out
+		return store.KeyVerdict{}, out
 	}
 
 	if len(a.refusals.all) > 0 {
-		return store.KeyOutcome{}, outcome{kind: failed, err: a.refusals.all[0].err}
+		return store.KeyVerdict{}, outcome{kind: failed, err: a.refusals.all[0].err}
 	}
 	return a.verdict(d), outcome{}
 }
@@ -352,13 +352,13 @@ func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int
 }
 
 // onHold looks at a reservation that an admin holds, and changes nothing at Seam, cleanup included.
-func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (store.KeyOutcome, outcome) {
+func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (store.KeyVerdict, outcome) {
 	if steps := plan.Plan(d, a.users.rows, a.work.Key.Revive); len(steps) > 0 {
 		return a.ending().onHold(d, held, steps[0].Reason), outcome{}
 	}
 	keep := a.users.standing(d)
 	if out := a.readBackIfNeeded(ctx, d, keep); out.stops() {
-		return store.KeyOutcome{}, out
+		return store.KeyVerdict{}, out
 	}
 	for i := range a.users.rows {
 		going := i != keep && (a.users.rows[i].Phase() == record.Removing || d.Goal == plan.Gone)
@@ -370,7 +370,7 @@ func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (stor
 }
 
 // verdict judges what has been reached, when nothing is left that can be done now.
-func (a *attempt) verdict(d plan.Desired) store.KeyOutcome {
+func (a *attempt) verdict(d plan.Desired) store.KeyVerdict {
 	e := a.ending()
 	v := e.verdict(d)
 	a.observed.recheck = e.recheck.time

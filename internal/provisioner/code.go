@@ -54,7 +54,7 @@ type backupCodes struct {
 	codeTools
 	users    *users
 	refusals *refusals
-	verdict  func(plan.Desired) store.KeyOutcome // what the key's verdict would be now
+	verdict  func(plan.Desired) store.KeyVerdict // what the key's verdict would be now
 
 	due *time.Time // when the code that is wanted is due next
 }

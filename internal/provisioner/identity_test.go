@@ -172,7 +172,7 @@ func TestARefusedStepStarvesNothing(t *testing.T) {
 
 // A slot is claimed, its create is refused, and before the next try the guest's identity is given to somebody else:
 // the key doesn't follow.
-func TestAClaimedPlaceThatBecameSomebodyElses(t *testing.T) {
+func TestAClaimedSlotThatBecameSomebodyElses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")

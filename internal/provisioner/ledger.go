@@ -174,13 +174,13 @@ func (l *ledger) saveSlot(ctx context.Context, identity store.UserIdentity, u *r
 }
 
 // finish writes the verdict and the rest of the timeline, and ends the lease.
-func (l *ledger) finish(ctx context.Context, v store.KeyOutcome) error {
+func (l *ledger) finish(ctx context.Context, v store.KeyVerdict) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
 	now, before := l.now(), l.work.Key
 	pending := l.takePending()
 	return l.store.Keys.Finish(ctx, l.lease, store.Finish{
-		KeyOutcome: v, At: now, Entries: l.entries,
+		KeyVerdict: v, At: now, Entries: l.entries,
 		OnChange: store.Entry{
 			Ref: l.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
 			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},

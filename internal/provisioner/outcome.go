@@ -12,11 +12,11 @@ import (
 // outcome is what every part of an attempt returns: how it ended, and so what happens next. The zero value means that
 // the attempt continues. Only [attempt.rounds] acts on it.
 type outcome struct {
-	kind     outcomeKind
-	until    time.Time       // when waiting
-	why      string          // when waiting
-	judgment *plan.Judgement // when needsPerson
-	err      error           // when unclear, failed or refused
+	kind    outcomeKind
+	until   time.Time     // when waiting
+	why     string        // when waiting
+	verdict *plan.Verdict // when needsPerson
+	err     error         // when unclear, failed or refused
 }
 
 type outcomeKind int
@@ -41,7 +41,7 @@ func again() outcome { return outcome{kind: replan} }
 
 func wait(until time.Time, why string) outcome { return outcome{kind: waiting, until: until, why: why} }
 
-func person(j *plan.Judgement) outcome { return outcome{kind: needsPerson, judgment: j} }
+func person(j *plan.Verdict) outcome { return outcome{kind: needsPerson, verdict: j} }
 
 // contradicted is the outcome if Seam's answers contradict each other.
 func contradicted(err error) outcome { return outcome{kind: unclear, err: err} }

@@ -165,22 +165,22 @@ func (r *remover) lastsLonger(ctx context.Context, d plan.Desired, u *record.Use
 		return outcome{}
 	}
 	what := "access lasts until " + pms.FormatInstant(ends) + ", and the stay was over at " + pms.FormatInstant(d.Ends)
-	return person(&plan.Judgement{
+	return person(&plan.Verdict{
 		Status: stay.KeyAttention, Reason: stay.ReasonDrifted, Message: stay.Message(stay.ReasonDrifted, what,
-			stay.UndoChange), Pace: plan.PaceSlow,
+			stay.UndoChange), Next: plan.LookSlow,
 	})
 }
 
-func oldKeyStays(j *plan.Judgement) outcome {
+func oldKeyStays(j *plan.Verdict) outcome {
 	j.Message += " The old key stays until the new one exists."
 	return person(j)
 }
 
 // notRemoved reports an ACS user that still exists after it was deleted.
 func notRemoved(why string) outcome {
-	return person(&plan.Judgement{
+	return person(&plan.Verdict{
 		Status: stay.KeyAttention, Reason: stay.ReasonNotRemoved, Message: stay.Message(stay.ReasonNotRemoved,
-			why), Pace: plan.PaceSlow,
+			why), Next: plan.LookSlow,
 	})
 }
 

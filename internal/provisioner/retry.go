@@ -71,25 +71,25 @@ func (p *pacing) patience(least time.Duration) time.Duration {
 	return min(max(until/8, least), slowest)
 }
 
-// after is when a key is looked at again, for a judgement about it.
-func (p *pacing) after(pace plan.Pace, u *record.User) (in time.Duration, isRetry bool) {
+// after is when a key is looked at again, for a verdict about it.
+func (p *pacing) after(next plan.NextLook, u *record.User) (in time.Duration, isRetry bool) {
 	since := time.Duration(0)
 	if u != nil && u.ChangedAt != nil {
 		since = p.now().Sub(*u.ChangedAt)
 	}
-	switch pace {
-	case plan.PaceSettling:
+	switch next {
+	case plan.LookSettling:
 		if p.ledger.changes > 0 {
 			return settleFirst, true
 		}
 		return min(max(since/2, settleFirst), p.patience(askWhileNear)), true
-	case plan.PaceProblem:
+	case plan.LookProblem:
 		return min(max(p.inTrouble()/2, askForProblems), p.patience(askForProblems)), true
-	case plan.PaceSubscribe:
+	case plan.LookSubscribe:
 		return subscribePoll, false
-	case plan.PaceSlow:
+	case plan.LookSlow:
 		return p.slowRetry(), true
-	case plan.PaceDaily:
+	case plan.LookDaily:
 		return daily, false
 	default:
 		return 0, false
@@ -106,7 +106,7 @@ func (p *pacing) inTrouble() time.Duration {
 
 // settleDelay is how long to wait for pending operations of an ACS user.
 func (p *pacing) settleDelay(u *record.User) time.Duration {
-	in, _ := p.after(plan.PaceSettling, u)
+	in, _ := p.after(plan.LookSettling, u)
 	return in
 }
 

@@ -119,9 +119,9 @@ func (s *slots) askAboutOthers(ctx context.Context) outcome {
 		return outcome{}
 	}
 	what := "it answers creates with ACS users that aren't the stay's: " + strings.Join(there, ", ")
-	return person(&plan.Judgement{
+	return person(&plan.Verdict{
 		Status: stay.KeyAttention, Reason: stay.ReasonNotKept, Message: stay.Message(stay.ReasonNotKept, what),
-		Pace: plan.PaceSlow,
+		Next: plan.LookSlow,
 	})
 }
 

@@ -238,7 +238,7 @@ func (w *unkind) listenForHeld() {
 	w.t.Cleanup(receiver.Close)
 	subscription := notify.Subscription{
 		Name: "held", URL: receiver.URL, Secrets: []pms.Secret{secret},
-		Events: []string{notify.TypeHeld}, Sources: gatedSources(), Insecure: true,
+		Events: []string{notify.TypeWithheld}, Sources: gatedSources(), Insecure: true,
 	}
 	w.notices.notifier = notify.New(w.store, slog.New(slog.DiscardHandler), notify.Options{
 		Subscriptions: func() []notify.Subscription { return []notify.Subscription{subscription} }, Version: "test",

@@ -48,9 +48,9 @@ type ending struct {
 }
 
 // newVerdict is what all verdicts have in common.
-func (e *ending) newVerdict() store.KeyOutcome {
+func (e *ending) newVerdict() store.KeyVerdict {
 	k := e.key
-	v := store.KeyOutcome{
+	v := store.KeyVerdict{
 		Generation: k.Generation, Checks: k.Checks, UncertainSince: e.lostAt, OverAt: e.overAt(),
 		KeepRevive: e.held != "",
 	}
@@ -68,7 +68,7 @@ func (e *ending) overAt() *time.Time {
 }
 
 // verdict judges what has been reached, when nothing is left that can be done now.
-func (e *ending) verdict(d plan.Desired) store.KeyOutcome {
+func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 	v := e.newVerdict()
 	v.Done = true
 	e.count(&v, e.changes > 0)
@@ -107,7 +107,7 @@ func (e *ending) verdict(d plan.Desired) store.KeyOutcome {
 
 // noteComparison records that everything was compared with Seam, if it was. The last comparison after a lost create
 // ends the search for what that may have left.
-func (e *ending) noteComparison(v *store.KeyOutcome) {
+func (e *ending) noteComparison(v *store.KeyVerdict) {
 	if !e.checked {
 		return
 	}
@@ -131,7 +131,7 @@ func (e *ending) afterGrace(due time.Time) time.Time {
 }
 
 // explainHold adds to a good verdict that an admin holds the reservation.
-func (e *ending) explainHold(d plan.Desired, v *store.KeyOutcome) {
+func (e *ending) explainHold(d plan.Desired, v *store.KeyVerdict) {
 	held := e.held
 	if held != "" && v.Reason == "" && (d.Goal == plan.Have || len(e.users.rows) > 0) {
 		v.Reason, v.Message = stay.ReasonHeld, stay.Message(stay.ReasonHeld, held)
@@ -141,7 +141,7 @@ func (e *ending) explainHold(d plan.Desired, v *store.KeyOutcome) {
 // lookAgain sets when the key is due again: the earliest of the given times and of the next look-up after a lost
 // create. If this attempt was that look-up and couldn't compare everything, the next one comes later the longer the
 // create is ago.
-func (e *ending) lookAgain(v *store.KeyOutcome, next *earliest) {
+func (e *ending) lookAgain(v *store.KeyVerdict, next *earliest) {
 	verified := e.key.VerifiedAt
 	if v.VerifiedAt != nil {
 		verified = v.VerifiedAt
@@ -161,7 +161,7 @@ func (e *ending) lookAgain(v *store.KeyOutcome, next *earliest) {
 }
 
 // judgeKey judges a stay that should have a key.
-func (e *ending) judgeKey(d plan.Desired, v *store.KeyOutcome, next *earliest) {
+func (e *ending) judgeKey(d plan.Desired, v *store.KeyVerdict, next *earliest) {
 	d = d.WithFirstKeyWaiting(e.users.rows)
 	s := plan.State{Desired: d, Now: e.now}
 	if i := e.users.standing(d); i >= 0 && e.users.rows[i].ACSUserID != nil {
@@ -180,14 +180,14 @@ func (e *ending) judgeKey(d plan.Desired, v *store.KeyOutcome, next *earliest) {
 	if j.Reason == stay.ReasonNotKept && s.User.ChangedAt != nil {
 		e.recheck.at(s.Now.Add(min(max(s.Now.Sub(*s.User.ChangedAt)/2, time.Minute), repairAgain)))
 	}
-	if in, isRetry := e.pacing.after(j.Pace, s.User); in > 0 && (j.Pace != plan.PaceSettling || e.recheck.time == nil) {
+	if in, isRetry := e.pacing.after(j.Next, s.User); in > 0 && (j.Next != plan.LookSettling || e.recheck.time == nil) {
 		next.at(s.Now.Add(in))
 		v.NextIsRetry = isRetry
 	}
 }
 
 // onHold judges a key that is not as it should be while an admin holds it.
-func (e *ending) onHold(d plan.Desired, held, due string) store.KeyOutcome {
+func (e *ending) onHold(d plan.Desired, held, due string) store.KeyVerdict {
 	v := e.newVerdict()
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
 	v.Message = stay.Message(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
@@ -206,7 +206,7 @@ func (e *ending) onHold(d plan.Desired, held, due string) store.KeyOutcome {
 
 // notAtOnce puts the next attempt off by a moment if this one has changed nothing and yet the key is due already:
 // nothing would be different, so that it would be tried without end. Only what has changed meanwhile is due at once.
-func (e *ending) notAtOnce(v store.KeyOutcome, out outcome) store.KeyOutcome {
+func (e *ending) notAtOnce(v store.KeyVerdict, out outcome) store.KeyVerdict {
 	soonest := e.now.Add(e.pacing.retryBase)
 	if v.Next != nil && v.Next.Before(soonest) && e.changes == 0 && out.kind != stale {
 		v.Next = &soonest
@@ -216,7 +216,7 @@ func (e *ending) notAtOnce(v store.KeyOutcome, out outcome) store.KeyOutcome {
 
 // disconnected judges a key that can't be changed, because its access system can't be reached. Everything due remains
 // due.
-func (e *ending) disconnected(cut store.Disconnection) store.KeyOutcome {
+func (e *ending) disconnected(cut store.Disconnection) store.KeyVerdict {
 	v, next := e.newVerdict(), e.now.Add(e.pacing.slowRetry())
 	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Message(stay.ReasonDisconnected)
 	v.LastError, v.Next, v.NextIsRetry = stay.Text(cut.Problem), &next, true
@@ -224,7 +224,7 @@ func (e *ending) disconnected(cut store.Disconnection) store.KeyOutcome {
 }
 
 // conclude judges an attempt that was stopped. In every case the key is due again.
-func (e *ending) conclude(out outcome) store.KeyOutcome {
+func (e *ending) conclude(out outcome) store.KeyVerdict {
 	k := e.key
 	v := e.newVerdict()
 	v.Status, v.NextIsRetry, v.LastError = e.meanwhile(), true, stay.Text(k.LastError)
@@ -237,9 +237,9 @@ func (e *ending) conclude(out outcome) store.KeyOutcome {
 		v.Next, v.Message = &out.until, out.why
 		e.keepStatus(&v)
 	case needsPerson:
-		j := out.judgment
+		j := out.verdict
 		v.Status, v.Reason, v.Message = j.Status, j.Reason, j.Message
-		in, _ := e.pacing.after(j.Pace, nil)
+		in, _ := e.pacing.after(j.Next, nil)
 		retry(in)
 	case unclear:
 		e.spend(&v, out.err)
@@ -256,7 +256,7 @@ func (e *ending) conclude(out outcome) store.KeyOutcome {
 const manyAttempts = 3
 
 // concludeError judges an attempt that an error has stopped, by its class.
-func (e *ending) concludeError(v *store.KeyOutcome, err error, retry func(time.Duration)) {
+func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.Duration)) {
 	api := new(seam.Error)
 	if !errors.As(err, &api) {
 		e.spend(v, err)
@@ -291,14 +291,14 @@ func (e *ending) concludeError(v *store.KeyOutcome, err error, retry func(time.D
 }
 
 // spend counts a try that has failed.
-func (e *ending) spend(v *store.KeyOutcome, err error) {
+func (e *ending) spend(v *store.KeyVerdict, err error) {
 	e.count(v, true)
 	v.LastError = err.Error()
 }
 
 // keepStatus leaves a key's status unchanged if nothing was desired and nothing was changed: only looking must not
 // take anything away.
-func (e *ending) keepStatus(v *store.KeyOutcome) {
+func (e *ending) keepStatus(v *store.KeyVerdict) {
 	k := e.key
 	if k.ObservedGeneration != k.Generation || e.changes > 0 {
 		return
@@ -346,7 +346,7 @@ func (e *ending) settledAt() *time.Time {
 }
 
 // count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count.
-func (e *ending) count(v *store.KeyOutcome, spent bool) {
+func (e *ending) count(v *store.KeyVerdict, spent bool) {
 	k := e.key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
 	if !spent {

@@ -100,8 +100,8 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 // runOrFail makes an attempt within [attemptTimeout]; an unreachable Seam is a failed attempt without a call. A bug
 // of ours that panics on one reservation must not affect the others, over and over: it counts as that reservation's
 // failure.
-func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.KeyOutcome, out outcome) {
-	fail := func(err error) (store.KeyOutcome, outcome) {
+func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.KeyVerdict, out outcome) {
+	fail := func(err error) (store.KeyVerdict, outcome) {
 		out := fails(err)
 		return a.ending().conclude(out), out
 	}
@@ -124,7 +124,7 @@ func (a *attempt) runOrFail(ctx context.Context, unreachable error) (v store.Key
 }
 
 // report logs and measures an attempt.
-func (a *attempt) report(log *slog.Logger, v store.KeyOutcome, out outcome, took time.Duration) {
+func (a *attempt) report(log *slog.Logger, v store.KeyVerdict, out outcome, took time.Duration) {
 	reconcileSeconds.WithLabelValues(v.Status).Observe(took.Seconds())
 	attrs := []any{
 		"status", v.Status, "reason", v.Reason, "generation", v.Generation, "attempts", v.Attempts,

@@ -22,7 +22,7 @@ var rateLimit = prometheus.NewGauge(prometheus.GaugeOpts{
 })
 
 // limiter is the one place where a workspace's calls queue. Seam documents no limit for what we call, so that
-// it is learnt: a 429 shuts the gate for as long as Seam asks, halves the pace, and every quiet second raises
+// it is learnt: a 429 stops all calls for as long as Seam asks, halves the pace, and every quiet second raises
 // it again. It knows two classes: what a guest waits for, and, at half the pace, everything else.
 type limiter struct {
 	now func() time.Time
@@ -39,7 +39,7 @@ type limiter struct {
 }
 
 const (
-	slowest = rate.Limit(10)  // calls a second; where even that is too much, the gate alone holds
+	slowest = rate.Limit(10)  // calls a second; where even that is too much, only the pause that Seam asks for holds
 	fastest = rate.Limit(500) // beyond it there is no limit worth keeping
 	burst   = 10
 )
@@ -49,8 +49,8 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, pace: rate.NewLimiter(rate.Inf, burst), back: rate.NewLimiter(rate.Inf, 1)}
 }
 
-// ProbeEvery is how often an urgent call may ask while the gate is shut for long: a pause that Seam asks for may be
-// far longer than the guest can wait, or than Seam needs.
+// ProbeEvery is how often an urgent call may ask during a long pause: the pause that Seam asks for may be far
+// longer than the guest can wait, or than Seam needs.
 const ProbeEvery = 30 * time.Second
 
 type urgentKey struct{}
@@ -72,7 +72,7 @@ func Background(ctx context.Context) context.Context {
 func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
 // admit waits for a call's turn. If that would take too long, it returns a [RateLimited] error at once. isProbe tells
-// that the gate is shut, and that the call is to find out whether Seam answers again.
+// that Seam has asked for a pause, and that the call is to find out whether Seam answers again.
 func (l *limiter) admit(ctx context.Context, path string) (isProbe bool, err error) {
 	if isUrgent(ctx) && l.mayProbe() {
 		return true, nil

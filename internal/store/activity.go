@@ -126,16 +126,16 @@ func (s ActivityLog) Last(ctx context.Context, sources []string) ([]ActivityRow,
 	return list, wrap(err, "read what happened last")
 }
 
-// EventPace is how often a source's PMS posts, within the retention of activity.
-type EventPace struct {
+// EventIntervals is how often a source's PMS posts, within the retention of activity.
+type EventIntervals struct {
 	LastAt  time.Time     // the last event
 	Hours   int           // in which it posted
 	Longest time.Duration // pause between two of them
 }
 
-// EventPaces returns the pace of each of the sources (nil: of all) whose PMS has posted something authentic. Test
+// EventIntervals returns how often each of the sources (nil: all) posts whose PMS has posted something authentic. Test
 // events don't count.
-func (s ActivityLog) EventPaces(ctx context.Context, sources []string) (map[string]EventPace, error) {
+func (s ActivityLog) EventIntervals(ctx context.Context, sources []string) (map[string]EventIntervals, error) {
 	rows, _ := s.pool.Query(ctx, `
 		WITH hours AS (
 			SELECT source, date_trunc('hour', hour, 'UTC') AS at, max(last_at) AS last_at FROM activity
@@ -144,16 +144,16 @@ func (s ActivityLog) EventPaces(ctx context.Context, sources []string) (map[stri
 			SELECT source, last_at, last_at - lag(last_at) OVER (PARTITION BY source ORDER BY at) AS pause FROM hours)
 		SELECT source, max(last_at), count(*), coalesce(extract(epoch FROM max(pause)), 0)::float8
 		FROM pauses GROUP BY source`, sources, ActivitySecret+"%")
-	paces := map[string]EventPace{}
+	intervals := map[string]EventIntervals{}
 	var source string
-	var p EventPace
+	var p EventIntervals
 	var longest float64
 	_, err := pgx.ForEachRow(rows, []any{&source, &p.LastAt, &p.Hours, &longest}, func() error {
 		p.Longest = time.Duration(longest * float64(time.Second))
-		paces[source] = p
+		intervals[source] = p
 		return nil
 	})
-	return paces, wrap(err, "read how often PMSs post")
+	return intervals, wrap(err, "read how often PMSs post")
 }
 
 // keepActivity is for how long activity is kept.
@@ -186,18 +186,20 @@ func (s Changes) Count(ctx context.Context) (n int64, err error) {
 	return n, wrap(err, "see whether anything has changed")
 }
 
-// Mark is a point in the history of what lists show.
-type Mark struct {
-	Known          bool      // false: the mark of a reader who has not looked yet
+// ListVersion is a point in the history of what lists show.
+type ListVersion struct {
+	Known          bool      // false: of a reader who has not looked yet
 	Count          int64     // of changes
 	Keys, Listings time.Time // when the newest key or listing changed; zero for none
 	Events         int64     // number of the newest event
 }
 
-// Since returns the present mark, whether anything that lists show has changed since an earlier mark, and the
+// Since returns the present version, whether anything that lists show has changed since an earlier one, and the
 // sources that may be affected: those with changes since, or shortly before, because transactions don't commit in the
-// order of their clocks. Nothing has changed since the zero mark.
-func (s Changes) Since(ctx context.Context, since Mark) (now Mark, changed bool, sources []string, err error) {
+// order of their clocks. Nothing has changed since the zero version.
+func (s Changes) Since(ctx context.Context, since ListVersion) (
+	now ListVersion, changed bool, sources []string, err error,
+) {
 	now = since
 	if now.Count, err = s.Count(ctx); err != nil {
 		return since, false, nil, err

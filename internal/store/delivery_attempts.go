@@ -19,8 +19,8 @@ type AttemptResult struct {
 	Answer     string        // the beginning of the answer's body; "" for none
 }
 
-// AttemptVerdict is the consequence of a try.
-type AttemptVerdict struct {
+// AttemptNext is what follows from a try.
+type AttemptNext struct {
 	Delivered bool       // the receiver has it
 	RetryAt   time.Time  // when to try again; ignored once it is delivered
 	NotBefore *time.Time // nothing is sent to the subscription before this time
@@ -32,9 +32,9 @@ type AttemptVerdict struct {
 // the stay: then nothing is recorded. Successes don't wait for the disk: one that a crash of Postgres loses is
 // delivered again, under its id.
 func (s Deliveries) RecordAttempt(ctx context.Context, c ClaimedDelivery, r AttemptResult, now time.Time,
-	judge func(Subscription, int) AttemptVerdict,
-) (AttemptVerdict, error) {
-	var v AttemptVerdict
+	judge func(Subscription, int) AttemptNext,
+) (AttemptNext, error) {
+	var next AttemptNext
 	var sub Subscription
 	var tries int
 
@@ -50,21 +50,21 @@ func (s Deliveries) RecordAttempt(ctx context.Context, c ClaimedDelivery, r Atte
 			c.Source, c.ReservationID, c.Subscription, c.Token).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&tries) })
 	}, nil, func(b *pgx.Batch) error {
-		v = judge(sub, tries)
+		next = judge(sub, tries)
 		insertAttempt(b, c.Delivery, c.Attempt, r)
-		recordHealth(b, sub, v, r, now)
-		if v.Delivered {
+		recordHealth(b, sub, next, r, now)
+		if next.Delivered {
 			recordDelivered(b, c, now)
 		} else {
-			recordFailure(b, c, v)
+			recordFailure(b, c, next)
 		}
 		return nil
 	})
 
 	if errors.Is(err, pgx.ErrNoRows) {
-		return v, ErrLeaseLost
+		return next, ErrLeaseLost
 	}
-	return v, wrap(err, "record an attempt at delivery %s", c.DeliveryID)
+	return next, wrap(err, "record an attempt at delivery %s", c.DeliveryID)
 }
 
 func insertAttempt(b *pgx.Batch, d Delivery, attempt int, r AttemptResult) {
@@ -81,8 +81,8 @@ func insertAttempt(b *pgx.Batch, d Delivery, attempt int, r AttemptResult) {
 // healthEvery is the precision with which the time of the last success is kept.
 const healthEvery = time.Second
 
-func recordHealth(b *pgx.Batch, before Subscription, v AttemptVerdict, r AttemptResult, now time.Time) {
-	if v.Delivered {
+func recordHealth(b *pgx.Batch, before Subscription, next AttemptNext, r AttemptResult, now time.Time) {
+	if next.Delivered {
 		if before.Failures == 0 && before.LastSuccessAt != nil && now.Sub(*before.LastSuccessAt) < healthEvery {
 			return
 		}
@@ -104,8 +104,8 @@ func recordHealth(b *pgx.Batch, before Subscription, v AttemptVerdict, r Attempt
 			disabled_why = CASE WHEN @disable <> '' THEN coalesce(disabled_why, @disable) ELSE disabled_why END
 		WHERE name = @name`,
 		pgx.StrictNamedArgs{
-			"name": before.Name, "at": r.At, "now": now, "not_before": v.NotBefore, "error": r.Error,
-			"disable": v.Disable, "status": r.StatusCode,
+			"name": before.Name, "at": r.At, "now": now, "not_before": next.NotBefore, "error": r.Error,
+			"disable": next.Disable, "status": r.StatusCode,
 		})
 }
 
@@ -126,13 +126,13 @@ func recordDelivered(b *pgx.Batch, c ClaimedDelivery, now time.Time) {
 	})
 }
 
-func recordFailure(b *pgx.Batch, c ClaimedDelivery, v AttemptVerdict) {
+func recordFailure(b *pgx.Batch, c ClaimedDelivery, next AttemptNext) {
 	b.Queue(`UPDATE deliveries SET status = 'waiting', finished_at = NULL, attempts = $2, next_attempt_at = $3
-		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, v.RetryAt)
+		WHERE delivery_id = $1`, c.DeliveryID, c.Attempt, next.RetryAt)
 	// A resend that failed is sent again.
 	b.Queue(`
 		UPDATE subscription_stays SET tries = tries + 1, lease_token = NULL, lease_until = NULL, due_at = $4,
 			again = again OR $5
 		WHERE source = $1 AND reservation_id = $2 AND subscription = $3`,
-		c.Source, c.ReservationID, c.Subscription, v.RetryAt, c.State == nil)
+		c.Source, c.ReservationID, c.Subscription, next.RetryAt, c.State == nil)
 }

@@ -13,11 +13,11 @@ import (
 // Where an attempt at a key starts from, and how it ends.
 //
 // LoadWork reads in one snapshot, without locks: what changes afterwards raises the key's generation. Finish writes the
-// outcome under the lease, and looks at what was requested since then:
+// verdict under the lease, and looks at what was requested since then:
 //
-//	current   the generation is still the one that was worked on: the status and its reason are the outcome's.
+//	current   the generation is still the one that was worked on: the status and its reason are the verdict's.
 //	          Otherwise they stay as the request left them, and only what was seen at Seam is written
-//	quiet     current, and nobody asked for another check: the key is next due when the outcome says. Otherwise it is
+//	quiet     current, and nobody asked for another check: the key is next due when the verdict says. Otherwise it is
 //	          due at once
 //
 // So no request is lost, whenever it commits: before LoadWork it is worked on, after it the key stays queued.
@@ -102,8 +102,8 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 	return w, wrap(s.pool.SendBatch(ctx, &b).Close(), "load reservation %s/%s", ref.Source, ref.ReservationID)
 }
 
-// KeyOutcome is what a reconcile found and when the key is due next. [MobileKeys.Finish] writes it.
-type KeyOutcome struct {
+// KeyVerdict is how a reconcile judged the key, and when the key is due next. [MobileKeys.Finish] writes it.
+type KeyVerdict struct {
 	Status         string     // one of the Key constants
 	Reason         string     // "" for none
 	Message        string     // for people; "" for none
@@ -123,7 +123,7 @@ type KeyOutcome struct {
 	SettledAt      *time.Time // when the key reached its status; nil: not settled
 }
 
-// finishKey writes an outcome. Whatever was requested in the meantime (another generation, more checks) stays due. The
+// finishKey writes a verdict. Whatever was requested in the meantime (another generation, more checks) stays due. The
 // key's rank is left to the request, and to [MobileKeys.QueueDue].
 const finishKey = `
 	WITH before AS (
@@ -165,7 +165,7 @@ const finishKey = `
 
 // Finish is what ends an attempt.
 type Finish struct {
-	KeyOutcome
+	KeyVerdict
 	At       time.Time        // when the attempt ended
 	Entries  []Entry          // for the timeline
 	OnChange Entry            // for the timeline, if the key's status, reason or message changes

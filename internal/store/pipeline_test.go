@@ -19,7 +19,7 @@ func TestAVerdictBeginsWithTheLease(t *testing.T) {
 	s := storetest.New(t)
 	lease := store.Lease{Ref: store.Ref{Source: "default", ReservationID: "R1"}, Token: uuid.New()}
 	err := s.Keys.Finish(t.Context(), lease, store.Finish{
-		KeyOutcome: store.KeyOutcome{Status: store.KeyIssued}, At: time.Now(),
+		KeyVerdict: store.KeyVerdict{Status: store.KeyIssued}, At: time.Now(),
 		Also: func(b *pgx.Batch) { b.Queue("SELECT 1 / 0") },
 	})
 	if !errors.Is(err, store.ErrLeaseLost) {
@@ -33,9 +33,9 @@ func TestNoVerdictOnASubscriptionThatIsNotThere(t *testing.T) {
 	s := storetest.New(t)
 	claimed := store.ClaimedDelivery{Delivery: store.Delivery{DeliveryID: uuid.New(), Subscription: "gone"}, Attempt: 1}
 	_, err := s.Deliveries.RecordAttempt(t.Context(), claimed, store.AttemptResult{At: time.Now()}, time.Now(),
-		func(sub store.Subscription, _ int) store.AttemptVerdict {
+		func(sub store.Subscription, _ int) store.AttemptNext {
 			t.Errorf("judged the subscription %q", sub.Name)
-			return store.AttemptVerdict{RetryAt: time.Now()}
+			return store.AttemptNext{RetryAt: time.Now()}
 		})
 	if !errors.Is(err, store.ErrLeaseLost) {
 		t.Errorf("a try that nobody may record: %v", err)

@@ -55,20 +55,20 @@ func (r *runner) round(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 
-	places := set.Preset.Account.AtOnce
-	if places <= 0 {
-		places = defaultAtOnce
+	atOnce := set.Preset.Account.AtOnce
+	if atOnce <= 0 {
+		atOnce = defaultAtOnce
 	}
-	places = min(places, mostAtOnce)
+	atOnce = min(atOnce, mostAtOnce)
 
-	due, err := r.store.WriteBacks.Due(ctx, r.name, r.Now(), nil, places*4)
+	due, err := r.store.WriteBacks.Due(ctx, r.name, r.Now(), nil, atOnce*4)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
 	r.reach(point.WriteBackClaimed)
 
 	var all errgroup.Group
-	all.SetLimit(places)
+	all.SetLimit(atOnce)
 	for _, row := range due {
 		all.Go(func() error {
 			if r.isPaused() || ctx.Err() != nil {

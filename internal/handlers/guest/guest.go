@@ -221,7 +221,7 @@ var notReadyWords = map[guest.Readiness]string{
 	guest.Preparing: "it is being created or changed, try again in a moment",
 	guest.TooEarly:  "it is created nearer to check-in",
 	guest.NoRoom:    "the room is not assigned, or not set up yet",
-	guest.Held:      "the property has to release it first",
+	guest.Withheld:  "the property has to release it first",
 	guest.Ask:       "the property's staff has to help",
 }
 
@@ -232,7 +232,7 @@ func notReadyDetail(no *guest.NotReadyError) string {
 		status += " / " + reason
 	}
 	detail := "the key is not ready (" + status + "): " + notReadyWords[no.Page.Readiness]
-	if no.Page.Readiness == guest.Held && len(no.Page.Gates) > 0 {
+	if no.Page.Readiness == guest.Withheld && len(no.Page.Gates) > 0 {
 		detail += ", by the gates " + strings.Join(no.Page.Gates, ", ")
 	}
 	return detail

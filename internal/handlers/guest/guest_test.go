@@ -49,12 +49,12 @@ func TestNotReadyHasTheReason(t *testing.T) {
 		detail string
 	}{
 		"waits for a gate": {
-			guest.Page{Readiness: guest.Held, Status: "waiting", Reason: &reason},
+			guest.Page{Readiness: guest.Withheld, Status: "waiting", Reason: &reason},
 			"gate_closed",
 			"the key is not ready (waiting / gate_closed): the property has to release it first",
 		},
 		"link withheld": {
-			guest.Page{Readiness: guest.Held, Status: "issued", Gates: []string{"paid", "signed"}},
+			guest.Page{Readiness: guest.Withheld, Status: "issued", Gates: []string{"paid", "signed"}},
 			"gate_closed",
 			"the key is not ready (issued / gate_closed): the property has to release it first, by the gates paid, signed",
 		},

@@ -25,7 +25,7 @@ const (
 	kindPreparing
 	kindTooEarly
 	kindNoRoom
-	kindHeld
+	kindWithheld
 	kindAsk
 	kindGone
 	kindUnknown
@@ -49,8 +49,8 @@ func kindOf(p guest.Page) kind {
 		return kindPreparing
 	case guest.NoRoom:
 		return kindNoRoom
-	case guest.Held:
-		return kindHeld
+	case guest.Withheld:
+		return kindWithheld
 	default:
 		return kindAsk
 	}
@@ -170,8 +170,8 @@ func (in *words) say(s *shown, v view, now time.Time) {
 		s.Heading, s.Lead = in.NotReadyHeading, in.sprintf(in.TooEarlyLead, in.date(*p.ReadyFrom))
 	case kindNoRoom:
 		s.Heading, s.Lead = in.NotReadyHeading, in.NoRoomLead
-	case kindHeld:
-		s.Heading, s.Lead = in.NotReadyHeading, in.HeldLead
+	case kindWithheld:
+		s.Heading, s.Lead = in.NotReadyHeading, in.WithheldLead
 	case kindAsk:
 		s.Heading, s.Lead = in.NotReadyHeading, in.AskLead
 	case kindGone:

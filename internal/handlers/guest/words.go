@@ -18,7 +18,7 @@ type words struct {
 	OpenedHint                              string // %s: a date and time
 	NotReadyHeading, PreparingLead          string
 	TooEarlyLead                            string // %s: a date and time
-	NoRoomLead, HeldLead, AskLead           string
+	NoRoomLead, WithheldLead, AskLead       string
 	GoneHeading, GoneLead                   string
 	UnknownHeading, UnknownLead             string
 	LimitHeading, LimitLead                 string // %s: minutes
@@ -99,7 +99,7 @@ var english = words{
 	PreparingLead:   "We are preparing it. Please open this page again in a few minutes.",
 	TooEarlyLead:    "You can get it from %s.",
 	NoRoomLead:      "Your room has not been assigned yet. Please open this page again later.",
-	HeldLead:        "The property still has to confirm something, such as your payment or your check-in.",
+	WithheldLead:    "The property still has to confirm something, such as your payment or your check-in.",
 	AskLead:         "Please ask the property for help.",
 	GoneHeading:     "This link is no longer valid",
 	GoneLead:        "The stay is over or was cancelled, or the property has sent you a newer link.",
@@ -134,7 +134,7 @@ var spanish = words{
 	PreparingLead:   "La estamos preparando. Vuelva a abrir esta página dentro de unos minutos.",
 	TooEarlyLead:    "Podrá obtenerla a partir del %s.",
 	NoRoomLead:      "Todavía no se le ha asignado una habitación. Vuelva a abrir esta página más tarde.",
-	HeldLead:        "El alojamiento aún tiene que confirmar algo, por ejemplo su pago o su registro de entrada.",
+	WithheldLead:    "El alojamiento aún tiene que confirmar algo, por ejemplo su pago o su registro de entrada.",
 	AskLead:         "Pida ayuda al alojamiento.",
 	GoneHeading:     "Este enlace ya no es válido",
 	GoneLead:        "La estancia ha terminado o se ha cancelado, o el alojamiento le ha enviado un enlace más reciente.",
@@ -170,7 +170,7 @@ var german = words{
 	PreparingLead:   "Wir bereiten ihn gerade vor. Bitte öffnen Sie diese Seite in einigen Minuten noch einmal.",
 	TooEarlyLead:    "Sie können ihn ab %s abrufen.",
 	NoRoomLead:      "Ihnen wurde noch kein Zimmer zugewiesen. Bitte öffnen Sie diese Seite später noch einmal.",
-	HeldLead:        "Die Unterkunft muss noch etwas bestätigen, zum Beispiel Ihre Zahlung oder Ihren Check-in.",
+	WithheldLead:    "Die Unterkunft muss noch etwas bestätigen, zum Beispiel Ihre Zahlung oder Ihren Check-in.",
 	AskLead:         "Bitte wenden Sie sich an die Unterkunft.",
 	GoneHeading:     "Dieser Link ist nicht mehr gültig",
 	GoneLead:        "Der Aufenthalt ist vorbei oder wurde storniert, oder die Unterkunft hat Ihnen einen neueren Link geschickt.",
@@ -205,7 +205,7 @@ var french = words{
 	PreparingLead:   "Nous la préparons. Veuillez rouvrir cette page dans quelques minutes.",
 	TooEarlyLead:    "Vous pourrez l’obtenir à partir du %s.",
 	NoRoomLead:      "Votre chambre n’a pas encore été attribuée. Veuillez rouvrir cette page plus tard.",
-	HeldLead:        "L’établissement doit encore confirmer quelque chose, par exemple votre paiement ou votre enregistrement.", AskLead: "Veuillez demander de l’aide à l’établissement.",
+	WithheldLead:    "L’établissement doit encore confirmer quelque chose, par exemple votre paiement ou votre enregistrement.", AskLead: "Veuillez demander de l’aide à l’établissement.",
 	GoneHeading:    "Ce lien n’est plus valable",
 	GoneLead:       "Le séjour est terminé ou a été annulé, ou l’établissement vous a envoyé un lien plus récent.",
 	UnknownHeading: "Il n’y a pas de clé ici", UnknownLead: "Veuillez vérifier que vous avez copié le lien en entier.",
@@ -238,7 +238,7 @@ var italian = words{
 	PreparingLead:   "La stiamo preparando. Riapra questa pagina tra qualche minuto.",
 	TooEarlyLead:    "Potrà ottenerla a partire da %s.",
 	NoRoomLead:      "La sua camera non è ancora stata assegnata. Riapra questa pagina più tardi.",
-	HeldLead:        "La struttura deve ancora confermare qualcosa, per esempio il pagamento o il check-in.",
+	WithheldLead:    "La struttura deve ancora confermare qualcosa, per esempio il pagamento o il check-in.",
 	AskLead:         "Chieda aiuto alla struttura.",
 	GoneHeading:     "Questo link non è più valido",
 	GoneLead:        "Il soggiorno è terminato o è stato annullato, oppure la struttura le ha inviato un link più recente.",
@@ -274,7 +274,7 @@ var portuguese = words{
 	PreparingLead:   "Estamos a prepará-la. Volte a abrir esta página dentro de alguns minutos.",
 	TooEarlyLead:    "Poderá obtê-la a partir de %s.",
 	NoRoomLead:      "O seu quarto ainda não foi atribuído. Volte a abrir esta página mais tarde.",
-	HeldLead:        "O alojamento ainda tem de confirmar algo, por exemplo o seu pagamento ou o seu check-in.",
+	WithheldLead:    "O alojamento ainda tem de confirmar algo, por exemplo o seu pagamento ou o seu check-in.",
 	AskLead:         "Peça ajuda ao alojamento.",
 	GoneHeading:     "Este link já não é válido",
 	GoneLead:        "A estadia terminou ou foi cancelada, ou o alojamento enviou-lhe um link mais recente.",

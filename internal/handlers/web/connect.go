@@ -87,12 +87,12 @@ func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.
 }
 
 // tokenOf is the part of a webhook's address that holds the secret, if it has one.
-func tokenOf(place admin.TokenPlace) string {
+func tokenOf(at admin.SecretLocation) string {
 	switch {
-	case place.Path:
+	case at.Path:
 		return "/YOUR-TOKEN"
-	case place.Parameter != "":
-		return "?" + place.Parameter + "=YOUR-TOKEN"
+	case at.Parameter != "":
+		return "?" + at.Parameter + "=YOUR-TOKEN"
 	}
 	return ""
 }

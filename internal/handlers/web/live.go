@@ -49,7 +49,9 @@ type listener struct {
 	ended   chan struct{} // closed when the session has ended
 }
 
-type looker func(ctx context.Context, since admin.Mark) (now admin.Mark, changed bool, sources []string, err error)
+type looker func(ctx context.Context, since admin.ListVersion) (
+	now admin.ListVersion, changed bool, sources []string, err error,
+)
 
 // join adds a page, which is notified of changes until leave. It returns nil if there are too many pages, in total or
 // of this session.
@@ -92,13 +94,13 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 func (w *watch) run(ctx context.Context, look looker) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	var mark admin.Mark
+	var version admin.ListVersion
 	for {
-		if now, changed, sources, err := look(ctx, mark); err == nil {
+		if now, changed, sources, err := look(ctx, version); err == nil {
 			if changed {
 				w.announce(sources)
 			}
-			mark = now
+			version = now
 		}
 		w.endInvalid()
 		select {

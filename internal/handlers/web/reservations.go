@@ -178,9 +178,9 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 		list = append(list,
 			comparison{in.T("Mobile key"), yes(t.Key, one), yes(is.key, one), t.Key == is.key},
 			comparison{in.T("Access from"), when(t.StartsAt, unknown), when(is.starts, none), !t.Key ||
-				sameMoment(t.StartsAt, is.starts)},
+				stay.SameInstant(t.StartsAt, is.starts)},
 			comparison{in.T("Access until"), when(t.EndsAt, unknown), when(is.ends, none), !t.Key ||
-				sameMoment(t.EndsAt, is.ends)},
+				stay.SameInstant(t.EndsAt, is.ends)},
 			comparison{in.T("Access groups"), groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
 				sameSet(t.GroupIDs, is.groups)})
 	}
@@ -218,10 +218,6 @@ func recordedOf(u *admin.ACSUser, exists bool) recorded {
 		return recorded{}
 	}
 	return recorded{u.StartsAt, u.EndsAt, u.AccessGroupIDs, u.CredentialID != nil, u.SuspendedAt != nil}
-}
-
-func sameMoment(a, b *time.Time) bool {
-	return a != nil && b != nil && a.Truncate(time.Millisecond).Equal(b.Truncate(time.Millisecond))
 }
 
 func sameSet(a, b []string) bool {

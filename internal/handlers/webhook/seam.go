@@ -59,7 +59,7 @@ func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	proof, err := pms.StandardWebhooks{Secrets: secrets}.Verify(pms.Delivery{Header: r.Header, Body: body}, s.Now())
+	proof, err := pms.StandardWebhooks{Secrets: secrets}.Verify(pms.Post{Header: r.Header, Body: body}, s.Now())
 	if err != nil {
 		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
 		return
@@ -78,7 +78,7 @@ func (s *Receiver) seamWebhook(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// eventName identifies an event: a repeated delivery has the same one.
+// eventName identifies an event: a repeated POST has the same one.
 func eventName(id string, body []byte) string {
 	sum := sha256.Sum256(body)
 	return store.Storable(id) + " " + hex.EncodeToString(sum[:8])

@@ -59,13 +59,13 @@ func isOwn(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
 
 // takeTest verifies and stores a test event, as if the PMS had posted it. It doesn't count towards the source's rate
 // limit.
-func (s *Receiver) takeTest(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery) {
-	proof, err := source.Verify(d, s.Now())
+func (s *Receiver) takeTest(w http.ResponseWriter, r *http.Request, source pms.Source, post pms.Post) {
+	proof, err := source.Verify(post, s.Now())
 	if err != nil {
 		handlers.NewProblem(http.StatusUnauthorized, err.Error()).Write(w)
 		return
 	}
-	event := s.newEvent(source.Name, proof.ID, d.Body, pms.Event{Type: store.TestEvent, Ignored: true})
+	event := s.newEvent(source.Name, proof.ID, post.Body, pms.Event{Type: store.TestEvent, Ignored: true})
 	reason := "test event (no effect)"
 	event.Reason = &reason
 	accepted, err := s.Inbox.Accept(r.Context(), event)
@@ -100,7 +100,7 @@ func (t *Tester) Test(ctx context.Context, source pms.Source) (admin.SourceTest,
 		"data": map[string]any{},
 	})
 
-	d := pms.Delivery{
+	d := pms.Post{
 		Header: http.Header{"Content-Type": {"application/json"}, testHeader: {testMark(t.Key, now)}},
 		Query:  url.Values{}, Body: body,
 	}

@@ -160,26 +160,26 @@ func (s *Receiver) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	delivery := pms.Delivery{Header: r.Header, Path: chi.URLParam(r, "*"), Body: body}
+	post := pms.Post{Header: r.Header, Path: chi.URLParam(r, "*"), Body: body}
 	if r.URL.RawQuery != "" {
-		delivery.Query = r.URL.Query()
+		post.Query = r.URL.Query()
 	}
 
 	if s.isTest(r.Header) {
-		s.takeTest(w, r, source, delivery)
+		s.takeTest(w, r, source, post)
 		return
 	}
-	proof, p := s.prove(source, delivery)
+	proof, p := s.prove(source, post)
 	if p != nil {
 		p.Write(w)
 		return
 	}
 
-	if delivery.Body, p = plainBody(w, r, body); p != nil {
+	if post.Body, p = plainBody(w, r, body); p != nil {
 		p.Write(w)
 		return
 	}
-	s.acceptProven(w, r, source, delivery, proof)
+	s.acceptProven(w, r, source, post, proof)
 }
 
 // addressed returns the source in a request's path.
@@ -196,9 +196,9 @@ func (s *Receiver) addressed(r *http.Request) (pms.Source, *handlers.Problem) {
 	return source, nil
 }
 
-// prove verifies a delivery, then checks the source's rate limit, so that strangers can't use it up.
-func (s *Receiver) prove(source pms.Source, delivery pms.Delivery) (pms.Proof, *handlers.Problem) {
-	proof, err := source.Verify(delivery, s.Now())
+// prove verifies a POST, then checks the source's rate limit, so that strangers can't use it up.
+func (s *Receiver) prove(source pms.Source, post pms.Post) (pms.Proof, *handlers.Problem) {
+	proof, err := source.Verify(post, s.Now())
 	switch {
 	case errors.Is(err, pms.ErrWebhookID):
 		return proof, handlers.NewProblem(http.StatusBadRequest, err.Error())
@@ -216,24 +216,24 @@ func (s *Receiver) prove(source pms.Source, delivery pms.Delivery) (pms.Proof, *
 	return proof, nil
 }
 
-// acceptProven accepts a verified delivery.
-func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source pms.Source, delivery pms.Delivery,
+// acceptProven accepts a verified POST.
+func (s *Receiver) acceptProven(w http.ResponseWriter, r *http.Request, source pms.Source, post pms.Post,
 	proof pms.Proof,
 ) {
 	if source.Format != nil {
-		s.acceptForeign(w, r, source, delivery, proof)
+		s.acceptForeign(w, r, source, post, proof)
 		return
 	}
 	if p := requireJSON(r.Header); p != nil {
 		p.Write(w)
 		return
 	}
-	parsed, err := pms.ParseStaykeyAt(delivery.Body, s.Now())
+	parsed, err := pms.ParseStaykeyAt(post.Body, s.Now())
 	if err != nil {
 		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
 		return
 	}
-	s.accept(w, r, s.newEvent(source.Name, proof.ID, delivery.Body, parsed), parsed.Invalid)
+	s.accept(w, r, s.newEvent(source.Name, proof.ID, post.Body, parsed), parsed.Invalid)
 }
 
 // accept stores an event and answers with the result.
@@ -270,19 +270,19 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 
 // acceptForeign stores a webhook in a PMS's own format. It is mapped when it is applied: a PMS can't fix what staykey
 // doesn't understand, and might disable the webhook after errors.
-func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, d pms.Delivery,
+func (s *Receiver) acceptForeign(w http.ResponseWriter, r *http.Request, source pms.Source, post pms.Post,
 	proof pms.Proof,
 ) {
-	d.Body = fromForm(r.Header, source.Format, d.Body)
-	kind, p := bodyKind(r.Header, source.Format, d.Body)
+	post.Body = fromForm(r.Header, source.Format, post.Body)
+	kind, p := bodyKind(r.Header, source.Format, post.Body)
 	if p != nil {
 		p.Write(w)
 		return
 	}
 
-	request := source.Format.Read(pms.Kept(d, source.Carries()))
+	request := source.Format.Read(pms.Kept(post, source.Carries()))
 	request.Kind = kind
-	seen, err := source.Format.Glance(d.Body, request)
+	seen, err := source.Format.Glance(post.Body, request)
 	if err != nil {
 		s.refuseUnreadable(w, r, source.Name, proof.ID, err)
 		return

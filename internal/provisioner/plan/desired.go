@@ -10,7 +10,7 @@
 // Desire reads the reservation, its listing, the source's policy and an admin's decisions (desired.go); gates that
 // are closed take something away from it (gates.go). Plan compares the result with the recorded ACS users and lists
 // all missing calls, of which an attempt takes only the first (plan.go). Judge is asked when no step is left
-// (verdict.go). To add a reason for a status, add it to package stay and return it from Desire or a judgement.
+// (verdict.go). To add a reason for a status, add it to package stay and return it from Desire or a verdict.
 package plan
 
 import (

@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -255,7 +254,7 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 // setSchedule sets the hours. While the result of a change is unknown the recorded window is the widest possible one,
 // which may not be the present one: then they are set again.
 func (s *stepsOf) setSchedule(d Desired, u record.User) {
-	known := !u.Unsure && sameInstant(u.StartsAt, d.Starts) && sameInstant(u.EndsAt, d.Ends)
+	known := !u.Unsure && stay.SameInstant(u.StartsAt, &d.Starts) && stay.SameInstant(u.EndsAt, &d.Ends)
 	if d.Starts.IsZero() || !d.Ends.After(d.Starts) || known {
 		return
 	}
@@ -318,9 +317,4 @@ func (s *stepsOf) tidy(u record.User) {
 		body := seam.LinkACSUser{UserIdentityID: u.UserIdentityID, ACSUserID: id}
 		s.add(LinkUser, seam.PathIdentityAddUser, body, "the ACS user is not linked to its identity")
 	}
-}
-
-// sameInstant compares to the millisecond, as Seam stores times.
-func sameInstant(a *time.Time, b time.Time) bool {
-	return a != nil && a.Truncate(time.Millisecond).Equal(b.Truncate(time.Millisecond))
 }

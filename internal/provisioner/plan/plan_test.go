@@ -11,6 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -234,7 +235,7 @@ func TestPlanConverges(t *testing.T) {
 			slices.ContainsFunc(u.Surplus, func(s store.SurplusUser) bool { return s.DeletedAt == nil }) {
 			t.Errorf("the key is incomplete: %+v", u)
 		}
-		if d.Create && (!sameInstant(u.StartsAt, d.Starts) || !sameInstant(u.EndsAt, d.Ends)) {
+		if d.Create && (!stay.SameInstant(u.StartsAt, &d.Starts) || !stay.SameInstant(u.EndsAt, &d.Ends)) {
 			t.Error("another schedule")
 		}
 		if !d.KeepGroups && (d.Create || u.ACSSystemID == d.SystemID) && !opensExactly(d, u.AccessGroupIDs) {

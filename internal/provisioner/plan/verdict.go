@@ -8,39 +8,39 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// Pace is how soon a key is looked at again when nothing changes.
-type Pace int
+// NextLook is how soon a key is looked at again when nothing changes.
+type NextLook int
 
-// The paces. What they mean in minutes depends on how soon the guest arrives.
+// When a key is looked at again. What the words mean in minutes depends on how soon the guest arrives.
 const (
-	PaceNone      Pace = iota // only when the stay begins or ends
-	PaceSettling              // something is pending at Seam
-	PaceProblem               // Seam reports an error that may pass
-	PaceSubscribe             // the stay has begun, and Salto KS subscribes the user within moments
-	PaceSlow                  // a person must correct something that Seam sends no event about
-	PaceDaily                 // nothing is wrong, and nothing is expected
+	LookNone      NextLook = iota // only when the stay begins or ends
+	LookSettling                  // something is pending at Seam
+	LookProblem                   // Seam reports an error that may pass
+	LookSubscribe                 // the stay has begun, and Salto KS subscribes the user within moments
+	LookSlow                      // a person must correct something that Seam sends no event about
+	LookDaily                     // nothing is wrong, and nothing is expected
 )
 
-// State is what the judgement of a key that should exist depends on.
+// State is what the verdict on a key that should exist depends on.
 type State struct {
 	Desired Desired      // what should exist
 	User    *record.User // the one that serves the stay, if it exists
 	Now     time.Time    // when it is judged
 }
 
-// Judgement is a status with its reason, and how soon to look again.
-type Judgement struct {
-	Status  string // of the mobile key
-	Reason  string // "" for none
-	Message string // for people; "" for none
-	Pace    Pace   // how soon to look again
+// Verdict is a status with its reason, and how soon to look again.
+type Verdict struct {
+	Status  string   // of the mobile key
+	Reason  string   // "" for none
+	Message string   // for people; "" for none
+	Next    NextLook // how soon to look again
 }
 
 // SubscribeWithin is how long after check-in Seam may take to subscribe a user before a person should know.
 const SubscribeWithin = 15 * time.Minute
 
-// judgements are asked in order; the first that returns something wins. To add one, add a line.
-var judgements = []func(State) *Judgement{
+// verdicts are asked in order; the first that returns something wins. To add one, add a line.
+var verdicts = []func(State) *Verdict{
 	noKey,
 	removedAtSeam,
 	suspendedAtSeam,
@@ -57,49 +57,49 @@ var judgements = []func(State) *Judgement{
 }
 
 // Judge returns the status of a key that should exist, when nothing is left to do now.
-func Judge(s State) Judgement {
-	for _, judge := range judgements {
-		if j := judge(s); j != nil {
-			return *j
+func Judge(s State) Verdict {
+	for _, judge := range verdicts {
+		if v := judge(s); v != nil {
+			return *v
 		}
 	}
-	return Judgement{Status: stay.KeyIssued}
+	return Verdict{Status: stay.KeyIssued}
 }
 
-func needsPerson(pace Pace, reason string, details ...any) *Judgement {
-	return &Judgement{stay.KeyAttention, reason, stay.Message(reason, details...), pace}
+func needsPerson(next NextLook, reason string, details ...any) *Verdict {
+	return &Verdict{stay.KeyAttention, reason, stay.Message(reason, details...), next}
 }
 
-func noKey(s State) *Judgement {
+func noKey(s State) *Verdict {
 	if s.User != nil {
 		return nil
 	}
 	b := s.Desired.Blocked
 	if b == nil {
-		return &Judgement{Status: stay.KeyProvisioning, Pace: PaceSettling}
+		return &Verdict{Status: stay.KeyProvisioning, Next: LookSettling}
 	}
-	j := &Judgement{b.Status, b.Reason, b.Message, PaceDaily}
+	v := &Verdict{b.Status, b.Reason, b.Message, LookDaily}
 	if r, _ := stay.Find(b.Reason); b.Status == stay.KeyAttention || r.Retry == stay.RetryMinutes {
-		j.Pace = PaceSlow
+		v.Next = LookSlow
 	}
-	return j
+	return v
 }
 
-func removedAtSeam(s State) *Judgement {
+func removedAtSeam(s State) *Verdict {
 	if s.User.Phase() != record.Removed {
 		return nil
 	}
-	return needsPerson(PaceNone, stay.ReasonRemovedAtSeam)
+	return needsPerson(LookNone, stay.ReasonRemovedAtSeam)
 }
 
-func suspendedAtSeam(s State) *Judgement {
+func suspendedAtSeam(s State) *Verdict {
 	if s.User.SuspendedAt == nil {
 		return nil
 	}
-	return needsPerson(PaceNone, stay.ReasonSuspendedAtSeam)
+	return needsPerson(LookNone, stay.ReasonSuspendedAtSeam)
 }
 
-func userInTrouble(s State) *Judgement {
+func userInTrouble(s State) *Verdict {
 	if s.User.Problem == nil {
 		return nil
 	}
@@ -113,18 +113,18 @@ const SubscriptionLimit = "salto_ks_subscription_limit_exceeded"
 const NotDeleted = "failed_to_delete_on_acs_system"
 
 // UserProblem turns an error that Seam reports on an ACS user into a reason and what to do.
-func UserProblem(code string) *Judgement {
+func UserProblem(code string) *Verdict {
 	switch code {
 	case SubscriptionLimit:
-		return needsPerson(PaceProblem, stay.ReasonSubscriptionLimit)
+		return needsPerson(LookProblem, stay.ReasonSubscriptionLimit)
 	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", NotDeleted:
-		return needsPerson(PaceProblem, stay.ReasonRejectedByAccessSys, code)
+		return needsPerson(LookProblem, stay.ReasonRejectedByAccessSys, code)
 	default:
-		return needsPerson(PaceProblem, stay.ReasonSeamReportsError, code, "ACS user")
+		return needsPerson(LookProblem, stay.ReasonSeamReportsError, code, "ACS user")
 	}
 }
 
-func keyInTrouble(s State) *Judgement {
+func keyInTrouble(s State) *Verdict {
 	if s.User.CredentialProblem == nil {
 		return nil
 	}
@@ -132,21 +132,21 @@ func keyInTrouble(s State) *Judgement {
 }
 
 // KeyProblem is [UserProblem] for an error on the mobile key.
-func KeyProblem(code string) *Judgement {
-	return needsPerson(PaceProblem, stay.ReasonSeamReportsError, code, "mobile key")
+func KeyProblem(code string) *Verdict {
+	return needsPerson(LookProblem, stay.ReasonSeamReportsError, code, "mobile key")
 }
 
-func notKept(s State) *Judgement {
+func notKept(s State) *Verdict {
 	if s.User.Drift == nil || s.User.Unkept < record.MaxUnkept {
 		return nil
 	}
-	return needsPerson(PaceSlow, stay.ReasonNotKept, *s.User.Drift)
+	return needsPerson(LookSlow, stay.ReasonNotKept, *s.User.Drift)
 }
 
 // GivenAway is the difference that an admin's reconcile doesn't undo: it replaces the key.
 const GivenAway = "the key's user identity has another e-mail address than the guest's, so the key may be in somebody else's app"
 
-func drifted(s State) *Judgement {
+func drifted(s State) *Verdict {
 	if s.User.Drift == nil {
 		return nil
 	}
@@ -154,58 +154,58 @@ func drifted(s State) *Judgement {
 	if strings.Contains(*s.User.Drift, GivenAway) {
 		todo = stay.ReplaceKey
 	}
-	return needsPerson(PaceNone, stay.ReasonDrifted, *s.User.Drift, todo)
+	return needsPerson(LookNone, stay.ReasonDrifted, *s.User.Drift, todo)
 }
 
-func blocked(s State) *Judgement {
+func blocked(s State) *Verdict {
 	b := s.Desired.Blocked
 	if b == nil {
 		return nil
 	}
-	j := &Judgement{b.StatusWithKey, b.Reason, b.Message, PaceDaily}
+	v := &Verdict{b.StatusWithKey, b.Reason, b.Message, LookDaily}
 	if r, _ := stay.Find(b.Reason); r.Retry == stay.RetryMinutes {
-		j.Pace = PaceSlow
+		v.Next = LookSlow
 	}
-	return j
+	return v
 }
 
-func notSettled(s State) *Judgement {
+func notSettled(s State) *Verdict {
 	if s.User.Settled {
 		return nil
 	}
-	return &Judgement{
+	return &Verdict{
 		stay.KeyProvisioning, "", "Seam has not pushed everything to the access system yet.",
-		PaceSettling,
+		LookSettling,
 	}
 }
 
-func doorsNotRead(s State) *Judgement {
+func doorsNotRead(s State) *Verdict {
 	if s.User.DoorsRead && s.User.KeyPhase() == record.KeyMade && s.User.Phase() == record.Made {
 		return nil
 	}
-	return &Judgement{stay.KeyProvisioning, "", "Seam does not show everything that was created yet.", PaceSettling}
+	return &Verdict{stay.KeyProvisioning, "", "Seam does not show everything that was created yet.", LookSettling}
 }
 
 func (s State) hasBegun() bool { return !s.Now.Before(s.Desired.Starts) }
 
-func active(s State) *Judgement {
+func active(s State) *Verdict {
 	if !s.hasBegun() || !s.User.Subscribed {
 		return nil
 	}
-	return &Judgement{Status: stay.KeyActive}
+	return &Verdict{Status: stay.KeyActive}
 }
 
-func notSubscribed(s State) *Judgement {
+func notSubscribed(s State) *Verdict {
 	since := s.Now.Add(-SubscribeWithin)
 	if !s.hasBegun() || s.Desired.Starts.After(since) || s.User.MadeAt.After(since) {
 		return nil
 	}
-	return needsPerson(PaceProblem, stay.ReasonNotSubscribed)
+	return needsPerson(LookProblem, stay.ReasonNotSubscribed)
 }
 
-func begun(s State) *Judgement {
+func begun(s State) *Verdict {
 	if !s.hasBegun() {
 		return nil
 	}
-	return &Judgement{Status: stay.KeyIssued, Pace: PaceSubscribe}
+	return &Verdict{Status: stay.KeyIssued, Next: LookSubscribe}
 }

@@ -58,7 +58,7 @@ var seamMutants = []mutant{
 			"	nameless := made.FullName == \"\" || mayBeStoredAs(made.FullName, fullName)\n	switch {\n	case nameless:\n		return true\n",
 		}),
 	provisionerTests("a claimed slot", "the identity of a slot is used without checking whose it is now",
-		"TestAClaimedPlaceThatBecameSomebodyElses",
+		"TestAClaimedSlotThatBecameSomebodyElses",
 		edit{
 			"internal/provisioner/create.go",
 			"	if out := c.slots.verify(ctx, d, i); out.stops() {\n		return out\n	}\n", "",

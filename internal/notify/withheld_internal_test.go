@@ -60,16 +60,16 @@ func TestHeldBeforeCheckIn(t *testing.T) {
 		opens  []string
 	}{
 		{24*time.Hour + time.Second, nil, nil, nil},
-		{24 * time.Hour, nil, []string{TypeHeld}, []string{TypeHeld}},
-		{23 * time.Hour, r.crash, []string{TypeHeld}, []string{TypeHeld}},
+		{24 * time.Hour, nil, []string{TypeWithheld}, []string{TypeWithheld}},
+		{23 * time.Hour, r.crash, []string{TypeWithheld}, []string{TypeWithheld}},
 		{
 			3 * time.Hour, func() { r.say("opens", "paid", "open"); r.key("opens", "issued", "") },
-			[]string{TypeHeld},
-			[]string{TypeHeld, TypeReady},
+			[]string{TypeWithheld},
+			[]string{TypeWithheld, TypeReady},
 		},
-		{2 * time.Hour, nil, []string{TypeHeld, TypeHeld}, []string{TypeHeld, TypeReady}},
-		{time.Hour, r.crash, []string{TypeHeld, TypeHeld}, []string{TypeHeld, TypeReady}},
-		{-time.Hour, nil, []string{TypeHeld, TypeHeld}, []string{TypeHeld, TypeReady}},
+		{2 * time.Hour, nil, []string{TypeWithheld, TypeWithheld}, []string{TypeWithheld, TypeReady}},
+		{time.Hour, r.crash, []string{TypeWithheld, TypeWithheld}, []string{TypeWithheld, TypeReady}},
+		{-time.Hour, nil, []string{TypeWithheld, TypeWithheld}, []string{TypeWithheld, TypeReady}},
 	} {
 		r.now = starts.Add(-step.before)
 		if step.do != nil {
@@ -109,18 +109,18 @@ func TestHeldAfterAnOutage(t *testing.T) {
 	r.now = starts.Add(-time.Hour) // down for nine days
 	r.restart()
 	r.settle()
-	r.wantDelivered("R1", TypeHeld)
+	r.wantDelivered("R1", TypeWithheld)
 	r.stay("R2")
 	r.key("R2", "waiting", "gate_closed")
 	r.settle()
-	r.wantDelivered("R2", TypeHeld)
+	r.wantDelivered("R2", TypeWithheld)
 	r.exec(`UPDATE reservations SET check_in = $1 WHERE reservation_id = 'R1'`, starts.Add(48*time.Hour))
 	r.exec(`UPDATE mobile_keys SET check_in = $1 WHERE reservation_id = 'R1'`, starts.Add(48*time.Hour))
 	r.settle()
-	r.wantDelivered("R1", TypeHeld)
+	r.wantDelivered("R1", TypeWithheld)
 	r.now = starts.Add(24 * time.Hour)
 	r.settle()
-	r.wantDelivered("R1", TypeHeld, TypeHeld)
+	r.wantDelivered("R1", TypeWithheld, TypeWithheld)
 }
 
 // A process that claims messages is stopped for a while after it has looked at its clock, and another finds that a
@@ -153,7 +153,7 @@ func TestADeadlineThatPassesDuringAClaim(t *testing.T) {
 		return now
 	}
 	claimed, _, err := r.claim(t.Context(), r.claims, r.subscriptions[0], 1)
-	if err != nil || len(claimed) != 1 || claimed[0].Type != TypeHeld {
+	if err != nil || len(claimed) != 1 || claimed[0].Type != TypeWithheld {
 		t.Errorf("claimed %v: %v", claimed, err)
 	}
 }
@@ -179,10 +179,10 @@ func TestHeldWhenTheCheckInMoves(t *testing.T) {
 	r.wantDelivered("R1")
 	r.wantDelivered("R2", TypeAttention)
 	move(r.now.Add(time.Hour))
-	r.wantDelivered("R1", TypeHeld)
-	r.wantDelivered("R2", TypeAttention, TypeHeld)
+	r.wantDelivered("R1", TypeWithheld)
+	r.wantDelivered("R2", TypeAttention, TypeWithheld)
 	move(r.now.Add(48 * time.Hour))
-	r.wantDelivered("R1", TypeHeld)
+	r.wantDelivered("R1", TypeWithheld)
 }
 
 // A key that a gate withholds is not ready, and says so when the gate opens. One that a gate took away is reported as

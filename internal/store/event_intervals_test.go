@@ -11,7 +11,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-func TestEventPaces(t *testing.T) {
+func TestEventIntervals(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	ctx := context.Background()
@@ -29,12 +29,12 @@ func TestEventPaces(t *testing.T) {
 	if err := s.Activity.Flush(ctx, a); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]store.EventPace{
+	want := map[string]store.EventIntervals{
 		"busy":   {LastAt: now, Hours: 5, Longest: 7 * time.Hour},
 		"silent": {LastAt: now.Add(-20 * 24 * time.Hour), Hours: 1},
 	}
 	for name, sources := range map[string][]string{"all": nil, "some": {"busy", "silent", "tested"}} {
-		got, err := s.Activity.EventPaces(ctx, sources)
+		got, err := s.Activity.EventIntervals(ctx, sources)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestEventPaces(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	got, err := s.Activity.EventPaces(ctx, []string{"silent"})
+	got, err := s.Activity.EventIntervals(ctx, []string{"silent"})
 	if err != nil || len(got) != 1 {
 		t.Errorf("of one: %v %v", got, err)
 	}
