@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -283,6 +284,22 @@ func (p *process) untilOf(source, id, status string) map[string]any {
 	return key
 }
 
+// fewConnections limits the pool of a service that one test calls. Each connection to a new database loads its catalog
+// and plans every statement once more, which costs a test more than waiting for another call's connection.
+func fewConnections(t *testing.T, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	if !query.Has("pool_max_conns") {
+		query.Set("pool_max_conns", "6")
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
 // simulated returns a Seam with the seed's groups, and the environment of a service that uses it.
 func simulated(t *testing.T, dsn string) (*simulator.Simulator, []string) {
 	t.Helper()
@@ -294,7 +311,7 @@ func simulated(t *testing.T, dsn string) (*simulator.Simulator, []string) {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	return sim, []string{
-		"DATABASE_URL=" + dsn, "SEAM_API_KEY=seam_test_e2e", "SEAM_ENDPOINT=" + server.URL,
+		"DATABASE_URL=" + fewConnections(t, dsn), "SEAM_API_KEY=seam_test_e2e", "SEAM_ENDPOINT=" + server.URL,
 		"STAYKEY_WEBHOOK_SECRET=" + e2eSecret.String(), "STAYKEY_ADMIN_TOKEN=" + e2eToken,
 		"SEAM_WEBHOOK_SECRET=" + e2eSecret.String(),
 	}

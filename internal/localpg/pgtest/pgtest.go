@@ -19,8 +19,11 @@ const Image = "postgres:18-alpine"
 
 // settings are those of a server on which thousands of databases live for a second, up to 64 at a time. Most of what a
 // test costs is planning, on connections that are new: a statement is planned once per connection, not again for each
-// of its first five uses.
-var settings = []string{"autovacuum=off", "max_connections=600", "plan_cache_mode=force_generic_plan"}
+// of its first five uses. With cores as busy as tests keep them, a parallel worker costs its start and gains nothing.
+var settings = []string{
+	"autovacuum=off", "max_connections=600", "plan_cache_mode=force_generic_plan",
+	"max_parallel_workers_per_gather=0",
+}
 
 // Start returns the DSN of a database of a superuser, and what stops the server. report is given one line on
 // where it comes from.
