@@ -36,6 +36,9 @@ var answers = func() map[string]shape {
 // OptionalFields returns the fields that Seam's OpenAPI doesn't require of a kind of object, such as "acs_user".
 func OptionalFields(object string) []string { return slices.Clone(answers[object].Optional) }
 
+// NullableFields returns the fields that Seam's OpenAPI allows to be null in a kind of object.
+func NullableFields(object string) []string { return slices.Clone(answers[object].Nullable) }
+
 // alterEach calls change for each object of an answer, with the name of its kind.
 func alterEach(body map[string]any, change func(kind string, object map[string]any)) {
 	for key, value := range body {
