@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type stage struct {
 	groups  []string          // at the end, on the final system
 	moved   bool              // to another system
 	live    bool              // the guest has a key all the time
+	held    bool              // an admin holds the stay at the end
 	last    int               // after a refusal of its call with this number, from 1, nothing is left to do; 0 for none
 }
 
@@ -158,6 +160,58 @@ var gatedStages = []stage{
 	},
 }
 
+// adminStages are what admins do in a stay's life.
+var adminStages = []stage{
+	{
+		name: "hold is released", prepare: func(r *rig, s *stay) {
+			issued(r, s)
+			hold(r, s)
+			s.listing = "M"
+			r.book(*s)
+			r.untilThat(*s, "a move that is held back", isHeldBack)
+		}, act: admin(intake.Action{Kind: intake.ActionRelease}), status: store.KeyIssued, groups: groupsM, live: true,
+	},
+	{
+		name: "drift on hold", prepare: func(r *rig, s *stay) {
+			issued(r, s)
+			hold(r, s)
+			r.alter(*s, func(u *simulator.User) { u.GroupIDs = append(u.GroupIDs, groupsM[0]) })
+		}, act: func(r *rig, s *stay) { r.recheck(*s) }, status: store.KeyAttention,
+		groups: []string{groupsL[0], groupsL[1], groupsM[0]}, live: true, held: true,
+	},
+	{name: "revoke", act: admin(intake.Action{Kind: intake.ActionRevoke}), status: store.KeyRevoked},
+	{
+		name: "issue again", prepare: func(r *rig, s *stay) {
+			issued(r, s)
+			admin(intake.Action{Kind: intake.ActionRevoke})(r, s)
+			r.until(*s, store.KeyRevoked)
+		}, act: admin(intake.Action{Kind: intake.ActionReissue}), status: store.KeyIssued, groups: groupsL,
+	},
+	{
+		name: "replace the mobile key", act: admin(intake.Action{Kind: intake.ActionReissue}), status: store.KeyIssued,
+		groups: groupsL,
+	},
+	{
+		name: "window", act: func(r *rig, s *stay) {
+			s.in, s.out = s.in.Add(-time.Hour), s.out.Add(time.Hour)
+			admin(intake.Action{Kind: intake.ActionWindow, StartsAt: &s.in, EndsAt: &s.out})(r, s)
+		}, status: store.KeyIssued, groups: groupsL, live: true,
+	},
+}
+
+func admin(a intake.Action) func(*rig, *stay) {
+	return func(r *rig, s *stay) { r.mustAct(*s, a) }
+}
+
+func hold(r *rig, s *stay) {
+	admin(intake.Action{Kind: intake.ActionHold})(r, s)
+	r.untilThat(*s, "held", func(v store.View) bool { return str(v.Key.Reason) == domain.ReasonHeld })
+}
+
+func isHeldBack(v store.View) bool {
+	return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == domain.ReasonHeld
+}
+
 // waiting books a stay of a source whose gates nobody has opened.
 func waiting(source string) func(*rig, *stay) {
 	return func(r *rig, s *stay) {
@@ -237,7 +291,7 @@ func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
 }
 
 func init() {
-	stages = append(append(stages, gatedStages...), codedStages...)
+	stages = slices.Concat(stages, gatedStages, codedStages, adminStages)
 	for _, what := range []struct {
 		name   string
 		change func(*simulator.State, simulator.User)

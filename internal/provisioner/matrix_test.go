@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/until"
@@ -180,7 +181,7 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 	after := s
 	// The stage shows what it wants by doing it; times are known beforehand from a dry run on a copy.
 	switch st.name {
-	case "date change":
+	case "date change", "window":
 		after.in, after.out = s.in.Add(-time.Hour), s.out.Add(time.Hour)
 	case "move and dates", "shorter with a closed gate":
 		after.out = s.out.Add(-time.Hour)
@@ -238,6 +239,9 @@ func (l *lane) run(st stage, faults ...simulator.Fault) outcome {
 		o.calls = append(o.calls, c.Path)
 	}
 	if len(o.wrong) == 0 {
+		if st.held {
+			l.mustAct(s, intake.Action{Kind: intake.ActionRelease})
+		}
 		l.tidy(s, st.status)
 	}
 	return o
