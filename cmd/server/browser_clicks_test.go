@@ -222,6 +222,22 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 		}, func(h *hands, id string) {
 			h.click(`form[action="/reservations/watched/` + id + `/reconcile"] button`)
 		}},
+		{"time_zone_unknown", func(id string) { // the PMS sends days at the property
+			p.post("default", "listing.created", map[string]any{
+				"listing_id": id, "name": "Room " + id, "seam_access_group_ids": []string{"555555-5555"},
+			})
+			p.post("default", "reservation.created", map[string]any{
+				"reservation_id": id, "listing_id": id,
+				"guest_email": id + "@example.com", "guest_name": "Guest " + id,
+				"check_in":  now.Add(-2 * time.Hour).Format("2006-01-02T15:04"),
+				"check_out": now.Add(40 * time.Hour).Format(time.DateOnly),
+			})
+			p.until(id, "waiting")
+		}, func(h *hands, id string) {
+			h.click(`a.button[href="/listings/default/` + id + `#time_zone"]`)
+			h.types("#time_zone", "Europe/London")
+			h.click(save)
+		}},
 		{"access_groups_of_several_systems", func(id string) {
 			sim.Change(func(s *simulator.State) {
 				annex := s.Systems[s.Groups["555555-5555"].SystemID]

@@ -191,6 +191,7 @@ type reservationsCommand struct {
 	OutTo     string `name:"check-out-to" help:"Only with check-out before this instant, or day of the property." placeholder:"WHEN"`
 	OutFrom   string `name:"check-out-from" help:"Only with check-out at or after this instant, or day of the property." placeholder:"WHEN"`
 	Since     string `name:"updated-since" help:"Only changed at or after this instant." placeholder:"WHEN"`
+	Undated   bool   `help:"Only stays that are not over and whose check-in or check-out is unknown."`
 	Sort      string `help:"-updated_at (default): newest change first. check_in: earliest check-in first." placeholder:"ORDER"`
 	Limit     int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
 	Cursor    string `help:"Continue from this next_cursor."`
@@ -204,7 +205,7 @@ func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
 		"status", c.Status, "listing_id", c.Listing,
 		"guest_email", c.Email, "check_in_from", c.From, "check_in_to", c.CheckInTo, "check_out_from", c.OutFrom,
 		"check_out_to", c.OutTo, "updated_since", c.Since, "sort", c.Sort, "limit", strconv.Itoa(c.Limit),
-		"cursor", c.Cursor), &list)
+		"cursor", c.Cursor, "undated", flagValue(c.Undated)), &list)
 	if err != nil {
 		return err
 	}
@@ -213,6 +214,14 @@ func (c *reservationsCommand) Run(ctx context.Context, out *streams) error {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Source, r.ReservationID, r.MobileKey.Status,
 				orDash(r.MobileKey.Reason), orDash(r.CheckIn), orDash(r.ListingID), orDash(r.GuestEmail))
 		})
+}
+
+// flagValue is the value of a parameter that a flag sets; "" for none.
+func flagValue(set bool) string {
+	if !set {
+		return ""
+	}
+	return "true"
 }
 
 // showList prints one page of a list: its header, a line for each item, and how to get the next page.

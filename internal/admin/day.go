@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -13,6 +14,10 @@ import (
 // This file answers what a front desk asks first: who arrives, stays and leaves on a day, and who can't get in. A
 // day is one of each property's own time zone. All stays that touch the day are read once, small, and everything is
 // worked out from them here, so that each count is the length of its list.
+//
+// A stay whose check-in or check-out isn't known, because its PMS sent local times and no time zone is known, or not
+// both dates, is on the days that were sent. A side that wasn't sent is open, today: nobody knows whether the guest is
+// in house, so the stay is a problem of today until the PMS sends it.
 
 // Days reads stays by day: arrivals and departures, what keeps guests from their keys, and the calendar of listings.
 type Days struct{ *core }
@@ -94,7 +99,7 @@ func (s Days) Get(ctx context.Context, q DayQuery) (Day, error) {
 	if err != nil {
 		return Day{}, err
 	}
-	b.Stays = page(s.core, list, shown, p.Limit, func(v Stay) any { return cursorInDay(q.Part, entryOf(v.View)) })
+	b.Stays = page(s.core, list, shown, p.Limit, func(v Stay) any { return cursorInDay(q.Part, entryOf(v)) })
 	return b.Day, nil
 }
 
@@ -106,9 +111,38 @@ type board struct {
 
 // entry is a stay of a board.
 type entry struct {
-	store.StayInTime
-	cause string // of DayProblems; "" for no problem
-	late  bool
+	store.StayInTime        // CheckIn and CheckOut as [shownTime] returns them
+	cause            string // of DayProblems; "" for no problem
+	late             bool   // check-in has passed, and check-out hasn't
+	undated          bool   // check-in or check-out isn't known, so that nobody is late for certain
+}
+
+// shownTime is the time by which a list of a day has a check-in or check-out: one that isn't known is where the local
+// time that was sent would be in the zone, and zero if none was.
+func shownTime(at *time.Time, text *string, clock string, zone *time.Location) time.Time {
+	switch {
+	case at != nil && !at.IsZero():
+		return *at
+	case text == nil:
+		return time.Time{}
+	}
+	m, err := pms.ParseStoredMoment(*text)
+	if err != nil {
+		return time.Time{}
+	}
+	shown, err := m.Resolve(zone, clock)
+	if err != nil {
+		return time.Time{}
+	}
+	return shown
+}
+
+// undatedEntry is the entry of a stay of which a time isn't known.
+func undatedEntry(one store.UndatedStay, zone *time.Location) entry {
+	e := entry{StayInTime: one.StayInTime, undated: true}
+	e.CheckIn = shownTime(&one.CheckIn, one.CheckInText, pms.DefaultCheckInTime, zone)
+	e.CheckOut = shownTime(&one.CheckOut, one.CheckOutText, pms.DefaultCheckOutTime, zone)
+	return e
 }
 
 // list is one of the board's lists.
@@ -143,26 +177,40 @@ func (s Days) read(ctx context.Context, q DayQuery) (board, error) {
 		b.First, b.Last = day, day
 	}
 
+	dateIn := func(zone *time.Location) time.Time {
+		if q.Date != "" {
+			return day
+		}
+		return dateOf(now, zone)
+	}
 	for _, one := range stays {
 		zone := zones(one.Source, stay.Text(one.ListingID), one.TimeZone)
-		date := day
-		if q.Date == "" {
-			date = dateOf(now, zone)
-		}
-		b.add(entry{StayInTime: one}, date, zone)
+		b.add(entry{StayInTime: one}, dateIn(zone), zone)
+	}
+
+	undated, err := s.store.Calendar.UndatedBetween(ctx, b.First.Add(-oneDay), b.Last.Add(oneDay),
+		s.sourcesFor(ctx, q.Source))
+	if err != nil {
+		return board{}, err
+	}
+	for _, one := range undated {
+		zone := zones(one.Source, stay.Text(one.ListingID), one.TimeZone)
+		b.add(undatedEntry(one, zone), dateIn(zone), zone)
 	}
 	b.finish()
 	return b, nil
 }
 
+// lastDay is the day on which it is today in the time zone where days begin last.
+func (s *core) lastDay() time.Time { return dateOf(s.now().Add(-zonesAfter), time.UTC) }
+
 // add puts a stay on the lists of a date.
 func (b *board) add(e entry, date time.Time, zone *time.Location) {
-	in, out := dateOf(e.CheckIn, zone), dateOf(e.CheckOut, zone)
-	arrives, leaves := in.Equal(date), out.Equal(date)
-	if !arrives && !leaves && (in.After(date) || out.Before(date)) {
+	arrives, leaves, between := e.on(date, zone, b.IsToday)
+	if !arrives && !leaves && !between {
 		return
 	}
-	e.late = !e.CheckIn.After(b.At) && e.CheckOut.After(b.At)
+	e.late = !e.undated && !e.CheckIn.After(b.At) && e.CheckOut.After(b.At)
 	e.cause = causeOf(e, b.At)
 	put := func(part DayPart, on bool) {
 		if on {
@@ -171,7 +219,7 @@ func (b *board) add(e entry, date time.Time, zone *time.Location) {
 	}
 	put(DayArrivals, arrives)
 	put(DayDepartures, leaves)
-	put(DayInHouse, !arrives && !leaves)
+	put(DayInHouse, between && !e.CheckIn.IsZero())
 	put(DayProblems, e.cause != "")
 	if arrives && works(e.Status) {
 		b.Ready++
@@ -179,6 +227,20 @@ func (b *board) add(e entry, date time.Time, zone *time.Location) {
 	if e.cause != "" && e.late {
 		b.Late++
 	}
+}
+
+// on reports whether a stay begins or ends on a date, or lasts over it. A side that isn't known at all is open today,
+// and on no other date.
+func (e entry) on(date time.Time, zone *time.Location, isToday bool) (arrives, leaves, between bool) {
+	in, out := dateOf(e.CheckIn, zone), dateOf(e.CheckOut, zone)
+	arrives, leaves = in.Equal(date), out.Equal(date)
+	if arrives || leaves {
+		return arrives, leaves, false
+	}
+	if noIn, noOut := e.CheckIn.IsZero(), e.CheckOut.IsZero(); noIn || noOut {
+		return false, false, isToday && (noIn || in.Before(date)) && (noOut || out.After(date))
+	}
+	return false, false, in.Before(date) && out.After(date)
 }
 
 // finish sorts the lists and counts them.
@@ -193,7 +255,8 @@ func (b *board) finish() {
 func works(status string) bool { return status == stay.KeyIssued || status == stay.KeyActive }
 
 // causeOf is why a stay of the day has no key, if a person should know; "" if not. Before check-in, what the guest
-// or the PMS still does on time is no problem yet; after it, everything is that keeps the guest outside.
+// or the PMS still does on time is no problem yet; after it, everything is that keeps the guest outside, and so is
+// what keeps check-in from being known.
 func causeOf(e entry, now time.Time) string {
 	switch e.Status {
 	case stay.KeyAttention:
@@ -203,7 +266,7 @@ func causeOf(e entry, now time.Time) string {
 			return cmp.Or(e.Reason, e.Status)
 		}
 	case stay.KeyWaiting:
-		if e.late || needsPerson(e.Reason) {
+		if e.late || e.undated || needsPerson(e.Reason) {
 			return cmp.Or(e.Reason, e.Status)
 		}
 	}
@@ -385,14 +448,11 @@ func afterCursor(list []entry, part DayPart, after store.Cursor) []entry {
 	return list[i:]
 }
 
-// entryOf is what a board knows of a view's times.
-func entryOf(v View) entry {
-	e := entry{StayInTime: store.StayInTime{Ref: v.Reservation.Ref()}}
-	if v.Reservation.CheckIn != nil {
-		e.CheckIn = *v.Reservation.CheckIn
-	}
-	if v.Reservation.CheckOut != nil {
-		e.CheckOut = *v.Reservation.CheckOut
-	}
+// entryOf is what a board knows of a stay's times.
+func entryOf(one Stay) entry {
+	r, zone := one.Reservation, cmp.Or(one.Zone, time.UTC)
+	e := entry{StayInTime: store.StayInTime{Ref: r.Ref()}}
+	e.CheckIn = shownTime(r.CheckIn, r.CheckInText, pms.DefaultCheckInTime, zone)
+	e.CheckOut = shownTime(r.CheckOut, r.CheckOutText, pms.DefaultCheckOutTime, zone)
 	return e
 }

@@ -335,3 +335,66 @@ func TestDayRefusesNonsense(t *testing.T) {
 		}
 	}
 }
+
+// Stays whose check-in or check-out isn't known are on the days that their PMS sent, and a problem whatever the key
+// waits for; without a date, of today.
+func TestDayHasStaysWithoutTimes(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	sent := func(id, in, out, booking, reason string, known ...string) {
+		t.Helper()
+		d.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said, check_in,
+				version_at, version_seq, created_at, updated_at)
+			VALUES ('plain', $1, $2, 'attic', nullif($3, ''), nullif($4, ''), nullif($5, '')::timestamptz, now(), 1, now(), now())`,
+			id, booking, in, out, strings.Join(known, ""))
+		d.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, cancelled, changed_at)
+			VALUES ('plain', $1, 'waiting', $2, $3, now())`, id, reason, booking == "cancelled")
+	}
+	const zone, dates = stay.ReasonNoTimeZone, stay.ReasonNoDates
+	sent("arrives", "2026-11-26T15:00", "2026-11-28", "confirmed", zone)
+	sent("no-room", "2026-11-26", "2026-11-28", "confirmed", stay.ReasonNoRoom)
+	sent("stays", "2026-11-20", "2026-11-29", "confirmed", zone)
+	sent("leaves", "2026-11-20", "2026-11-26", "confirmed", zone)
+	sent("left", "2026-11-20", "2026-11-25", "confirmed", zone)
+	sent("comes", "2026-12-24", "2026-12-26", "confirmed", zone)
+	sent("cancelled", "2026-11-26", "2026-11-28", "cancelled", zone)
+	sent("dateless", "", "", "confirmed", dates)
+	sent("open-end", "2026-11-20T15:00:00Z", "", "confirmed", dates, "2026-11-20T15:00:00Z")
+	sent("no-begin", "", "2026-11-25", "confirmed", dates)
+
+	for _, tc := range []struct {
+		date string
+		want map[admin.DayPart]string
+	}{
+		{"", map[admin.DayPart]string{
+			admin.DayProblems: "dateless leaves open-end stays arrives no-room", admin.DayArrivals: "arrives no-room",
+			admin.DayInHouse: "open-end stays", admin.DayDepartures: "leaves",
+		}},
+		{"2026-12-24", map[admin.DayPart]string{
+			admin.DayProblems: "comes", admin.DayArrivals: "comes", admin.DayInHouse: "", admin.DayDepartures: "",
+		}},
+		{"2026-11-25", map[admin.DayPart]string{
+			admin.DayProblems: "no-begin leaves left stays", admin.DayArrivals: "", admin.DayInHouse: "leaves stays",
+			admin.DayDepartures: "left no-begin",
+		}},
+	} {
+		if diff := cmp.Diff(tc.want, d.lists(admin.Actor{}, admin.DayQuery{Date: tc.date})); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tc.date, diff)
+		}
+	}
+
+	day := d.day(admin.Actor{}, admin.DayQuery{})
+	if day.Late != 0 {
+		t.Errorf("%d are late, although nobody knows the hour", day.Late)
+	}
+	all := admin.ReservationQuery{Undated: true, Paging: admin.Paging{Limit: 50}}
+	ctx := admin.WithActor(context.Background(), admin.Actor{})
+	list, err := d.admin.Reservations.List(ctx, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := d.admin.Reservations.Count(ctx, all, 100)
+	if err != nil || n != len(list.Items) || n != 7 { // all but those that are over or cancelled
+		t.Errorf("%d are counted, %d listed: %v", n, len(list.Items), err)
+	}
+}

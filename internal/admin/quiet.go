@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,7 +65,11 @@ func (s Sources) heard(ctx context.Context) ([]Finding, error) {
 		}
 	}
 	unknown, err := s.unknownListings(ctx)
-	return append(findings, unknown...), err
+	if err != nil {
+		return nil, err
+	}
+	undated, err := s.undatedStays(ctx)
+	return append(append(findings, unknown...), undated...), err
 }
 
 // arrivals finds guests who are about to arrive, or have, without a key.
@@ -144,6 +150,48 @@ func (s Sources) unknownListings(ctx context.Context) ([]Finding, error) {
 		f.Message = fmt.Sprintf("reservations name it, but it isn't set up: %s waiting for a key", guests(l.Waiting))
 		f.Do = "set it up, on its page or with PUT " + stay.ListingPath(l.Source, l.ListingID)
 		findings = append(findings, f)
+	}
+	return findings, nil
+}
+
+// undatedStays finds listings whose time zone isn't known, and sources whose PMS leaves out dates: their guests get no
+// key, and are on no list of a range of days. Listings that nobody has set up are found by [Sources.unknownListings].
+func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
+	counts, err := s.store.Calendar.CountUndated(ctx, s.lastDay(), ActorOf(ctx).Sources)
+	if err != nil {
+		return nil, err
+	}
+	var findings []Finding
+	others := map[string]int{}
+	zones := 0
+	for _, c := range counts {
+		switch {
+		case c.Reason == stay.ReasonListingUnknown:
+		case c.Reason != stay.ReasonNoTimeZone:
+			others[c.Source] += c.Stays
+		case zones < unknownShown:
+			findings = append(findings, Finding{
+				Check: "listing", Level: LevelWarning, Subject: c.Source + "/" + c.ListingID,
+				Message: fmt.Sprintf("its time zone isn't known: %s waiting for a key", guests(c.Stays)),
+				Do: "set its time zone, on its page or with PUT " + stay.ListingPath(c.Source, c.ListingID) +
+					", or time_zone of the source",
+			})
+			zones++
+		case zones == unknownShown:
+			findings = append(findings, Finding{
+				Check: "listing", Level: LevelWarning, Subject: "more",
+				Message: fmt.Sprintf("more than %d listings have no time zone", unknownShown),
+				Do:      "set time_zone of the source",
+			})
+			zones++
+		}
+	}
+	for _, source := range slices.Sorted(maps.Keys(others)) {
+		findings = append(findings, Finding{
+			Check: "source", Level: LevelWarning, Subject: source,
+			Message: fmt.Sprintf("stays without a known check-in or check-out: %d", others[source]),
+			Do:      "open Reservations, Stays: Without times, and complete them in the PMS or set the listings' time zones",
+		})
 	}
 	return findings, nil
 }

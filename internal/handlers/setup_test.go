@@ -185,6 +185,11 @@ func TestFindingsOnEvents(t *testing.T) {
 	a := newApp(t)
 	a.sources = map[string]pms.Source{"default": a.sources["default"], "open": a.sources["open"]}
 	a.stuck("r", "annex", "listing_unknown")
+	for id, reason := range map[string]string{"zoneless": "time_zone_unknown", "dateless": "dates_unknown"} {
+		a.stuck(id, "attic", reason)
+		a.sql(`UPDATE reservations SET check_in = NULL, check_out = NULL WHERE reservation_id = $1`, id)
+		a.sql(`UPDATE mobile_keys SET check_in = NULL WHERE reservation_id = $1`, id)
+	}
 	a.post(hook{
 		id:   "wrong",
 		body: `{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":"x"}}`,
@@ -199,8 +204,10 @@ func TestFindingsOnEvents(t *testing.T) {
 
 	for _, want := range []string{
 		"default/annex", "reservations name it, but it isn&#39;t set up: 1 guest is waiting for a key",
-		"1 of 2 webhooks of the last 24 hours were rejected, or had a wrong signature",
+		"1 of 4 webhooks of the last 24 hours were rejected, or had a wrong signature",
 		"guests without a key who are due within 24 h or have arrived: 1",
+		"default/attic", "its time zone isn&#39;t known: 1 guest is waiting for a key",
+		"stays without a known check-in or check-out: 1",
 		"its PMS has posted nothing within 35 days", "its PMS last posted less than a minute ago",
 	} {
 		if !strings.Contains(page.body, want) {
@@ -209,5 +216,20 @@ func TestFindingsOnEvents(t *testing.T) {
 		if plain := strings.ReplaceAll(want, "&#39;", "'"); !strings.Contains(doctor.rawBody, plain) {
 			t.Errorf("doctor lacks %q:\n%s", plain, doctor.rawBody)
 		}
+	}
+
+	for _, path := range []string{"/reservations", "/calendar", "/reservations?source=default&when=week"} {
+		if page := v.see(path); !strings.Contains(page.body, "2 stays have no known check-in or check-out") {
+			t.Errorf("%s leaves stays out and doesn't say so:\n%s", path, page.body)
+		}
+	}
+	without := v.see("/reservations?when=undated")
+	for _, want := range []string{"zoneless", "dateless", "2 reservations"} {
+		if !strings.Contains(without.body, want) {
+			t.Errorf("the list of stays without times lacks %q:\n%s", want, without.body)
+		}
+	}
+	if got := a.get("/v1/reservations?undated=true"); len(got.body["items"].([]any)) != 2 {
+		t.Errorf("REST lists %s", got.rawBody)
 	}
 }

@@ -116,6 +116,7 @@ func TestPagesReadLittle(t *testing.T) {
 		{"check-out until long ago", func(f *store.ReservationFilter) { f.CheckOut.To = day(-800) }},
 		{"changed lately", func(f *store.ReservationFilter) { f.ChangedSince = since(-1) }},
 		{"changed this year", func(f *store.ReservationFilter) { f.ChangedSince = since(-300) }},
+		{"without times", func(f *store.ReservationFilter) { f.Undated = &now }},
 		{"one listing", func(f *store.ReservationFilter) { f.ListingID = "l7" }},
 		{"a text", func(f *store.ReservationFilter) { f.Query = "guest-4711" }},
 		{"a frequent name", func(f *store.ReservationFilter) { f.Query = "garcia maria" }},

@@ -176,6 +176,7 @@ type ReservationFilter struct {
 	ListingID, GuestEmail, Query string     // exactly; "" for all. Query is a part of an id, a name or an address
 	CheckIn, CheckOut            Range      // when the stay begins and ends
 	ChangedSince                 *time.Time // included; nil: no limit
+	Undated                      *time.Time // only stays without a known time, not over on that day; nil: all
 	Sources                      []string   // those that may be seen; nil for all
 	Order                        Order      // of the list
 }
@@ -277,8 +278,8 @@ type way struct {
 
 // way decides by what the planner thinks of how much the filters leave.
 func (f ReservationFilter) way(ctx context.Context, s *db, after Cursor, limit int) (way, error) {
-	if f.GuestEmail != "" || f.ListingID != "" || f.Query == "" {
-		return way{few: f.GuestEmail != "" || f.ListingID != ""}, nil
+	if few := f.GuestEmail != "" || f.ListingID != "" || f.Undated != nil; few || f.Query == "" {
+		return way{few: few}, nil
 	}
 	var text, kind where
 	f.byQuery(&text)
@@ -647,6 +648,10 @@ func (f ReservationFilter) byText(w *where) {
 	w.equal("r.listing_id", f.ListingID)
 	if f.GuestEmail != "" {
 		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
+	}
+	if f.Undated != nil {
+		w.add(undated)
+		w.add(undatedLast, f.Undated.Format(time.DateOnly))
 	}
 	f.byQuery(w)
 }

@@ -26,6 +26,7 @@ type calendarView struct {
 	OneMonth       string
 	First, More    string // addresses of further listings
 	Empty          bool   // no listing exists
+	Undated        int    // stays that have no bar, because their check-in or check-out isn't known
 }
 
 // calendarRow is a listing of the calendar.
@@ -87,6 +88,10 @@ func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 		Calendar: c, Query: query.Query, Source: query.Source, From: query.From, Month: query.Month,
 		Sources: s.Admin.Sources.Visible(r.Context()), Title: in.Period(c.Days[0], c.Days[len(c.Days)-1]),
 		Empty: len(c.Rows) == 0 && query.Query == "" && query.Source == "" && query.Cursor == "",
+	}
+	if v.Undated, err = s.undated(r, admin.Values(query.Source)); err != nil {
+		s.refuse(w, r, s.problemOf(r, err))
+		return
 	}
 	for _, row := range c.Rows {
 		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}

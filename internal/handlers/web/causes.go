@@ -201,6 +201,8 @@ func (p problemRow) Href() string {
 	switch {
 	case p.OpensListing() && stay.Text(p.Key.Reason) == stay.ReasonGroupNotFound:
 		return p.ListingLink() + "?" + withoutMissing + "=1" // saving it takes the door that is gone away
+	case p.OpensListing() && stay.Text(p.Key.Reason) == stay.ReasonNoTimeZone:
+		return p.ListingLink() + "#time_zone"
 	case p.OpensListing():
 		return p.ListingLink()
 	case p.Fix == fixHold:
@@ -222,7 +224,8 @@ type causeGroup struct {
 
 // Many is the page that fixes the cause for all listings at once; "" if one button is enough.
 func (g causeGroup) Many() string {
-	if len(g.Cause.Listings) < 2 || g.Fix != fixDoors {
+	if len(g.Cause.Listings) < 2 || g.Fix != fixDoors || g.Reason == stay.ReasonNoTimeZone ||
+		g.Reason == stay.ReasonListingDeleted { // what is wrong isn't the doors
 		return ""
 	}
 	if g.Reason == stay.ReasonNoGroups || g.Reason == stay.ReasonListingUnknown {

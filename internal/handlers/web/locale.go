@@ -15,6 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // This file decides in which language a page is, and how it writes times. Both are chosen by the person, with links at
@@ -167,6 +168,19 @@ func dayAt(in *lang.Locale, at *time.Time, zone *time.Location, now time.Time) s
 		return ""
 	}
 	return in.DayAndTime(at.In(orUTC(zone)), now.In(orUTC(zone)))
+}
+
+// sentAt writes the day of a check-in or check-out as the PMS sent it, which is one at the property; "" for none.
+func sentAt(in *lang.Locale, text *string, now time.Time) string {
+	m, err := pms.ParseStoredMoment(stay.Text(text))
+	if err != nil {
+		return ""
+	}
+	day, err := m.Resolve(time.UTC, pms.DefaultCheckInTime)
+	if err != nil {
+		return ""
+	}
+	return in.Day(day, now)
 }
 
 // exactly writes a time in a zone, which it names.

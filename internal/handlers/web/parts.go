@@ -173,6 +173,12 @@ func guestOf(in *lang.Locale, name, email *string) string {
 	return in.T("no guest name")
 }
 
+// SentIn is the check-in as the PMS sent it, in words; "" where it sent none.
+func (r stayRow) SentIn(now time.Time) string { return sentAt(r.in, r.Reservation.CheckInText, now) }
+
+// SentOut is like SentIn for the check-out.
+func (r stayRow) SentOut(now time.Time) string { return sentAt(r.in, r.Reservation.CheckOutText, now) }
+
 // Cause is what is wrong with the key, in the words of a front desk; nil if nothing is.
 func (r stayRow) Cause() *problemRow {
 	reason := stay.Text(r.Key.Reason)

@@ -19,7 +19,8 @@ type reservationList struct {
 	admin.ReservationQuery
 	Sources  []string
 	Chips    []chip // of key statuses
-	When     string // [allDates], or "" for stays that are not over
+	When     string // [allDates], [undatedStays], or "" for stays that are not over
+	Undated  int    // how many stays this list leaves out because their check-in or check-out isn't known
 	Rows     []stayRow
 	Total    string // number of reservations on all pages
 	Next     string // the address of the next page; "" for none
@@ -47,6 +48,9 @@ var arrivals = map[string][2]string{
 // allDates lists all stays, not only those that are not over.
 const allDates = "all"
 
+// undatedStays lists the stays whose check-in or check-out isn't known: no range of days has them.
+const undatedStays = "undated"
+
 // totalCounted is how far the reservations on all pages are counted; searchCounted, those that a text finds: each of
 // them is compared with it.
 const (
@@ -72,6 +76,9 @@ func (s reservationPages) query(q url.Values) admin.ReservationQuery {
 	days, relative := arrivals[q.Get("when")]
 	if relative && query.CheckInFrom+query.CheckInTo == "" {
 		query.CheckInFrom, query.CheckInTo = days[0], days[1]
+	}
+	if query.Undated = q.Get("when") == undatedStays; query.Undated {
+		return query
 	}
 	if q.Get("when") != allDates &&
 		query.Query+query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo+query.UpdatedSince == "" {
@@ -102,6 +109,9 @@ func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status in
 	}
 	if err == nil {
 		l.Total, err = s.total(r, query)
+	}
+	if err == nil && !query.Undated && query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo != "" {
+		l.Undated, err = s.undated(r, query.Source)
 	}
 	if err == nil && len(rows) == 0 && !l.Filtered {
 		l.Empty, err = s.hasNone(r)
@@ -138,6 +148,11 @@ func (s reservationPages) total(r *http.Request, query admin.ReservationQuery) (
 		return in.T("more than {n} reservations|more than {n} reservations", most), err
 	}
 	return in.T("{n} reservation|{n} reservations", n), err
+}
+
+// undated counts the stays of sources (nil: of all) that no range of days has, up to totalCounted.
+func (s *core) undated(r *http.Request, sources []string) (int, error) {
+	return s.Admin.Reservations.Count(r.Context(), admin.ReservationQuery{Source: sources, Undated: true}, totalCounted)
 }
 
 // hasNone reports whether no reservation exists.
