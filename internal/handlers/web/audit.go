@@ -14,6 +14,7 @@ type auditPages struct{ *core }
 // auditView is the page of the audit log.
 type auditView struct {
 	admin.AuditQuery
+	Filtered    bool // a filter is set
 	Rows        []auditRow
 	Next, First string
 	Sources     []string
@@ -52,7 +53,7 @@ func (s auditPages) list(w http.ResponseWriter, r *http.Request) {
 		Token:  admin.Values(strings.TrimSpace(q.Get("token"))),
 		Action: admin.Values(strings.TrimSpace(q.Get("action"))), Subject: strings.TrimSpace(q.Get("subject")),
 		From: q.Get("from"), To: q.Get("to"),
-	}, Sources: s.Admin.Sources.Visible(r.Context())}
+	}, Sources: s.Admin.Sources.Visible(r.Context()), Filtered: isFiltered(q)}
 	found, err := s.Admin.Audit.List(r.Context(), v.AuditQuery)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))

@@ -47,6 +47,7 @@ func (e eventRow) ListingLink() string {
 // eventList is the page of the inbox.
 type eventList struct {
 	admin.EventQuery
+	Filtered    bool // a filter is set
 	Sources     []string
 	Statuses    []string
 	Rejected    []eventRow // shown first, unless the list is filtered
@@ -86,7 +87,8 @@ func (s eventPages) list(w http.ResponseWriter, r *http.Request) {
 	}
 	l := eventList{
 		EventQuery: query, Sources: s.Admin.Sources.Visible(r.Context()), Statuses: eventStatuses,
-		Rows: eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
+		Filtered: isFiltered(q),
+		Rows:     eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
 			!query.Narrowed(),
 	}
 	if l.Views, err = s.viewBar(r, "events", q); err != nil {

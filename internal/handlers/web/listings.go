@@ -53,6 +53,8 @@ type listingList struct {
 	First   string
 	Empty   bool
 	Views   viewBar
+
+	Filtered bool // a filter is set
 }
 
 func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +71,7 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 	groups := s.Admin.Doors.AccessGroups(r.Context())
 	l := listingList{
 		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.Sources.Visible(r.Context()),
-		Asked: groups.Asked,
+		Asked: groups.Asked, Filtered: isFiltered(q),
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
 	if l.Views, err = s.viewBar(r, "listings", q); err != nil {

@@ -261,6 +261,19 @@ func paging(q url.Values) admin.Paging {
 	return admin.Paging{Limit: pageRows, Cursor: q.Get("cursor")}
 }
 
+// notFilters are the parameters of lists that narrow nothing.
+var notFilters = []string{"cursor", "limit", "sort", "done"}
+
+// isFiltered reports whether the address of a list sets a filter, which can be cleared then.
+func isFiltered(q url.Values) bool {
+	for name, values := range q {
+		if !slices.Contains(notFilters, name) && slices.ContainsFunc(values, func(v string) bool { return v != "" }) {
+			return true
+		}
+	}
+	return false
+}
+
 // pageLinks are the addresses of the first and of the next page of a list; "" for none.
 func pageLinks(path string, q url.Values, cursor string) (first, next string) {
 	if q.Get("cursor") != "" {

@@ -105,8 +105,9 @@ func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status in
 	l := reservationList{
 		ReservationQuery: query, Sources: s.Admin.Sources.Visible(r.Context()), Chips: statusChips(q, query.KeyStatus),
 		When: q.Get("when"), Rows: rows,
-		Export: nextLink("/reservations.csv", q, ""), Filtered: len(q) > 0 && !(len(q) == 1 && q.Has("cursor")),
+		Export: nextLink("/reservations.csv", q, ""), Filtered: isFiltered(q),
 	}
+
 	if err == nil {
 		l.Total, err = s.total(r, query)
 	}

@@ -64,6 +64,7 @@ type subscriptionView struct {
 	Types       []string
 	Type        string
 	Reservation string
+	Filtered    bool // a filter is set
 	Deliveries  []deliveryRow
 	Next, First string
 }
@@ -88,7 +89,7 @@ func (s subscriptionPages) show(w http.ResponseWriter, r *http.Request, tested *
 	}
 	v := subscriptionView{
 		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"),
-		Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
+		Filtered: isFiltered(q), Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
 		Reservation: strings.TrimSpace(q.Get("reservation_id")),
 	}
 	found, err := s.Admin.Deliveries.List(r.Context(), admin.DeliveryQuery{
