@@ -19,8 +19,9 @@ import (
 // configuration, otherwise within beatEvery.
 //
 // A page is rendered with the version of what it shows, read before anything else, and asks for changes since that
-// version: what changes between the two is not missed. Which sources that was about isn't known, so a page of some
-// sources may fetch itself once in vain then.
+// version: what changes between the two is not missed. Nor is what changes as the stream begins: the version is
+// compared once the query has succeeded, after which every change is announced. Which sources the change was about
+// isn't known, so a page of some sources may fetch itself once in vain then.
 
 // livePages tell open pages when something changed.
 type livePages struct{ *core }
@@ -39,14 +40,16 @@ type watch struct {
 	mu        sync.Mutex
 	listeners map[*listener]bool
 	stop      context.CancelFunc
+	looking   chan struct{} // closed by the first look that succeeds since there are listeners
 }
 
 // listener is an open page.
 type listener struct {
 	of      admin.Actor
-	valid   func() bool   // the session's token is still in the configuration
-	changed chan struct{} // receives when something that the actor sees has changed
-	ended   chan struct{} // closed when the session has ended
+	valid   func() bool     // the session's token is still in the configuration
+	changed chan struct{}   // receives when something that the actor sees has changed
+	ended   chan struct{}   // closed when the session has ended
+	looking <-chan struct{} // closed once the page is notified of everything that changes from then on
 }
 
 type looker func(ctx context.Context, since admin.ListVersion) (
@@ -72,15 +75,15 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 	if w.listeners == nil {
 		w.listeners = map[*listener]bool{}
 	}
-	l = &listener{of: of, valid: valid, changed: make(chan struct{}, 1), ended: make(chan struct{})}
-	w.listeners[l] = true
-
 	if w.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		w.stop = cancel
-		go w.run(ctx, look)
+		w.stop, w.looking = cancel, make(chan struct{})
+		go w.run(ctx, look, w.looking)
 	}
-
+	l = &listener{
+		of: of, valid: valid, changed: make(chan struct{}, 1), ended: make(chan struct{}), looking: w.looking,
+	}
+	w.listeners[l] = true
 	return l, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -91,16 +94,18 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 	}
 }
 
-func (w *watch) run(ctx context.Context, look looker) {
+func (w *watch) run(ctx context.Context, look looker, looking chan<- struct{}) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var version admin.ListVersion
+	begin := sync.OnceFunc(func() { close(looking) })
 	for {
 		if now, changed, sources, err := look(ctx, version); err == nil {
 			if changed {
 				w.announce(sources)
 			}
 			version = now
+			begin()
 		}
 		w.endInvalid()
 		select {
@@ -206,11 +211,23 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 		_, err := fmt.Fprint(w, text)
 		return err == nil && control.Flush() == nil
 	}
-	// what changes from here on, the listener hears
-	if !say("retry: 2000\n\n") || (s.hasMissed(r) && !say(changedEvent)) {
+	if !say("retry: 2000\n\n") || !s.isFollowed(r, l) || (s.hasMissed(r) && !say(changedEvent)) {
 		return
 	}
 	s.follow(r, of, l, say)
+}
+
+// isFollowed waits until every change is announced to a listener. It reports false if the page has gone meanwhile, or
+// its session has ended.
+func (s livePages) isFollowed(r *http.Request, l *listener) bool {
+	select {
+	case <-l.looking:
+		return true
+	case <-r.Context().Done():
+	case <-s.Done:
+	case <-l.ended:
+	}
+	return false
 }
 
 // changedEvent tells a page to fetch itself.

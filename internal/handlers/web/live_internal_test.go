@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -56,4 +58,57 @@ func TestStreamsOfOneSession(t *testing.T) {
 	if len(w.listeners) != 1 {
 		t.Errorf("%d streams are left", len(w.listeners))
 	}
+}
+
+// The looks at what has changed begin with the first that succeeds: before it nothing is announced, so a page that
+// compared its version earlier would miss what changes in between.
+func TestListenersWaitForTheFirstLook(t *testing.T) {
+	t.Parallel()
+	var w watch
+	asked, answer := make(chan admin.ListVersion), make(chan error)
+	look := func(ctx context.Context, since admin.ListVersion) (admin.ListVersion, bool, []string, error) {
+		select {
+		case asked <- since:
+		case <-ctx.Done():
+			return since, false, nil, ctx.Err()
+		}
+		err := <-answer
+		return admin.ListVersion{Known: true}, since.Known, nil, err
+	}
+	begun := func(l *listener) bool {
+		select {
+		case <-l.looking:
+			return true
+		default:
+			return false
+		}
+	}
+	join := func() (*listener, func()) {
+		return w.join(admin.Actor{}, func() bool { return true }, look)
+	}
+	first, leaveFirst := join()
+	<-asked
+	answer <- errors.New("no connection")
+	<-asked // so the failed look is over
+	if begun(first) {
+		t.Fatal("a look that failed counts as one")
+	}
+	second, leaveSecond := join()
+	answer <- nil
+	<-first.looking
+	<-second.looking
+	if since := <-asked; !since.Known {
+		t.Error("the next look has forgotten the first")
+	}
+	answer <- nil
+	<-first.changed
+	<-second.changed
+	leaveFirst()
+	leaveSecond()
+
+	third, leaveThird := join()
+	if begun(third) {
+		t.Error("looks that have ended count for a new page")
+	}
+	leaveThird()
 }

@@ -6,6 +6,11 @@
   const words = document.body.dataset; // the texts that this shows, in the person's language
   const parts = () => [...document.querySelectorAll("[data-live]")];
   let latest = 0; // of several answers only the one asked for last is shown
+  let missed = false; // something has changed that the page doesn't show, because it couldn't be loaded or isn't in sight
+
+  // isTyping reports whether somebody is at work in a field of the page, or has typed what isn't sent yet.
+  const isTyping = () => [...document.querySelectorAll("main :is(input:not([type=checkbox], [type=radio], [type=hidden]), textarea)")]
+    .some((field) => field === document.activeElement || field.value !== field.defaultValue);
 
   // refresh fetches a page and shows its live parts, but for one in which somebody is at work.
   async function refresh(address) {
@@ -13,16 +18,19 @@
     let text;
     try {
       const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
-      if (answer.status === 401) {
-        location.reload();
+      if (answer.status === 401) { // the session has ended: to sign in may wait until what is typed is sent
+        if (!isTyping()) location.reload();
         return;
       }
-      if (!answer.ok) return;
+      if (!answer.ok) throw new Error(answer.statusText);
       text = await answer.text();
     } catch {
-      return; // the next change brings another try
+      missed = true;
+      if (turn === latest) setTimeout(() => { if (turn === latest && !document.hidden) refresh(address); }, 5000);
+      return;
     }
     if (turn !== latest) return;
+    missed = false;
     if (panel) fillPanel(panel.dataset.from).catch(() => {});
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of parts()) {
@@ -247,15 +255,15 @@
     box.addEventListener("change", () => { document.querySelector(`input[value=${box.dataset.picks}]`).checked = true; });
   }
 
-  if (parts().length && "EventSource" in window) {
+  if (document.body.matches(".app") && parts().length && "EventSource" in window) {
     const state = document.querySelector("[data-live-state]");
     const say = (text) => { state.hidden = false; state.textContent = text; };
     const source = new EventSource(`/updates?seen=${words.seen}`); // it begins with what has changed since
-    let waiting = false;
+    const catchUp = () => { if (!document.hidden && missed) refresh(location.href); };
     source.addEventListener("open", () => say(words.liveOn));
     source.addEventListener("error", () => say(words.liveOff));
-    source.addEventListener("changed", () => { if (!document.hidden) refresh(location.href); else waiting = true; });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting) { waiting = false; refresh(location.href); } });
+    source.addEventListener("changed", () => { missed = true; catchUp(); });
+    document.addEventListener("visibilitychange", catchUp);
     addEventListener("pagehide", () => source.close());
     setInterval(() => { if (!document.hidden) refresh(location.href); }, 60000); // relative times
   }
