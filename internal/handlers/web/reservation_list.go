@@ -22,10 +22,11 @@ type reservationList struct {
 	When     string // [allDates], [undatedStays], or "" for stays that are not over
 	Undated  int    // how many stays this list leaves out because their check-in or check-out isn't known
 	Rows     []stayRow
-	Total    string // number of reservations on all pages
-	Next     string // the address of the next page; "" for none
-	First    string // the address of the first page; "" where this is it
-	Export   string // address of the CSV file
+	Listings []listingRow // whose name or id the search finds: their stays have the id only
+	Total    string       // number of reservations on all pages
+	Next     string       // the address of the next page; "" for none
+	First    string       // the address of the first page; "" where this is it
+	Export   string       // address of the CSV file
 	Filtered bool
 	Empty    bool // no reservation exists
 	Views    viewBar
@@ -111,6 +112,9 @@ func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status in
 	if err == nil {
 		l.Total, err = s.total(r, query)
 	}
+	if err == nil && query.Query != "" && query.Cursor == "" {
+		l.Listings, err = s.listingsFound(r, query)
+	}
 	if err == nil && !query.Undated && query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo != "" {
 		l.Undated, err = s.undated(r, query.Source)
 	}
@@ -149,6 +153,18 @@ func (s reservationPages) total(r *http.Request, query admin.ReservationQuery) (
 		return in.T("more than {n} reservations|more than {n} reservations", most), err
 	}
 	return in.T("{n} reservation|{n} reservations", n), err
+}
+
+// listingsFound are the listings that a search finds, whose stays the person may be looking for.
+func (s reservationPages) listingsFound(r *http.Request, query admin.ReservationQuery) ([]listingRow, error) {
+	found, err := s.Admin.Listings.List(r.Context(), admin.ListingQuery{
+		Paging: admin.Paging{Limit: searchShown}, Source: query.Source, Query: query.Query,
+	})
+	rows := make([]listingRow, len(found.Items))
+	for i, l := range found.Items {
+		rows[i] = listingRow{Listing: l}
+	}
+	return rows, err
 }
 
 // undated counts the stays of sources (nil: of all) that no range of days has, up to totalCounted.
