@@ -67,7 +67,7 @@ func singular(key string) string {
 }
 
 // ragged omits fields of an answer, or makes them null, as the options say.
-func (s *Simulator) ragged(body map[string]any) {
+func (s *workspace) ragged(body map[string]any) {
 	o := &s.options
 	if len(o.Omit) == 0 && len(o.Null) == 0 && !o.Unknown {
 		return

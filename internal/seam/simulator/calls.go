@@ -20,12 +20,30 @@ func (r request) texts(name string) []string {
 	return out
 }
 
+// The endpoints' handlers are methods of one type per noun, each a view of the workspace.
+type (
+	identities  struct{ *workspace }
+	users       struct{ *workspace }
+	groups      struct{ *workspace }
+	systems     struct{ *workspace }
+	credentials struct{ *workspace }
+	entrances   struct{ *workspace }
+	instantKeys struct{ *workspace }
+	sessions    struct{ *workspace }
+	phones      struct{ *workspace }
+)
+
+// on makes a noun's method a call of the workspace.
+func on[T ~struct{ *workspace }](method func(T, request) answer) func(*workspace, request) answer {
+	return func(w *workspace, r request) answer { return method(T{w}, r) }
+}
+
 // calls are the endpoints. Each runs under the simulator's lock with a body that fits its schema.
-var calls map[string]func(*Simulator, request) answer
+var calls map[string]func(*workspace, request) answer
 
 func init() {
-	calls = map[string]func(*Simulator, request) answer{
-		"/workspaces/get": func(s *Simulator, _ request) answer {
+	calls = map[string]func(*workspace, request) answer{
+		"/workspaces/get": func(s *workspace, _ request) answer {
 			return accept("workspace", map[string]any{
 				"workspace_id": s.state.WorkspaceID, "name": "Simulated workspace", "is_sandbox": true,
 				"is_suspended": false, "company_name": "Simulated",
@@ -33,54 +51,46 @@ func init() {
 				"is_publishable_key_auth_enabled": false, "organization_id": nil,
 			})
 		},
-		"/user_identities/create":         (*Simulator).createIdentity,
-		"/user_identities/get":            (*Simulator).getIdentity,
-		"/user_identities/list":           (*Simulator).listIdentities,
-		"/user_identities/delete":         (*Simulator).deleteIdentity,
-		"/user_identities/add_acs_user":   (*Simulator).linkUser,
-		"/user_identities/list_acs_users": (*Simulator).listIdentityUsers,
-		"/acs/users/create":               (*Simulator).createUser,
-		"/acs/users/get":                  (*Simulator).getUser,
-		"/acs/users/list":                 (*Simulator).listUsers,
-		"/acs/users/update":               (*Simulator).updateUser,
-		"/acs/users/delete":               (*Simulator).deleteUser,
-		"/acs/users/suspend":              func(s *Simulator, r request) answer { return s.suspend(r, true) },
-		"/acs/users/unsuspend":            func(s *Simulator, r request) answer { return s.suspend(r, false) },
-		"/acs/users/add_to_access_group": func(s *Simulator,
-			r request,
-		) answer {
-			return s.changeMembership(r, true)
-		},
-		"/acs/users/remove_from_access_group": func(s *Simulator,
-			r request,
-		) answer {
-			return s.changeMembership(r, false)
-		},
-		"/acs/access_groups/list":                      (*Simulator).listGroups,
-		"/acs/access_groups/get":                       (*Simulator).getGroup,
-		"/acs/access_groups/list_users":                (*Simulator).listMembers,
-		"/acs/access_groups/list_accessible_entrances": (*Simulator).listAccessibleEntrances,
-		"/acs/entrances/list":                          (*Simulator).listEntrances,
-		"/acs/systems/get":                             (*Simulator).getSystem,
-		"/acs/systems/list":                            (*Simulator).listSystems,
-		"/acs/credentials/create":                      (*Simulator).createCredential,
-		"/acs/credentials/list":                        (*Simulator).listCredentials,
-		"/acs/credentials/get":                         (*Simulator).getCredential,
-		"/acs/credentials/delete":                      (*Simulator).deleteCredential,
-		"/user_identities/generate_instant_key":        (*Simulator).createInstantKey,
-		"/instant_keys/get":                            (*Simulator).getInstantKey,
-		"/instant_keys/list":                           (*Simulator).listInstantKeys,
-		"/instant_keys/delete":                         (*Simulator).deleteInstantKey,
-		"/client_sessions/create":                      (*Simulator).createSession,
-		"/client_sessions/get_or_create":               (*Simulator).getOrCreateSession,
-		"/client_sessions/get":                         (*Simulator).getSession,
-		"/client_sessions/list":                        (*Simulator).listSessions,
-		"/client_sessions/revoke":                      (*Simulator).revokeSession,
-		"/client_sessions/delete":                      (*Simulator).deleteSession,
-		"/phones/simulate/create_sandbox_phone":        (*Simulator).createPhone,
-		"/phones/list":                                 (*Simulator).listPhones,
-		"/phones/get":                                  (*Simulator).getPhone,
-		"/phones/deactivate":                           (*Simulator).deactivatePhone,
+		"/user_identities/create":                      on(identities.create),
+		"/user_identities/get":                         on(identities.get),
+		"/user_identities/list":                        on(identities.list),
+		"/user_identities/delete":                      on(identities.delete),
+		"/user_identities/add_acs_user":                on(identities.link),
+		"/user_identities/list_acs_users":              on(identities.listUsers),
+		"/acs/users/create":                            on(users.create),
+		"/acs/users/get":                               on(users.get),
+		"/acs/users/list":                              on(users.list),
+		"/acs/users/update":                            on(users.update),
+		"/acs/users/delete":                            on(users.delete),
+		"/acs/users/suspend":                           on(users.suspend),
+		"/acs/users/unsuspend":                         on(users.unsuspend),
+		"/acs/users/add_to_access_group":               on(users.addToGroup),
+		"/acs/users/remove_from_access_group":          on(users.removeFromGroup),
+		"/acs/access_groups/list":                      on(groups.list),
+		"/acs/access_groups/get":                       on(groups.get),
+		"/acs/access_groups/list_users":                on(groups.listMembers),
+		"/acs/access_groups/list_accessible_entrances": on(entrances.listAccessible),
+		"/acs/entrances/list":                          on(entrances.list),
+		"/acs/systems/get":                             on(systems.get),
+		"/acs/systems/list":                            on(systems.list),
+		"/acs/credentials/create":                      on(credentials.create),
+		"/acs/credentials/list":                        on(credentials.list),
+		"/acs/credentials/get":                         on(credentials.get),
+		"/acs/credentials/delete":                      on(credentials.delete),
+		"/user_identities/generate_instant_key":        on(instantKeys.create),
+		"/instant_keys/get":                            on(instantKeys.get),
+		"/instant_keys/list":                           on(instantKeys.list),
+		"/instant_keys/delete":                         on(instantKeys.delete),
+		"/client_sessions/create":                      on(sessions.create),
+		"/client_sessions/get_or_create":               on(sessions.getOrCreate),
+		"/client_sessions/get":                         on(sessions.get),
+		"/client_sessions/list":                        on(sessions.list),
+		"/client_sessions/revoke":                      on(sessions.revoke),
+		"/client_sessions/delete":                      on(sessions.delete),
+		"/phones/simulate/create_sandbox_phone":        on(phones.create),
+		"/phones/list":                                 on(phones.list),
+		"/phones/get":                                  on(phones.get),
+		"/phones/deactivate":                           on(phones.deactivate),
 	}
 }
 

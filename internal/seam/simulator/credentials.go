@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func (s *Simulator) showCredential(st *State, c Credential) map[string]any {
+func (s credentials) show(st *State, c Credential) map[string]any {
 	u := st.Users[c.UserID]
 	shown := map[string]any{
 		"acs_credential_id": c.ID, "acs_user_id": c.UserID, "acs_system_id": u.SystemID,
@@ -36,7 +36,7 @@ var displayNames = map[string]string{
 	"mobile_key": "Mobile key", "code": "Access code", "card": "Card", "cloud_key": "Cloud key",
 }
 
-func (s *Simulator) createCredential(r request) answer {
+func (s credentials) create(r request) answer {
 	u, ok := r.find(s.state)
 	if !ok || !u.GoneAt.IsZero() || !s.visible(func(st *State) bool { _, ok := r.find(st); return ok }) {
 		return notFound("acs_user")
@@ -63,11 +63,11 @@ func (s *Simulator) createCredential(r request) answer {
 		}
 	}
 	s.changed()
-	return accept("acs_credential", s.showCredential(s.state, c))
+	return accept("acs_credential", s.show(s.state, c))
 }
 
 // addChild makes the credential of one phone.
-func (s *Simulator) addChild(parent Credential, phone Phone) {
+func (s credentials) addChild(parent Credential, phone Phone) {
 	child := Credential{
 		ID: uuid.NewString(), UserID: parent.UserID, AccessMethod: parent.AccessMethod, ParentID: parent.ID,
 		PhoneID: phone.ID, CreatedAt: s.now(),
@@ -76,11 +76,11 @@ func (s *Simulator) addChild(parent Credential, phone Phone) {
 	s.index.touchCredential(child.ID)
 }
 
-func (s *Simulator) listCredentials(r request) answer {
+func (s credentials) list(r request) answer {
 	st := s.view(lists)
 	want, present := r["is_multi_phone_sync_credential"].(bool)
-	list := recall(s, st, &s.listed.credentials, fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"],
-		present, want), func() []Credential {
+	query := fmt.Sprint(r["acs_user_id"], r["acs_system_id"], r["user_identity_id"], present, want)
+	list := recall(s.workspace, st, &s.listed.credentials, query, func() []Credential {
 		return st.credentials(func(c Credential) bool {
 			u := st.Users[c.UserID]
 			return (r.text("acs_user_id") == "" || c.UserID == r.text("acs_user_id")) &&
@@ -89,20 +89,20 @@ func (s *Simulator) listCredentials(r request) answer {
 				(!present || c.MultiPhone == want)
 		})
 	})
-	list = shown(s, list, idOfCredential)
-	return s.paged(r, "acs_credentials", len(list), func(n int) any { return s.showCredential(st, list[n]) })
+	list = shown(s.workspace, list, idOfCredential)
+	return s.paged(r, "acs_credentials", len(list), func(n int) any { return s.show(st, list[n]) })
 }
 
-func (s *Simulator) getCredential(r request) answer {
+func (s credentials) get(r request) answer {
 	st := s.view(gets)
 	c, ok := st.Credentials[r.text("acs_credential_id")]
 	if !ok {
 		return notFound("acs_credential")
 	}
-	return accept("acs_credential", s.showCredential(st, c))
+	return accept("acs_credential", s.show(st, c))
 }
 
-func (s *Simulator) deleteCredential(r request) answer {
+func (s credentials) delete(r request) answer {
 	c, ok := s.state.Credentials[r.text("acs_credential_id")]
 	if !ok || !s.visible(func(st *State) bool { _, ok := st.Credentials[c.ID]; return ok }) {
 		return notFound("acs_credential")

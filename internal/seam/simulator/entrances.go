@@ -81,7 +81,7 @@ func opens(e Entrance, u User) bool {
 	return slices.ContainsFunc(e.GroupIDs, func(id string) bool { return slices.Contains(u.GroupIDs, id) })
 }
 
-func (s *Simulator) showEntrance(e Entrance) map[string]any {
+func (s entrances) show(e Entrance) map[string]any {
 	shown := map[string]any{
 		"acs_entrance_id": e.ID, "acs_system_id": e.SystemID, "display_name": e.Name,
 		"connected_account_id": "simulated", "space_ids": []any{},
@@ -106,8 +106,8 @@ func optional(shown map[string]any, name string, value *bool) {
 	}
 }
 
-// entrances lists the wanted entrances by id.
-func (s *Simulator) entrances(st *State, wanted func(Entrance) bool) []any {
+// those lists the wanted entrances by id.
+func (s entrances) those(st *State, wanted func(Entrance) bool) []any {
 	ids := make([]string, 0, len(st.Entrances))
 	for id, e := range st.Entrances {
 		if !s.hidden(id) && wanted(e) {
@@ -117,14 +117,14 @@ func (s *Simulator) entrances(st *State, wanted func(Entrance) bool) []any {
 	slices.Sort(ids)
 	list := make([]any, len(ids))
 	for i, id := range ids {
-		list[i] = s.showEntrance(st.Entrances[id])
+		list[i] = s.show(st.Entrances[id])
 	}
 	return list
 }
 
-func (s *Simulator) listEntrances(r request) answer {
+func (s entrances) list(r request) answer {
 	st, ids := s.view(lists), r.texts("acs_entrance_ids")
-	list := s.entrances(st, func(e Entrance) bool {
+	list := s.those(st, func(e Entrance) bool {
 		return (r.text("acs_system_id") == "" || e.SystemID == r.text("acs_system_id")) &&
 			(len(ids) == 0 || slices.Contains(ids, e.ID)) &&
 			containsFold(strings.ToLower(r.text("search")), e.Name)
@@ -132,10 +132,10 @@ func (s *Simulator) listEntrances(r request) answer {
 	return s.paged(r, "acs_entrances", len(list), func(i int) any { return list[i] })
 }
 
-func (s *Simulator) listAccessibleEntrances(r request) answer {
+func (s entrances) listAccessible(r request) answer {
 	st, group := s.view(lists), r.text("acs_access_group_id")
 	if _, ok := st.Groups[group]; !ok {
 		return notFound("acs_access_group")
 	}
-	return accept("acs_entrances", s.entrances(st, func(e Entrance) bool { return slices.Contains(e.GroupIDs, group) }))
+	return accept("acs_entrances", s.those(st, func(e Entrance) bool { return slices.Contains(e.GroupIDs, group) }))
 }

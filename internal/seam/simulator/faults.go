@@ -160,7 +160,7 @@ func (s *Simulator) comeLate() {
 		if fields, known := schemas[c.path]; known && calls[c.path] != nil && fields.check(c.body) == nil {
 			late := now.Sub(c.at)
 			s.offset -= late
-			calls[c.path](s, c.body)
+			calls[c.path](&s.workspace, c.body)
 			s.offset += late
 		}
 	}

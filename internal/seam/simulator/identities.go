@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func (s *Simulator) showIdentity(st *State, i Identity) map[string]any {
+func (s identities) show(st *State, i Identity) map[string]any {
 	ids := []string{}
 	for _, u := range s.usersOf(st, i.ID) {
 		ids = append(ids, u.ID)
@@ -25,7 +25,7 @@ func (s *Simulator) showIdentity(st *State, i Identity) map[string]any {
 	}
 }
 
-func (s *Simulator) createIdentity(r request) answer {
+func (s identities) create(r request) answer {
 	i := Identity{
 		ID: uuid.NewString(), Key: r.text("user_identity_key"), Email: r.text("email_address"),
 		Phone:    r.text("phone_number"),
@@ -46,25 +46,25 @@ func (s *Simulator) createIdentity(r request) answer {
 	s.state.Identities[i.ID] = i
 	s.index.touchIdentity(i.ID)
 	s.changed()
-	return accept("user_identity", s.showIdentity(s.state, i))
+	return accept("user_identity", s.show(s.state, i))
 }
 
-func (s *Simulator) getIdentity(r request) answer {
+func (s identities) get(r request) answer {
 	st := s.view(gets)
 	if i, ok := st.survivor(r.text("user_identity_id")); ok {
-		return accept("user_identity", s.showIdentity(st, i))
+		return accept("user_identity", s.show(st, i))
 	}
 	if key := r.text("user_identity_key"); key != "" {
 		for _, i := range st.Identities {
 			if i.Key == key || slices.Contains(i.MergedKeys, key) {
-				return accept("user_identity", s.showIdentity(st, i))
+				return accept("user_identity", s.show(st, i))
 			}
 		}
 	}
 	return notFound("user_identity")
 }
 
-func (s *Simulator) listIdentities(r request) answer {
+func (s identities) list(r request) answer {
 	st := s.view(lists)
 	search := strings.ToLower(r.text("search"))
 	var list []Identity
@@ -77,11 +77,11 @@ func (s *Simulator) listIdentities(r request) answer {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt),
 			cmp.Compare(a.ID, b.ID))
 	})
-	list = shown(s, list, idOfIdentity)
-	return s.paged(r, "user_identities", len(list), func(n int) any { return s.showIdentity(st, list[n]) })
+	list = shown(s.workspace, list, idOfIdentity)
+	return s.paged(r, "user_identities", len(list), func(n int) any { return s.show(st, list[n]) })
 }
 
-func (s *Simulator) deleteIdentity(r request) answer {
+func (s identities) delete(r request) answer {
 	id := r.text("user_identity_id")
 	if _, ok := s.state.Identities[id]; !ok ||
 		!s.visible(func(st *State) bool { _, ok := st.Identities[id]; return ok }) {
@@ -98,7 +98,7 @@ func (s *Simulator) deleteIdentity(r request) answer {
 	return accept("", nil)
 }
 
-func (s *Simulator) linkUser(r request) answer {
+func (s identities) link(r request) answer {
 	u, a, ok := s.named(r)
 	if !ok {
 		return a
@@ -114,21 +114,21 @@ func (s *Simulator) linkUser(r request) answer {
 	return accept("", nil)
 }
 
-func (s *Simulator) listIdentityUsers(r request) answer {
+func (s identities) listUsers(r request) answer {
 	st := s.view(lists)
 	i, ok := st.survivor(r.text("user_identity_id"))
 	if !ok {
 		return notFound("user_identity")
 	}
 	list := []any{}
-	for _, u := range shown(s, s.usersOf(st, i.ID), idOfUser) {
-		list = append(list, s.showUser(st, u))
+	for _, u := range shown(s.workspace, s.usersOf(st, i.ID), idOfUser) {
+		list = append(list, users(s).show(st, u))
 	}
 	return accept("acs_users", list)
 }
 
 // usersOf returns the ACS users of an identity, oldest first.
-func (s *Simulator) usersOf(st *State, identityID string) []User {
+func (s *workspace) usersOf(st *State, identityID string) []User {
 	if st != s.state {
 		return st.users(func(u User) bool { return u.IdentityID == identityID })
 	}
@@ -138,4 +138,10 @@ func (s *Simulator) usersOf(st *State, identityID string) []User {
 	}
 	slices.SortFunc(list, oldestFirst)
 	return list
+}
+
+// identityOf is the identity that a write is for, as it sees it.
+func (s *workspace) identityOf(r request) (Identity, bool) {
+	i, ok := s.state.survivor(r.text("user_identity_id"))
+	return i, ok && s.visible(func(st *State) bool { _, ok := st.survivor(i.ID); return ok })
 }

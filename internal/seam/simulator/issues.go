@@ -7,12 +7,12 @@ import (
 )
 
 // issue is an entry of an object's errors or warnings; kind is "error" or "warning".
-func (s *Simulator) issue(kind, code, message string, at time.Time) map[string]any {
+func (s *workspace) issue(kind, code, message string, at time.Time) map[string]any {
 	return map[string]any{kind + "_code": code, "message": s.text(message), "created_at": stamp(at)}
 }
 
 // reported are the errors or warnings that a test, or somebody over HTTP, has put on an object.
-func (s *Simulator) reported(kind string, codes ...string) []any {
+func (s *workspace) reported(kind string, codes ...string) []any {
 	list := []any{}
 	for _, code := range codes {
 		if code != "" {
@@ -26,7 +26,7 @@ func (s *Simulator) reported(kind string, codes ...string) []any {
 }
 
 // text is a message in the form that the switch for texts selects.
-func (s *Simulator) text(plain string) string {
+func (s *workspace) text(plain string) string {
 	switch s.options.ErrorText {
 	case Long:
 		return plain + strings.Repeat(" and so on", 2000)
@@ -44,7 +44,7 @@ func (s *Simulator) text(plain string) string {
 }
 
 // dress gives a refusal the texts that the switch selects.
-func (s *Simulator) dress(a answer) answer {
+func (s *workspace) dress(a answer) answer {
 	if e, ok := a.body["error"].(map[string]any); ok {
 		message, _ := e["message"].(string)
 		e["message"] = s.text(message)

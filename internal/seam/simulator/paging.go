@@ -25,7 +25,7 @@ type remembered[T any] struct {
 }
 
 // recall returns the list of the previous page, unless something has changed since.
-func recall[T any](s *Simulator, st *State, last *remembered[T], query string, list func() []T) []T {
+func recall[T any](s *workspace, st *State, last *remembered[T], query string, list func() []T) []T {
 	if st != s.state {
 		return list()
 	}
@@ -36,7 +36,7 @@ func recall[T any](s *Simulator, st *State, last *remembered[T], query string, l
 }
 
 // paged answers a list page by page; the cursor is the offset.
-func (s *Simulator) paged(r request, key string, total int, show func(int) any) answer {
+func (s *workspace) paged(r request, key string, total int, show func(int) any) answer {
 	limit := cmp.Or(s.options.PageSize, 500)
 	if n, ok := r["limit"].(json.Number); ok {
 		if i, err := n.Int64(); err == nil {

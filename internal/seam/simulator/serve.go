@@ -133,7 +133,7 @@ func (s *Simulator) answer(r *http.Request, path string, body map[string]any) an
 		return a
 	}
 	s.expire()
-	return call(s, request(body))
+	return call(&s.workspace, request(body))
 }
 
 // answer is the result of a call.

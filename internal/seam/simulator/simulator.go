@@ -2,9 +2,10 @@
 // switch for everything that Seam's documents leave open, and faults on request.
 //
 // A [Simulator] is an http.Handler. Requests are checked against Seam's OpenAPI (schema.go), and answers have all of
-// its fields (views.go, answers.go). [Options] are the switches: what happens to an identity's second ACS user, how
-// far reads lag, how long Salto takes, which fields an answer omits. [Simulator.Inject] makes calls fail (faults.go):
-// before or after their effect, late, silently, or with an unusable answer. [Simulator.Change],
+// its fields (answers.go). Its endpoints are methods of one type per noun (calls.go, users.go, sessions.go) over the
+// [State] that all of them share (workspace.go). [Options] are the switches: what happens to an identity's second ACS
+// user, how far reads lag, how long Salto takes, which fields an answer omits. [Simulator.Inject] makes calls fail
+// (faults.go): before or after their effect, late, silently, or with an unusable answer. [Simulator.Change],
 // [Simulator.EditIdentity] and others act as somebody else in the Seam console or in Salto's app. [Simulator.State],
 // [Simulator.Records] and [Simulator.Peaks] show what exists, what was called and the worst moment so far, without
 // lag.
@@ -18,7 +19,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -44,30 +44,22 @@ type Peaks struct {
 
 // Simulator is an http.Handler, safe for concurrent use.
 type Simulator struct {
-	mu      sync.Mutex
-	options Options
-	state   *State
-	offset  time.Duration // of its clock from the real one
-	past    []snapshot    // for reads that lag, oldest first
-	index   index         // of the state, for the peaks
-	listed  listed
+	mu sync.Mutex // of all that follows
+	workspace
+
 	faults  []*Fault
 	records []Record
 	counts  map[string]int
-	peaks   Peaks
 	second  time.Time // the rate limit's current second
 	calls   int       // in it
 	late    []lateCall
 }
 
-type snapshot struct {
-	at    time.Time
-	state *State
-}
-
 // New returns a simulator with an empty workspace, or with the one in options.StateFile.
 func New(options Options) (*Simulator, error) {
-	s := &Simulator{options: options, state: newState(uuid.NewString()), counts: map[string]int{}}
+	s := &Simulator{
+		workspace: workspace{options: options, state: newState(uuid.NewString())}, counts: map[string]int{},
+	}
 	if options.StateFile != "" {
 		content, err := os.ReadFile(options.StateFile)
 		switch {
@@ -91,8 +83,6 @@ func (s *Simulator) Now() time.Time {
 	defer s.mu.Unlock()
 	return s.now()
 }
-
-func (s *Simulator) now() time.Time { return time.Now().Add(s.offset).UTC() }
 
 // Advance moves the clock. What was due meanwhile happens.
 func (s *Simulator) Advance(d time.Duration) {
@@ -170,45 +160,6 @@ func (s *Simulator) AddSystem(id, name string, groupIDs ...string) {
 			st.Groups[g] = AccessGroup{ID: g, SystemID: id, Name: "Group " + g}
 		}
 	})
-}
-
-// changed keeps a snapshot for reads that lag, and the peaks, writes the state file, and notifies anyone who
-// watches. The caller holds the lock.
-func (s *Simulator) changed() {
-	now := s.now()
-	s.remember(now)
-	s.listed = listed{}
-	s.peaks.raise(s.index.follow(s.state))
-	if s.options.Watch != nil {
-		s.options.Watch(s.state)
-	}
-	s.persist()
-}
-
-// raise merges the current counts.
-func (p *Peaks) raise(now Peaks) {
-	p.UsersOfOneStay = max(p.UsersOfOneStay, now.UsersOfOneStay)
-	p.KeysOfOneUser = max(p.KeysOfOneUser, now.KeysOfOneUser)
-	p.CodesOfOneUser = max(p.CodesOfOneUser, now.CodesOfOneUser)
-	p.UsersWithNoSchedule = max(p.UsersWithNoSchedule, now.UsersWithNoSchedule)
-}
-
-func (s *Simulator) persist() {
-	if s.options.StateFile == "" {
-		return
-	}
-	content, err := json.MarshalIndent(s.state, "", " ")
-	if err == nil {
-		temporary := s.options.StateFile + ".tmp"
-		if err = os.MkdirAll(filepath.Dir(s.options.StateFile), 0o750); err == nil {
-			if err = os.WriteFile(temporary, content, 0o600); err == nil {
-				err = os.Rename(temporary, s.options.StateFile)
-			}
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "simulator: the state can't be kept:", err)
-	}
 }
 
 // expire finishes deletions, mutations and late calls that are due. The caller holds the lock.

@@ -25,7 +25,7 @@ const (
 )
 
 // storedName is a user's name as answers show it and searches find it. The state keeps the name that was sent.
-func (s *Simulator) storedName(u User) string {
+func (s *workspace) storedName(u User) string {
 	switch s.options.StoredName {
 	case CutName:
 		letters := []rune(u.FullName)
@@ -48,4 +48,4 @@ func (s *Simulator) storedName(u User) string {
 }
 
 // created writes when something was created, by Seam's own clock.
-func (s *Simulator) created(at time.Time) any { return stamp(at.Add(s.options.ClockAhead)) }
+func (s *workspace) created(at time.Time) any { return stamp(at.Add(s.options.ClockAhead)) }

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func (s *Simulator) showUser(st *State, u User) map[string]any {
+func (s users) show(st *State, u User) map[string]any {
 	now := s.now()
 	in, over := st.subscription(u, now, s.options.SubscribeDelay)
 	errs, warnings, pending := s.reported("error", u.ErrorCode), s.reported("warning", u.WarningCode), []any{}
@@ -63,14 +63,14 @@ func (s *Simulator) showUser(st *State, u User) map[string]any {
 	return m
 }
 
-func (s *Simulator) pend(u *User, code string) {
+func (s users) pend(u *User, code string) {
 	if s.options.Pending > 0 {
 		u.Pending = append(slices.Clone(u.Pending), Pending{Code: code, Until: s.now().Add(s.options.Pending)})
 	}
 }
 
 // scheduled writes a time of a schedule.
-func (s *Simulator) scheduled(t time.Time) any {
+func (s users) scheduled(t time.Time) any {
 	if !s.options.TimesWithOffset || t.IsZero() {
 		return stamp(t)
 	}
@@ -78,7 +78,7 @@ func (s *Simulator) scheduled(t time.Time) any {
 }
 
 // readSchedule reads a schedule as it is stored, and says what is wrong with it.
-func (s *Simulator) readSchedule(v any) (*Schedule, string) {
+func (s users) readSchedule(v any) (*Schedule, string) {
 	now := s.now()
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -107,7 +107,7 @@ func (s *Simulator) readSchedule(v any) (*Schedule, string) {
 	return schedule, ""
 }
 
-func (s *Simulator) createUser(r request) answer {
+func (s users) create(r request) answer {
 	system, ok := s.state.Systems[r.text("acs_system_id")]
 	if !ok {
 		return notFound("acs_system")
@@ -137,7 +137,7 @@ func (s *Simulator) createUser(r request) answer {
 		if !ok || !s.visible(func(st *State) bool { _, ok := st.survivor(i.ID); return ok }) {
 			return refuse(http.StatusBadRequest, "user_identity_not_found", "no user identity with this id")
 		}
-		if a, done := s.secondUser(identity, system.ID); done {
+		if a, done := s.second(identity, system.ID); done {
 			return a
 		}
 	}
@@ -151,12 +151,12 @@ func (s *Simulator) createUser(r request) answer {
 	s.state.Users[u.ID] = u
 	s.index.touch(u.ID)
 	s.changed()
-	return accept("acs_user", s.showUser(s.state, u))
+	return accept("acs_user", s.show(s.state, u))
 }
 
 // readGroups returns the groups of a new user, each once. One that the system doesn't have is an error, or is
 // ignored: see [Options].IgnoreUnknownGroups.
-func (s *Simulator) readGroups(system string, ids []string) (groups []string, ok bool) {
+func (s users) readGroups(system string, ids []string) (groups []string, ok bool) {
 	for _, id := range ids {
 		switch g, known := s.state.Groups[id]; {
 		case known && g.SystemID == system:
@@ -170,8 +170,8 @@ func (s *Simulator) readGroups(system string, ids []string) (groups []string, ok
 	return groups, true
 }
 
-// secondUser does what the switch says where the identity has a user on the system; done means answered.
-func (s *Simulator) secondUser(identity, system string) (answer, bool) {
+// second does what the switch says where the identity has a user on the system; done means answered.
+func (s users) second(identity, system string) (answer, bool) {
 	existing := slices.DeleteFunc(s.usersOf(s.state, identity), func(u User) bool {
 		return u.SystemID != system ||
 			(!u.GoneAt.IsZero() && !s.options.DeletingBlocks)
@@ -184,7 +184,7 @@ func (s *Simulator) secondUser(identity, system string) (answer, bool) {
 		return refuse(http.StatusBadRequest, "user_identity_already_has_acs_user",
 			"the user identity has an ACS user on this system"), true
 	case ReturnExisting:
-		return accept("acs_user", s.showUser(s.state, existing[0])), true
+		return accept("acs_user", s.show(s.state, existing[0])), true
 	case MoveLink:
 		for _, u := range existing {
 			u.IdentityID = ""
@@ -214,7 +214,7 @@ func (r request) find(st *State) (User, bool) {
 
 // named returns the user that a write names, as the write sees it: a user created too recently isn't found, and a write
 // to a user deleted too recently is accepted without effect. If ok is false, the call returns the answer.
-func (s *Simulator) named(r request) (User, answer, bool) {
+func (s *workspace) named(r request) (User, answer, bool) {
 	u, ok := r.find(s.state)
 	if ok = ok && u.GoneAt.IsZero(); ok == s.visible(func(st *State) bool {
 		u, ok := r.find(st)
@@ -233,18 +233,18 @@ func (s *Simulator) named(r request) (User, answer, bool) {
 }
 
 // visible reports whether a write sees an existing object.
-func (s *Simulator) visible(is func(*State) bool) bool { return is(s.view(writes)) }
+func (s *workspace) visible(is func(*State) bool) bool { return is(s.view(writes)) }
 
-func (s *Simulator) getUser(r request) answer {
+func (s users) get(r request) answer {
 	st := s.view(gets)
 	u, ok := r.find(st)
 	if !ok {
 		return notFound("acs_user")
 	}
-	return accept("acs_user", s.showUser(st, u))
+	return accept("acs_user", s.show(st, u))
 }
 
-func (s *Simulator) listUsers(r request) answer {
+func (s users) list(r request) answer {
 	st := s.view(lists)
 	search := strings.ToLower(r.text("search"))
 	identity, given := r.text("user_identity_id"), r.text("user_identity_id") != ""
@@ -255,7 +255,8 @@ func (s *Simulator) listUsers(r request) answer {
 	} else if given && s.options.UnknownIdentity == Everything {
 		given = false
 	}
-	list := recall(s, st, &s.listed.users, fmt.Sprint("users ", r["acs_system_id"], r["user_identity_id"], search),
+	query := fmt.Sprint("users ", r["acs_system_id"], r["user_identity_id"], search)
+	list := recall(s.workspace, st, &s.listed.users, query,
 		func() []User {
 			return st.users(func(u User) bool {
 				return (r.text("acs_system_id") == "" || u.SystemID == r.text("acs_system_id")) &&
@@ -263,11 +264,11 @@ func (s *Simulator) listUsers(r request) answer {
 					(search == "" || containsFold(search, s.storedName(u), u.Email, u.ID, u.IdentityID))
 			})
 		})
-	list = shown(s, list, idOfUser)
-	return s.paged(r, "acs_users", len(list), func(n int) any { return s.showUser(st, list[n]) })
+	list = shown(s.workspace, list, idOfUser)
+	return s.paged(r, "acs_users", len(list), func(n int) any { return s.show(st, list[n]) })
 }
 
-func (s *Simulator) updateUser(r request) answer {
+func (s users) update(r request) answer {
 	u, a, ok := s.named(r)
 	if !ok {
 		return a
@@ -290,7 +291,7 @@ func (s *Simulator) updateUser(r request) answer {
 	return accept("", nil)
 }
 
-func (s *Simulator) deleteUser(r request) answer {
+func (s users) delete(r request) answer {
 	u, a, ok := s.named(r)
 	if !ok {
 		return a
@@ -312,7 +313,10 @@ func (s *Simulator) deleteUser(r request) answer {
 	return accept("", nil)
 }
 
-func (s *Simulator) suspend(r request, suspended bool) answer {
+func (s users) suspend(r request) answer   { return s.setSuspended(r, true) }
+func (s users) unsuspend(r request) answer { return s.setSuspended(r, false) }
+
+func (s users) setSuspended(r request, suspended bool) answer {
 	u, a, ok := s.named(r)
 	if !ok {
 		return a
@@ -324,7 +328,10 @@ func (s *Simulator) suspend(r request, suspended bool) answer {
 	return accept("", nil)
 }
 
-func (s *Simulator) changeMembership(r request, member bool) answer {
+func (s users) addToGroup(r request) answer      { return s.changeMembership(r, true) }
+func (s users) removeFromGroup(r request) answer { return s.changeMembership(r, false) }
+
+func (s users) changeMembership(r request, member bool) answer {
 	u, a, ok := s.named(r)
 	if !ok {
 		return a

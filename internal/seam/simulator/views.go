@@ -16,7 +16,7 @@ const (
 )
 
 // view is the state as such a call sees it. The caller holds the lock.
-func (s *Simulator) view(kind reading) *State {
+func (s *workspace) view(kind reading) *State {
 	lag := s.options.lag(kind)
 	if lag <= 0 {
 		return s.state
@@ -34,7 +34,7 @@ func (s *Simulator) view(kind reading) *State {
 }
 
 // remember keeps a snapshot for views that lag. The caller holds the lock.
-func (s *Simulator) remember(now time.Time) {
+func (s *workspace) remember(now time.Time) {
 	longest := s.options.longestLag()
 	if longest <= 0 {
 		return
@@ -46,7 +46,7 @@ func (s *Simulator) remember(now time.Time) {
 }
 
 // shown removes hidden objects from a list. The caller holds the lock.
-func shown[T any](s *Simulator, list []T, id func(T) string) []T {
+func shown[T any](s *workspace, list []T, id func(T) string) []T {
 	if len(s.options.Hidden) == 0 {
 		return list
 	}
@@ -59,4 +59,4 @@ func idOfIdentity(i Identity) string     { return i.ID }
 func idOfCredential(c Credential) string { return c.ID }
 
 // hidden reports whether lists leave the object out.
-func (s *Simulator) hidden(id string) bool { return slices.Contains(s.options.Hidden, id) }
+func (s *workspace) hidden(id string) bool { return slices.Contains(s.options.Hidden, id) }
