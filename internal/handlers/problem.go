@@ -17,7 +17,6 @@ import (
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // problemType is the media type of problems.
@@ -175,34 +174,17 @@ func Unfit(field, message string) *Problem {
 // ProblemOf turns an error of a request into a problem. ctx is the request's. Errors other than refusals are logged
 // here, with what finds the request's own record, and the problem doesn't contain their text.
 func ProblemOf(ctx context.Context, log *slog.Logger, err error) *Problem {
-	if refusal, is := admin.IsRefusal(err); is {
-		p := NewProblem(statusOf[refusal.Kind], refusal.Message, refusal.Fields...).After(refusal.RetryAfter)
-		if refusal.Code != "" {
-			p.Code = refusal.Code
+	answer, expected := admin.ErrorOf(err)
+	if !expected {
+		level := slog.LevelError
+		if errors.Is(err, context.Canceled) { // the client is gone
+			level = slog.LevelDebug
 		}
-		return p.Because(refusal.Reason)
+		log.Log(ctx, level, "request failed", append(requestAttrs(ctx), "error", err)...)
 	}
-	if store.IsTextError(err) {
-		return NewProblem(http.StatusUnprocessableEntity,
-			"the request contains text that can't be stored: it must be UTF-8 without NUL")
+	p := NewProblem(statusOf[answer.Kind], answer.Message, answer.Fields...).After(answer.RetryAfter)
+	if answer.Code != "" {
+		p.Code = answer.Code
 	}
-	level := slog.LevelError
-	if errors.Is(err, context.Canceled) { // the client is gone
-		level = slog.LevelDebug
-	}
-	log.Log(ctx, level, "request failed", append(requestAttrs(ctx), "error", err)...)
-	return NewProblem(http.StatusServiceUnavailable, databaseTrouble[store.CauseOf(err)]).After(databaseRetry)
-}
-
-// databaseRetry is the Retry-After of requests that failed because of the database.
-const databaseRetry = 2 * time.Second
-
-// databaseTrouble has the detail of such a problem, by the store's cause.
-var databaseTrouble = map[string]string{
-	store.CauseUnreachable: "the database does not answer: try again in a moment",
-	store.CauseReadOnly:    "the database is read-only, so nothing was changed: make it writable, or point DATABASE_URL at the primary",
-	store.CauseLocked:      "another transaction in the database holds what this request needs, so nothing was changed: try again in a moment, or end that transaction",
-	store.CauseDiskFull:    "the database's disk is full, so nothing was changed: free some space",
-	store.CauseSchema:      "the database's schema does not fit this version: run staykey migrate, and check the role's privileges",
-	store.CauseRefused:     "the database can't do this now: try again in a moment; the log says why",
+	return p.Because(answer.Reason)
 }

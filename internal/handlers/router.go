@@ -47,8 +47,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // Face is one of the interfaces that the public listener serves, or the admin listener if there is one.
@@ -208,7 +208,7 @@ func (s *router) envelope(next http.Handler) http.Handler {
 		if s.Traced {
 			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, &record.trace))
 		}
-		r = r.WithContext(context.WithValue(store.Answering(r.Context()), recordKey{}, &record))
+		r = r.WithContext(context.WithValue(admin.Answering(r.Context()), recordKey{}, &record))
 
 		defer func() {
 			if recovered := recover(); recovered != nil {

@@ -21,9 +21,6 @@ import (
 	"github.com/staykey/staykey/internal/handlers"
 )
 
-// Route is the pattern of the page's path. It, and never the path, is in logs and metrics.
-const Route = guest.Path + "{id}"
-
 // Links is what the page needs of package guest.
 type Links interface {
 	// Look returns what to show a link's guest, and creates nothing. Errors: [guest.ErrUnknown], [guest.ErrGone].
@@ -51,8 +48,8 @@ func New(c Config) *Page { return &Page{c} }
 // Mount implements [handlers.Face].
 func (h *Page) Mount(r chi.Router) {
 	r = r.With(handlers.Measured, bodyFirst, h.Limits.OneOfFew)
-	r.Get(Route, h.show)
-	r.Post(Route, h.open)
+	r.Get(guest.Route, h.show)
+	r.Post(guest.Route, h.open)
 }
 
 // bodyFirst reads a request's body before the request takes a turn. The body isn't used, but net/http waits for an
@@ -104,7 +101,8 @@ func (h *Page) open(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if wantsJSON(r) {
-		writeJSON(w, http.StatusOK, Key{InstantKeyURL: opened.InstantKeyURL, ExpiresAt: instant(opened.ExpiresAt)})
+		writeJSON(w, http.StatusOK,
+			guest.Key{InstantKeyURL: opened.InstantKeyURL, ExpiresAt: instant(opened.ExpiresAt)})
 		return
 	}
 	h.render(w, r, http.StatusOK, view{
@@ -133,28 +131,8 @@ type Code struct {
 	OpensTo    string `json:"opens_to"`
 }
 
-// Key is what a program gets for POST.
-type Key struct {
-	InstantKeyURL string `json:"instant_key_url"`
-	ExpiresAt     string `json:"expires_at"`
-}
-
-// State is what a program gets for GET.
-type State struct {
-	Ready     bool    `json:"ready"`
-	Reason    *string `json:"reason"` // null while it is ready
-	Property  *string `json:"property"`
-	CheckIn   *string `json:"check_in"`
-	CheckOut  *string `json:"check_out"`
-	ReadyFrom *string `json:"ready_from"` // null where that is not known
-	// ReadySince is null unless it is ready.
-	ReadySince *string `json:"ready_since"`
-	// BackupCode is whether POST with show=code answers a code now.
-	BackupCode bool `json:"backup_code"`
-}
-
-func stateOf(p guest.Page) State {
-	s := State{
+func stateOf(p guest.Page) guest.State {
+	s := guest.State{
 		Ready: p.Readiness == guest.Ready, CheckIn: instantOrNull(p.CheckIn), CheckOut: instantOrNull(p.CheckOut),
 		ReadyFrom: instantOrNull(p.ReadyFrom), ReadySince: instantOrNull(p.ReadySince),
 		BackupCode: p.BackupCode,

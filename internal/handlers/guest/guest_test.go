@@ -207,7 +207,7 @@ func TestAnswersAreDocumented(t *testing.T) {
 		Links: unknownLinks{}, Limits: handlers.NewLimits(anybody), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}).Mount(router)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		known := document.Paths[guestpage.Route][strings.ToLower(method)].Responses
+		known := document.Paths[guest.Route][strings.ToLower(method)].Responses
 		for name, c := range map[string]struct {
 			body io.Reader
 			want int

@@ -14,8 +14,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/guest"
 	"github.com/staykey/staykey/internal/handlers"
-	"github.com/staykey/staykey/internal/handlers/guest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
