@@ -129,7 +129,7 @@ var guestMutants = []mutant{
 	},
 	{
 		name: "guest: looking", what: "a link's preview creates an instant key",
-		edits: []edit{{"internal/handlers/guest/guest.go", "	r.Get(guest.Route, h.show)\n", "\tX"}},
+		edits: []edit{{"internal/handlers/guest/guest.go", "	r.Get(guest.Route, h.show)\n", "	r.Get(guest.Route, h.open)\n"}},
 		pkg:   "./cmd/server", tests: "^TestGuestLink$",
 	},
 	{
