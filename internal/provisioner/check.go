@@ -63,7 +63,8 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if out := c.readLink(ctx, u, from, ours); out.stops() {
 		return out
 	}
-	if out := c.verifyLink(ctx, d, u); out.stops() {
+	slot := func() outcome { return c.verifySlot(ctx, u, ours) }
+	if out := firstOutcome(c.verifyLink(ctx, d, u), slot); out.stops() {
 		return out
 	}
 	if u.Phase() == record.Removed {
@@ -180,6 +181,27 @@ func (c *checker) verifyLink(ctx context.Context, d plan.Desired, u *record.User
 		return outcome{}
 	}
 	c.ledger.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest",
+		u.UserIdentityID, *u.ACSUserID)
+	u.FoundUseless(c.now())
+	return outcome{}
+}
+
+// verifySlot finds out whether somebody has linked the identity of an ACS user that has lost its link to another one.
+// Linking it again could take the link, and the key in somebody's app, from that one: instead it is treated as deleted,
+// and replaced in another slot when an admin or a later event asks for a repair.
+func (c *checker) verifySlot(ctx context.Context, u *record.User, ours bool) outcome {
+	if !u.Unlinked || ours || u.Phase() == record.Removed {
+		return outcome{}
+	}
+	asking := c.ledger.because(ctx, "whether the identity was linked to another ACS user")
+	_, others, out := c.finder.find(asking, u)
+	switch {
+	case out.kind == refused && seam.KindOf(out.err) == seam.NotFound:
+		return outcome{} // the identity is not shown: linking finds out
+	case out.stops() || !others:
+		return out
+	}
+	c.ledger.note("user identity %s was linked to another ACS user, which is left unchanged, instead of %s",
 		u.UserIdentityID, *u.ACSUserID)
 	u.FoundUseless(c.now())
 	return outcome{}

@@ -59,11 +59,18 @@ func window(u *record.User) string {
 // repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule.
 func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSchedule bool) {
 	found := differences(&recorded, u)
-	if ours || len(found) == 0 {
+	switch {
+	case len(found) == 0:
 		u.NoDrift()
-		if len(found) == 0 && hasSchedule && u.DoorsRead {
+		if hasSchedule && u.DoorsRead {
 			u.Kept()
 		}
+		return
+	case ours && (recorded.Unsure || c.belief.tooEarly(c.belief.showsFrom(&recorded))):
+		u.NoDrift()
+		return
+	case ours && u.Unkept < record.MaxUnkept: // by a lost create, perhaps: repaired, but not without end
+		u.ToRepair()
 		return
 	}
 

@@ -130,3 +130,33 @@ func TestAWalkInRightAfterALostCreate(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 	r.mustBeSound()
 }
+
+// The hotel gives the guest's identity to another ACS user, for which Seam takes the link of the stay's. The link isn't
+// taken back, because somebody would lose the key in their app. The stay gets an identity of its own when an admin asks
+// for a repair.
+func TestALinkIsNotTakenFromSomebodyElse(t *testing.T) {
+	t.Parallel()
+	for _, swept := range []bool{false, true} {
+		t.Run(fmt.Sprintf("swept %t", swept), func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{SecondUser: simulator.MoveLink})
+			r.advance(time.Minute)
+			id := r.walkIn(s)
+			r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
+			before := r.sim.State()
+			if swept {
+				r.sweepNow()
+				r.untilThat(s, "removed", func(v store.View) bool { return str(v.Key.Reason) == "removed_at_seam" })
+			}
+			r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+			r.until(s, store.KeyIssued)
+			r.mustLeaveAlone(s, id, before)
+			if was, is := before.Users[id].IdentityID, r.sim.State().Users[id].IdentityID; is != was {
+				t.Errorf("somebody else's ACS user is linked to %q instead of %q", is, was)
+			}
+			own := s
+			own.email = ""
+			r.mustHold(s.id, own.wants(system, "555555-5555"))
+		})
+	}
+}

@@ -107,6 +107,11 @@ func (s identities) link(r request) answer {
 	if !ok || !s.visible(func(st *State) bool { _, ok := st.survivor(i.ID); return ok }) {
 		return notFound("user_identity")
 	}
+	if s.options.SecondUser == MoveLink {
+		s.unlink(slices.DeleteFunc(s.usersOf(s.state, i.ID), func(other User) bool {
+			return other.SystemID != u.SystemID || other.ID == u.ID
+		}))
+	}
 	u.IdentityID = i.ID
 	s.state.Users[u.ID] = u
 	s.index.touch(u.ID)

@@ -186,13 +186,18 @@ func (s users) second(identity, system string) (answer, bool) {
 	case ReturnExisting:
 		return accept("acs_user", s.show(s.state, existing[0])), true
 	case MoveLink:
-		for _, u := range existing {
-			u.IdentityID = ""
-			s.state.Users[u.ID] = u
-			s.index.touch(u.ID)
-		}
+		s.unlink(existing)
 	}
 	return answer{}, false
+}
+
+// unlink takes users' identity away.
+func (s *workspace) unlink(linked []User) {
+	for _, u := range linked {
+		u.IdentityID = ""
+		s.state.Users[u.ID] = u
+		s.index.touch(u.ID)
+	}
 }
 
 // find returns the user that a request addresses, by id or by identity and system.
