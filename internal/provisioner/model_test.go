@@ -99,8 +99,44 @@ func drawEvents(t *rapid.T, gated bool) []pmsEvent {
 type delivery struct {
 	event pmsEvent
 	fault *simulator.Fault
-	quiet bool // everything due is done before it
+	turn  *modelSwitch // how Seam behaves from then on
+	quiet bool         // everything due is done before it
 }
+
+// modelSwitch is a way in which Seam may behave, for as long as a history lasts.
+type modelSwitch struct {
+	name string
+	turn func(*simulator.Options)
+}
+
+// modelSwitches: none of them excuses a wrong result, and no lag exceeds the grace.
+var modelSwitches = []modelSwitch{
+	{"gets lag", func(o *simulator.Options) { o.GetLag = longestLag }},
+	{"lists lag", func(o *simulator.Options) { o.ListLag = longestLag }},
+	{"writes lag", func(o *simulator.Options) { o.WriteLag = time.Second }},
+	{"lags are uneven", func(o *simulator.Options) { o.ReadLag, o.UnevenLag = longestLag, true }},
+	{"lists leave groups out", func(o *simulator.Options) { o.Hidden = []string{groupsL[0], groupsV[0]} }},
+	{"fields are missing", func(o *simulator.Options) { o.Omit = []string{"optional"} }},
+	{"fields are missing now and then", func(o *simulator.Options) { o.Omit, o.Ragged = []string{"optional"}, 30 }},
+	{"names and hours are missing", func(o *simulator.Options) { o.Omit = namelessAnswers }},
+	{"fields are null", func(o *simulator.Options) { o.Null = []string{"optional"} }},
+	{"unknown fields", func(o *simulator.Options) { o.Unknown = true }},
+	{"schedules are rounded", func(o *simulator.Options) { o.Rounding = time.Minute }},
+	{"names are stored in lower case", func(o *simulator.Options) { o.StoredName = simulator.LowerCase }},
+	{"errors are pages", func(o *simulator.Options) { o.ErrorText = simulator.HTML }},
+	{"conflicts of an unknown type", func(o *simulator.Options) {
+		o.UniqueStatus, o.UniqueType = 409, "something_new"
+	}},
+	{"pages are short", func(o *simulator.Options) { o.PageSize, o.ShortPages = 2, true }},
+	{"deleted users keep their place", func(o *simulator.Options) { o.DeletingBlocks = true }},
+	{"changes are pending", func(o *simulator.Options) { o.Pending = 3 * time.Second }},
+}
+
+// modelFaults are the faults of calls: those that lose a call, change its answer, or refuse it wrongly.
+var modelFaults = slices.Concat(simulator.FaultKinds, simulator.Alterations, []simulator.FaultKind{
+	simulator.WrongNotFound, simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.NoEndpoint,
+	simulator.Refused,
+})
 
 func drawDeliveries(t *rapid.T, events []pmsEvent) []delivery {
 	arrivals := slices.Clone(events)
@@ -119,11 +155,14 @@ func drawDeliveries(t *rapid.T, events []pmsEvent) []delivery {
 	for i, e := range arrivals {
 		deliveries[i] = delivery{event: e, quiet: rapid.Bool().Draw(t, "quiet")}
 		if rapid.IntRange(0, 3).Draw(t, "faulty") == 3 {
-			kind := rapid.SampledFrom(simulator.FaultKinds).Draw(t, "fault")
+			kind := rapid.SampledFrom(modelFaults).Draw(t, "fault")
 			deliveries[i].fault = &simulator.Fault{
 				Kind: kind, Path: rapid.SampledFrom(paths).Draw(t, "path"),
 				RetryAfter: 10 * time.Millisecond,
 			}
+		}
+		if rapid.IntRange(0, 3).Draw(t, "switched") == 3 {
+			deliveries[i].turn = &modelSwitches[rapid.IntRange(0, len(modelSwitches)-1).Draw(t, "switch")]
 		}
 	}
 	return deliveries
@@ -168,8 +207,9 @@ func (s history) deliver(e pmsEvent) {
 	s.sendAt(s.source, e.kind, s.from.Add(time.Duration(e.minute)*time.Minute), data)
 }
 
-// settle waits until none of the history is due, and returns the state of each reservation.
-func (s history) settle(ids []string) (map[string]store.View, error) {
+// settle waits until none of the history is due, and returns the state of each reservation. What Seam has refused is
+// tried again if finally: from then on, Seam refuses nothing.
+func (s history) settle(ids []string, finally bool) (map[string]store.View, error) {
 	views := map[string]store.View{}
 	for _, id := range ids {
 		var wrong error
@@ -177,8 +217,14 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 			v, err := s.store.Reservations.View(context.Background(),
 				store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
-			return err != nil || (v.Key.ObservedGeneration == v.Key.Generation &&
-				v.Key.Status != store.KeyProvisioning && v.Key.Status != store.KeyRevoking) || s.pass()
+			if err != nil || isSettled(v.Key, finally) {
+				return true
+			}
+			if next := v.Key.NextReconcileAt; finally && next != nil && next.Sub(s.now()) > 2*time.Second {
+				s.advance(next.Sub(s.now()))
+				s.prov.Wake()
+			}
+			return s.pass()
 		}, func() {
 			s.tell(stay{source: s.source, id: s.prefix + id})
 			wrong = fmt.Errorf("%s does not settle: %+v", id, views[id].Key)
@@ -188,6 +234,14 @@ func (s history) settle(ids []string) (map[string]store.View, error) {
 		}
 	}
 	return views, nil
+}
+
+// isSettled reports whether nothing is due soon. What Seam has refused is only due after minutes.
+func isSettled(k store.MobileKey, finally bool) bool {
+	if k.Status == store.KeyAttention && k.NextIsRetry {
+		return !finally
+	}
+	return k.ObservedGeneration == k.Generation && k.Status != store.KeyProvisioning && k.Status != store.KeyRevoking
 }
 
 // expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several
@@ -219,6 +273,9 @@ func (s history) expect(t truth, id string, v store.View, got []access) (status 
 	return store.KeyIssued, want
 }
 
+// sameMinute reports whether a schedule was only rounded.
+func sameMinute(a, b time.Time) bool { return a.Sub(b).Abs() < time.Minute }
+
 // check compares Seam and REST with the truth.
 func (s history) check(t truth, views map[string]store.View) error {
 	for id, last := range t.reservations {
@@ -227,7 +284,7 @@ func (s history) check(t truth, views map[string]store.View) error {
 		if v.Key.Status != status {
 			return fmt.Errorf("%s is %s (%s), want %s", id, v.Key.Status, str(v.Key.Reason), status)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.Comparer(sameMinute)); diff != "" {
 			return fmt.Errorf("Seam holds for %s (-want +got):\n%s", id, diff)
 		}
 		x := stay{source: s.source, id: s.prefix + id}
@@ -282,6 +339,8 @@ func playModel(t *testing.T, sources ...string) {
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.policy = policyWithGates
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	var kind simulator.Options // as Seam is without any switch
+	r.sim.Configure(func(o *simulator.Options) { kind = *o })
 	var histories, fired atomic.Int64
 	checkSome(t, chaos.Size("STAYKEY_MODEL_HISTORIES", 30), func(t *rapid.T) {
 		source := sources[0]
@@ -300,24 +359,29 @@ func playModel(t *testing.T, sources ...string) {
 		for id := range want.reservations {
 			ids = append(ids, id)
 		}
+		defer r.sim.Configure(func(o *simulator.Options) { *o = kind })
 		for _, d := range deliveries {
 			if d.fault != nil {
 				r.sim.Inject(*d.fault)
+			}
+			if d.turn != nil {
+				r.sim.Configure(d.turn.turn)
 			}
 			s.deliver(d.event)
 			if strings.HasPrefix(d.event.kind, "reservation") && !slices.Contains(seen, d.event.id) {
 				seen = append(seen, d.event.id)
 			}
 			if d.quiet {
-				if _, err := s.settle(seen); err != nil {
+				if _, err := s.settle(seen, false); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		views, err := s.settle(ids)
+		views, err := s.settle(ids, false)
 		fired.Add(int64(r.sim.Heal()))
+		r.sim.Configure(func(o *simulator.Options) { *o = kind })
 		if err == nil {
-			views, err = s.settle(ids)
+			views, err = s.settle(ids, true)
 		}
 		if err == nil {
 			err = s.check(want, views)
@@ -333,6 +397,9 @@ func playModel(t *testing.T, sources ...string) {
 				lines[i] = fmt.Sprintf("%v", d.event)
 				if d.fault != nil {
 					lines[i] += fmt.Sprintf("   with %s on %s", d.fault.Kind, d.fault.Path)
+				}
+				if d.turn != nil {
+					lines[i] += "   from then on, " + d.turn.name
 				}
 			}
 			t.Fatalf("%v\nafter, in order of arrival:\n%s", err, strings.Join(lines, "\n"))
