@@ -250,19 +250,34 @@ func TestAGroupThatIsNotShownStaysOpen(t *testing.T) {
 // Seam's access group endpoints fail during a restart: the record is enough to extend a stay.
 func TestExtensionWithoutTheDirectory(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, fast(), simulator.Options{})
-	r.listing("default", "L", "555555-5555")
-	s := r.stay("R1")
-	s.in, s.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond),
-		r.now().Add(time.Hour).Truncate(time.Millisecond)
-	r.book(s)
-	r.until(s, store.KeyActive)
-	r.stop()
-	for _, path := range []string{"/acs/access_groups/list", "/acs/access_groups/get"} {
-		r.sim.Inject(simulator.Fault{Kind: simulator.Error500Before, Path: path, Count: -1})
+	for name, groups := range map[string][]string{
+		"the same doors": {"555555-5555"}, "and a door that nobody has looked up": {"555555-5555", "lobby"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			s.in, s.out = r.now().Add(-24*time.Hour).Truncate(time.Millisecond),
+				r.now().Add(time.Hour).Truncate(time.Millisecond)
+			r.book(s)
+			r.until(s, store.KeyActive)
+			r.stop()
+			if _, err := r.store.Pool().Exec(t.Context(),
+				`DELETE FROM access_groups WHERE acs_access_group_id = 'lobby'`); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{"/acs/access_groups/list", "/acs/access_groups/get"} {
+				r.sim.Inject(simulator.Fault{Kind: simulator.Error500Before, Path: path, Count: -1})
+			}
+			r.start()
+			r.listing("default", "L", groups...)
+			s.out = s.out.Add(24 * time.Hour)
+			r.book(s)
+			waitFor(t, "the extension", func() bool {
+				h := r.holds(s.id)
+				return len(h) == 1 && h[0].Ends.Equal(s.out)
+			})
+		})
 	}
-	r.start()
-	s.out = s.out.Add(24 * time.Hour)
-	r.book(s)
-	waitFor(t, "the extension", func() bool { h := r.holds(s.id); return len(h) == 1 && h[0].Ends.Equal(s.out) })
 }

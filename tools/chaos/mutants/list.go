@@ -262,6 +262,60 @@ var mutants = append([]mutant{
 		pkg: "./internal/provisioner", tests: "^TestErasingWhileTheGuestBooksAgain$",
 	},
 	{
+		name: "relays' addresses", what: "a key that waits for an address isn't asked for again when a relay's arrives",
+		edits: []edit{{
+			"internal/intake/stay.go", "		(stay.Text(a.GuestEmail) == \"\") != (stay.Text(b.GuestEmail) == \"\") ||\n", "",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestARelaysAddressEndsTheWait$",
+	},
+	{
+		name: "pages in one order", what: "keys are flagged in pages of one order and continued in another",
+		edits: []edit{{
+			"internal/store/check_keys.go", "				ORDER BY source, reservation_id LIMIT @most),\n",
+			"				ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\" LIMIT @most),\n",
+		}},
+		pkg: "./internal/store", tests: "^TestKeysAreFlaggedInAnyCollation$",
+	},
+	{
+		name: "marks of deleted identities", what: "an identity that Seam doesn't know refuses the look-up of a lost create",
+		edits: []edit{{
+			"internal/provisioner/observe.go", "	gone := false // the identity, and what was linked to it\n	if out.kind == refused ",
+			"	gone := false\n	if gone && out.kind == refused ",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestMarkOfADeletedIdentity$",
+	},
+	{
+		name: "without the directory", what: "a stay whose access system is recorded waits for the access groups to be read",
+		edits: []edit{{
+			"internal/provisioner/demand.go", "	if err != nil && (d.SystemID == \"\" || ",
+			"	if err != nil && (d.SystemID != \"never\" || ",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestExtensionWithoutTheDirectory$",
+	},
+	{
+		name: "pending for months", what: "what Seam has pending is asked about as often, however far away the guest is",
+		edits: []edit{{
+			"internal/provisioner/retry.go", "		return min(max(since/2, settleFirst), p.patience(askWhileNear)), true\n",
+			"		return min(max(since/2, settleFirst), askWhileNear), true\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestPendingForMonths$",
+	},
+	{
+		name: "one endpoint's 401", what: "a 401 from one endpoint pauses everything, although Seam accepts the key elsewhere",
+		edits: []edit{{
+			"internal/provisioner/admission.go", "!= seam.Unauthorized || d.keyConfirmed() {", "!= seam.Unauthorized {",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestOneEndpointRefusesTheKey$",
+	},
+	{
+		name: "addresses in escapes", what: "an erasure reads JSON as text, without its escapes",
+		edits: []edit{
+			{"internal/pms/mentions.go", "	if json.Valid(content) {\n", "	if json.Valid(content) && false {\n"},
+			{"internal/pms/mentions.go", " && json.Valid([]byte(s)) && ", " && json.Valid(nil) && "},
+		},
+		pkg: "./internal/provisioner", tests: "^TestEraseGuestInEveryEncoding$",
+	},
+	{
 		name: "lost erasures", what: "an identity is free at once although the delete of an erasure was lost",
 		edits: []edit{{"internal/provisioner/erase.go", "	if done.lost {", "	if done.lost && false {"}},
 		pkg:   "./internal/provisioner", tests: "^TestBookedAfterALostErasure$",
