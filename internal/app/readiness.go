@@ -39,6 +39,8 @@ const (
 	lookEvery  = time.Second     // between looks at the remembered result
 	trialEvery = 5 * time.Second // while all is well; else at each look
 	trialTakes = 5 * time.Second // at most
+	// After the first commit that failed, a trial decides whether that was an exception. Senders get 503 meanwhile.
+	doubtTakes = time.Second
 	// failedLately is how long failures to accept count although the trial succeeds: a disk may have room for one
 	// event and not for a hundred.
 	failedLately = 30 * time.Second
@@ -91,7 +93,11 @@ func (r *readiness) look(ctx context.Context) {
 	}
 	before := r.state.Load()
 	if before == nil || len(before.causes) > 0 || refused.Count > 0 || r.now().Sub(r.tried) >= trialEvery {
-		trial, cancel := context.WithTimeout(ctx, trialTakes)
+		takes := trialTakes
+		if refused.Count > 0 && before != nil && len(before.causes) == 0 {
+			takes = doubtTakes
+		}
+		trial, cancel := context.WithTimeout(ctx, takes)
 		r.last, r.lastError = r.trial(trial)
 		cancel()
 		if ctx.Err() != nil {

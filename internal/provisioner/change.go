@@ -110,7 +110,7 @@ func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 			c.seam.DeleteCredential(ctx, body.ACSCredentialID)
 	case seam.UserID:
 		if s.Kind == plan.Unsuspend {
-			return u.Unsuspended, c.seam.UnsuspendACSUser(ctx, body.ACSUserID)
+			return func() { u.Unsuspended(c.work.Key.Generation) }, c.seam.UnsuspendACSUser(ctx, body.ACSUserID)
 		}
 		return func() { u.SurplusDeleted(body.ACSUserID, c.now()) }, c.seam.DeleteACSUser(ctx, body.ACSUserID)
 	default:

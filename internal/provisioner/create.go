@@ -47,7 +47,7 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 		}
 	}
 	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] {
-		u.MarkCreate(d.Starts, d.Ends, d.Groups, c.now())
+		u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, c.now())
 		if out := c.ledger.saveMark(ctx, u); out.stops() {
 			return out
 		}

@@ -99,8 +99,9 @@ func (m *demand) known() plan.Desired { return plan.Desire(m.situation(m.directo
 // situation is what the rules depend on, with what is known of access groups.
 func (m *demand) situation(group plan.GroupSystem) plan.Situation {
 	return plan.Situation{
-		Reservation: m.work.Reservation, Listing: m.work.Listing, Overrides: m.work.Overrides,
-		Gates: m.work.Gates, Policy: m.policy,
+		Reservation: m.work.Reservation, Listing: m.work.Listing, Generation: m.work.Key.Generation,
+		Overrides: m.work.Overrides,
+		Gates:     m.work.Gates, Policy: m.policy,
 		DefaultSystem: m.defaultSystem, GuestKey: m.keys.guest, Now: m.now(), Group: group,
 		MayOpen: mayOpen(m.policy, m.work.Reservation.Source, m.work.GroupOwners, m.configured),
 	}

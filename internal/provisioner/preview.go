@@ -18,7 +18,9 @@ func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCa
 	if work.Reservation.VersionSeq == 0 {
 		return nil, store.ErrNotFound
 	}
-	work.Key.CheckRequested, work.Key.Revive = true, true // as in an admin's reconcile
+	// as in an admin's reconcile
+	work.Key.CheckRequested, work.Key.Revive = true, true
+	work.Key.Generation++
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
 	a.ledger.preview = true
 	calls := []stay.PlannedCall{}

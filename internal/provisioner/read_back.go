@@ -53,7 +53,7 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 		return out
 	}
 	c.ledger.saveWithNext(u)
-	if u.SuspendedAt != nil && !wasSuspended && c.work.Key.Revive {
+	if u.SuspendedAt != nil && !wasSuspended && c.work.Key.Revive && u.MayRevive(d.Generation) {
 		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}
 	return outcome{}

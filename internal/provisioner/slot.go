@@ -139,7 +139,7 @@ func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, o
 		}
 		known = ours
 	}
-	u.MarkCreate(d.Starts, d.Ends, d.Groups, s.now())
+	u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, s.now())
 	taken, out := s.ledger.saveSlot(ctx, c.UserIdentity, &u)
 	switch {
 	case errors.Is(out.err, store.ErrErasing) && c.StayOnly:

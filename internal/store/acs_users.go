@@ -77,6 +77,10 @@ type ACSUser struct {
 	DoorsRead           bool       // its access groups were read back since they were last changed
 	Unkept              int16      // repairs in a row that Seam did not keep
 
+	// RevivedGeneration is that of the desired state that it was last created or unsuspended for: one request brings back
+	// what somebody removed at Seam once.
+	RevivedGeneration int64
+
 	Surplus []SurplusUser // what a lost create left in addition, until Seam no longer has it
 	// acs_user_ids of other people's ACS users that were found in place of this one, or with its name: reported once,
 	// and never changed
@@ -95,7 +99,8 @@ type SurplusUser struct {
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus, others`
+	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus, others,
+	revived_generation`
 
 // Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
 // deleted. A key that is issued is that of one that exists: a newer row may only be kept to look for what a lost create
@@ -222,6 +227,7 @@ var savedColumns = columns{
 	{"unkept", "smallint"},
 	{"surplus", "jsonb"},
 	{"others", "text[]"},
+	{"revived_generation", "bigint"},
 }
 
 // savedArgs are the values of savedColumns, and the row's id.
@@ -240,6 +246,7 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
 		"surplus": notNil(u.Surplus), "others": notNil(u.Others),
+		"revived_generation": u.RevivedGeneration,
 	}
 }
 

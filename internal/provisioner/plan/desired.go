@@ -39,6 +39,7 @@ const (
 // Desired is what should be true at Seam for one reservation, and why.
 type Desired struct {
 	Goal       Goal        // whether an ACS user should exist
+	Generation int64       // of the desired state, ascending: each event and each request of an admin raises it
 	SystemID   string      // of the access system; "" if unknown
 	FullName   string      // of the ACS user
 	GuestKey   string      // identity key of the guest; "" if no address identifies one
@@ -84,6 +85,7 @@ type GroupSystem func(groupID string) (system string, known bool)
 type Situation struct {
 	Reservation   store.Reservation           // as the PMS last reported it
 	Listing       *store.Listing              // nil: the reservation names none, or an unknown one
+	Generation    int64                       // of the desired state
 	Overrides     store.Overrides             // an admin's decisions
 	Gates         map[string]stay.GateReports // what was reported about gates, by their name
 	Policy        pms.Policy                  // the settings of the source
@@ -98,7 +100,7 @@ type Situation struct {
 // Desire works out what should be true. The same situation always gives the same answer.
 func Desire(s Situation) Desired {
 	r := s.Reservation
-	d := Desired{Goal: Have, FullName: r.ReservationID}
+	d := Desired{Goal: Have, FullName: r.ReservationID, Generation: s.Generation}
 	if address := pms.GuestAddress(stay.Text(r.GuestEmail)); address != "" {
 		d.Email, d.GuestKey = address, s.GuestKey(address)
 	}

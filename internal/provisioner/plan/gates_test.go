@@ -19,6 +19,7 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 	checkIn, checkOut := noon.Add(time.Hour), noon.Add(49*time.Hour)
 	listing := "L1"
 	return Situation{
+		Generation: 1,
 		Reservation: store.Reservation{
 			Source: "default", ReservationID: "R1", Status: pms.Confirmed, ListingID: &listing, CheckIn: &checkIn,
 			CheckOut: &checkOut, VersionSeq: 1,

@@ -95,7 +95,7 @@ func leavesShared(d Desired, u record.User) bool {
 // Plan returns the changing calls that turn users into what d asks for. Hours are first, then doors (open before
 // close), then the key, then the link; an ACS user that is no longer wanted is last. The plan is empty exactly when
 // nothing is left to do. revive means that an admin, or a later event, wants back what somebody removed or suspended
-// at Seam.
+// at Seam: once, for each generation.
 func Plan(d Desired, users []record.User, revive bool) []Step {
 	d = d.WithFirstKeyWaiting(users)
 	var steps []Step
@@ -223,6 +223,7 @@ const (
 
 // repairUser lists the steps that turn an ACS user that exists, or at least has a slot, into what d asks for.
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
+	revive = revive && u.MayRevive(d.Generation)
 	switch u.Phase() {
 	case record.Removed:
 		reason := whyCleared

@@ -70,7 +70,7 @@ func drawUsers(t *rapid.T) []record.User {
 }
 
 func drawSituation(t *rapid.T) Situation {
-	s := Situation{Now: noon, Policy: pms.DefaultPolicy()}
+	s := Situation{Now: noon, Generation: 1, Policy: pms.DefaultPolicy()}
 	s.Policy.OwnIdentity = rapid.Bool().Draw(t, "an identity per stay")
 	s.GuestKey = func(address string) string { return map[string]string{"jane@x": "jane", "joe@x": "joe"}[address] }
 	s.Group = func(id string) (string, bool) {
@@ -140,7 +140,7 @@ func perform(d Desired, users *[]record.User, s Step) {
 	switch s.Kind {
 	case CreateUser:
 		body := s.Body.(seam.CreateACSUser)
-		u.MarkCreate(d.Starts, d.Ends, d.Groups, noon)
+		u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, noon)
 		u.Created("made", d.Starts, d.Ends, body.ACSAccessGroupIDs, noon)
 	case CreateKey:
 		u.KeyCreated("made", nil, noon)
@@ -163,7 +163,7 @@ func performChange(d Desired, u *record.User, s Step) {
 	case LinkUser:
 		u.Unlinked = false
 	case Unsuspend:
-		u.SuspendedAt = nil
+		u.Unsuspended(d.Generation)
 	case SetSchedule:
 		u.StartsAt, u.EndsAt = ptr(d.Starts), ptr(d.Ends)
 	case AddGroup:
@@ -332,7 +332,7 @@ func TestOnlyWayIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := Desired{
-				Goal: Have, Create: true, SystemID: "s1", GuestKey: "jane", OwnKey: "own", Starts: noon,
+				Goal: Have, Generation: 1, Create: true, SystemID: "s1", GuestKey: "jane", OwnKey: "own", Starts: noon,
 				Ends: noon.Add(time.Hour), Groups: []string{"a"}, Listed: []string{"a"},
 			}
 			var gone []int

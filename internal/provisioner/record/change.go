@@ -50,8 +50,12 @@ func (u *User) doorsWithout(group string) []string {
 // Linked records that Seam has accepted the link to the row's identity.
 func (u *User) Linked() { u.Unlinked = false }
 
-// Unsuspended records that Seam has lifted the suspension.
-func (u *User) Unsuspended() { u.SuspendedAt = nil }
+// Unsuspended records that Seam has lifted the suspension, for this generation of the desired state.
+func (u *User) Unsuspended(generation int64) { u.SuspendedAt, u.RevivedGeneration = nil, generation }
+
+// MayRevive reports whether a request of this generation may bring back what somebody removed or suspended at Seam. It
+// may do so once: what is gone again was removed in spite of it.
+func (u *User) MayRevive(generation int64) bool { return u.RevivedGeneration < generation }
 
 // HasIdentity records which identity at Seam the row's identity key has now: it was merged into that one, or replaced
 // by it, because the earlier one is gone.

@@ -161,8 +161,9 @@ func (u *User) MayExist() bool { return u.Phase() != Claimed }
 // MarkCreate records what the create that follows is about to make. After a lost create the mark keeps its time,
 // because anything that create made is later than that, and covers both windows. That of a row that only looks is
 // another's: while that ACS user existed, other people's may have come.
-func (u *User) MarkCreate(starts, ends time.Time, groups []string, now time.Time) {
+func (u *User) MarkCreate(starts, ends time.Time, groups []string, generation int64, now time.Time) {
 	u.remember()
+	u.RevivedGeneration = generation
 	earlier := u.LostAt != nil
 	if u.MarkedAt == nil || u.onlyLooks() {
 		u.MarkedAt = &now

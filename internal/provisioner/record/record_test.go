@@ -21,11 +21,10 @@ func in(t *testing.T, p Phase) *User {
 	u := &User{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "s", UserIdentityID: "i", DoorsRead: true}}
 	steps := map[Phase][]func(){
 		Claimed: {},
-		Marked:  {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon) }},
-		Lost:    {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, noon); u.CreateLost(noon) }},
+		Marked:  {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon) }},
+		Lost:    {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon); u.CreateLost(noon) }},
 		Aside: {func() {
-			u.MarkCreate(checkIn, checkOut, []string{"a"},
-				noon)
+			u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon)
 			u.CreateLost(noon)
 			u.SetAside(noon)
 		}},
@@ -45,7 +44,7 @@ func in(t *testing.T, p Phase) *User {
 }
 
 func made(u *User) {
-	u.MarkCreate(checkIn, checkOut, []string{"a"}, noon)
+	u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon)
 	u.Created("u", checkIn, checkOut, []string{"a"}, noon)
 }
 
@@ -62,7 +61,7 @@ func TestTransitions(t *testing.T) {
 		{
 			"MarkCreate",
 			[]Phase{Claimed, Marked, Lost},
-			func(u *User) { u.MarkCreate(checkIn, checkOut, nil, later) },
+			func(u *User) { u.MarkCreate(checkIn, checkOut, nil, 1, later) },
 			Marked, "a create is always marked first",
 		},
 		{"CreateLost", []Phase{Marked}, func(u *User) { u.CreateLost(later) }, Lost, "it may have made something"},
@@ -198,7 +197,7 @@ func TestRefusedRestores(t *testing.T) {
 	t.Parallel()
 	marks := map[string]func(*User){
 		"create": func(u *User) {
-			u.MarkCreate(checkIn.Add(-time.Hour), checkOut.Add(time.Hour), []string{"b"}, noon.Add(time.Hour))
+			u.MarkCreate(checkIn.Add(-time.Hour), checkOut.Add(time.Hour), []string{"b"}, 1, noon.Add(time.Hour))
 		},
 		"change": func(u *User) {
 			u.ChangeSent(9, noon.Add(time.Hour))
@@ -319,7 +318,7 @@ func TestTheWiderWindowCounts(t *testing.T) {
 		t.Errorf("an extension that may be lost counts as %s to %s", u.StartsAt, u.EndsAt)
 	}
 	u = in(t, Lost)
-	u.MarkCreate(checkIn.Add(time.Hour), checkOut.Add(-time.Hour), []string{"b"}, noon.Add(time.Hour))
+	u.MarkCreate(checkIn.Add(time.Hour), checkOut.Add(-time.Hour), []string{"b"}, 1, noon.Add(time.Hour))
 	if !u.MarkedAt.Equal(noon) || !u.StartsAt.Equal(checkIn) || !u.EndsAt.Equal(checkOut) ||
 		len(u.AccessGroupIDs) != 2 {
 		t.Errorf("the mark of a second create forgets the first: %+v", u.ACSUser)
@@ -393,7 +392,7 @@ func TestMissingFieldsChangeNothing(t *testing.T) {
 func TestReturned(t *testing.T) {
 	t.Parallel()
 	u := &User{}
-	u.MarkCreate(checkIn, checkOut, []string{"a"}, noon)
+	u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon)
 	u.Returned(seam.ACSUser{ACSUserID: "u"}, noon.Add(time.Hour))
 	if u.Phase() != Unsure || u.StartsAt != nil || u.EndsAt != nil || u.DoorsRead || u.KeyPhase() != NoKey {
 		t.Errorf("an ACS user without hours: %+v", u)
@@ -409,14 +408,14 @@ func TestReturned(t *testing.T) {
 func TestMarkAfterLookOnly(t *testing.T) {
 	t.Parallel()
 	u, again := &User{}, noon.Add(48*time.Hour)
-	u.MarkCreate(checkIn, checkOut, nil, noon)
+	u.MarkCreate(checkIn, checkOut, nil, 1, noon)
 	u.Created("u", checkIn, checkOut, nil, noon.Add(time.Second))
 	u.DeleteSent(again)
 	u.LookOnly()
 	if u.Phase() != Lost || u.AwaitsCreate() || !u.LostAt.Equal(noon.Add(time.Second)) {
 		t.Errorf("a row that only looks: %+v", u)
 	}
-	u.MarkCreate(checkIn, checkOut, nil, again)
+	u.MarkCreate(checkIn, checkOut, nil, 1, again)
 	if !u.AwaitsCreate() || !u.MarkedAt.Equal(again) {
 		t.Errorf("the next create: %+v", u)
 	}

@@ -34,6 +34,11 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner/plan", tests: "^TestOnlyWayIn$",
 	},
 	{
+		name: "revive once", what: "what is gone again after it was restored is restored again for the same request",
+		edits: []edit{{"internal/provisioner/plan/plan.go", "	revive = revive && u.MayRevive(d.Generation)\n", ""}},
+		pkg:   "./internal/provisioner", tests: "^TestEachRequestRestoresOnce$",
+	},
+	{
 		name: "wait for a deleted key", what: "cleanup waits for a key that somebody deleted",
 		edits: []edit{{
 			"internal/provisioner/remove.go",
