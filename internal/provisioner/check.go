@@ -84,7 +84,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
-	c.judgeDrift(before, u, ours, hasSchedule)
+	c.judgeDrift(d, before, u, ours, hasSchedule)
 
 	if c.ledger.lostAt != nil || c.work.Key.CheckRequested {
 		if out := c.findSurplus(ctx, u); out.stops() {

@@ -57,7 +57,7 @@ func window(u *record.User) string {
 // judgeDrift decides what happens to what was read. The possible effect of our own calls is no drift; somebody else's
 // change is recorded, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
 // repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule.
-func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSchedule bool) {
+func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.User, ours, hasSchedule bool) {
 	found := differences(&recorded, u)
 	switch {
 	case len(found) == 0:
@@ -66,7 +66,7 @@ func (c *checker) judgeDrift(recorded record.User, u *record.User, ours, hasSche
 			u.Kept()
 		}
 		return
-	case ours && (recorded.Unsure || c.belief.tooEarly(c.belief.showsFrom(&recorded))):
+	case ours && (d.Goal != plan.Have || recorded.Unsure || c.belief.tooEarly(c.belief.showsFrom(&recorded))):
 		u.NoDrift()
 		return
 	case ours && u.Unkept < record.MaxUnkept: // by a lost create, perhaps: repaired, but not without end
