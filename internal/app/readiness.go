@@ -93,11 +93,7 @@ func (r *readiness) look(ctx context.Context) {
 	}
 	before := r.state.Load()
 	if before == nil || len(before.causes) > 0 || refused.Count > 0 || r.now().Sub(r.tried) >= trialEvery {
-		takes := trialTakes
-		if refused.Count > 0 && before != nil && len(before.causes) == 0 {
-			takes = doubtTakes
-		}
-		trial, cancel := context.WithTimeout(ctx, takes)
+		trial, cancel := context.WithTimeout(ctx, trialFor(refused, before))
 		r.last, r.lastError = r.trial(trial)
 		cancel()
 		if ctx.Err() != nil {
@@ -115,6 +111,14 @@ func (r *readiness) look(ctx context.Context) {
 	case len(next.causes) == 0 && was:
 		r.log.Info("ready again", "after", r.now().Sub(r.since).Round(time.Second).String())
 	}
+}
+
+// trialFor is how long a trial write may take.
+func trialFor(refused intake.Refusals, before *condition) time.Duration {
+	if refused.Count > 0 && before != nil && len(before.causes) == 0 {
+		return doubtTakes
+	}
+	return trialTakes
 }
 
 func (r *readiness) causes(refused intake.Refusals) map[string]string {

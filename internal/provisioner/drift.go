@@ -66,7 +66,7 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 			u.Kept()
 		}
 		return
-	case ours && (d.Goal != plan.Have || recorded.Unsure || c.belief.tooEarly(c.belief.showsFrom(&recorded))):
+	case ours && (d.Goal != plan.Have || c.isPending(&recorded)):
 		u.NoDrift()
 		return
 	case ours && u.Unkept < record.MaxUnkept: // by a lost create, perhaps: repaired, but not without end
@@ -96,6 +96,11 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 		driftFound.WithLabelValues(kind, action).Inc()
 	}
 	c.ledger.note("changed at Seam, not by us: %s (%s)", what, action)
+}
+
+// isPending reports whether our own last change may not show yet.
+func (c *checker) isPending(u *record.User) bool {
+	return u.Unsure || c.belief.tooEarly(c.belief.showsFrom(u))
 }
 
 // leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. An
