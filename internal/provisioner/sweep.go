@@ -161,7 +161,10 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 // sweep compares everything recorded with Seam, system by system, from lists. Each key that differs is compared again
 // by an attempt of its own, which judges and repairs it. before is the last sweep's result.
 func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) swept {
-	result := swept{Sweep: stay.Sweep{At: started.Truncate(time.Millisecond), Failed: []string{}}, Systems: map[string]sweptSystem{}}
+	result := swept{
+		Sweep:   stay.Sweep{At: started.Truncate(time.Millisecond), Failed: []string{}},
+		Systems: map[string]sweptSystem{},
+	}
 	if err := w.store.SeamEvents.Forget(ctx, started.Add(-seamEventsKept)); err != nil {
 		w.log.Warn("old Seam events not deleted", "error", err)
 	}

@@ -77,8 +77,8 @@ type ACSUser struct {
 	DoorsRead           bool       // its access groups were read back since they were last changed
 	Unkept              int16      // repairs in a row that Seam did not keep
 
-	// RevivedGeneration is that of the desired state that it was last created or unsuspended for: one request brings back
-	// what somebody removed at Seam once.
+	// RevivedGeneration is that of the desired state that it was last created or unsuspended for: one request brings
+	// back what somebody removed at Seam once.
 	RevivedGeneration int64
 
 	Surplus []SurplusUser // what a lost create left in addition, until Seam no longer has it
