@@ -163,15 +163,6 @@ var gatedStages = []stage{
 // adminStages are what admins do in a stay's life.
 var adminStages = []stage{
 	{
-		name: "hold is released", prepare: func(r *rig, s *stay) {
-			issued(r, s)
-			hold(r, s)
-			s.listing = "M"
-			r.book(*s)
-			r.untilThat(*s, "a move that is held back", isHeldBack)
-		}, act: admin(intake.Action{Kind: intake.ActionRelease}), status: store.KeyIssued, groups: groupsM, live: true,
-	},
-	{
 		name: "drift on hold", prepare: func(r *rig, s *stay) {
 			issued(r, s)
 			hold(r, s)
@@ -185,6 +176,7 @@ var adminStages = []stage{
 			issued(r, s)
 			admin(intake.Action{Kind: intake.ActionRevoke})(r, s)
 			r.until(*s, store.KeyRevoked)
+			r.rest(*s)
 		}, act: admin(intake.Action{Kind: intake.ActionReissue}), status: store.KeyIssued, groups: groupsL,
 	},
 	{
@@ -203,13 +195,11 @@ func admin(a intake.Action) func(*rig, *stay) {
 	return func(r *rig, s *stay) { r.mustAct(*s, a) }
 }
 
+// hold holds a stay. The calls of attempts that were under way are not those of the stage.
 func hold(r *rig, s *stay) {
 	admin(intake.Action{Kind: intake.ActionHold})(r, s)
 	r.untilThat(*s, "held", func(v store.View) bool { return str(v.Key.Reason) == domain.ReasonHeld })
-}
-
-func isHeldBack(v store.View) bool {
-	return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == domain.ReasonHeld
+	r.rest(*s)
 }
 
 // waiting books a stay of a source whose gates nobody has opened.
