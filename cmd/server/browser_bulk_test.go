@@ -74,6 +74,25 @@ func TestPageActsOnSeveral(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS("[data-undo]")))
 	b.untilText(".done", "Undone: 2 reservations.")
 
+	// A form that was refused is corrected on the page that says so.
+	b.open("/reservations?key_status=active")
+	apply := chromedp.Evaluate[chromedp.Void](
+		`document.querySelector(".bulk select").value = "hold";
+		document.querySelector(".bulk [name=reason]").value = "the owner asks";
+		document.querySelector("[data-count]").closest("form").requestSubmit()`)
+	b.mu.Lock()
+	wrong := b.wrong
+	b.mu.Unlock()
+	b.do(apply)
+	b.untilText("main", "Select reservations first.")
+	b.mu.Lock()
+	b.wrong = wrong // the 422 is in the browser's log, as expected
+	b.mu.Unlock()
+	b.do(chromedp.Click(chromedp.CSS("input[name=stay]")), apply)
+	b.untilText(".done", "1 reservation put on hold.")
+	b.do(chromedp.Click(chromedp.CSS("[data-undo]")))
+	b.untilText(".done", "Undone: 1 reservation.")
+
 	b.open("/reservations/default/HX-48210/revoke")
 	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "payment failed\n"))
 	b.untilText(".done", "key revoked")

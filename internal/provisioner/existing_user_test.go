@@ -37,11 +37,12 @@ func TestACreateThatReturnsTheEarlierUser(t *testing.T) {
 		age  time.Duration // of the earlier ACS user
 		omit []string
 	}{
-		"created a second ago":               {age: 2 * time.Second},
-		"created a minute ago":               {age: time.Minute},
-		"created a week ago":                 {age: 7 * 24 * time.Hour},
-		"created a week ago, without hours":  {7 * 24 * time.Hour, []string{"acs_user.access_schedule"}},
-		"created a minute ago, without name": {time.Minute - 5*time.Second, []string{"acs_user.full_name"}},
+		"created a second ago":              {age: 2 * time.Second},
+		"created a minute ago":              {age: time.Minute},
+		"created a week ago":                {age: 7 * 24 * time.Hour},
+		"created a week ago, without hours": {7 * 24 * time.Hour, []string{"acs_user.access_schedule"}},
+		// Its creation counts as ours for a minute: a busy machine must not use that up.
+		"created a second ago, without name": {2 * time.Second, []string{"acs_user.full_name"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

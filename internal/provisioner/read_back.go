@@ -39,6 +39,9 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	case err != nil:
 		return unreadable(err)
 	}
+	if until := c.belief.showsFrom(u); c.mayShowOldSuspension(d, u, from) && c.belief.tooEarly(until) {
+		return wait(until, "Seam's reads may lag what was just written")
+	}
 	now := c.now()
 	u.Seen()
 	wasSuspended := u.SuspendedAt != nil
@@ -57,6 +60,12 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}
 	return outcome{}
+}
+
+// mayShowOldSuspension reports whether an answer may show the suspension that a request of this generation has ended.
+func (c *checker) mayShowOldSuspension(d plan.Desired, u *record.User, from seam.ACSUser) bool {
+	suspended := from.IsSuspended != nil && *from.IsSuspended
+	return suspended && u.SuspendedAt == nil && c.work.Key.Revive && !u.MayRevive(d.Generation)
 }
 
 // readsBack records whether Seam shows the schedule and the doors that were set, and reports whether it shows both.

@@ -96,3 +96,24 @@ func TestEachRequestRestoresOnce(t *testing.T) {
 		})
 	}
 }
+
+// A read that still shows the suspension right after it was lifted is no suspension by somebody else.
+func TestALateReadOfAnUnsuspendedUser(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.alter(s, func(u *simulator.User) { u.Suspended = true })
+	r.recheck(s)
+	r.untilLater(s, "suspended", func(v store.View) bool { return str(v.Key.Reason) == "suspended_at_seam" })
+
+	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 3 * time.Second })
+	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+	r.untilLater(s, "issued", func(v store.View) bool {
+		if str(v.Key.Reason) == "suspended_at_seam" {
+			r.tell(s)
+			t.Fatal("what Seam had shown before counts as somebody's suspension")
+		}
+		return v.Key.Status == store.KeyIssued
+	})
+	r.mustHold(s.id, s.wants(system, "555555-5555"))
+}

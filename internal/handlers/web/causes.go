@@ -173,10 +173,10 @@ type problemRow struct {
 	causeWords
 }
 
-// Late reports whether check-in has passed and check-out hasn't.
+// Late reports whether check-in has passed and check-out hasn't, as far as both are known.
 func (p problemRow) Late(now time.Time) bool {
-	in := p.Reservation.CheckIn
-	return in != nil && !in.After(now) && !p.Over(now)
+	in, out := p.Reservation.CheckIn, p.Reservation.CheckOut
+	return in != nil && out != nil && !in.After(now) && out.After(now)
 }
 
 // Over reports whether check-out has passed.

@@ -12,9 +12,16 @@
   const isTyping = () => [...document.querySelectorAll("main :is(input:not([type=checkbox], [type=radio], [type=hidden]), textarea)")]
     .some((field) => field === document.activeElement || field.value !== field.defaultValue);
 
+  // here is the address that shows this page. A list that answers a form has the form's address, which shows nothing.
+  const here = () => {
+    const back = document.querySelector("[data-count]")?.closest("form").elements.back?.value;
+    return back && new URL(back, location.href).pathname !== location.pathname ? back : location.href;
+  };
+
   // refresh fetches a page and shows its live parts, but for one in which somebody is at work.
   async function refresh(address) {
     const turn = ++latest;
+    missed = false; // what changes from now on may be missing from this answer
     let text;
     try {
       const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
@@ -22,6 +29,7 @@
         if (!isTyping()) location.reload();
         return;
       }
+      if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) return; // asking again won't help
       if (!answer.ok) throw new Error(answer.statusText);
       text = await answer.text();
     } catch {
@@ -30,7 +38,6 @@
       return;
     }
     if (turn !== latest) return;
-    missed = false;
     if (panel) fillPanel(panel.dataset.from).catch(() => {});
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of parts()) {
@@ -80,7 +87,7 @@
     document.addEventListener("change", tell);
     tell();
     count.closest("form").addEventListener("submit", (event) => {
-      const now = new URL(location.href);
+      const now = new URL(here(), location.href);
       now.searchParams.delete("done");
       event.target.elements.back.value = now.pathname + now.search;
     });
@@ -259,12 +266,12 @@
     const state = document.querySelector("[data-live-state]");
     const say = (text) => { state.hidden = false; state.textContent = text; };
     const source = new EventSource(`/updates?seen=${words.seen}`); // it begins with what has changed since
-    const catchUp = () => { if (!document.hidden && missed) refresh(location.href); };
+    const catchUp = () => { if (!document.hidden && missed) refresh(here()); };
     source.addEventListener("open", () => say(words.liveOn));
     source.addEventListener("error", () => say(words.liveOff));
     source.addEventListener("changed", () => { missed = true; catchUp(); });
     document.addEventListener("visibilitychange", catchUp);
     addEventListener("pagehide", () => source.close());
-    setInterval(() => { if (!document.hidden) refresh(location.href); }, 60000); // relative times
+    setInterval(() => { if (!document.hidden) refresh(here()); }, 60000); // relative times
   }
 })();
