@@ -63,10 +63,10 @@ $(WEB): tools/web/package.json tools/web/package-lock.json
 TAGS := browser,clients,monitoring,proxy
 
 browser: $(WEB) ## test the web page in Chromium (needs chromium and npm)
-	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -run '^TestPage' -timeout 5m ./cmd/server
+	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -run '^TestPage' -timeout 30m ./cmd/server
 
 screenshots: ## take the pictures of docs/admin.md (needs chromium)
-	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags $(TAGS) -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 5m ./cmd/server
+	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags $(TAGS) -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 30m ./cmd/server
 
 webhooks-test: $(WEB) ## verify messages to subscriptions with the official libraries, and run docs/samples (needs npm, python3, php)
 	@command -v php >/dev/null || { echo "needs PHP (Debian, Ubuntu: sudo apt-get install -y php-cli)"; [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends php-cli >/dev/null; }

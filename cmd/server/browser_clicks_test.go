@@ -317,10 +317,9 @@ func TestPageMapsEightyRooms(t *testing.T) {
 		}
 		b.untilText("main", name+" 101")
 	}
-	focused := func(row int, name string) bool {
-		is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](fmt.Sprintf(
-			`document.activeElement.getAttribute("aria-label") === "Doors of %s %d"`, name, 101+row)))
-		return is && err == nil // between two pages there is none
+	untilFocus := func(row int, name string) {
+		label := fmt.Sprintf("Doors of %s %d", name, 101+row)
+		b.until("the focus on "+label, `document.activeElement.getAttribute("aria-label") === "`+label+`"`)
 	}
 	// Without scripts, Enter saves what was typed into all rows so far.
 	loadsAfter := map[bool][]int{true: {49}, false: {0, 1, 51, 79}}
@@ -341,9 +340,7 @@ func TestPageMapsEightyRooms(t *testing.T) {
 		}
 		loads := 1
 		for i := range rooms {
-			if !focused(i, name) {
-				t.Fatalf("scripts %v: the doors of row %d don't have the focus", scripts, i)
-			}
+			untilFocus(i, name)
 			h.press(fmt.Sprint(101 + i))
 			saved := slices.Contains(loadsAfter[scripts], i) // the page that comes shows the rows that are left
 			if !scripts && !saved {
@@ -353,7 +350,6 @@ func TestPageMapsEightyRooms(t *testing.T) {
 			h.press("\r")
 			if saved && i < rooms-1 {
 				loads++
-				waitUntil(t, "the next row's doors to have the focus", func() bool { return focused(i+1, name) })
 			}
 		}
 		b.untilText("main", "Every listing has doors.")

@@ -25,11 +25,9 @@ func TestPageCountsItsLists(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.do(chromedp.Click(chromedp.CSS(tile)), chromedp.WaitVisible(chromedp.CSS(`.tiles a[aria-current="page"]`)))
-		rows := `document.querySelectorAll("section[aria-labelledby=list] tbody tr").length`
-		if shown := ask(b, chromedp.Evaluate[int](rows)); shown != count {
-			t.Errorf("%s counts %d stays and lists %d", part, count, shown)
-		}
+		b.do(chromedp.Click(chromedp.CSS(tile)))
+		b.until(fmt.Sprintf("the %d stays that %s counts", count, part), fmt.Sprintf(`location.search.includes("part=%s") &&
+			document.querySelectorAll("section[aria-labelledby=list] tbody tr").length === %d`, part, count))
 	}
 	b.open("/?part=problems")
 	calls := `document.querySelectorAll("td.call a[href^='tel:+34612340']").length`
@@ -64,16 +62,12 @@ func TestPageFindsGuests(t *testing.T) {
 		b.open("/calendar")
 		b.do(chromedp.Evaluate[chromedp.Void](
 			`document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "k", ctrlKey: true, bubbles: true }))`))
-		if at := ask(b, chromedp.Evaluate[string](`document.activeElement.id`)); at != "find" {
-			t.Fatalf("Ctrl+K leads to %q", at)
-		}
+		b.until("Ctrl+K to lead to the search", `document.activeElement.id === "find"`)
 		b.do(chromedp.SendKeys(chromedp.CSS("#find"), query+"\n"), chromedp.WaitVisible(chromedp.CSS(".stays")))
 		b.untilText(".stays", want)
 	}
 	b.do(chromedp.Focus(chromedp.CSS("#find")), chromedp.KeyEvent("\x1b"))
-	if at := ask(b, chromedp.Evaluate[string](`document.activeElement.id`)); at == "find" {
-		t.Error("Esc doesn't leave the search")
-	}
+	b.until("Esc to leave the search", `document.activeElement.id !== "find"`)
 
 	// A listing's name leads to its stays.
 	b.open("/reservations?q=room+103")

@@ -130,26 +130,19 @@ func TestPageOfAHotel(t *testing.T) {
 	b.mustBeAccessible("listings whose doors have changed")
 	b.open("/doors")
 	b.do(chromedp.SendKeys(chromedp.CSS("#find-door"), "garden 105"))
-	if shown := ask(b, chromedp.Evaluate[int](
-		`[...document.querySelectorAll("#doors label")].filter((l) => !l.hidden).length`)); shown != 1 {
-		t.Errorf("%d doors are called garden 105", shown)
-	}
+	b.until("one door that is called garden 105",
+		`[...document.querySelectorAll("#doors label")].filter((l) => !l.hidden).length === 1`)
 	b.inBothSchemes("/", "/?part=problems", "/?part=in_house", "/doors", "/reservations", "/search?q=jane", "/arrivals")
 
 	// By the keyboard alone: find a guest, and open the second stay of a list.
 	b.open("/reservations?when=all")
 	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"))
-	second := ask(b, chromedp.Evaluate[string](
-		`document.querySelectorAll(".stays tbody tr")[1].querySelector("a").getAttribute("href")`))
-	if focused := ask(b, chromedp.Evaluate[string](`document.activeElement.getAttribute("href")`)); focused != second {
-		t.Errorf("j j leads to %s, not %s", focused, second)
-	}
+	b.until("j j to lead to the second stay",
+		`document.activeElement === document.querySelectorAll(".stays tbody tr")[1].querySelector("a")`)
 	b.do(chromedp.KeyEvent("k"), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"),
 		chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	b.do(chromedp.KeyEvent("/"))
-	if at := ask(b, chromedp.Evaluate[string](`document.activeElement.id`)); at != "find" {
-		t.Errorf("/ leads to %q", at)
-	}
+	b.until("/ to lead to the search", `document.activeElement.id === "find"`)
 	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ""`)) // the driver types the slash, too
 	b.do(chromedp.SendKeys(chromedp.CSS("#find"), "doe jane\n"), chromedp.WaitVisible(chromedp.CSS(".stays")))
 	b.untilText(".stays", "Jane Doe")

@@ -25,6 +25,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/staykey/staykey/internal/store/storetest"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // browser is a tab that notes what should never happen: errors on the console, and requests to other hosts.
@@ -37,8 +38,6 @@ type browser struct {
 	wrong  []string
 	loaded int
 }
-
-const browserPatience = 60 * time.Second
 
 func chromium(t *testing.T) string {
 	t.Helper()
@@ -61,7 +60,7 @@ func openBrowser(t *testing.T, url string) *browser {
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("accept-lang", "en-GB"))
 	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	tab, cancelTab := chromedp.NewContext(allocator)
-	ctx, cancel := context.WithTimeout(tab, 5*time.Minute)
+	ctx, cancel := context.WithCancel(tab)
 	b := &browser{t: t, ctx: ctx, url: url}
 	t.Cleanup(func() {
 		cancel()
@@ -113,7 +112,7 @@ func openBrowser(t *testing.T, url string) *browser {
 
 func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	ctx, cancel := context.WithTimeout(b.ctx, until.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		at, _ := chromedp.Run(b.ctx, chromedp.Location())
@@ -162,18 +161,28 @@ func (b *browser) says(selector, want string) bool {
 // untilText waits for a text in a part of the page.
 func (b *browser) untilText(selector, want string) {
 	b.t.Helper()
-	deadline := time.NewTimer(browserPatience)
-	defer deadline.Stop()
-	tick := time.NewTicker(30 * time.Millisecond)
-	defer tick.Stop()
-	for !b.says(selector, want) {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			body, _ := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
-			b.t.Fatalf("%s does not say %q; the page says:\n%s", selector, want, body)
-		}
-	}
+	b.await(fmt.Sprintf("%s to say %q", selector, want), func() bool { return b.says(selector, want) })
+}
+
+// until waits until an expression of the page is true. A look right after a key or a click is too early: the driver
+// returns when the browser has taken it, which may be before the page has seen it.
+func (b *browser) until(what, expression string) {
+	b.t.Helper()
+	b.await(what, func() bool {
+		is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression))
+		return is && err == nil // between two pages there is none
+	})
+}
+
+func (b *browser) await(what string, reached func() bool) {
+	b.t.Helper()
+	until.Reached(b.t, reached, func() {
+		b.t.Helper()
+		at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](
+			`location.href + ", with the focus on " + document.activeElement.outerHTML.slice(0, 300)`))
+		body, _ := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
+		b.t.Fatalf("waited for %s, at %s; the page says:\n%s", what, at, body)
+	})
 }
 
 // mustBeAccessible has axe-core look at the page as it is.
@@ -244,7 +253,7 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.Evaluate[chromedp.Void](`window.untouched = true`))
 	mend, cancel := chromedp.NewContext(b.ctx)
 	defer cancel()
-	ctx, stop := context.WithTimeout(mend, browserPatience)
+	ctx, stop := context.WithTimeout(mend, until.Patience)
 	defer stop()
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(p.url+"/listings/default/attic"),
 		chromedp.Click(chromedp.CSS(`input[value="555555-5555"]`)),
