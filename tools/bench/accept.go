@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/staykey/staykey/internal/localpg"
 )
 
 // accepted is one round of everything about accepting, by name.
@@ -29,7 +27,7 @@ type accepted struct {
 }
 
 // accept measures how fast events are made durable.
-func (b *bench) accept(ctx context.Context) error {
+func (b acceptance) accept(ctx context.Context) error {
 	rounds := make([]accepted, b.rounds)
 	for i := range rounds {
 		rounds[i].drains = i == len(rounds)-1
@@ -121,24 +119,20 @@ func (b *bench) accept(ctx context.Context) error {
 
 // stock measures a burst, and accepting what is applied, with Postgres' own settings. The Postgres of the run is not
 // used meanwhile.
-func (b *bench) stock(ctx context.Context) (err error) {
-	own := &bench{plan: b.plan, dir: b.dir}
+func (b acceptance) stock(ctx context.Context) error {
+	rig, err := b.another(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer rig.stopPostgres()
+	own := acceptance{webhooks{b.on(rig)}}
 	own.rounds = 1
-	if own.postgres, err = localpg.Start(ctx, localpg.Options{Log: func(m string) { say("%s", m) }}); err != nil {
-		return err
-	}
-	defer func() { _ = own.postgres.Stop() }()
-	if err := own.migrate(ctx); err != nil {
-		return err
-	}
-	defer func() { _ = own.admin.Close(context.Background()) }()
 	var r accepted
 	for _, measure := range []func(context.Context, *accepted) error{own.inPgbench, own.inBurst, own.inPgbench} {
 		if err := measure(ctx, &r); err != nil {
 			return err
 		}
 	}
-	b.lost += own.lost
 	for _, l := range []struct {
 		what string
 		rate float64
@@ -172,7 +166,7 @@ const (
 )
 
 // pgbench runs a statement on a database and returns how often a second, and how long each takes.
-func (b *bench) pgbench(ctx context.Context, database, statement string, clients, rate int,
+func (b acceptance) pgbench(ctx context.Context, database, statement string, clients, rate int,
 	lasts time.Duration,
 ) (perSecond, micros float64, err error) {
 	script := filepath.Join(b.dir, "insert.sql")
@@ -202,7 +196,7 @@ func (b *bench) pgbench(ctx context.Context, database, statement string, clients
 	return perSecond, average * 1000, nil
 }
 
-func (b *bench) inPgbench(ctx context.Context, r *accepted) error {
+func (b acceptance) inPgbench(ctx context.Context, r *accepted) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -234,7 +228,7 @@ func between(before, now float64) float64 {
 }
 
 // role runs a server to compare with under the load.
-func (b *bench) role(ctx context.Context, role, database string) (load, error) {
+func (b acceptance) role(ctx context.Context, role, database string) (load, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return load{}, err
@@ -250,13 +244,13 @@ func (b *bench) role(ctx context.Context, role, database string) (load, error) {
 	return l, err
 }
 
-func (b *bench) inNothing(ctx context.Context, r *accepted) error {
+func (b acceptance) inNothing(ctx context.Context, r *accepted) error {
 	l, err := b.role(ctx, roleNothing, "migrated")
 	r.nothing = between(r.nothing, l.perSecond())
 	return err
 }
 
-func (b *bench) inOne(ctx context.Context, r *accepted) error {
+func (b acceptance) inOne(ctx context.Context, r *accepted) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -268,7 +262,7 @@ func (b *bench) inOne(ctx context.Context, r *accepted) error {
 }
 
 // intakeRig is servers with listings known, workers running, on a simulated Seam that takes 80 ms per call.
-func (b *bench) intakeRig(ctx context.Context, replicas int,
+func (b webhooks) intakeRig(ctx context.Context, replicas int,
 	measure func(db *pgx.Conn, servers []*program) error, env ...string,
 ) error {
 	name, db, err := b.database(ctx, "migrated")
@@ -315,7 +309,7 @@ func addListings(ctx context.Context, db *pgx.Conn) error {
 }
 
 // post posts events to all servers at once, and counts what is lost of those that were acknowledged.
-func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration,
+func (b webhooks) post(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration,
 	what posts,
 ) (load, error) {
 	var before, after int
@@ -352,7 +346,7 @@ func (b *bench) post(ctx context.Context, db *pgx.Conn, servers []*program, last
 }
 
 // watched is post, and reports who used the processors.
-func (b *bench) watched(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration) (load, error) {
+func (b webhooks) watched(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration) (load, error) {
 	used := func() (server, postgres time.Duration, err error) {
 		for _, s := range servers {
 			server += s.processorTime()
@@ -383,7 +377,7 @@ func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
 }
 
 // awaitApplied waits until no event waits.
-func (b *bench) awaitApplied(ctx context.Context, db *pgx.Conn) error {
+func (b webhooks) awaitApplied(ctx context.Context, db *pgx.Conn) error {
 	for {
 		left, err := backlog(ctx, db)
 		if err != nil || left == 0 {
@@ -398,7 +392,7 @@ func (b *bench) awaitApplied(ctx context.Context, db *pgx.Conn) error {
 }
 
 // inBurst posts for as long as a burst lasts, continues after it, and waits until all is applied.
-func (b *bench) inBurst(ctx context.Context, r *accepted) error {
+func (b acceptance) inBurst(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, b.replicas, func(db *pgx.Conn, servers []*program) (err error) {
 		b.profile(ctx, servers[0], "burst", b.burst/2)
 		if r.burstLoad, err = b.watched(ctx, db, servers, b.burst); err != nil {
@@ -452,7 +446,7 @@ func (b *bench) inBurst(ctx context.Context, r *accepted) error {
 }
 
 // inRepeats posts a load of which three in ten are duplicates.
-func (b *bench) inRepeats(ctx context.Context, r *accepted) error {
+func (b acceptance) inRepeats(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, 1, func(db *pgx.Conn, servers []*program) error {
 		l, err := b.post(ctx, db, servers, b.compared, posts{repeated: 30})
 		r.repeats = l.perSecond()
@@ -461,7 +455,7 @@ func (b *bench) inRepeats(ctx context.Context, r *accepted) error {
 }
 
 // alone posts single events to an idle server.
-func (b *bench) alone(ctx context.Context, r *accepted) error {
+func (b acceptance) alone(ctx context.Context, r *accepted) error {
 	return b.intakeRig(ctx, 1, func(_ *pgx.Conn, servers []*program) error {
 		l, err := b.wrk(ctx, servers[0].url, 1, b.compared/2, time.Second/idleRate, posts{})
 		r.idle = float64(l.P50)

@@ -73,7 +73,7 @@ var bigTables = []string{
 }
 
 // big measures accepting and lists on big tables.
-func (b *bench) big(ctx context.Context) error {
+func (b bigRun) big(ctx context.Context) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ type filling struct {
 
 // decidePolicies starts a server once, so that the stays which are filled in follow their sources' policies already:
 // else the server that is measured brings a million up to date.
-func (b *bench) decidePolicies(ctx context.Context, name string, env ...string) error {
+func (b tables) decidePolicies(ctx context.Context, name string, env ...string) error {
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (b *bench) decidePolicies(ctx context.Context, name string, env ...string) 
 }
 
 // fillTables runs statements that make big tables, and brings the database to the state of one that has run for long.
-func (b *bench) fillTables(ctx context.Context, db *pgx.Conn, f filling, statements []string) error {
+func (b tables) fillTables(ctx context.Context, db *pgx.Conn, f filling, statements []string) error {
 	say("filling a database with %d events and %d reservations of %d listings", f.bookings*f.each, f.bookings, f.named)
 	sizes := strings.NewReplacer("$1", strconv.Itoa(f.bookings), "$2", strconv.Itoa(f.each), "$3",
 		strconv.Itoa(f.listings), "$4", strconv.Itoa(f.named))
@@ -149,7 +149,7 @@ func (b *bench) fillTables(ctx context.Context, db *pgx.Conn, f filling, stateme
 }
 
 // bigAccept compares accepting on the big tables with accepting on empty ones, in turn.
-func (b *bench) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) error {
+func (b bigRun) bigAccept(ctx context.Context, big string, bigDB *pgx.Conn) error {
 	var full, empty, ratios []float64
 	_, seam, err := simulatedSeam(80 * time.Millisecond)
 	if err != nil {
@@ -263,7 +263,7 @@ type listed struct {
 	took  []float64 // seconds
 }
 
-func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
+func (b bigRun) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return err
@@ -317,7 +317,7 @@ func (b *bench) bigLists(ctx context.Context, name string, db *pgx.Conn) error {
 }
 
 // noteWholeReads reports the big tables that have been read whole since before.
-func (b *bench) noteWholeReads(ctx context.Context, db *pgx.Conn, before map[string]int64) error {
+func (b tables) noteWholeReads(ctx context.Context, db *pgx.Conn, before map[string]int64) error {
 	after, err := wholeReads(ctx, db)
 	if err != nil {
 		return err

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/staykey/staykey/internal/localpg"
 )
 
 // This file measures what one event and one stay cost: what is written, how often Postgres is asked, and processor
@@ -36,12 +34,13 @@ type costPhase struct {
 }
 
 // cost measures what an event and a stay cost.
-func (b *bench) cost(ctx context.Context) error {
-	own, name, db, done, err := b.apart(ctx, slices.Concat(b.settings, costSettings))
+func (b costs) cost(ctx context.Context) error {
+	rig, name, db, done, err := b.apart(ctx, slices.Concat(b.settings, costSettings))
 	if err != nil {
 		return err
 	}
 	defer done()
+	own := costs{b.on(rig)}
 	for _, extension := range []string{"pg_stat_statements", "pg_walinspect"} {
 		if _, err := db.Exec(ctx, `CREATE EXTENSION `+extension); err != nil {
 			return fmt.Errorf("extension %s, of the contrib modules of Postgres 15 or newer: %w", extension, err)
@@ -61,40 +60,26 @@ func (b *bench) cost(ctx context.Context) error {
 	return nil
 }
 
-// apart starts a Postgres for one part, so that nothing else is counted, and returns a bench on it and a migrated
+// apart starts a Postgres for one part, so that nothing else is counted, and returns a rig with it and a migrated
 // database of it that has the listings. done ends them.
-func (b *bench) apart(ctx context.Context, settings []string) (*bench, string, *pgx.Conn, func(), error) {
-	server, err := localpg.Start(ctx, localpg.Options{
-		Settings: settings, Log: func(m string) { say("%s", m) },
-	})
-	if err != nil {
+func (r *rig) apart(ctx context.Context, settings []string) (own *rig, name string, db *pgx.Conn, done func(),
+	err error,
+) {
+	if own, err = r.another(ctx, settings); err != nil {
 		return nil, "", nil, nil, err
 	}
-
-	own := &bench{plan: b.plan, dir: b.dir, postgres: server}
-	done := func() { _ = server.Stop() } // which ends its connections, too
-	if err := own.migrate(ctx); err != nil {
-		done()
-		return nil, "", nil, nil, err
-	}
-
-	name, db, err := own.database(ctx, "migrated")
-	if err == nil {
+	if name, db, err = own.database(ctx, "migrated"); err == nil {
 		err = addListings(ctx, db)
 	}
+	done = own.stopPostgres // which ends its connections, too
 	if err != nil {
 		done()
 		return nil, "", nil, nil, err
 	}
-
-	return own, name, db, func() {
-		_ = db.Close(context.Background())
-		_ = own.admin.Close(context.Background())
-		done()
-	}, nil
+	return own, name, db, done, nil
 }
 
-func (b *bench) costPhases() []costPhase {
+func (b costs) costPhases() []costPhase {
 	role := func(name string) func(context.Context, *pgx.Conn, string) (time.Duration, error) {
 		return func(ctx context.Context, _ *pgx.Conn, dsn string) (time.Duration, error) {
 			return b.inRole(ctx, dsn, name)
@@ -143,7 +128,7 @@ func (b *bench) inRole(ctx context.Context, dsn, role string) (time.Duration, er
 
 // keysIssued runs the built server until its keys are issued, and returns its processor time. Without a connection
 // to look for keys it is stopped at once.
-func (b *bench) keysIssued(ctx context.Context, db *pgx.Conn, dsn string) (time.Duration, error) {
+func (b costs) keysIssued(ctx context.Context, db *pgx.Conn, dsn string) (time.Duration, error) {
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return 0, err
@@ -165,7 +150,7 @@ func (b *bench) keysIssued(ctx context.Context, db *pgx.Conn, dsn string) (time.
 
 // awaitKeys waits until so many keys are issued. It asks seldom, and for what an index knows, because its questions
 // count too.
-func (b *bench) awaitKeys(ctx context.Context, db *pgx.Conn, wanted int) error {
+func (b costs) awaitKeys(ctx context.Context, db *pgx.Conn, wanted int) error {
 	if _, err := db.Exec(ctx, `SET enable_seqscan = off`); err != nil {
 		return err
 	}
@@ -192,7 +177,7 @@ func (b *bench) awaitKeys(ctx context.Context, db *pgx.Conn, wanted int) error {
 }
 
 // measureCost runs a phase and measures it.
-func (b *bench) measureCost(ctx context.Context, name string, db *pgx.Conn, p costPhase) (c cost, err error) {
+func (b costs) measureCost(ctx context.Context, name string, db *pgx.Conn, p costPhase) (c cost, err error) {
 	if p.prepare != nil {
 		if err := p.prepare(ctx, db); err != nil {
 			return c, err

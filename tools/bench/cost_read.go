@@ -195,19 +195,3 @@ func (w *wire) pass(client net.Conn, address string) {
 		}
 	}
 }
-
-// printCosts prints the table of what events and stays cost.
-func (b *bench) printCosts() {
-	if len(b.costs) == 0 {
-		return
-	}
-	fmt.Println("| each | rows | updates (HOT) | deletes | index entries | WAL bytes | commits | statements | round trips |" +
-		" server CPU | Postgres CPU |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-	for _, c := range b.costs {
-		fmt.Printf("| %s | %s | %s (%s) | %s | %s | %.0f | %s | %s | %s | %s | %s |\n", c.name, c.per(c.rows),
-			c.per(c.updates), c.per(c.hot), c.per(c.deletes), c.per(c.entries), c.walBytes/c.units, c.per(c.commits),
-			c.per(c.statements), c.per(c.trips), c.micros(c.server), c.micros(c.postgres))
-	}
-	fmt.Println()
-}

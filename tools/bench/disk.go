@@ -37,13 +37,14 @@ type diskState struct {
 const bookedAhead, nights = 60, 3
 
 // disk measures bytes per stay and table in each stage of retention.
-func (b *bench) disk(ctx context.Context) error {
-	own, name, db, done, err := b.apart(ctx, b.settings)
+func (b disk) disk(ctx context.Context) error {
+	rig, name, db, done, err := b.apart(ctx, b.settings)
 	if err != nil {
 		return err
 	}
 	defer done()
 
+	own := disk{b.on(rig)}
 	own.costEvents, own.costKeys = b.kept, b.kept
 	empty, err := tableSizes(ctx, db)
 	if err != nil {
@@ -99,7 +100,7 @@ var lifePhases = []struct{ role, status string }{
 }
 
 // liveThrough takes each stay through its events.
-func (b *bench) liveThrough(ctx context.Context, db *pgx.Conn, dsn string) (err error) {
+func (b disk) liveThrough(ctx context.Context, db *pgx.Conn, dsn string) (err error) {
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (b *bench) liveThrough(ctx context.Context, db *pgx.Conn, dsn string) (err 
 }
 
 // awaitStatus waits until nothing is left to do and every key has the status.
-func (b *bench) awaitStatus(ctx context.Context, db *pgx.Conn, status string) error {
+func (b disk) awaitStatus(ctx context.Context, db *pgx.Conn, status string) error {
 	for began := time.Now(); ; {
 		var done int
 		var busy bool

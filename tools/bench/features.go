@@ -36,14 +36,14 @@ func featurePolicy() pms.Policy {
 	return p
 }
 
-func (b *bench) featureConfig(s *subscriber) (string, error) {
+func (b features) featureConfig(s *subscriber) (string, error) {
 	file := filepath.Join(b.dir, "features.yaml")
 	text := fmt.Sprintf(featureSource, secret(), s.URL, secretOf("works"))
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
 // features measures accepting, applying and provisioning without and with the features.
-func (b *bench) features(ctx context.Context) error {
+func (b features) features(ctx context.Context) error {
 	var accepted, applied, drained comparison
 	for range b.rounds {
 		if err := b.featuresOfEvents(ctx, &accepted, &applied); err != nil {
@@ -92,7 +92,7 @@ func (c *comparison) note(with bool, seconds float64) {
 	}
 }
 
-func (b *bench) addFeatures(what string, c comparison) {
+func (b features) addFeatures(what string, c comparison) {
 	ratios := make([]float64, len(c.with))
 	for i := range c.with {
 		ratios[i] = c.with[i] / c.without[i]
@@ -105,7 +105,7 @@ func (b *bench) addFeatures(what string, c comparison) {
 }
 
 // featuresOfEvents posts a burst and waits until it is applied, without and with the features.
-func (b *bench) featuresOfEvents(ctx context.Context, accepted, applied *comparison) error {
+func (b features) featuresOfEvents(ctx context.Context, accepted, applied *comparison) error {
 	for _, with := range []bool{false, true} {
 		s := newSubscriber()
 		defer s.Close()
@@ -143,7 +143,7 @@ func (b *bench) featuresOfEvents(ctx context.Context, accepted, applied *compari
 }
 
 // featuresOfKeys drains a full queue without and with the features.
-func (b *bench) featuresOfKeys(ctx context.Context, queues map[bool]string, drained *comparison) error {
+func (b features) featuresOfKeys(ctx context.Context, queues map[bool]string, drained *comparison) error {
 	took, _, err := b.drainReporting(ctx, queues[false], nil, "", 0)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ var growthOperations = []string{
 }
 
 // growth measures each operation at each size, in a database of its own that is dropped before the next one.
-func (b *bench) growth(ctx context.Context) error {
+func (b growth) growth(ctx context.Context) error {
 	costs := map[string][]float64{} // seconds
 	var sizes []string
 	for _, n := range b.sizes {
@@ -76,7 +76,7 @@ func exactly(seconds float64) string {
 }
 
 // grown fills a database with so many reservations and measures the operations.
-func (b *bench) grown(ctx context.Context, n int, report func(operation string, seconds float64)) error {
+func (b growth) grown(ctx context.Context, n int, report func(operation string, seconds float64)) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (b *bench) grown(ctx context.Context, n int, report func(operation string, 
 }
 
 // grownQueue measures claiming and the sweep's reading.
-func (b *bench) grownQueue(ctx context.Context, name string, db *pgx.Conn, report func(string, float64)) error {
+func (b growth) grownQueue(ctx context.Context, name string, db *pgx.Conn, report func(string, float64)) error {
 	const claims, atOnce = 50, 16
 	if _, err := db.Exec(ctx, `UPDATE mobile_keys SET queued = true, next_reconcile_at = now(), rank_at = check_in
 		WHERE (source, reservation_id) IN (SELECT source, reservation_id FROM reservations
@@ -172,7 +172,7 @@ func (b *bench) grownQueue(ctx context.Context, name string, db *pgx.Conn, repor
 }
 
 // grownLists measures lists. The server provisions nothing: Seam is never reached.
-func (b *bench) grownLists(ctx context.Context, name string, db *pgx.Conn, report func(string, float64)) error {
+func (b growth) grownLists(ctx context.Context, name string, db *pgx.Conn, report func(string, float64)) error {
 	s, err := b.server(ctx, name, "http://127.0.0.1:9")
 	if err != nil {
 		return err
@@ -252,7 +252,7 @@ func spent(ctx context.Context, db *pgx.Conn, servers []*program, n int, work fu
 }
 
 // fillFast fills a database without its secondary indexes, constraints and triggers, and adds the indexes afterwards.
-func (b *bench) fillFast(ctx context.Context, db *pgx.Conn, n int) error {
+func (b growth) fillFast(ctx context.Context, db *pgx.Conn, n int) error {
 	tables := []string{"listings", "reservations", "mobile_keys", "events", "event_results", "timeline", "acs_users"}
 	rows, _ := db.Query(ctx, `SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
 		WHERE indrelid = ANY ($1::regclass[]) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)`, tables)

@@ -66,15 +66,7 @@ type plan struct {
 	kept                 int      // stays of disk
 }
 
-// measures are the parts of a run.
-var measures = map[string]func(*bench, context.Context) error{
-	"accept": (*bench).accept, "latency": (*bench).latency, "drain": (*bench).drain, "beside": (*bench).beside,
-	"memory": (*bench).memory, "big": (*bench).big,
-	"pages": (*bench).pages, "out": (*bench).out, "cost": (*bench).cost, "stock": (*bench).stock,
-	"growth": (*bench).growth, "disk": (*bench).disk, "features": (*bench).features, "sweep": (*bench).sweep,
-}
-
-func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measures)), ", ") }
+func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measurements)), ", ") }
 
 // size is how much of everything is measured.
 type size struct {
@@ -130,7 +122,7 @@ func chosenParts(only string) ([]string, error) {
 		parts = strings.Split(only, ",")
 	}
 	for _, part := range parts {
-		if measures[part] == nil {
+		if measurements[part] == nil {
 			return nil, fmt.Errorf("-only: %q is none of %s", part, partNames())
 		}
 	}
@@ -160,22 +152,23 @@ func run(role, only, profiles, which string, s size) error {
 	}
 
 	shared := func(part string) bool { return part != "cost" && part != "disk" } // these have a Postgres of their own
-	b, err := newBench(ctx, p, slices.ContainsFunc(parts, shared))
+	on, err := newRig(ctx, p, slices.ContainsFunc(parts, shared))
 	if err != nil {
 		return err
 	}
-	defer b.stop()
+	defer on.stop()
+	b := &bench{p, on, &results{}}
 
 	started := time.Now()
 	for _, part := range parts {
 		began := time.Now()
-		if err := measures[part](b, ctx); err != nil {
+		if err := measurements[part](b)(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 		say("%s took %s", part, time.Since(began).Round(time.Second))
 	}
 
-	b.print(time.Since(started))
+	b.print(p, time.Since(started))
 	if b.lost > 0 {
 		return fmt.Errorf("%d acknowledged events are lost", b.lost)
 	}

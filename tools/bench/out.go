@@ -103,7 +103,7 @@ func (d *dead) close() {
 }
 
 // subscribe writes a config file with a subscription of the receiver that works, and others of dead ones.
-func (b *bench) subscribe(s *subscriber, d *dead, others int) (string, error) {
+func (b eventsOut) subscribe(s *subscriber, d *dead, others int) (string, error) {
 	file, err := os.CreateTemp(b.dir, "subscriptions-*.yaml")
 	if err != nil {
 		return "", err
@@ -128,7 +128,7 @@ func (b *bench) subscribe(s *subscriber, d *dead, others int) (string, error) {
 }
 
 // out measures events out.
-func (b *bench) out(ctx context.Context) error {
+func (b eventsOut) out(ctx context.Context) error {
 	d, err := newDead()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (b *bench) out(ctx context.Context) error {
 }
 
 // readyToDelivered measures how soon a key that is ready on an idle server is delivered.
-func (b *bench) readyToDelivered(ctx context.Context, d *dead, others int) error {
+func (b eventsOut) readyToDelivered(ctx context.Context, d *dead, others int) error {
 	s := newSubscriber()
 	defer s.Close()
 	floor, err := barePosts(ctx, s.URL, 50)
@@ -193,7 +193,7 @@ func barePosts(ctx context.Context, url string, n int) (time.Duration, error) {
 }
 
 // deliveryRound books one stay after another and returns how late their keys were delivered.
-func (b *bench) deliveryRound(ctx context.Context, s *subscriber, d *dead, others int) ([]float64, error) {
+func (b eventsOut) deliveryRound(ctx context.Context, s *subscriber, d *dead, others int) ([]float64, error) {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (b *bench) deliveryRound(ctx context.Context, s *subscriber, d *dead, other
 
 // drainWithSubscriptions measures what subscriptions cost the keys: a full queue is drained without any, with one,
 // and with many of which all but one have dead receivers.
-func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
+func (b eventsOut) drainWithSubscriptions(ctx context.Context, d *dead) error {
 	full, drop, err := b.fullQueue(ctx)
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (b *bench) drainWithSubscriptions(ctx context.Context, d *dead) error {
 }
 
 // drainTo drains a full queue with a subscription that works and others that don't.
-func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int,
+func (b eventsOut) drainTo(ctx context.Context, full string, d *dead, others int,
 ) (took, reportedAfter float64, err error) {
 	s := newSubscriber()
 	defer s.Close()
@@ -302,7 +302,7 @@ func (b *bench) drainTo(ctx context.Context, full string, d *dead, others int,
 
 // drainReporting returns how long a full queue takes until all keys are issued, and how much later the last one is
 // delivered.
-func (b *bench) drainReporting(ctx context.Context, full string, s *subscriber, config string, others int) (took,
+func (b queues) drainReporting(ctx context.Context, full string, s *subscriber, config string, others int) (took,
 	reportedAfter float64, err error,
 ) {
 	_, seam, err := simulatedSeam(seamAnswer)
@@ -353,7 +353,7 @@ func (b *bench) drainReporting(ctx context.Context, full string, s *subscriber, 
 }
 
 // awaitIssued waits until every key of a full queue is issued.
-func (b *bench) awaitIssued(ctx context.Context, db *pgx.Conn, began time.Time) error {
+func (b queues) awaitIssued(ctx context.Context, db *pgx.Conn, began time.Time) error {
 	for left := b.drained; left > 0; {
 		select {
 		case <-ctx.Done():

@@ -66,7 +66,7 @@ var fillPages = []string{
 }
 
 // pages measures the admin page on big tables.
-func (b *bench) pages(ctx context.Context) error {
+func (b pages) pages(ctx context.Context) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (b *bench) pages(ctx context.Context) error {
 }
 
 // loadPages signs in and loads each page several times, after one load that warms up.
-func (b *bench) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
+func (b pages) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
 	client, err := signedIn(ctx, s.url)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (b *bench) loadPages(ctx context.Context, db *pgx.Conn, s *program) error {
 }
 
 // pageConfig writes the configuration of the pages' server.
-func (b *bench) pageConfig() (string, error) {
+func (b pages) pageConfig() (string, error) {
 	file := filepath.Join(b.dir, "pages.yaml")
 	text := fmt.Sprintf(pageSources, secret(), system, secretOf("second"), secretOf("third"), secretOf("works"))
 	return file, os.WriteFile(file, []byte(text), 0o600)

@@ -47,7 +47,7 @@ func reservationWith(id string, gates map[string]string) []byte {
 }
 
 // latency measures from webhook to issued key, one stay after another.
-func (b *bench) latency(ctx context.Context) error {
+func (b provisioning) latency(ctx context.Context) error {
 	const answer = 80 * time.Millisecond
 	var p50s, p99s, ratios []float64
 	var floors []float64
@@ -75,9 +75,8 @@ func (b *bench) latency(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) latencyRound(ctx context.Context, name string, db *pgx.Conn, answer time.Duration) (took []float64,
-	floor float64, err error,
-) {
+func (b provisioning) latencyRound(ctx context.Context, name string, db *pgx.Conn, answer time.Duration,
+) (took []float64, floor float64, err error) {
 	if err := addListings(ctx, db); err != nil {
 		return nil, 0, err
 	}
@@ -217,7 +216,7 @@ func quantile(values []float64, q float64) float64 {
 const drainWorkers = 64
 
 // fullQueue makes a database with a full queue of stays, to be copied, and returns its name.
-func (b *bench) fullQueue(ctx context.Context) (name string, drop func(), err error) {
+func (b queues) fullQueue(ctx context.Context) (name string, drop func(), err error) {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return "", nil, err
@@ -234,7 +233,7 @@ func (b *bench) fullQueue(ctx context.Context) (name string, drop func(), err er
 }
 
 // drain measures how long a full queue of stays takes.
-func (b *bench) drain(ctx context.Context) error {
+func (b provisioning) drain(ctx context.Context) error {
 	full, drop, err := b.fullQueue(ctx)
 	if err != nil {
 		return err
@@ -282,12 +281,12 @@ func (b *bench) drain(ctx context.Context) error {
 }
 
 // fill applies stays, so that their keys are due, with nobody to provision them.
-func (b *bench) fill(ctx context.Context, name string, db *pgx.Conn) error {
+func (b queues) fill(ctx context.Context, name string, db *pgx.Conn) error {
 	return b.fillWith(ctx, name, db, pms.DefaultPolicy(), nil)
 }
 
 // fillWith is fill for a source with a policy, whose PMS sends the states of gates.
-func (b *bench) fillWith(ctx context.Context, name string, db *pgx.Conn, policy pms.Policy,
+func (b queues) fillWith(ctx context.Context, name string, db *pgx.Conn, policy pms.Policy,
 	gates map[string]string,
 ) error {
 	if err := addListings(ctx, db); err != nil {
@@ -322,7 +321,7 @@ func (b *bench) fillWith(ctx context.Context, name string, db *pgx.Conn, policy 
 }
 
 // drainRound returns how many stays a second were provisioned, and how many bare calls would have made.
-func (b *bench) drainRound(ctx context.Context, full string, answer time.Duration, replicas int) (rate,
+func (b provisioning) drainRound(ctx context.Context, full string, answer time.Duration, replicas int) (rate,
 	floor float64, err error,
 ) {
 	_, bare, err := simulatedSeam(answer)

@@ -1,22 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -73,27 +64,18 @@ func settingsOf(which string) ([]string, error) {
 	return settings, nil
 }
 
-// bench is a run: what it runs on, and its results.
-type bench struct {
-	plan
-	dir      string
+// rig is what measurements run on: a Postgres, databases that are cloned from a migrated one, and programs.
+type rig struct {
+	dir      string // for logs, configurations and scripts
+	profiles string // where CPU profiles go; "": none are written
 	postgres *localpg.Server
 	admin    *pgx.Conn
-	lines    []line
-	notes    []string
-	lost     int
-	made     int // databases
-	costs    []cost
+	made     int // databases and loads, for their names
 }
 
-// line is a row of the table.
-type line struct {
-	what, value, p50, p99, against, base, ratio, target string
-}
-
-// newBench starts a Postgres. load says that wrk and pgbench are needed.
-func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
-	b = &bench{plan: p}
+// newRig starts a Postgres with a migrated database. load says that wrk and pgbench are needed.
+func newRig(ctx context.Context, p plan, load bool) (r *rig, err error) {
+	r = &rig{profiles: p.profiles}
 	if load {
 		if err := need(ctx, "wrk", "wrk"); err != nil {
 			return nil, err
@@ -103,34 +85,46 @@ func newBench(ctx context.Context, p plan, load bool) (b *bench, err error) {
 		}
 	}
 
-	if b.dir, err = os.MkdirTemp("", "staykey-bench-"); err != nil {
+	if r.dir, err = os.MkdirTemp("", "staykey-bench-"); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "events.lua"), eventsLua, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, "events.lua"), eventsLua, 0o600); err != nil {
 		return nil, err
 	}
+	if err := r.startPostgres(ctx, p.settings); err != nil {
+		r.stop()
+		return nil, err
+	}
+	return r, nil
+}
 
-	if b.postgres, err = localpg.Start(ctx,
-		localpg.Options{Settings: b.settings, Log: func(m string) { say("%s", m) }}); err != nil {
+// another starts a second Postgres, with settings of its own. Its stop leaves the files of the first one.
+func (r *rig) another(ctx context.Context, settings []string) (*rig, error) {
+	own := &rig{dir: r.dir, profiles: r.profiles}
+	if err := own.startPostgres(ctx, settings); err != nil {
+		own.stopPostgres()
 		return nil, err
 	}
+	return own, nil
+}
 
-	if err := b.migrate(ctx); err != nil {
-		b.stop()
-		return nil, err
+func (r *rig) startPostgres(ctx context.Context, settings []string) (err error) {
+	r.postgres, err = localpg.Start(ctx, localpg.Options{Settings: settings, Log: func(m string) { say("%s", m) }})
+	if err != nil {
+		return err
 	}
-	return b, nil
+	return r.migrate(ctx)
 }
 
 // migrate makes the database that the others are cloned from.
-func (b *bench) migrate(ctx context.Context) (err error) {
-	if b.admin, err = pgx.Connect(ctx, b.postgres.DSN()); err != nil {
+func (r *rig) migrate(ctx context.Context) (err error) {
+	if r.admin, err = pgx.Connect(ctx, r.postgres.DSN()); err != nil {
 		return err
 	}
-	if _, err := b.admin.Exec(ctx, `CREATE DATABASE migrated`); err != nil {
+	if _, err := r.admin.Exec(ctx, `CREATE DATABASE migrated`); err != nil {
 		return err
 	}
-	config, err := pgx.ParseConfig(b.dsn("migrated"))
+	config, err := pgx.ParseConfig(r.dsn("migrated"))
 	if err != nil {
 		return err
 	}
@@ -159,14 +153,18 @@ func need(ctx context.Context, program, pkg string) error {
 	return nil
 }
 
-func (b *bench) stop() {
-	if b.admin != nil {
-		_ = b.admin.Close(context.Background())
+func (r *rig) stop() {
+	r.stopPostgres()
+	_ = os.RemoveAll(r.dir)
+}
+
+func (r *rig) stopPostgres() {
+	if r.admin != nil {
+		_ = r.admin.Close(context.Background())
 	}
-	if b.postgres != nil {
-		_ = b.postgres.Stop()
+	if r.postgres != nil {
+		_ = r.postgres.Stop()
 	}
-	_ = os.RemoveAll(b.dir)
 }
 
 func say(format string, args ...any) {
@@ -179,28 +177,28 @@ func lastLine(out []byte) string {
 }
 
 // dsn is the URL of a database of the run's Postgres.
-func (b *bench) dsn(name string) string {
-	return strings.Replace(b.postgres.DSN(), "/staykey?", "/"+name+"?", 1)
+func (r *rig) dsn(name string) string {
+	return strings.Replace(r.postgres.DSN(), "/staykey?", "/"+name+"?", 1)
 }
 
 // database clones a database and returns its name and a connection.
-func (b *bench) database(ctx context.Context, template string) (name string, db *pgx.Conn, err error) {
-	b.made++
-	name = fmt.Sprintf("bench_%d", b.made)
-	if _, err := b.admin.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE `+template); err != nil {
+func (r *rig) database(ctx context.Context, template string) (name string, db *pgx.Conn, err error) {
+	r.made++
+	name = fmt.Sprintf("bench_%d", r.made)
+	if _, err := r.admin.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE `+template); err != nil {
 		return "", nil, err
 	}
-	if db, err = pgx.Connect(ctx, b.dsn(name)); err != nil {
+	if db, err = pgx.Connect(ctx, r.dsn(name)); err != nil {
 		return "", nil, err
 	}
 	return name, db, nil
 }
 
 // drop forgets a database, so that the next measurement finds the machine as this one did.
-func (b *bench) drop(ctx context.Context, name string, db *pgx.Conn) {
+func (r *rig) drop(ctx context.Context, name string, db *pgx.Conn) {
 	_ = db.Close(ctx)
-	_, _ = b.admin.Exec(ctx, `DROP DATABASE `+name+` WITH (FORCE)`)
-	_, _ = b.admin.Exec(ctx, `CHECKPOINT`)
+	_, _ = r.admin.Exec(ctx, `DROP DATABASE `+name+` WITH (FORCE)`)
+	_, _ = r.admin.Exec(ctx, `CHECKPOINT`)
 }
 
 // simulatedSeam is a workspace with an access system and a group, that answers after a while.
@@ -214,213 +212,4 @@ func simulatedSeam(latency time.Duration) (*simulator.Simulator, *httptest.Serve
 		s.Groups[group] = simulator.AccessGroup{ID: group, SystemID: system, Name: "Doors"}
 	})
 	return sim, httptest.NewServer(sim), nil
-}
-
-// program is a running server.
-type program struct {
-	cmd  *exec.Cmd
-	log  *os.File
-	url  string
-	ops  string // "" of what is only compared with
-	done chan error
-}
-
-// start runs a program that logs its address, and waits until it is ready.
-func (b *bench) start(ctx context.Context, path string, env []string, args ...string) (*program, error) {
-	log, err := os.CreateTemp(b.dir, "log-")
-	if err != nil {
-		return nil, err
-	}
-	p := &program{cmd: exec.CommandContext(ctx, path, args...), log: log, done: make(chan error, 1)} // #nosec G204 -- our own binaries
-	p.cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "STAYKEY_LISTEN=127.0.0.1:0",
-		"STAYKEY_OPS_LISTEN=127.0.0.1:0",
-	}, env...)
-	p.cmd.Stderr = log
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { p.done <- p.cmd.Wait() }()
-	address := regexp.MustCompile(`"msg":"ready","listen":"([^"]+)"(?:,"ops_listen":"([^"]+)")?`)
-	for {
-		content, err := os.ReadFile(log.Name())
-		if err != nil {
-			return nil, err
-		}
-		if found := address.FindSubmatch(content); found != nil {
-			p.url, p.ops = "http://"+string(found[1]), "http://"+string(found[2])
-			return p, nil
-		}
-		select {
-		case <-p.done:
-			content, _ = os.ReadFile(log.Name())
-			return nil, fmt.Errorf("%s did not start: %s", filepath.Base(path), lastLine(content))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// peak is the most memory that a program has held, in MiB; 0 where the system doesn't say.
-func (p *program) peak() int {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
-	if found == nil {
-		return 0
-	}
-	kilobytes, _ := strconv.Atoi(string(found[1]))
-	return kilobytes / 1024
-}
-
-// forgetPeak begins to measure a program's memory from now on, where the system can.
-func (p *program) forgetPeak() {
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0o600)
-}
-
-// profile writes what a server's CPU does for some seconds, meanwhile, where profiles are wanted.
-func (b *bench) profile(ctx context.Context, p *program, name string, lasts time.Duration) {
-	if b.profiles == "" {
-		return
-	}
-	go func() {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%.0f",
-			p.ops, lasts.Seconds()), nil)
-		if err != nil {
-			return
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			say("no profile of %s: %v", name, err)
-			return
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if profile, err := io.ReadAll(resp.Body); err == nil && resp.StatusCode == http.StatusOK {
-			_ = os.WriteFile(filepath.Join(b.profiles, name+".pprof"), profile, 0o600)
-		}
-	}()
-}
-
-func (p *program) stop() error {
-	_ = p.cmd.Process.Signal(os.Interrupt)
-	defer func() { _ = p.log.Close(); _ = os.Remove(p.log.Name()) }()
-	select {
-	case err := <-p.done:
-		return err
-	case <-time.After(30 * time.Second):
-		_ = p.cmd.Process.Kill()
-		return errors.New("a server did not stop within 30 s")
-	}
-}
-
-// server starts the built staykey on a database.
-func (b *bench) server(ctx context.Context, database, seam string, env ...string) (*program, error) {
-	return b.serverOn(ctx, b.dsn(database), seam, env...)
-}
-
-// serverOn is server by a connection string.
-func (b *bench) serverOn(ctx context.Context, dsn, seam string, env ...string) (*program, error) {
-	return b.start(ctx, "bin/staykey", append([]string{
-		"DATABASE_URL=" + dsn, "SEAM_API_KEY=seam_bench", "SEAM_ENDPOINT=" +
-			seam, "SEAM_ACS_SYSTEM_ID=" + system,
-		"STAYKEY_WEBHOOK_SECRET=" + secret().String(), "STAYKEY_ADMIN_TOKEN=" + adminToken,
-	}, env...), "serve")
-}
-
-// load is what wrk says.
-type load struct {
-	Requests int   `json:"requests"`
-	Micros   int64 `json:"duration_us"`
-	Refused  int   `json:"refused"`
-	Broken   int   `json:"broken"`
-	P50      int64 `json:"p50_us"`
-	P99      int64 `json:"p99_us"`
-
-	wrk time.Duration // its processor time
-}
-
-func (l load) perSecond() float64 { return float64(l.Requests-l.Refused) / (float64(l.Micros) / 1e6) }
-
-// posts are what wrk posts.
-type posts struct {
-	repeated int  // how many in a hundred were posted before
-	gates    bool // they open the gate of [featureSource]
-}
-
-// wrk posts events for a while.
-func (b *bench) wrk(ctx context.Context, url string, connections int, lasts, pause time.Duration,
-	what posts,
-) (load, error) {
-	b.made++
-	cmd := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(min(connections, 2)), "-c",
-		strconv.Itoa(connections), // #nosec G204 -- our own arguments
-		"-d", fmt.Sprintf("%ds", max(int(lasts.Seconds()), 1)), "-s", filepath.Join(b.dir, "events.lua"), url+
-			"/webhooks/default", "--",
-		fmt.Sprintf("%x", secretText), fmt.Sprintf("run%d", b.made), strconv.Itoa(listings),
-		strconv.FormatInt(pause.Milliseconds(), 10), strconv.Itoa(what.repeated),
-		strconv.FormatBool(what.gates))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return load{}, fmt.Errorf("wrk: %w: %s", err, lastLine(out))
-	}
-	var l load
-	if err := json.Unmarshal([]byte(lastLine(out)), &l); err != nil {
-		return load{}, fmt.Errorf("wrk: %w: %s", err, bytes.TrimSpace(out))
-	}
-	if l.Broken > 0 {
-		return l, fmt.Errorf("wrk: %d requests broke", l.Broken)
-	}
-	l.wrk = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return l, nil
-}
-
-// median is the middle one of an odd number.
-func median[T int | int64 | float64](values []T) T {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-func milliseconds(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
-}
-
-func (b *bench) add(l line) {
-	b.lines = append(b.lines, l)
-	if l.against == "" {
-		say("%s: %s", l.what, l.value)
-		return
-	}
-	say("%s: %s (%s %s, ratio %s)", l.what, l.value, l.against, l.base, l.ratio)
-}
-
-func (b *bench) note(format string, args ...any) {
-	b.notes = append(b.notes, fmt.Sprintf(format, args...))
-	say(format, args...)
-}
-
-// print writes the table as docs/performance.md keeps it.
-func (b *bench) print(took time.Duration) {
-	fmt.Printf("\n%s, %d CPUs (%s), Postgres with its %s settings; rounds: %d, of which medians are shown; %s in all\n\n",
-		time.Now().Format(time.DateOnly), runtime.NumCPU(), cpu(), b.which, b.rounds, took.Round(time.Second))
-	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | goal |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
-	for _, l := range b.lines {
-		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.p50, l.p99, l.against, l.base,
-			l.ratio, l.target)
-	}
-	fmt.Println()
-	b.printCosts()
-	for _, n := range b.notes {
-		fmt.Println("-", n)
-	}
-	fmt.Printf("- acknowledged events that are not in the database: %d\n", b.lost)
-}
-
-func cpu() string {
-	content, _ := os.ReadFile("/proc/cpuinfo")
-	if found := regexp.MustCompile(`model name\s*: (.+)`).FindSubmatch(content); found != nil {
-		return string(found[1])
-	}
-	return runtime.GOARCH
 }

@@ -27,8 +27,8 @@ const (
 const fillSwept = `UPDATE listings SET access_group_ids = ARRAY['group-' || substr(listing_id, 9)] WHERE substr(listing_id, 9)::int <= $1`
 
 // sweep counts the calls of a sweep over keys that are issued and don't differ.
-func (b *bench) sweep(ctx context.Context) error {
-	own := *b
+func (b sweeps) sweep(ctx context.Context) error {
+	own := sweeps{queues{b.on(b.rig)}}
 	own.drained = b.swept
 	name, db, err := own.database(ctx, "migrated")
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *bench) sweep(ctx context.Context) error {
 }
 
 // fillGroups fills the queue with stays of listings that have an access group each.
-func (b *bench) fillGroups(ctx context.Context, name string, db *pgx.Conn) error {
+func (b sweeps) fillGroups(ctx context.Context, name string, db *pgx.Conn) error {
 	if err := b.fill(ctx, name, db); err != nil {
 		return err
 	}

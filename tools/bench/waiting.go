@@ -57,7 +57,7 @@ func deadPMS() (server *httptest.Server, asked *atomic.Int64) {
 }
 
 // configFile writes a configuration of sources.
-func (b *bench) configFile(sources ...string) (string, error) {
+func (b waiting) configFile(sources ...string) (string, error) {
 	file := filepath.Join(b.dir, "staykey-"+uuid.NewString()+".yaml")
 	return file, os.WriteFile(file, []byte("sources:"+strings.Join(sources, "")+"\n"), 0o600)
 }
@@ -92,7 +92,7 @@ const deadEvents = 1000
 
 // besides measures how long a healthy source's webhooks take to be applied, alone and next to many of a PMS that
 // doesn't answer: in the order of receipt, with a document to fetch for each.
-func (b *bench) beside(ctx context.Context) error {
+func (b waiting) beside(ctx context.Context) error {
 	var alone, beside, ratios []float64
 	var alone50, beside50 []float64
 	for range b.rounds {
@@ -120,7 +120,7 @@ func (b *bench) beside(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) besideRound(ctx context.Context, name string, db *pgx.Conn) (alone, beside []float64, err error) {
+func (b waiting) besideRound(ctx context.Context, name string, db *pgx.Conn) (alone, beside []float64, err error) {
 	_, seam, err := simulatedSeam(0)
 	if err != nil {
 		return nil, nil, err
@@ -170,7 +170,7 @@ func (b *bench) besideRound(ctx context.Context, name string, db *pgx.Conn) (alo
 
 // toApplied posts webhooks of the healthy source one after another, and returns how long each took to be applied,
 // in seconds.
-func (b *bench) toApplied(ctx context.Context, p *program, db *pgx.Conn, prefix string,
+func (b waiting) toApplied(ctx context.Context, p *program, db *pgx.Conn, prefix string,
 	lasts time.Duration,
 ) (took []float64, err error) {
 	const pause = 30 * time.Millisecond
@@ -204,7 +204,7 @@ const (
 
 // memory measures the server's memory while many of the largest webhooks wait, and while they are applied: those of
 // our own format, and those of a PMS.
-func (b *bench) memory(ctx context.Context) error {
+func (b waiting) memory(ctx context.Context) error {
 	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
@@ -267,7 +267,7 @@ func (b *bench) memory(ctx context.Context) error {
 
 // largeWaiting posts large webhooks and keeps them from being applied until the last one is there, by a lock on the
 // row of the listing that they name. It returns the peak of the server's memory.
-func (b *bench) largeWaiting(ctx context.Context, p *program, database string) (peak int, err error) {
+func (b waiting) largeWaiting(ctx context.Context, p *program, database string) (peak int, err error) {
 	locker, err := pgx.Connect(ctx, b.dsn(database))
 	if err != nil {
 		return 0, err
