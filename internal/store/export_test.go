@@ -36,6 +36,11 @@ func (s *Store) Walked(ctx context.Context, f ReservationFilter, after Cursor, l
 	return views, true, err
 }
 
+// ClaimQuery is the statement with which up to limit keys are claimed.
+func ClaimQuery(before time.Time, limit int) (string, []any) {
+	return claimQuery(time.Minute, before, limit)
+}
+
 // DeliveriesQuery is the statement of a page of deliveries.
 func DeliveriesQuery(f DeliveryFilter, below int64, limit int) (string, []any) {
 	var w where

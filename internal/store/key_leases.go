@@ -61,21 +61,11 @@ func (s MobileKeys) Claim(ctx context.Context, lease time.Duration, before time.
 	ctx, cancel := s.prompt(ctx)
 	defer cancel()
 	until := time.Now().Add(lease)
-	if before.IsZero() {
-		before = LastRank.AddDate(1, 0, 0)
-	}
+	query, args := claimQuery(lease, before, limit)
 	var leases []Lease
 	err := s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(dontWaitForDisk)
-		b.Queue(`
-			UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
-			WHERE (source, reservation_id) IN (
-				SELECT source, reservation_id FROM mobile_keys
-				WHERE queued AND coalesce(rank_at, '-infinity') < $2
-					AND (lease_until IS NULL OR lease_until < clock_timestamp())
-				ORDER BY rank_at, next_reconcile_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-			RETURNING source, reservation_id, lease_token`,
-			lease, before, limit).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
 			leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
 				l := Lease{Until: until}
 				return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
@@ -84,6 +74,23 @@ func (s MobileKeys) Claim(ctx context.Context, lease time.Duration, before time.
 		})
 	}, nil, nil)
 	return leases, wrap(err, "claim keys")
+}
+
+// claimQuery is the statement of a claim. What bounds the check-in bounds the index that it reads, too: while a burst
+// is accepted, most claims find that no guest arrives soon, and must not read through all others to know it. A key
+// without a check-in is nobody's who arrives soon.
+func claimQuery(lease time.Duration, before time.Time, limit int) (query string, args []any) {
+	args, soon := []any{lease, limit}, ""
+	if !before.IsZero() {
+		args, soon = append(args, before), "AND rank_at < $3"
+	}
+	return `
+		UPDATE mobile_keys SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + $1::interval
+		WHERE (source, reservation_id) IN (
+			SELECT source, reservation_id FROM mobile_keys
+			WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp()) ` + soon + `
+			ORDER BY rank_at, next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+		RETURNING source, reservation_id, lease_token`, args
 }
 
 // dontWaitForDisk makes a commit return before it is on disk. Only for work that is repeated if it is lost.

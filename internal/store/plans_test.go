@@ -206,3 +206,47 @@ func TestDeliveriesReadLittle(t *testing.T) {
 		}
 	}
 }
+
+// A claim reads what it takes up, not what is due: also if it is only for guests who arrive soon, and all others are
+// due, as while a burst is accepted.
+func TestClaimsReadLittle(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	if _, err := s.Pool().Exec(ctx, `
+		WITH stays AS (
+			INSERT INTO reservations (source, reservation_id, status, check_in, version_at, version_seq, created_at,
+				updated_at)
+			SELECT 'default', 'r' || n, 'confirmed', $1::timestamptz + n * interval '1 minute', $1, n, $1, $1
+			FROM generate_series(2 * 1440, 2 * 1440 + $2::int) n
+			RETURNING source, reservation_id, check_in)
+		INSERT INTO mobile_keys (source, reservation_id, status, queued, next_reconcile_at, changed_at, rank_at)
+		SELECT source, reservation_id, 'waiting', true, $1, $1, check_in FROM stays`, now, many); err != nil {
+		t.Fatal(err)
+	}
+	// Statistics of an empty table, as a queue's often are, and those of a full one.
+	for _, known := range []string{"", `ANALYZE mobile_keys`} {
+		if _, err := s.Pool().Exec(ctx, known); err != nil {
+			t.Fatal(err)
+		}
+		for name, before := range map[string]time.Time{
+			"any": {}, "who arrive soon, of whom there is none": now.AddDate(0, 0, 1),
+			"who arrive soon, of whom there are some": now.AddDate(0, 0, 3),
+		} {
+			query, args := store.ClaimQuery(before, 16)
+			var raw []byte
+			if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
+				args...).Scan(&raw); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			var plan []struct{ Plan planNode }
+			if err := json.Unmarshal(raw, &plan); err != nil {
+				t.Fatal(err)
+			}
+			if read := plan[0].Plan.read(); read > 200 {
+				t.Errorf("%s, %q: %.0f rows were read\n%s", name, known, read, plan[0].Plan.lines(""))
+			}
+		}
+	}
+}
