@@ -313,19 +313,6 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 	return nil
 }
 
-// finish reports the results of a committed batch to the counters.
-func (b *batch) finish(ctx context.Context, a *Applier) {
-	if a.Traced {
-		b.trace(ctx, a.now())
-	}
-	b.count(a.Activity)
-	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent }); oldest >= 0 {
-		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
-	} else {
-		a.pace.overtaken(len(b.events))
-	}
-}
-
 // watchBlockers finds out which connections block one of ours, until the returned function is called.
 func (a *Applier) watchBlockers(ctx context.Context, pid int) (stop func() []store.Blocker) {
 	ctx, cancel := context.WithCancel(ctx)

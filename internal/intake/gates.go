@@ -166,7 +166,7 @@ func keepingStatus(w store.KeyRequest) store.KeyRequest {
 }
 
 // gatesChanged returns which of the batch's reservations have gates that changed in a way that affects a key.
-func (b *batch) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
+func (b saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
 	var refs []store.Ref
 	for ref, before := range b.before {
 		if len(b.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, b.reservations[ref].Gates) {
