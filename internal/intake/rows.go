@@ -12,8 +12,8 @@ import (
 )
 
 // rows are what a transaction has locked, in memory. They are locked in the order that lock.go describes. What locked
-// them writes them, too: a batch of events (save.go), or what follows a change of a listing (fanout.go) or of a source's
-// policy (follow.go), or a stay's move to its next room (move).
+// them writes them, too: a batch of events (save.go), or what follows a change of a listing (fanout.go) or of a
+// source's policy (follow.go), or a stay's move to its next room (move).
 type rows struct {
 	now      time.Time
 	policies namedPolicies
