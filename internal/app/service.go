@@ -153,9 +153,13 @@ func (s *service) addWorkers(kept installation) (err error) {
 	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
 		return err
 	}
-	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, s.source, func() { s.applier.Wake() }, c.RetryBase)
-	s.applier = intake.NewApplier(db, log, time.Now, s.source, s.fetcher, &pace, s.provisioner.Wake)
-	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
+	s.fetcher = fetch.New(db, s.jobs, log, fetch.Options{
+		Accounts: &s.accounts, Source: s.source, Done: func() { s.applier.Wake() }, First: c.RetryBase,
+	})
+	s.applier = intake.NewApplier(db, log, intake.Options{
+		Source: s.source, Fetches: s.fetcher, Pace: &pace, Applied: s.provisioner.Wake, Activity: s.activity,
+		Traced: c.Traced,
+	})
 	s.acceptor = intake.NewAcceptor(db.Events, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
 	s.health = &health{
 		configured: s.configured, provisioner: s.provisioner, unsettled: s.reloader.unsettled,

@@ -134,10 +134,10 @@ func (b *batch) settled() []store.Event {
 
 // finish reports the results of a committed batch to the counters.
 func (b *batch) finish(ctx context.Context, a *Applier) {
-	if a.Traced {
+	if a.traced {
 		b.trace(ctx, a.now())
 	}
-	b.count(a.Activity)
+	b.count(a.activity)
 	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent }); oldest >= 0 {
 		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
 	} else {
