@@ -63,12 +63,11 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if out := c.readLink(ctx, u, from, ours); out.stops() {
 		return out
 	}
-	slot := func() outcome { return c.verifySlot(ctx, u, ours) }
-	if out := firstOutcome(c.verifyLink(ctx, d, u), slot); out.stops() {
+	if out := c.verifyIdentity(ctx, d, u); out.stops() {
 		return out
 	}
-	if u.Phase() == record.Removed {
-		return c.ledger.saveUnlessPreview(ctx, u)
+	if u.Phase() == record.Superseded {
+		return c.compareSuperseded(ctx, u, from)
 	}
 	if out := c.checkKeys(ctx, u); out.stops() {
 		return out
@@ -142,8 +141,8 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 		return outcome{}
 	case "":
 		// If reads don't show our own change yet, leave it alone. But a lost change may have been the link itself:
-		// linking again is harmless.
-		if !u.Unsure && ours {
+		// linking again is harmless. One that has lost its identity to another needs evidence that it has it again.
+		if !u.Unsure && ours && u.Phase() != record.Superseded {
 			return outcome{}
 		}
 		linked, err := c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
@@ -156,55 +155,6 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	merged, out := c.identities.isMergedInto(ctx, u, from.UserIdentityID)
 	u.ReadLink(merged)
 	return out
-}
-
-// verifyLink makes sure that an ACS user's identity still belongs to the guest it was created for: somebody may have
-// given it another address. An ACS user that has also lost its link is useless, and treated as deleted. One that is
-// linked may be in somebody else's app: that is reported, and it is replaced when an admin or a later event asks for
-// a repair. The stay may have another guest by now, so the address is compared by its key.
-func (c *checker) verifyLink(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	wanted := u.GuestKey == d.GuestKey && (c.work.Key.CheckRequested || c.work.Key.Revive)
-	if u.ReadOwner(false); !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
-		return outcome{}
-	}
-	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"), u)
-	switch {
-	case seam.KindOf(err) == seam.NotFound:
-		return outcome{} // there is no other identity to link it to
-	case err != nil:
-		return fails(err)
-	case is.EmailAddress == "" || c.identities.isKeyOf(u.UserIdentityKey, is.EmailAddress) ||
-		slices.Contains(is.MergedKeys, u.UserIdentityKey):
-		return outcome{}
-	}
-	if u.ReadOwner(!u.Unlinked && !c.work.Key.Revive); u.Foreign {
-		return outcome{}
-	}
-	c.ledger.note("user identity %s of ACS user %s now has another e-mail address and can't be used for the guest",
-		u.UserIdentityID, *u.ACSUserID)
-	u.FoundUseless(c.now())
-	return outcome{}
-}
-
-// verifySlot finds out whether somebody has linked the identity of an ACS user that has lost its link to another one.
-// Linking it again could take the link, and the key in somebody's app, from that one: instead it is treated as deleted,
-// and replaced in another slot when an admin or a later event asks for a repair.
-func (c *checker) verifySlot(ctx context.Context, u *record.User, ours bool) outcome {
-	if !u.Unlinked || ours || u.Phase() == record.Removed {
-		return outcome{}
-	}
-	asking := c.ledger.because(ctx, "whether the identity was linked to another ACS user")
-	_, others, out := c.finder.find(asking, u)
-	switch {
-	case out.kind == refused && seam.KindOf(out.err) == seam.NotFound:
-		return outcome{} // the identity is not shown: linking finds out
-	case out.stops() || !others:
-		return out
-	}
-	c.ledger.note("user identity %s was linked to another ACS user, which is left unchanged, instead of %s",
-		u.UserIdentityID, *u.ACSUserID)
-	u.FoundUseless(c.now())
-	return outcome{}
 }
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that

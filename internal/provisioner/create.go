@@ -93,7 +93,7 @@ func (c *creator) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) o
 			return out
 		}
 		return again()
-	case others || len(found) > 0:
+	case len(others)+len(found) > 0:
 		c.ledger.note("the user identity has an ACS user of somebody else on access system %s", u.ACSSystemID)
 		return c.slots.leave(ctx, i)
 	}
@@ -170,7 +170,7 @@ func (c *creator) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 	if out.stops() {
 		return out
 	}
-	if others && len(ours) == 0 {
+	if len(others) > 0 && len(ours) == 0 {
 		return c.slots.leave(ctx, i)
 	}
 	return c.blameGroups(ctx, d, cause)

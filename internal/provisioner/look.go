@@ -78,11 +78,11 @@ func (f *finder) lookFurther(ctx context.Context, u *record.User, from seam.ACSU
 }
 
 // find lists the ACS users that can only be this stay's, oldest first: of its identity and system, with its exact
-// name, and not recorded in another row. others reports whether the identity has any other user there.
-func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser, others bool, out outcome) {
+// name, and not recorded in another row. others are any that the identity has there besides.
+func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.ACSUser, out outcome) {
 	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
 	if err != nil {
-		return nil, false, fails(err)
+		return nil, nil, fails(err)
 	}
 
 	ids := make([]string, len(list))
@@ -91,7 +91,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 	}
 	held, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
-		return nil, false, fails(err)
+		return nil, nil, fails(err)
 	}
 
 	for _, l := range list {
@@ -102,7 +102,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 		if l.UserIdentityID != u.UserIdentityID {
 			same, out := f.identities.isMergedInto(ctx, u, l.UserIdentityID)
 			if out.stops() {
-				return nil, false, out
+				return nil, nil, out
 			}
 			if !same {
 				continue
@@ -111,12 +111,12 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours []seam.ACSUser,
 
 		shown, out := f.withName(ctx, u, l)
 		if out.stops() {
-			return nil, false, out
+			return nil, nil, out
 		}
 		if f.belief.isOurs(shown, u, f.work.Reservation.ReservationID) && !held[l.ACSUserID] {
 			ours = append(ours, shown)
 		} else {
-			others = true
+			others = append(others, shown)
 		}
 	}
 	slices.SortStableFunc(ours,

@@ -89,11 +89,11 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 	return o.checker.check(ctx, d, u)
 }
 
-// mustCheck reports whether an ACS user is compared with Seam although no check is due: because something of it is
-// missing, or because an admin asked for a repair.
+// mustCheck reports whether an ACS user is compared with Seam although no check is due: because what Seam showed once
+// must be repeated to count, or because an admin asked for a repair.
 func (o *observer) mustCheck(u *record.User) bool {
-	missing := u.Phase() == record.Missing || u.KeyPhase() == record.KeyMissing
-	return missing || u.Drift != nil && o.work.Key.Revive
+	once := u.Phase() == record.Missing || u.Phase() == record.Contested || u.KeyPhase() == record.KeyMissing
+	return once || u.Drift != nil && o.work.Key.Revive
 }
 
 // isOvertaken reports whether the effect of a change without a recorded result must be known before anything else.
@@ -137,7 +137,7 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 	if u.LostAt != nil && o.belief.tooEarly(o.belief.countsFrom(*u.LostAt)) {
 		return wait(o.belief.countsFrom(*u.LostAt), "A create without an answer may still show up")
 	}
-	o.slots.fresh[u.ID] = !others && !gone && u.Phase() == record.Lost
+	o.slots.fresh[u.ID] = len(others) == 0 && !gone && u.Phase() == record.Lost
 	return outcome{}
 }
 

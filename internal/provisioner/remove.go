@@ -109,8 +109,8 @@ func (r *remover) opensInstead(ctx context.Context, d plan.Desired, old *record.
 		return outcome{}
 	}
 	u := &r.users.rows[i]
-	if old.Phase() == record.Removed || u.Phase() == record.Removed {
-		return outcome{} // nobody gets in with what somebody has deleted, and nothing is under way
+	if old.IsOut() || u.IsOut() {
+		return outcome{} // nobody should get in with what somebody has taken away, and nothing is under way
 	}
 	if r.checker.needsReadBack(d, u) && (!u.IsOpen() || r.awaitsSubscription(d, u, old)) {
 		if out := r.checker.readBack(ctx, d, u); out.stops() {

@@ -182,9 +182,9 @@ func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *reco
 		}
 	}
 
-	if others || len(found) > 0 && !ours {
+	if len(others) > 0 || len(found) > 0 && !ours {
 		if len(found) > 0 && c.MadeByUs { // listed, but gone when asked for alone: the list lags
-			return !others, false, outcome{}
+			return len(others) == 0, false, outcome{}
 		}
 		s.ledger.note("the user identity already has an ACS user on access system %s", d.SystemID)
 		return false, false, outcome{}

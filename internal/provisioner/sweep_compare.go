@@ -208,8 +208,9 @@ func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUs
 // compare reports whether an ACS user differs from its record at Seam, and whether it or its credential is gone.
 func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (differs, gone bool, err error) {
 	d, exists := s.users[s.hash(row.ACSUserID)]
-	if row.Removed || !exists {
-		return row.Removed && exists, !row.Removed && !exists, nil
+	gone = row.Removed && !row.Superseded
+	if gone || !exists {
+		return gone && exists, !gone && !exists, nil
 	}
 	if s.byUser {
 		if d.groups, gone, err = s.groupsOf(ctx, row.ACSUserID); gone || err != nil {
@@ -219,6 +220,9 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	want := s.digestOf(row)
 	d = d.scheduleOf(row).knownBy(want, s.noKeys)
 	d.otherCode = s.codeDiffers(row)
+	if row.Superseded {
+		return d.differsSuperseded(want), false, nil
+	}
 
 	if d.identity == 0 && !row.Drifted && s.fewAreLinked() {
 		d.identity = want.identity
@@ -229,6 +233,14 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	}
 	differs, gone = s.judge(row, d, want)
 	return differs, gone, nil
+}
+
+// differsSuperseded reports whether an ACS user whose identity is another's opens something else than is recorded, or
+// has its identity again.
+func (d digest) differsSuperseded(want digest) bool {
+	linkedAgain := d.identity == want.identity
+	d.identity = want.identity
+	return linkedAgain || d != want
 }
 
 // scheduleOf is d with the row's times if Seam doesn't show any, even after they were set again.

@@ -32,6 +32,8 @@ var ErrIDTaken = errors.New("this id belongs to another reservation")
 //	Made       ACSUserID
 //	Unsure     ACSUserID and Unsure: a change was sent, and its result is unknown
 //	Missing    ACSUserID and MissingAt: Seam did not show it once
+//	Contested  ACSUserID and ContestedAt: Seam showed once that its identity is another's
+//	Superseded ContestedAt and RemovedAt: its identity is another's
 //	Removed    RemovedAt: somebody else deleted it
 //	Removing   DeletedAt: we did
 //	Aside      DeletedAt without ACSUserID: a lost create of an ACS user that is no longer wanted
@@ -61,7 +63,8 @@ type ACSUser struct {
 	Settled          bool       // read back since it last changed: no error, nothing in progress
 	Subscribed       bool       // Seam reported the subscription of Salto KS
 	Problem          *string    // Seam's error code of the ACS user, as last read
-	RemovedAt        *time.Time // found deleted, by somebody else
+	RemovedAt        *time.Time // found deleted, by somebody else, or superseded
+	ContestedAt      *time.Time // its identity was first found to be another's; counts when that is repeated
 	SuspendedAt      *time.Time // found suspended
 	DeletedAt        *time.Time // our delete was sent; the row is kept until Seam no longer has the ACS user
 	DeleteLostAt     *time.Time // the answer to our last delete was lost, and Seam shows no effect, which may come late
@@ -98,7 +101,7 @@ type SurplusUser struct {
 
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
-	settled, subscribed, problem, removed_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
+	settled, subscribed, problem, removed_at, contested_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
 	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus, others,
 	revived_generation`
 
@@ -216,6 +219,7 @@ var savedColumns = columns{
 	{"problem", "text"},
 	{"missing_at", "timestamptz"},
 	{"removed_at", "timestamptz"},
+	{"contested_at", "timestamptz"},
 	{"suspended_at", "timestamptz"},
 	{"deleted_at", "timestamptz"},
 	{"delete_lost_at", "timestamptz"},
@@ -240,7 +244,7 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"credential_lost_at":    u.CredentialLostAt,
 		"credential_missing_at": u.CredentialMissingAt, "credential_problem": textOrNil(u.CredentialProblem),
 		"settled": u.Settled, "subscribed": u.Subscribed, "problem": textOrNil(u.Problem), "missing_at": u.MissingAt,
-		"removed_at":   u.RemovedAt,
+		"removed_at": u.RemovedAt, "contested_at": u.ContestedAt,
 		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "delete_lost_at": u.DeleteLostAt,
 		"unsure":            u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
@@ -305,7 +309,8 @@ type RecordedUser struct {
 	CredentialID      *string    `db:"acs_credential_id"`    // the mobile key; nil while there is none
 	Problem           *string    // as in [ACSUser]
 	CredentialProblem *string    // as in [ACSUser]
-	Removed           bool       // somebody else deleted it
+	Removed           bool       // somebody else deleted it, or it is superseded
+	Superseded        bool       // its identity is another's
 	Suspended         bool       // somebody suspended it
 	Drifted           bool       // Seam is known to differ from the record, and is left alone
 	Unkept            int16      // as in [ACSUser]
@@ -322,7 +327,7 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> ''
 			AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids,
 			acs_credential_id, problem, credential_problem,
-			removed_at IS NOT NULL AS removed, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
+			removed_at IS NOT NULL AS removed, removed_at IS NOT NULL AND contested_at IS NOT NULL AS superseded, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
 				unkept, cardinality(others) AS others
 		FROM acs_users
 		WHERE acs_system_id = $1 AND id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL

@@ -131,7 +131,7 @@ func removable(d Desired, u record.User) bool {
 // none. Of several it is the newest that nobody suspended, or else the newest: a guest needs one.
 func onlyWayIn(users []record.User, keep int) int {
 	left := -1
-	if keep < 0 || users[keep].Phase() != record.Removed {
+	if keep < 0 || !users[keep].IsOut() {
 		return left
 	}
 	for i, u := range users {
@@ -225,13 +225,13 @@ const (
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	revive = revive && u.MayRevive(d.Generation)
 	switch u.Phase() {
-	case record.Removed:
+	case record.Removed, record.Superseded:
 		reason := whyCleared
 		if u.DeletedLate() {
 			reason, revive = whyDeletedLate, true
 		}
-		if !revive || !d.Create {
-			return nil // somebody deleted it on purpose
+		if !revive || !d.Create { // somebody did that on purpose
+			return narrowUser(d, u, index)
 		}
 		// What is left of it at Seam is removed first; then its slot is free for a new one.
 		return append(deleteUser(u, index, reason), makeUser(d, -1, "")...)
@@ -249,6 +249,20 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	s.setGroups(d, u)
 	s.setKey(d, u)
 	s.tidy(u)
+	return s.steps
+}
+
+// narrowUser lists the steps that take away what an ACS user that serves nobody should not open: its key may be in a
+// phone. What somebody deleted opens nothing.
+func narrowUser(d Desired, u record.User, index int) []Step {
+	if u.Phase() != record.Superseded {
+		return nil
+	}
+	s := stepsOf{user: index}
+	if u.StartsAt == nil || u.EndsAt == nil || u.StartsAt.Before(d.Starts) || u.EndsAt.After(d.Ends) {
+		s.setSchedule(d, u)
+	}
+	s.closeGroups(d, u)
 	return s.steps
 }
 
@@ -270,24 +284,35 @@ func DoorsFit(d Desired, u record.User) bool {
 	return len(s.steps) == 0
 }
 
-// setGroups opens before it closes. What the listing has is never closed, even if Seam doesn't know it right now.
+// setGroups opens before it closes.
 func (s *stepsOf) setGroups(d Desired, u record.User) {
-	if d.KeepGroups || len(d.Groups) > 0 && u.ACSSystemID != d.SystemID {
+	if keepsGroups(d, u) {
 		return
-	}
-	membership := func(group string) seam.GroupMembership {
-		return seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: group}
 	}
 	for _, g := range d.Groups {
 		if !slices.Contains(u.AccessGroupIDs, g) {
-			s.add(AddGroup, seam.PathGroupAdd, membership(g), "the listing has this access group")
+			body := seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: g}
+			s.add(AddGroup, seam.PathGroupAdd, body, "the listing has this access group")
 		}
+	}
+	s.closeGroups(d, u)
+}
+
+// closeGroups never closes what the listing has, even if Seam doesn't know it right now.
+func (s *stepsOf) closeGroups(d Desired, u record.User) {
+	if keepsGroups(d, u) {
+		return
 	}
 	for _, g := range u.AccessGroupIDs {
 		if !slices.Contains(d.Groups, g) && !slices.Contains(d.Listed, g) {
-			s.add(RemoveGroup, seam.PathGroupRemove, membership(g), "the listing does not have this access group")
+			body := seam.GroupMembership{ACSUserID: *u.ACSUserID, ACSAccessGroupID: g}
+			s.add(RemoveGroup, seam.PathGroupRemove, body, "the listing does not have this access group")
 		}
 	}
+}
+
+func keepsGroups(d Desired, u record.User) bool {
+	return d.KeepGroups || len(d.Groups) > 0 && u.ACSSystemID != d.SystemID
 }
 
 func (s *stepsOf) setKey(d Desired, u record.User) {

@@ -58,6 +58,8 @@ func drawUsers(t *rapid.T) []record.User {
 				u.MissingAt = ptr(noon)
 			case 0:
 				u.RemovedAt = ptr(noon)
+			case 4:
+				u.RemovedAt, u.ContestedAt = ptr(noon), ptr(noon) // superseded
 			case 1:
 				u.SuspendedAt = ptr(noon)
 			case 2:
@@ -225,6 +227,9 @@ func TestPlanConverges(t *testing.T) {
 			return
 		}
 		u := users[i]
+		if u.Phase() == record.Superseded {
+			mustBeNarrow(t, d, u)
+		}
 		if u.RemovedAt != nil || u.SuspendedAt != nil {
 			if revive && d.Create {
 				t.Error("what was wanted back is not back")
@@ -244,6 +249,18 @@ func TestPlanConverges(t *testing.T) {
 	})
 }
 
+// mustBeNarrow checks that an ACS user whose identity is another's opens nothing that the stay doesn't have.
+func mustBeNarrow(t *rapid.T, d Desired, u record.User) {
+	if !d.Starts.IsZero() && d.Ends.After(d.Starts) && (u.StartsAt.Before(d.Starts) || u.EndsAt.After(d.Ends)) {
+		t.Errorf("superseded: open from %s to %s, want within %s to %s", u.StartsAt, u.EndsAt, d.Starts, d.Ends)
+	}
+	for _, g := range u.AccessGroupIDs {
+		if !keepsGroups(d, u) && !slices.Contains(d.Listed, g) {
+			t.Errorf("superseded: group %s is open, and the listing has %v", g, d.Listed)
+		}
+	}
+}
+
 // Doors open before others close, and an ACS user is deleted only after its replacement.
 func TestPlanOpensBeforeItCloses(t *testing.T) {
 	t.Parallel()
@@ -251,8 +268,8 @@ func TestPlanOpensBeforeItCloses(t *testing.T) {
 		d, users := Desire(drawSituation(t)), drawUsers(t)
 		closed := false
 		for _, s := range Plan(d, users, rapid.Bool().Draw(t, "revive")) {
-			if s.Kind == DeleteUser && users[s.User].Phase() == record.Removed {
-				continue // it opens nothing any more
+			if s.Kind == DeleteUser && users[s.User].IsOut() {
+				continue // it serves nobody any more
 			}
 			switch s.Kind {
 			case RemoveGroup, DeleteUser:

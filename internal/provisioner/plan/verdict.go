@@ -86,7 +86,7 @@ func noKey(s State) *Verdict {
 }
 
 func removedAtSeam(s State) *Verdict {
-	if s.User.Phase() != record.Removed {
+	if !s.User.IsOut() {
 		return nil
 	}
 	return needsPerson(LookNone, stay.ReasonRemovedAtSeam)

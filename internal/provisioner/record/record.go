@@ -18,12 +18,20 @@
 //	                                   Missing ──────────────────────────────────┤
 //	                                     │ FoundGone (seen by nobody, twice)     │
 //	                                     ▼                                       │
-//	            DeleteSent             Removed                                   │
+//	            DeleteSent             Removed  (Superseded: below)              │
 //	       (from every state with      │                                         │
 //	        an id)                     ▼                                         │
 //	   Lost ◀──── LookOnly ───────── Removing ───────────────────────────────────┘
 //	                                   │
 //	                                   ▼ confirmed gone: the row is deleted
+//
+// An ACS user whose identity another ACS user, or another person, has by now exists and serves nobody. Its key may
+// still be in a phone: its access is narrowed with the stay's, and it is deleted with the stay or before it is
+// replaced.
+//
+//	Made ── Contest (once) ──▶ Contested ── Supersede (twice) ──▶ Superseded ── FoundGone ──▶ Removed
+//	  ▲                           │                                  │
+//	  └──────── Uncontested ──────┴──────────────────────────────────┘
 //
 // A row that is Removing records, in missing_at, what is known about the delete besides whether its result is:
 //
@@ -58,20 +66,25 @@ type Phase int
 
 // The phases. See the package's diagram.
 const (
-	Claimed  Phase = iota + 1 // a slot on the access system, and nothing else
-	Marked                    // its create is about to be sent, or was by a process that died since
-	Lost                      // its create was sent, and the answer was lost: it may exist
-	Made                      // it exists, and its record is known to be right
-	Unsure                    // it exists, and a change with an unknown result was sent
-	Missing                   // Seam did not show it once: that proves nothing yet
-	Removed                   // somebody else deleted it, or a lost delete of ours took effect late
-	Removing                  // we deleted it; kept until Seam no longer has it
-	Aside                     // never known by id, and not wanted: only looked for, in case a lost create shows up late
+	Claimed    Phase = iota + 1 // a slot on the access system, and nothing else
+	Marked                      // its create is about to be sent, or was by a process that died since
+	Lost                        // its create was sent, and the answer was lost: it may exist
+	Made                        // it exists, and its record is known to be right
+	Unsure                      // it exists, and a change with an unknown result was sent
+	Missing                     // Seam did not show it once: that proves nothing yet
+	Contested                   // it exists, and its identity was seen to be another's once: that proves nothing yet
+	Superseded                  // it exists, and serves nobody: another ACS user, or another person, has its identity
+	Removed                     // somebody else deleted it, or a lost delete of ours took effect late
+	Removing                    // we deleted it; kept until Seam no longer has it
+	Aside                       // never known by id, and not wanted: looked for, in case a lost create shows up late
 )
 
 // String returns the phase's name, for tests and logs.
 func (p Phase) String() string {
-	names := []string{"none", "claimed", "marked", "lost", "made", "unsure", "missing", "removed", "removing", "aside"}
+	names := []string{
+		"none", "claimed", "marked", "lost", "made", "unsure", "missing", "contested", "superseded", "removed",
+		"removing", "aside",
+	}
 	if p < 0 || int(p) >= len(names) {
 		return "unknown"
 	}
@@ -126,10 +139,14 @@ func (u *User) Phase() Phase {
 		return Lost
 	case u.DeletedAt != nil:
 		return Removing
+	case u.RemovedAt != nil && u.ContestedAt != nil:
+		return Superseded
 	case u.RemovedAt != nil:
 		return Removed
 	case u.MissingAt != nil:
 		return Missing
+	case u.ContestedAt != nil:
+		return Contested
 	case u.Unsure:
 		return Unsure
 	default:
@@ -137,11 +154,19 @@ func (u *User) Phase() Phase {
 	}
 }
 
-// Exists reports whether it exists at Seam as far as is known, and is not being removed.
+// Exists reports whether it exists at Seam as far as is known, can serve the stay, and is not being removed.
 func (u *User) Exists() bool {
-	p := u.Phase()
-	return p == Made || p == Unsure || p == Missing
+	switch u.Phase() {
+	case Made, Unsure, Missing, Contested:
+		return true
+	default:
+		return false
+	}
 }
+
+// IsOut reports whether it can't serve the stay any more: somebody deleted it, or its identity is another's. Only a
+// request replaces it.
+func (u *User) IsOut() bool { return u.Phase() == Removed || u.Phase() == Superseded }
 
 // HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
 func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
@@ -185,6 +210,7 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
 	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept, u.DeleteLostAt = nil, nil, nil, nil, 0, nil
+	u.ContestedAt = nil
 	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
 	u.CredentialMarkedAt = &now
@@ -236,24 +262,47 @@ func (u *User) NotSeen(now time.Time) {
 	}
 }
 
-// Seen records that Seam shows it.
-func (u *User) Seen() { u.MissingAt, u.RemovedAt = nil, nil }
-
-// FoundGone records that somebody else deleted it, or made it useless. Its remains may still be at Seam.
-func (u *User) FoundGone(now time.Time) {
-	u.removed(now)
+// Seen records that Seam shows it. That doesn't give one that is superseded its identity back.
+func (u *User) Seen() {
 	u.MissingAt = nil
+	if u.ContestedAt == nil {
+		u.RemovedAt = nil
+	}
 }
 
-// FoundUseless records that it has lost its link, and that its identity is somebody else's by now: it can't be linked
-// again, and counts as deleted by somebody else.
-func (u *User) FoundUseless(now time.Time) {
-	u.Unlinked = false
-	u.FoundGone(now)
+// FoundGone records that somebody else deleted it. Its remains may still be at Seam.
+func (u *User) FoundGone(now time.Time) {
+	u.removed(now)
+	u.MissingAt, u.ContestedAt = nil, nil
 }
 
 // AgreedGone records that somebody else deleted it, because nothing at Seam shows it. When that was first so is kept.
-func (u *User) AgreedGone(now time.Time) { u.removed(now) }
+func (u *User) AgreedGone(now time.Time) {
+	u.removed(now)
+	u.ContestedAt = nil
+}
+
+// Contest records that Seam shows that its identity is another ACS user's or another person's, and returns when that
+// was first so.
+func (u *User) Contest(now time.Time) (since time.Time) {
+	if u.ContestedAt == nil {
+		u.ContestedAt = &now
+	}
+	return *u.ContestedAt
+}
+
+// Supersede records that its identity is another's: it can't be linked again, and serves nobody.
+func (u *User) Supersede(now time.Time) {
+	u.removed(now)
+	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
+}
+
+// Uncontested records that its identity is its own: what was seen before counts no longer.
+func (u *User) Uncontested() {
+	if u.ContestedAt != nil {
+		u.ContestedAt, u.RemovedAt = nil, nil
+	}
+}
 
 func (u *User) removed(now time.Time) {
 	if u.RemovedAt == nil {

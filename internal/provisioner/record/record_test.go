@@ -28,11 +28,13 @@ func in(t *testing.T, p Phase) *User {
 			u.CreateLost(noon)
 			u.SetAside(noon)
 		}},
-		Made:     {func() { made(u) }},
-		Unsure:   {func() { made(u); u.ChangeSent(2, noon) }},
-		Missing:  {func() { made(u); u.NotSeen(noon) }},
-		Removed:  {func() { made(u); u.NotSeen(noon); u.FoundGone(noon) }},
-		Removing: {func() { made(u); u.DeleteSent(noon); u.DeleteKnown() }},
+		Made:       {func() { made(u) }},
+		Unsure:     {func() { made(u); u.ChangeSent(2, noon) }},
+		Missing:    {func() { made(u); u.NotSeen(noon) }},
+		Removed:    {func() { made(u); u.NotSeen(noon); u.FoundGone(noon) }},
+		Contested:  {func() { made(u); u.Contest(noon) }},
+		Superseded: {func() { made(u); u.Contest(noon); u.Supersede(noon) }},
+		Removing:   {func() { made(u); u.DeleteSent(noon); u.DeleteKnown() }},
 	}
 	for _, step := range steps[p] {
 		step()
@@ -94,22 +96,46 @@ func TestTransitions(t *testing.T) {
 		{"NotSeen", []Phase{Made, Unsure, Missing}, func(u *User) { u.NotSeen(later) }, Missing, "once proves nothing"},
 		{"Seen", []Phase{Missing, Removed, Made}, func(u *User) { u.Seen() }, Made, "it is there"},
 		{
+			"Seen",
+			[]Phase{Superseded},
+			func(u *User) { u.Seen() }, Superseded,
+			"that it is there doesn't give it its identity back",
+		},
+		{
 			"FoundGone",
-			[]Phase{Made, Unsure, Missing, Removed},
+			[]Phase{Made, Unsure, Missing, Removed, Contested, Superseded},
 			func(u *User) { u.FoundGone(later) }, Removed,
 			"somebody deleted it",
 		},
 		{
 			"DeleteSent",
-			[]Phase{Made, Unsure, Missing, Removed, Removing},
+			[]Phase{Made, Unsure, Missing, Removed, Removing, Contested, Superseded},
 			func(u *User) { u.DeleteSent(later) },
 			Removing, "from every state with an id",
 		},
 		{
-			"FoundUseless",
-			[]Phase{Made, Unsure, Missing},
-			func(u *User) { u.ReadLink(false); u.FoundUseless(later) }, Removed,
+			"Contest",
+			[]Phase{Made, Contested},
+			func(u *User) { u.Contest(later) }, Contested,
+			"once proves nothing",
+		},
+		{
+			"Supersede",
+			[]Phase{Contested, Superseded},
+			func(u *User) { u.ReadLink(false); u.Supersede(later) }, Superseded,
 			"its identity is somebody else's, so that it can't be linked again",
+		},
+		{
+			"Uncontested",
+			[]Phase{Contested, Superseded, Made},
+			func(u *User) { u.Uncontested() }, Made,
+			"its identity is its own",
+		},
+		{
+			"ChangeSent, ChangeKnown",
+			[]Phase{Superseded},
+			func(u *User) { u.ChangeSent(3, later); u.ChangeKnown(later) }, Superseded,
+			"it is narrowed, and still serves nobody",
 		},
 		{"ToRepair", []Phase{Made}, func(u *User) { u.ToRepair() }, Made, "the plan repairs it"},
 		{
@@ -118,7 +144,7 @@ func TestTransitions(t *testing.T) {
 			func(u *User) { u.LeaveDrift(in(t, Made), "other hours") }, Made,
 			"what differs is only reported",
 		},
-		{"AgreedGone", []Phase{Missing}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
+		{"AgreedGone", []Phase{Missing, Superseded}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
 		{"DeleteDoubted", []Phase{Removing}, func(u *User) { u.DeleteDoubted() }, Removing, "one 404 proves nothing"},
 		{
 			"DeletedNotSeen",
@@ -133,6 +159,12 @@ func TestTransitions(t *testing.T) {
 			"it is deleted again later",
 		},
 		{"StillThere", []Phase{Removing}, func(u *User) { u.StillThere() }, Made, "the delete had no effect"},
+		{
+			"DeleteSent, StillThere",
+			[]Phase{Superseded},
+			func(u *User) { u.DeleteSent(later); u.StillThere() }, Superseded,
+			"the delete had no effect, and its identity is still somebody else's",
+		},
 		{
 			"LookOnly",
 			[]Phase{Removing},
@@ -418,5 +450,18 @@ func TestMarkAfterLookOnly(t *testing.T) {
 	u.MarkCreate(checkIn, checkOut, nil, 1, again)
 	if !u.AwaitsCreate() || !u.MarkedAt.Equal(again) {
 		t.Errorf("the next create: %+v", u)
+	}
+}
+
+// An ACS user is superseded, and then gone, since the first time that this was known.
+func TestSupersededSinceTheFirstTime(t *testing.T) {
+	t.Parallel()
+	u := in(t, Superseded)
+	u.Seen()
+	u.Contest(noon.Add(time.Hour))
+	u.Supersede(noon.Add(time.Hour))
+	u.FoundGone(noon.Add(2 * time.Hour))
+	if u.Phase() != Removed || !u.RemovedAt.Equal(noon) {
+		t.Errorf("%s since %s", u.Phase(), u.RemovedAt)
 	}
 }

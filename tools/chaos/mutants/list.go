@@ -42,7 +42,7 @@ var mutants = append([]mutant{
 		name: "wait for a deleted key", what: "cleanup waits for a key that somebody deleted",
 		edits: []edit{{
 			"internal/provisioner/remove.go",
-			"	if old.Phase() == record.Removed || u.Phase() == record.Removed {\n", "	if false {\n",
+			"	if old.IsOut() || u.IsOut() {\n", "	if false {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestRemovedBeforeTheMoveIsComplete$",
 	},

@@ -159,6 +159,25 @@ var seamMutants = []mutant{
 			"internal/provisioner/observe.go", "		if out.stops() && !o.leaveUnsettled(d, i, out) {\n",
 			"		if out.stops() {\n",
 		}),
+	provisionerTests("one look at an identity", "one look at an identity that another ACS user has counts",
+		"TestALinkThatIsMovedForAMoment",
+		edit{
+			"internal/provisioner/contest.go",
+			"	if until := c.belief.countsFrom(u.Contest(c.now())); c.belief.tooEarly(until) {\n",
+			"	if until := c.belief.countsFrom(u.Contest(c.now())); until.IsZero() {\n",
+		}),
+	provisionerTests("links moved after a loss", "a link is taken from another ACS user while a lost call may take effect",
+		"TestALinkThatIsMovedAfterALostCall",
+		edit{
+			"internal/provisioner/contest.go", "	if !u.Unlinked {\n",
+			"	if !u.Unlinked || u.Unsure || c.ledger.lostAt != nil {\n",
+		}),
+	provisionerTests("superseded", "an ACS user whose identity is another's keeps the doors that the stay loses",
+		"TestASupersededUserIsNarrowed",
+		edit{
+			"internal/provisioner/plan/plan.go", "	if u.Phase() != record.Superseded {\n		return nil\n	}\n",
+			"	if true {\n		return nil\n	}\n",
+		}),
 	provisionerTests("links that are not listed", "an ACS user that is listed without its identity differs",
 		"TestSweepWithoutListedLinks",
 		edit{
@@ -203,7 +222,7 @@ var seamMutants = []mutant{
 		"only the present guest's identity is asked whose it is before it is linked again",
 		"TestAnUnlinkedUserOfAFormerGuest",
 		edit{
-			"internal/provisioner/check.go", "!u.HasGuestsIdentity() || !u.Unlinked && !wanted {",
+			"internal/provisioner/contest.go", "!u.HasGuestsIdentity() || !u.Unlinked && !wanted {",
 			"u.UserIdentityKey != d.GuestKey || !u.Unlinked && !wanted {",
 		}),
 	provisionerTests("former guests' addresses", "an address that only folds to a former guest's is that guest's",
@@ -276,8 +295,7 @@ var seamMutants = []mutant{
 	provisionerTests("links of others", "a lost link is set again although somebody else's ACS user has it now",
 		"TestALinkIsNotTakenFromSomebodyElse",
 		edit{
-			"internal/provisioner/check.go", "	case out.stops() || !others:\n",
-			"	case out.stops() || !others || u.Unlinked:\n",
+			"internal/provisioner/contest.go", "		is, out = c.isLinkedElsewhere(ctx, u)\n", "",
 		}),
 	provisionerTests("surplus users", "a second ACS user whose delete Seam accepted counts as gone",
 		"TestASurplusUserThatSaltoKeeps",
