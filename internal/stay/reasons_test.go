@@ -21,11 +21,41 @@ func TestReasonsAreComplete(t *testing.T) {
 		if !regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`).MatchString(r.Code) {
 			t.Errorf("%q is not a code", r.Code)
 		}
-		if r.Message == "" || r.Fix == "" || r.Retry == "" {
+		if r.Message == "" || r.Fix == "" || r.Retry == "" || r.Desk.Problem == "" || r.Desk.Button == "" ||
+			r.Desk.Opens == 0 {
 			t.Errorf("%s: every column must be filled in: %+v", r.Code, r)
 		}
 		if !strings.HasSuffix(r.Message, ".") {
 			t.Errorf("%s: the message is not a sentence: %q", r.Code, r.Message)
+		}
+	}
+}
+
+func TestMessagesHaveTheirDetails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		reason, code string
+		details      []any
+		want         string
+	}{
+		{
+			"details fill the placeholders in their order", stay.ReasonBeforeHorizon,
+			[]any{"noon", "2 days"},
+			"The key is created at noon, 2 days before check-in.",
+		},
+		{
+			"what is quoted can't end its quotes", stay.ReasonNoGroups,
+			[]any{`a"b`, "/v1/listings/s/a"},
+			`Listing "a\"b" has no access groups: set seam_access_group_ids in the PMS or with PUT /v1/listings/s/a.`,
+		},
+		{
+			"a placeholder in a detail is no placeholder", stay.ReasonHeld,
+			[]any{"{reason}"},
+			"On hold by an admin ({reason}): nothing is changed at Seam until the hold is released.",
+		},
+	} {
+		if got := stay.Message(c.code, c.details...); got != c.want {
+			t.Errorf("%s: %q, want %q", c.reason, got, c.want)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 //	ref.go                 names of reservations and listings
 //	status.go              statuses of mobile keys, events and deliveries
-//	reasons.go             why a key waits or needs a person: one table with code, message, who can fix it, when it is retried
+//	reason_table.go        why a key waits or needs a person: one table with code, message, who can fix it, when it is retried
 //	gates.go, doors.go     gates, and what may be wrong with a door
 //	guest_link.go          a guest's link; backup_code.go and write_back.go: their statuses
 //	identity.go            the keys of user identities
@@ -12,7 +12,7 @@
 //
 // Texts here are for REST, the timeline and logs: they name settings and ids. The admin page words the same reasons
 // for a front desk (internal/handlers/web/causes.go), the guest's page for guests (internal/guest). To add a reason,
-// add a constant and a row in reasons.go and a section in docs/runbook.md; a test compares the two.
+// add a constant and a row in reason_table.go and a section in docs/runbook.md; a test compares the two.
 package stay
 
 // Statuses of a mobile key, as REST, the page and subscriptions show them.

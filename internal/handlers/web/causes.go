@@ -12,20 +12,8 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// What keeps guests from their keys, in the words of a front desk, and the button that fixes it. REST's messages are in
-// package stay: they name settings and ids, for people who know those.
-
-// fix is what a button does about a cause.
-type fix int
-
-const (
-	fixDoors  fix = iota + 1 // opens the listing, to choose its doors or its other settings
-	fixStay                  // opens the stay, which has the actions
-	fixCheck                 // compares the stay with Seam again, and repairs it
-	fixHold                  // asks to release the hold
-	fixRenew                 // asks to create a new key
-	fixReport                // the desk can't do anything
-)
+// What keeps guests from their keys, in the words of a front desk, and the button that fixes it. Both come from the
+// table of reasons in package stay.
 
 // causeWords describe a cause in hotel words.
 type causeWords struct {
@@ -33,128 +21,38 @@ type causeWords struct {
 	Problem  lang.Text // what is wrong with one stay
 	Do       lang.Text // what to do, if the button doesn't say it
 	Button   lang.Text
-	Fix      fix
+	Fix      stay.Opening
 }
 
-var causes = map[string]causeWords{
-	stay.ReasonListingUnknown: {
-		"{guests}: {n} listing not set up yet|{guests}: {n} listings not set up yet", "This listing isn't set up yet.",
-		"Name it and choose its doors.", "Set up the listing", fixDoors,
-	},
-	stay.ReasonNoGroups: {
-		"{guests}: {n} listing without doors|{guests}: {n} listings without doors", "This listing has no doors yet.",
-		"Choose the doors that its keys open.", "Choose doors", fixDoors,
-	},
-	stay.ReasonGroupNotFound: {
-		"{guests}: {n} listing with a door that no longer exists|{guests}: {n} listings with a door that no longer exists",
-		"A door of this listing no longer exists in Salto KS.", "Choose the doors again.", "Choose doors", fixDoors,
-	},
-	stay.ReasonGroupNotAllowed: {
-		"{guests}: {n} listing with doors of another property|{guests}: {n} listings with doors of another property",
-		"A door of this listing belongs to another property.",
-		"Choose other doors, or ask your operator to allow the door in the configuration.", "Choose doors", fixDoors,
-	},
-	stay.ReasonSeveralSystems: {
-		"{guests}: {n} listing with doors of two access systems|{guests}: {n} listings with doors of two access systems",
-		"The doors of this listing are on two access systems. A key opens doors of one.", "Choose doors of one system.",
-		"Choose doors", fixDoors,
-	},
-	stay.ReasonNoSystem: {
-		"{guests}: {n} listing without an access system|{guests}: {n} listings without an access system",
-		"The access system of this listing isn't known.",
-		"Choose its doors, or name its access system.", "Set up the listing", fixDoors,
-	},
-	stay.ReasonSystemNotFound: {
-		"{guests}: {n} listing with an unknown access system|{guests}: {n} listings with an unknown access system",
-		"Seam doesn't know the access system of this listing.", "Correct it.", "Set up the listing", fixDoors,
-	},
-	stay.ReasonNoTimeZone: {
-		"{guests}: {n} listing without a time zone|{guests}: {n} listings without a time zone", "The time zone of this listing isn't known.",
-		"Enter it, so that keys open doors at the right hour.", "Set the time zone", fixDoors,
-	},
-	stay.ReasonListingDeleted: {
-		"{guests}: {n} listing deleted in the PMS|{guests}: {n} listings deleted in the PMS", "This listing was deleted in the PMS.",
-		"Move the stay to another room in the PMS.", "Open the listing", fixDoors,
-	},
-	stay.ReasonNoRoom: {
-		"", "No room is assigned yet.", "Assign one in the PMS: the key follows at once.",
-		"Open the stay", fixStay,
-	},
-	stay.ReasonNoDates: {
-		"", "The PMS hasn't sent the dates of the stay.",
-		"Save the reservation again in the PMS.", "Open the stay", fixStay,
-	},
-	stay.ReasonInvalidStay: {
-		"", "Check-out is not after check-in.", "Correct the dates in the PMS.",
-		"Open the stay", fixStay,
-	},
-	stay.ReasonNoEmail: {
-		"", "The guest's e-mail address is missing.",
-		"Enter it in the PMS: the key follows at once.", "Open the stay", fixStay,
-	},
-	stay.ReasonGateClosed: {
-		"", "Something is still open, such as a payment or the check-in form.",
-		"Settle it in the PMS, or open it on the stay's page.", "Open the stay", fixStay,
-	},
-	stay.ReasonBeforeHorizon: {"", "The key isn't due yet.", "", "Open the stay", fixStay},
-	stay.ReasonHeld: {
-		"", "Somebody put the stay on hold.", "Release it to apply changes to the key.",
-		"Release", fixHold,
-	},
-	stay.ReasonRevokedByAdmin: {
-		"", "Somebody revoked the key.", "Create a new one if the guest may enter.",
-		"New mobile key", fixRenew,
-	},
-	stay.ReasonRemovedAtSeam:   {"", "Somebody deleted the guest in Salto KS.", "", "Restore the key", fixCheck},
-	stay.ReasonSuspendedAtSeam: {"", "Somebody suspended the guest in Salto KS.", "", "Restore the key", fixCheck},
-	stay.ReasonDrifted:         {"", "Somebody changed the key in Salto KS.", "", "Restore the key", fixCheck},
-	stay.ReasonSubscriptionLimit: {
-		"", "Salto KS has no free user subscription.",
-		"Add subscriptions or remove users in Salto KS. staykey tries again every minute.", "Try again", fixCheck,
-	},
-	stay.ReasonNotSubscribed: {
-		"", "Salto KS hasn't activated the guest.",
-		"Check the site's user subscriptions in Salto KS.", "Try again", fixCheck,
-	},
-	stay.ReasonDisconnected: {
-		"", "The access system is disconnected.",
-		"Reconnect it in the Seam console: the keys follow on their own.", "Try again", fixCheck,
-	},
-	stay.ReasonForbidden: {
-		"", "Seam doesn't let staykey use the access system.",
-		"Ask your operator to check the Seam API key.", "Try again", fixCheck,
-	},
-	stay.ReasonNotKept: {
-		"", "Seam doesn't keep what staykey sends.",
-		"Ask your operator to check the guest in the Seam console.", "Try again", fixCheck,
-	},
-	stay.ReasonRejected: {
-		"", "Seam refused the key.", "The stay's page has the reason.",
-		"Try again", fixCheck,
-	},
-	stay.ReasonRejectedByAccessSys: {
-		"", "Salto KS refused the guest.", "Ask your operator to check the guest in the Seam console.",
-		"Try again", fixCheck,
-	},
-	stay.ReasonSeamReportsError: {
-		"", "Seam reports an error on the key.",
-		"A new key often helps. The stay's page has the error.", "New mobile key", fixRenew,
-	},
-	stay.ReasonNotRemoved: {
-		"", "A key that should be gone may still open doors.",
-		"If this doesn't clear, remove the guest in Salto KS.", "Try again", fixCheck,
-	},
-	stay.ReasonUnexpected: {
-		"", "staykey couldn't finish the key.",
-		"It tries again on its own. The stay's page has the error.", "Try again", fixCheck,
-	},
-	// Keys without a reason, by status.
-	stay.KeyProvisioning: {
-		"", "The key takes longer than usual.", "The stay's page has the last error.",
-		"Try again", fixCheck,
-	},
-	stay.KeyWaiting:   {"", "The key hasn't been started yet.", "", "Try again", fixCheck},
-	stay.KeyAttention: {"", "Check this key.", "", "Open the stay", fixStay},
+// causes are the words of each reason, and of the statuses of keys that have none.
+var causes = func() map[string]causeWords {
+	words := map[string]causeWords{
+		stay.KeyProvisioning: {
+			"", "The key takes longer than usual.", "The stay's page has the last error.",
+			"Try again", stay.CompareStay,
+		},
+		stay.KeyWaiting:   {"", "The key hasn't been started yet.", "", "Try again", stay.CompareStay},
+		stay.KeyAttention: {"", "Check this key.", "", "Open the stay", stay.OpenStay},
+	}
+	for _, r := range stay.Reasons() {
+		d := r.Desk
+		words[r.Code] = causeWords{
+			lang.Text(d.Listings), lang.Text(d.Problem), lang.Text(d.Do), lang.Text(d.Button), d.Opens,
+		}
+	}
+	return words
+}()
+
+// reasonMessages and reasonCodes are the texts of the reasons' table that the page translates: messages, by their
+// shape; and codes, as words. Those for the front desk are in causes.
+var reasonMessages, reasonCodes = reasonTexts()
+
+func reasonTexts() (messages, codes []lang.Text) {
+	for _, r := range stay.Reasons() {
+		messages = append(messages, lang.Text(r.Message))
+		codes = append(codes, lang.Text(strings.ReplaceAll(r.Code, "_", " ")))
+	}
+	return messages, codes
 }
 
 func wordsOf(reason string) causeWords {
@@ -163,7 +61,7 @@ func wordsOf(reason string) causeWords {
 	}
 	return causeWords{
 		Problem: lang.Text(capital(strings.ReplaceAll(reason, "_", " ")) + "."),
-		Button:  "Open the stay", Fix: fixStay,
+		Button:  "Open the stay", Fix: stay.OpenStay,
 	}
 }
 
@@ -186,11 +84,11 @@ func (p problemRow) Over(now time.Time) bool {
 }
 
 // OpensListing reports whether the button leads to the listing.
-func (p problemRow) OpensListing() bool { return p.Fix == fixDoors && p.ListingLink() != "" }
+func (p problemRow) OpensListing() bool { return p.Fix == stay.OpenListing && p.ListingLink() != "" }
 
 // Post is the address that the button posts to; "" if it is a link.
 func (p problemRow) Post() string {
-	if p.Fix == fixCheck {
+	if p.Fix == stay.CompareStay {
 		return p.Link() + "/" + string(admin.Reconcile)
 	}
 	return ""
@@ -205,9 +103,9 @@ func (p problemRow) Href() string {
 		return p.ListingLink() + "#time_zone"
 	case p.OpensListing():
 		return p.ListingLink()
-	case p.Fix == fixHold:
+	case p.Fix == stay.ReleaseHold:
 		return p.Link() + "/" + string(admin.Release)
-	case p.Fix == fixRenew:
+	case p.Fix == stay.RenewKey:
 		return p.Link() + "/" + string(admin.Reissue)
 	}
 	return p.Link()
@@ -224,7 +122,7 @@ type causeGroup struct {
 
 // Many is the page that fixes the cause for all listings at once; "" if one button is enough.
 func (g causeGroup) Many() string {
-	if len(g.Cause.Listings) < 2 || g.Fix != fixDoors || g.Reason == stay.ReasonNoTimeZone ||
+	if len(g.Cause.Listings) < 2 || g.Fix != stay.OpenListing || g.Reason == stay.ReasonNoTimeZone ||
 		g.Reason == stay.ReasonListingDeleted { // what is wrong isn't the doors
 		return ""
 	}

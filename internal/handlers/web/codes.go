@@ -2,10 +2,10 @@ package web
 
 import "github.com/staykey/staykey/internal/lang"
 
-// codeTexts are the codes that the page shows as words, as codeWords writes them: reasons, statuses, actions of the
-// audit log, results of calls, titles of problems, checks and subjects of Health, and names of fields. A code that
-// isn't here is shown as it is.
-var codeTexts = []lang.Text{
+// codeTexts are the codes that the page shows as words, as codeWords writes them: reasons (from their table), statuses,
+// actions of the audit log, results of calls, titles of problems, checks and subjects of Health, and names of fields. A
+// code that isn't here is shown as it is.
+var codeTexts = append(reasonCodes, []lang.Text{
 	"accepted",
 	"applied",
 	"superseded",
@@ -54,36 +54,6 @@ var codeTexts = []lang.Text{
 	"app session",
 	"renew guest link",
 	"show backup code",
-	"listing unknown",
-	"no room assigned",
-	"listing deleted",
-	"no access groups",
-	"no access system",
-	"time zone unknown",
-	"dates unknown",
-	"before horizon",
-	"no guest email",
-	"gate closed",
-	"invalid stay",
-	"access group not found",
-	"access group not allowed",
-	"access groups of several systems",
-	"access system disconnected",
-	"access system not found",
-	"subscription limit exceeded",
-	"not subscribed",
-	"removed at seam",
-	"suspended at seam",
-	"drifted",
-	"not kept by seam",
-	"held",
-	"revoked by admin",
-	"forbidden by seam",
-	"rejected by seam",
-	"rejected by access system",
-	"not removed",
-	"seam reports error",
-	"unexpected error",
 	"lost",
 	"not sent",
 	"invalid",
@@ -158,4 +128,4 @@ var codeTexts = []lang.Text{
 	"event ids",
 	"note id",
 	"tags",
-}
+}...)

@@ -2,49 +2,20 @@ package web
 
 import "github.com/staykey/staykey/internal/lang"
 
-// foreignTexts are what other packages write in English, and this page shows: messages of reasons and refusals, and
-// lines of the history. They are stored, or shared with REST and the logs, so they are translated by their shape
-// ([lang.Locale.Foreign]): the first shape that fits, from the top. A text that isn't here is shown in English.
-var foreignTexts = []lang.Text{
+// foreignTexts are what other packages write in English, and this page shows: messages of reasons (from their table)
+// and refusals, and lines of the history. They are stored, or shared with REST and the logs, so they are translated by
+// their shape ([lang.Locale.Foreign]): the first shape that fits, from the top. A text that isn't here is shown in
+// English.
+var foreignTexts = append(reasonMessages, []lang.Text{
 	"Unknown to Seam",
 	"Configured groups",
-	`Listing "{listing}" isn't set up yet: have the PMS send it, or create it with PUT {path}.`,
-	"No room is assigned yet. The key is created, or opens doors again, as soon as the PMS assigns one.",
-	`Listing "{listing}" was deleted: move the reservation to another one. An existing key stays until check-out.`,
-	`Listing "{listing}" has no access groups: set seam_access_group_ids in the PMS or with PUT {path}.`,
-	"The access system is not known: set acs_system_id on the listing or the source, or SEAM_ACS_SYSTEM_ID.",
-	"Check-in and check-out are local times and no time zone is known: set time_zone on the listing or the source.",
-	"The PMS has not sent both dates of the stay yet: the key is created as soon as it does.",
-	"The key is created at {time}, {before} before check-in.",
-	"The guest's e-mail address is not known, and the source's guests.without_email is wait: the key is created as soon as the PMS sends one.",
-	"{gates} Open it in the PMS, on the reservation's page, or with PUT {path}.",
 	"Nothing is created while {gates}.",
 	"The key stays, although {gates} again.",
 	`gate "{name}" is closed and {other}`,
 	`gate "{name}" is closed`,
 	`gate "{name}" is unknown`,
-	"Check-out is not after check-in: correct the reservation in the PMS, or check_in_time and check_out_time of the listing.",
-	"Seam does not know access group {group}: correct the listing's seam_access_group_ids.",
-	`Source "{source}" may not open access group {group}: correct the listing, or add the group to the source's access_groups in the config file.`,
-	"Access groups {groups} are not on access system {system}: a key opens doors of one system only.",
-	"The access system is disconnected from Seam: reconnect it in the Seam console. Its reservations resume automatically.",
-	"Seam does not know the access system: correct acs_system_id of the listing or the source, or SEAM_ACS_SYSTEM_ID.",
-	"The Salto KS site has no free user subscription: raise the limit or remove users there. staykey retries automatically.",
-	"The stay has begun and Salto KS has not subscribed the guest's user: check the site's user subscriptions in Salto KS.",
-	"Somebody deleted the guest's user in Seam or Salto KS: reconcile the reservation to create a new key, or leave it.",
-	"Somebody suspended the guest's user in Seam or Salto KS: reconcile the reservation to lift the suspension, or leave it.",
-	"Somebody made a change at Seam or in Salto KS that staykey only reports: {change}. {do}.",
 	"Reconcile the reservation to undo it",
 	"If that isn't the guest's address, reconcile the reservation: the guest gets a new key on a new user identity, and this key is deleted",
-	"Seam does not keep what staykey sends, after several tries: {what}. Check the guest's user in the Seam console.",
-	"On hold by an admin ({reason}): nothing is changed at Seam until the hold is released.",
-	"An admin revoked the key ({reason}), and it is removed from Seam: issue a new mobile key to restore access.",
-	"The API key may not do this on the access system: check the key in the Seam console.",
-	"Seam refused {what} ({why}): check last_error, fix the cause, then reconcile the reservation.",
-	"Salto KS refused the user ({why}): check it in the Seam console, then reconcile the reservation.",
-	"A key that should have been removed may still open doors ({why}): check the user in the Seam console, and remove it in Salto KS. staykey also retries.",
-	"Seam reports {error} on the {what}: check it in the Seam console, then reconcile the reservation or issue a new mobile key.",
-	"staykey could not finish this reservation because of an unexpected error: check last_error and report it. staykey retries automatically.",
 	"no door of the access group opens with a mobile key",
 	"the lock is offline",
 	"most of its doors are offline",
@@ -351,4 +322,4 @@ var foreignTexts = []lang.Text{
 	"Seam does not report the workspace of SEAM_API_KEY, and this database belongs to workspace {id}: give the key the right to read its workspace",
 	"SEAM_API_KEY belongs to workspace {other}, and this database belongs to workspace {id}: use its key, or another database",
 	"{one}; {other}",
-}
+}...)

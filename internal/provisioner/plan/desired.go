@@ -172,7 +172,7 @@ func (d *Desired) setLimits(s Situation) {
 func (d *Desired) setWaits(s Situation) {
 	if from := d.Starts.Add(-s.Policy.Horizon); s.Policy.Horizon > 0 && s.Now.Before(from) {
 		d.CreateAt = from
-		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, stay.DescribeDuration(s.Policy.Horizon), pms.FormatInstant(from))
+		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, pms.FormatInstant(from), stay.DescribeDuration(s.Policy.Horizon))
 	} else if s.Policy.NeedEmail && stay.Text(s.Reservation.GuestEmail) == "" {
 		d.WaitsFor = waiting(stay.ReasonNoEmail)
 	}
@@ -243,7 +243,7 @@ func (d *Desired) setGroups(s Situation, groups []string) *Finding {
 	d.KeepGroups = len(denied) == 0 && (len(here) == 0 || d.SystemID == "")
 	switch {
 	case len(denied) > 0:
-		return attention(stay.ReasonGroupNotAllowed, quoted(denied), s.Reservation.Source)
+		return attention(stay.ReasonGroupNotAllowed, s.Reservation.Source, quoted(denied))
 	case len(missing) > 0:
 		return attention(stay.ReasonGroupNotFound, quoted(missing))
 	case len(elsewhere) > 0:
