@@ -16,6 +16,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 type actCommand struct {
@@ -24,8 +25,8 @@ type actCommand struct {
 	File         string        `placeholder:"FILE" help:"File with one reservation per line; - is standard input."`
 	Reason       string        `placeholder:"TEXT" help:"Why; required, except for a reconcile. Don't include guest data."`
 	Author       string        `placeholder:"NAME" help:"Person who uses the token, if several people share it."`
-	Earlier      time.Duration `placeholder:"DURATION" help:"Of a window: how long before check-in access begins, such as 2h."`
-	Later        time.Duration `placeholder:"DURATION" help:"Of a window: how long after check-out access ends, such as 2h."`
+	Earlier      time.Duration `placeholder:"DURATION" help:"With window: how long before check-in access begins, such as 2h."`
+	Later        time.Duration `placeholder:"DURATION" help:"With window: how long after check-out access ends, such as 2h."`
 	Remote       remote        `embed:""`
 }
 
@@ -142,4 +143,30 @@ func (c *undoCommand) Run(ctx context.Context, out *streams) error {
 		return errRefused
 	}
 	return nil
+}
+
+type eraseGuestCommand struct {
+	Email  string `arg:"" help:"The guest's e-mail address."`
+	Remote remote `embed:""`
+}
+
+// Run erases a guest. The error says that nothing was known of the address.
+func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
+	var e stay.Erasure
+	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil,
+		rest.EraseRequest{GuestEmail: c.Email}, &e)
+	if err != nil {
+		return err
+	}
+	err = c.Remote.show(out.out, raw, func(w io.Writer) {
+		if e.Found {
+			_, _ = fmt.Fprintf(w, "erased: %s, %s, %s; %s\n", counted(e.Reservations, "reservation"),
+				counted(e.Bodies, "other event"), counted(e.Waiting, "waiting event"), e.Identity)
+		}
+	})
+	if err == nil && !e.Found {
+		return fmt.Errorf("nothing is stored for %s, here or at Seam: check the spelling; it may already be erased",
+			c.Email)
+	}
+	return err
 }

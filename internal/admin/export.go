@@ -54,14 +54,8 @@ func (s Reservations) Export(ctx context.Context, q ReservationQuery) (Export, e
 		entry = entry.About(q.Source[0], "", "")
 	}
 	entry.After = map[string]any{"reservations": n}
-	for name, values := range map[string][]string{
-		"source": q.Source, "status": q.Status, "key_status": q.KeyStatus, "listing_id": only(q.ListingID),
-		"check_in_from": only(q.CheckInFrom),
-		"check_in_to":   only(q.CheckInTo), "check_out_from": only(q.CheckOutFrom), "check_out_to": only(q.CheckOutTo),
-	} {
-		if len(values) > 0 {
-			entry.After[name] = strings.Join(values, ",")
-		}
+	for name, text := range auditedFilters(q) {
+		entry.After[name] = text
 	}
 	return Export{s, q}, s.record(ctx, entry)
 }

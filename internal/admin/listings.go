@@ -21,10 +21,10 @@ type Listings struct{ *core }
 type ListingQuery struct {
 	Paging
 	Source       []string `query:"source" nullable:"false" doc:"One source, or several separated by commas."`
-	ListingID    string   `query:"listing_id"`
+	ListingID    string   `query:"listing_id" view:"no"`
 	Deleted      string   `query:"deleted" enum:"true,false"`
-	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive."`
-	Query        string   `query:"q" doc:"Parts of a listing's id or name, without regard to case and accents. Each word must be in one of them, in any order."`
+	UpdatedSince string   `query:"updated_since" view:"no" doc:"Instant, or UTC day; inclusive."`
+	Query        string   `query:"q" personal:"true" doc:"Parts of a listing's id or name, without regard to case and accents. Each word must be in one of them, in any order."`
 }
 
 // Narrowed reports whether the query leaves any listing out.

@@ -20,14 +20,14 @@ type ReservationQuery struct {
 	Status       []string `query:"status" nullable:"false" enum:"confirmed,cancelled" doc:"One status, or several separated by commas."`
 	KeyStatus    []string `query:"key_status" nullable:"false" enum:"waiting,provisioning,issued,active,attention,revoking,revoked,expired" doc:"One status, or several separated by commas."`
 	ListingID    string   `query:"listing_id"`
-	GuestEmail   string   `query:"guest_email" doc:"The complete address, case-insensitive."`
+	GuestEmail   string   `query:"guest_email" personal:"true" doc:"The complete address, case-insensitive."`
 	CheckInFrom  string   `query:"check_in_from" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); inclusive." example:"2026-11-01"`
 	CheckInTo    string   `query:"check_in_to" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); exclusive." example:"2026-12-01T00:00:00Z"`
 	CheckOutFrom string   `query:"check_out_from" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); inclusive." example:"2026-11-04"`
 	CheckOutTo   string   `query:"check_out_to" doc:"Instant, or day of the property's time zone, also relative to the present one (today, today+1, today-7); exclusive." example:"2026-11-05"`
 	UpdatedSince string   `query:"updated_since" doc:"Instant, or UTC day; inclusive. To follow changes, start a minute before the latest updated_at that you have seen: a change that is being committed may become visible a little later than one after it."`
-	Undated      bool     `query:"undated" doc:"true: only confirmed stays that are not over and whose check-in or check-out is null, because the PMS sent local times and no time zone is known, or has not sent both dates."`
-	Query        string   `query:"q" doc:"Parts of a reservation id, listing id, guest e-mail, name or phone number, without regard to case and accents. Each word must be in one of them, in any order. The whole e-mail address of a guest finds that guest only."`
+	Undated      bool     `query:"undated" view:"no" doc:"true: only confirmed stays that are not over and whose check-in or check-out is null, because the PMS sent local times and no time zone is known, or has not sent both dates."`
+	Query        string   `query:"q" personal:"true" doc:"Parts of a reservation id, listing id, guest e-mail, name or phone number, without regard to case and accents. Each word must be in one of them, in any order. The whole e-mail address of a guest finds that guest only."`
 	Sort         string   `query:"sort" enum:"-updated_at,check_in" doc:"-updated_at (default): newest change first. check_in: earliest check-in first, unknown ones last."`
 }
 

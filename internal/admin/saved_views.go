@@ -22,12 +22,9 @@ type SavedView = store.SavedView
 // viewFilters are the filters that a view of each list can hold. Search terms and addresses are none of them, because
 // they may be a guest's.
 var viewFilters = map[string][]string{
-	"reservations": {
-		"source", "status", "key_status", "listing_id", "when", "check_in_from", "check_in_to", "check_out_from",
-		"check_out_to", "updated_since", "sort",
-	},
-	"listings": {"source", "deleted"},
-	"events":   {"source", "status", "type", "reservation_id", "listing_id"},
+	"reservations": viewFiltersOf(ReservationQuery{}, "when"),
+	"listings":     viewFiltersOf(ListingQuery{}),
+	"events":       viewFiltersOf(EventQuery{}),
 }
 
 // ViewFilters returns the filters that a view of a list can hold.

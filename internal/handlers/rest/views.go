@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -40,7 +41,16 @@ type ViewPath struct {
 
 // ViewFilters are the filters of a view.
 type ViewFilters struct {
-	Filters map[string]string `json:"filters" nullable:"false" example:"{\"when\":\"tomorrow\",\"key_status\":\"waiting,attention\"}" doc:"Filters of reservations: source, status, key_status, listing_id, when (today, tomorrow, week, all), check_in_from, check_in_to, check_out_from, check_out_to, updated_since, sort. Of listings: source, deleted. Of events: source, status, type, reservation_id, listing_id. Values as in the list's query, several separated by commas."`
+	Filters map[string]string `json:"filters" nullable:"false" example:"{\"when\":\"tomorrow\",\"key_status\":\"waiting,attention\"}"`
+}
+
+// TransformSchema lists the filters of each list, from the lists' own queries.
+func (ViewFilters) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	of := func(list string) string { return strings.Join(admin.ViewFilters(list), ", ") }
+	s.Properties["filters"].Description = "Filters of reservations: " + of("reservations") +
+		" (today, tomorrow, week, all). Of listings: " + of("listings") + ". Of events: " + of("events") +
+		". Values as in the list's query, several separated by commas."
+	return s
 }
 
 // ViewInput is the request to save a view.

@@ -67,11 +67,8 @@ const rejectedFirst = 5
 
 func (s eventPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	query := admin.EventQuery{
-		Paging: paging(q), Source: admin.Values(q.Get("source")), Status: admin.Values(q.Get("status")),
-		Type:          admin.Values(strings.TrimSpace(q.Get("type"))),
-		ReservationID: strings.TrimSpace(q.Get("reservation_id")), ListingID: strings.TrimSpace(q.Get("listing_id")),
-	}
+	query := admin.EventQuery{Paging: paging(q)}
+	admin.ReadFilters(q, &query)
 	query.WithoutTests = !query.Narrowed()
 	found, err := s.Admin.Events.List(r.Context(), query)
 	var rejected admin.Page[admin.Event]

@@ -59,10 +59,8 @@ type listingList struct {
 
 func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	query := admin.ListingQuery{
-		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")),
-		Source: admin.Values(q.Get("source")), Deleted: q.Get("deleted"),
-	}
+	query := admin.ListingQuery{Paging: paging(q)}
+	admin.ReadFilters(q, &query)
 	found, err := s.Admin.Listings.List(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))

@@ -62,15 +62,8 @@ const (
 // query reads the filters of the list. Without filters it lists stays that are not over, by check-in; a
 // search covers all stays, newest change first.
 func (s reservationPages) query(q url.Values) admin.ReservationQuery {
-	query := admin.ReservationQuery{
-		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: admin.Values(q.Get("source")),
-		Status:    admin.Values(q.Get("status")),
-		KeyStatus: admin.Values(q.Get("key_status")), ListingID: q.Get("listing_id"),
-		GuestEmail:  strings.TrimSpace(q.Get("guest_email")),
-		CheckInFrom: q.Get("check_in_from"), CheckInTo: q.Get("check_in_to"), CheckOutFrom: q.Get("check_out_from"),
-		CheckOutTo:   q.Get("check_out_to"),
-		UpdatedSince: q.Get("updated_since"), Sort: q.Get("sort"),
-	}
+	query := admin.ReservationQuery{Paging: paging(q)}
+	admin.ReadFilters(q, &query)
 	if query.Sort == "" && query.Query == "" && query.UpdatedSince == "" {
 		query.Sort = "check_in"
 	}
