@@ -157,6 +157,33 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
+// dashboard is what tests read of Grafana's.
+type dashboard struct {
+	Panels []struct {
+		Title, Description string
+		Datasource         struct{ UID string }
+		Targets            []struct{ Expr, LegendFormat string }
+	}
+	Templating struct {
+		List []struct{ Name, Definition string }
+	}
+	Annotations struct {
+		List []struct{ Name, Expr, TitleFormat, TextFormat string }
+	}
+}
+
+// readMonitoring reads a file of deploy/monitoring.
+func readMonitoring(t *testing.T, file string, v any, decode func([]byte, any) error) {
+	t.Helper()
+	raw, err := os.ReadFile("../../deploy/monitoring/" + file)
+	if err == nil {
+		err = decode(raw, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What alerts and the dashboard ask for exists, and each alert has its entry in the runbook.
 func TestAlertsAskForWhatThereIs(t *testing.T) {
 	t.Parallel()
@@ -192,21 +219,8 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 			t.Errorf("%s does not link its entry", alert[1])
 		}
 	}
-	raw, err := os.ReadFile("../../deploy/monitoring/grafana/dashboards/staykey.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Panels []struct {
-			Title, Description string
-			Datasource         struct{ UID string }
-			Targets            []struct{ Expr string }
-		}
-		Templating struct{ List []struct{ Name string } }
-	}
-	if err := json.Unmarshal(raw, &dashboard); err != nil {
-		t.Fatal(err)
-	}
+	var dashboard dashboard
+	readMonitoring(t, "grafana/dashboards/staykey.json", &dashboard, json.Unmarshal)
 	variables, described := map[string]bool{}, map[string]string{}
 	for _, v := range dashboard.Templating.List {
 		variables["$"+v.Name], variables["${"+v.Name+"}"] = true, true
@@ -275,28 +289,8 @@ func TestLabelsThatMonitoringUses(t *testing.T) {
 		}
 		return slices.Contains(allowed, "source")
 	}
-	read := func(file string, v any, decode func([]byte, any) error) {
-		raw, err := os.ReadFile("../../deploy/monitoring/" + file)
-		if err == nil {
-			err = decode(raw, v)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr, LegendFormat string }
-		}
-		Templating struct {
-			List []struct{ Name, Definition string }
-		}
-		Annotations struct {
-			List []struct{ Name, Expr, TitleFormat, TextFormat string }
-		}
-	}
-	read("grafana/dashboards/staykey.json", &dashboard, json.Unmarshal)
+	var dashboard dashboard
+	readMonitoring(t, "grafana/dashboards/staykey.json", &dashboard, json.Unmarshal)
 	labelsIn := func(text, form string) (labels []string) {
 		for _, found := range regexp.MustCompile(form).FindAllStringSubmatch(text, -1) {
 			labels = append(labels, found[1])
@@ -329,7 +323,7 @@ func TestLabelsThatMonitoringUses(t *testing.T) {
 			}
 		}
 	}
-	read("alerts.yml", &rules, yaml.Unmarshal)
+	readMonitoring(t, "alerts.yml", &rules, yaml.Unmarshal)
 	for _, group := range rules.Groups {
 		for _, rule := range group.Rules {
 			expressions++

@@ -149,7 +149,9 @@ func (c *Checker) turn(ctx context.Context) {
 	working, cancel := context.WithCancel(ctx)
 	renewing := errgroup.Group{}
 	renewing.Go(func() error {
-		c.renew(working, cancel, l)
+		store.KeepLease(working, cancel, c.options.Renewed, func() error {
+			return c.store.Tasks.Renew(working, l, lease)
+		})
 		return nil
 	})
 	result, err := c.check(seam.Background(working))
@@ -161,23 +163,6 @@ func (c *Checker) turn(ctx context.Context) {
 	}
 	if err := c.store.Tasks.Finish(context.WithoutCancel(ctx), l, c.now().Add(c.options.Every), result); err != nil {
 		c.log.Warn("result of checking doors not stored", "error", err)
-	}
-}
-
-// renew keeps the lease until ctx ends, and cancels the work under it when it is lost.
-func (c *Checker) renew(ctx context.Context, cut context.CancelFunc, l store.TaskLease) {
-	tick := time.NewTicker(c.options.Renewed)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if errors.Is(c.store.Tasks.Renew(ctx, l, lease), store.ErrLeaseLost) {
-			cut()
-			return
-		}
 	}
 }
 

@@ -118,7 +118,9 @@ func (w *sweeper) once(ctx context.Context, lease store.TaskLease) {
 	sweeping, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		keep(sweeping, cancel, sweepLease/3, func() error { return w.store.Tasks.Renew(sweeping, lease, sweepLease) })
+		store.KeepLease(sweeping, cancel, sweepLease/3, func() error {
+			return w.store.Tasks.Renew(sweeping, lease, sweepLease)
+		})
 	})
 
 	var before swept

@@ -153,7 +153,7 @@ func (p *Provisioner) mayCall(leaseUntil time.Time) error {
 func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lease store.Lease,
 	until *atomic.Pointer[time.Time],
 ) {
-	keep(ctx, cut, p.options.Lease/3, func() error {
+	store.KeepLease(ctx, cut, p.options.Lease/3, func() error {
 		renewed := time.Now().Add(p.options.Lease)
 		err := p.store.Keys.RenewLease(ctx, lease, p.options.Lease)
 		if err == nil {
@@ -161,21 +161,4 @@ func (p *Provisioner) keepLease(ctx context.Context, cut context.CancelFunc, lea
 		}
 		return err
 	})
-}
-
-// keep renews a lease every so often until ctx ends, and cancels the work under it when it is lost.
-func keep(ctx context.Context, cut context.CancelFunc, every time.Duration, renew func() error) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if errors.Is(renew(), store.ErrLeaseLost) {
-			cut()
-			return
-		}
-	}
 }

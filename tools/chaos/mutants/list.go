@@ -101,9 +101,9 @@ var mutants = append([]mutant{
 				"	if _, _ = until, deadline; false {\n",
 			},
 			{
-				"internal/provisioner/work.go",
-				"		if errors.Is(renew(), store.ErrLeaseLost) {\n			cut()\n			return\n",
-				"		if errors.Is(renew(), store.ErrLeaseLost) {\n			return\n",
+				"internal/store/lease.go",
+				"		if errors.Is(renew(), ErrLeaseLost) {\n			cut()\n			return\n",
+				"		if errors.Is(renew(), ErrLeaseLost) {\n			return\n",
 			},
 		},
 		pkg: "./cmd/server", tests: "^TestStalledWorker$",
