@@ -5,7 +5,8 @@
 // the setting, the value and the fix. The result, [Config], is what the rest of the program reads. [Config.Reload]
 // reads again what may change while the service runs: sources, subscriptions, tokens and secrets.
 //
-//	config.go            settings, their defaults and limits
+//	config.go            settings, and the configuration that they become
+//	load.go, reload.go   reads and checks them, with their defaults and limits; reads them again
 //	yamlfile.go          the config file: every problem with its line and column, unknown fields refused
 //	sources.go           sources of the file, with their formats, policies and verifiers
 //	secrets.go           well-known secrets of development, and where they are refused

@@ -27,6 +27,7 @@
 //	notify.go          rounds: what is due, and starting runners
 //	deliver.go         a runner: claim, send, record; test messages and pruning
 //	state.go           pure: which message, if any, the state of a stay asks for
+//	body.go            what a message says
 //	policy.go          pure: what follows from an answer: retry when, or disable the subscription
 //	dispatch.go        one HTTP request, signed; address.go keeps it away from private addresses
 //	people.go          messages for chats and mailboxes; digest.go the daily summary

@@ -23,7 +23,7 @@ var guestMutants = []mutant{
 		}),
 	guestTests("guest: search", "what a lost call left at Seam is not looked for", "TestALostCreate",
 		edit{
-			"internal/guest/cleaner.go",
+			"internal/guest/cleaner_search.go",
 			"		if at := c.nextLook(h); !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {\n", "		if at := c.nextLook(h); false && !at.IsZero() && !now.Before(at) && !slices.Contains(identities, h.IdentityID) {\n",
 		}),
 	guestTests("guest: the key's end", "what was handed out is not looked at when its key changes",
@@ -100,7 +100,7 @@ var guestMutants = []mutant{
 		}),
 	notifyTests("messages: no guest data", "a message says what an admin wrote about a key", "TestBodyHasNoGuestData",
 		edit{
-			"internal/notify/state.go", "		Reason: p.Reason, AccessGroupIDs: append(",
+			"internal/notify/body.go", "		Reason: p.Reason, AccessGroupIDs: append(",
 			"		Reason: p.Message, AccessGroupIDs: append(",
 		}),
 	{
@@ -120,7 +120,7 @@ var guestMutants = []mutant{
 		name: "guest: wrong 404s", what: "a 404 on a delete, and one on a list, show that a session is gone",
 		edits: []edit{
 			{
-				"internal/guest/cleaner.go", "	case err == nil:\n		return fmt.Errorf(",
+				"internal/guest/cleaner_search.go", "	case err == nil:\n		return fmt.Errorf(",
 				"	case err == nil && identity == \"\":\n		return fmt.Errorf(",
 			},
 			{"internal/guest/cleaner.go", "	return 2\n}\n", "	return 1\n}\n"},

@@ -249,7 +249,7 @@ func init() {
 		{
 			name: "own forms", what: "a form of another site is taken",
 			edits: []edit{{
-				"internal/handlers/web/web.go",
+				"internal/handlers/web/sign_in.go",
 				"			if !hmac.Equal([]byte(r.PostFormValue(\"csrf\")), []byte(s.csrfToken(cookie))) {\n",
 				"			if cookie == \"\" {\n",
 			}},
@@ -292,7 +292,7 @@ func init() {
 			name: "stored proofs", what: "the header that proves the sender is stored with the body",
 			edits: []edit{
 				{
-					"internal/pms/verify.go", " || strings.EqualFold(name, c.Header) || holdsAny(value, secrets) {\n",
+					"internal/pms/kept.go", " || strings.EqualFold(name, c.Header) || holdsAny(value, secrets) {\n",
 					" {\n",
 				},
 				{"internal/pms/format.go", "			delete(r.Headers, name)\n", ""},
@@ -307,7 +307,7 @@ func init() {
 		{
 			name: "profiles on loopback", what: "profiles are served on every address",
 			edits: []edit{{
-				"internal/config/config.go", "s.Profiling || isLoopback(c.OpsListen)",
+				"internal/config/load.go", "s.Profiling || isLoopback(c.OpsListen)",
 				"s.Profiling || c.OpsListen != \"\"",
 			}},
 			pkg: "./internal/config", tests: "^TestProfilesAreForLoopback$",
