@@ -171,6 +171,38 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
+// A new reader finds every package in the two maps of the house, and nothing in them that is gone.
+func TestMapsNameEveryPackage(t *testing.T) {
+	t.Parallel()
+	for file, parents := range map[string][]string{
+		"docs/architecture.md": {"internal", "tools"}, "CONTRIBUTING.md": {"internal"},
+	} {
+		text, err := os.ReadFile("../" + file) // #nosec G304 -- the repository's own files
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, parent := range parents {
+			entries, err := os.ReadDir("../" + parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exists := map[string]bool{}
+			for _, e := range entries {
+				name := parent + "/" + e.Name()
+				exists[name] = true
+				if e.IsDir() && !strings.Contains(string(text), "`"+name+"`") {
+					t.Errorf("%s doesn't say what %s is for", file, name)
+				}
+			}
+			for _, named := range regexp.MustCompile("`("+parent+"/[a-z]+)`").FindAllStringSubmatch(string(text), -1) {
+				if !exists[named[1]] {
+					t.Errorf("%s names %s, which doesn't exist", file, named[1])
+				}
+			}
+		}
+	}
+}
+
 // The environment is read in one place, where every setting is documented and checked. Rigs and measurements have their
 // own.
 func TestEnvironmentIsReadInOnePlace(t *testing.T) {

@@ -381,7 +381,7 @@ func (s *API) presentGate(ctx context.Context, r *http.Request) (admin.Answer, e
 func documentKey(o *huma.Operation) {
 	o.Parameters = append(o.Parameters, &huma.Param{
 		Name: idempotencyKey, In: "header",
-		Description: "A key of your choice. For 24 hours the same key answers the same and does nothing again.",
+		Description: "A key of your choice. For 24 hours, a repeated request with the same key returns the first answer and has no further effect.",
 		Schema: &huma.Schema{
 			Type: huma.TypeString, Description: "Visible ASCII characters.", MinLength: new(1),
 			MaxLength: new(255),
