@@ -6,7 +6,7 @@
 // request:
 //
 //	Open, AppSession:  lease ─▶ judge, mark ─▶ call Seam ─▶ judge again, record ─▶ hand out     open.go, session.go
-//	Run:               due ─▶ lease ─▶ what no longer holds is deleted at Seam ─▶ forget        cleaner.go
+//	Run:               due ─▶ lease ─▶ what no longer holds is deleted at Seam ─▶ forget        cleaner.go, cleaner_search.go
 //
 // Both hold the lease on the stay, so that one process at a time makes or deletes. Judging and recording happen in
 // one transaction that has the stay's key locked: what ends the key comes after it, finds the record, and has it

@@ -13,7 +13,8 @@
 //	contest.go                            read Seam: whose the identity of an ACS user is by now
 //	read_back.go, look.go                 read Seam: what has taken effect; what exists
 //	slot.go, identity.go, create.go       take a step that creates something
-//	change.go, remove.go, surplus.go      take any other step
+//	change.go                             take a step that changes something: opens or closes a door, moves the hours
+//	remove.go, surplus.go                 take a step that removes something
 //	refusals.go                           steps that Seam has refused
 //	code.go                               backup codes
 //	verdict.go, retry.go                  the key's status, and when to look again

@@ -10,9 +10,9 @@
 //	seam.go                targets, planned calls, sweeps and erasures, as they are shown
 //	sealer.go              seals secrets that the database holds
 //
-// Texts here are for REST, the timeline and logs: they name settings and ids. The admin page words the same reasons
-// for a front desk (internal/handlers/web/causes.go), the guest's page for guests (internal/guest). To add a reason,
-// add a constant and a row in reason_table.go and a section in docs/runbook.md; a test compares the two.
+// Messages are for REST, the timeline and logs: they name settings and ids. A reason's row also has its words for the
+// front desk, which the admin page shows; the guest's page has words of its own (internal/guest). CONTRIBUTING.md says
+// how to add a reason.
 package stay
 
 // Statuses of a mobile key, as REST, the page and subscriptions show them.
