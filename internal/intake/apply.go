@@ -32,6 +32,17 @@ const (
 	clockLead = 5 * time.Minute
 )
 
+// An applier's turn: a batch of events, then what changed in other ways (stays that move to their next room, a page of
+// a changed listing's stays, a page of a changed policy's), and again until nothing is left. What an error of a batch
+// results in:
+//
+//	several events        half as many next time, so that the faulty one is soon alone; after a lock, one by one
+//	one, a lock           postponed, and the log says what it waits for; later events about the same objects step back
+//	one, bad data, panic  set aside as rejected, for somebody to replay
+//	Postgres is gone      everything stays in the queue, and Run tries again
+//
+// So one event never blocks others, and the order of events about one object holds.
+
 // Applier takes events from the inbox, in the order of receipt, and applies them. Any number may run.
 type Applier struct {
 	store   *store.Store

@@ -33,6 +33,14 @@ const (
 	failedFor = 5 * time.Second
 )
 
+// A sign-in has two requests of the browser, which any replica may answer:
+//
+//	Begin     endpoints (known) ─▶ state, nonce, PKCE verifier: the Flow, for the browser to keep ─▶ the provider's URL
+//	Finish    state of the answer = state of the Flow ─▶ exchange the code ─▶ verify the ID token, its nonce ─▶ claims
+//
+// The endpoints are remembered for a while. A failure to read them is, too, but shortly: many people who sign in
+// while a provider is down ask it once.
+
 // Client signs people in. It is safe for concurrent use. It reads a provider's endpoints when they are first needed,
 // so a provider that is down delays nothing else.
 type Client struct {

@@ -15,7 +15,16 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// This file is the inbox: how events are stored, recognized when repeated, and settled.
+// This file is the inbox: how events are stored, recognized when repeated, and settled. A row of events has the body.
+// Where an event is in its life is a row next to it, of one table at a time:
+//
+//	Insert ──▶ event_queue ── ClaimEvents, FinishEvents ──▶ event_results
+//	   │           ▲    └──▶ event_fetches (fetches.go) ──┘      │
+//	   │           └──────────── a replay, or the same key again after a rejection (tryAgain)
+//	   └──▶ event_results: what the webhook's handler has settled, such as a test event
+//
+// An event is recognized by its source and key. Sorting by key lets two replicas insert the same events without waiting
+// for each other in a circle.
 
 // Events is the inbox: every event that was accepted, until it is applied or set aside, and afterwards its result.
 // Webhooks and imports insert events; [ClaimEvents] and [FinishEvents] begin and end applying them, in a caller's

@@ -11,6 +11,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// An event whose documents are missing leaves the queue and has a row in event_fetches. Who moves it, and where to:
+//
+//	queue ── AwaitDocuments (applier) ──▶ waiting ── Fetched (fetcher) ──▶ queue, in its old position
+//	  ▲                                    │    ▲
+//	  │                                    │    └── Note, Hold: why it still waits
+//	  └── ForgetDocuments (applier): the   └── GiveUp (fetcher) ──▶ settled: rejected, or applied if a part of it was
+//	      documents can't be trusted yet,
+//	      and the event waits again
+//
+// The row of a settled event stays while its documents are fetched once more; that look replaces the result.
+
 // Fetches are events that wait for documents which their PMS only names.
 type Fetches struct{ *db }
 

@@ -12,6 +12,14 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
+// What a guest is given is made and taken back under a lease on the stay, by one process at a time:
+//
+//	TakeLease, or Claim of those that are due ─▶ WithLease: read the state with the key locked, and write ─▶ FinishGuestStay
+//
+// WithLease is the only way to write: a process that has lost the lease writes nothing. FinishGuestStay gives the lease
+// back and says when to look again. What ends a key makes its stay due, by triggers (migration 00030), so no writer of
+// keys needs to know of guests.
+
 // GuestStays are the guest's side of stays: links, and instant keys and app sessions that were handed out, so that they
 // can be taken back. One process at a time changes those of a stay, under its lease.
 type GuestStays struct{ *db }

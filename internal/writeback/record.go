@@ -16,7 +16,14 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file records what an attempt does, before and after its calls.
+// This file records what an attempt does, before and after its calls. An attempt ends with one of these, each in a
+// commit that holds the lease:
+//
+//	mark      before a call that changes the field: its content is unsure from now on
+//	done      after it was read back: the field is up to date
+//	settle    nothing had to be done
+//	again     the stays have changed since the decision: due at once
+//	failed    why, and when to try again
 
 // Reasons why a field could not be written or cleared, for programs.
 const (

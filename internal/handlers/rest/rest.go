@@ -3,10 +3,10 @@
 //
 // One file per noun holds its shapes and registers its operations with huma, which checks parameters and bodies
 // against the schemas of those shapes. The same declarations are the OpenAPI document (openapi.go), whose examples are
-// built with the code that builds answers (examples.go), and the page /docs (docs.go). What clients may rely on: fields and
-// operations are only added within /v1; lists are pages with an opaque cursor; every error is a problem with a stable
-// code; unknown and repeated parameters are refused; times are RFC 3339, UTC, milliseconds; a changing request with an
-// Idempotency-Key is done once (once.go).
+// built with the code that builds answers (examples.go), and the page /docs (docs.go). What clients may rely on:
+// fields and operations are only added within /v1; lists are pages with an opaque cursor; every error is a problem
+// with a stable code; unknown and repeated parameters are refused; times are RFC 3339, UTC, milliseconds; a changing
+// request with an Idempotency-Key is done once (once.go).
 package rest
 
 import (

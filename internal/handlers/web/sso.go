@@ -20,9 +20,15 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// People can sign in with an identity provider. What a sign-in needs to come back is in a sealed cookie, so any
-// replica can finish what another one began. What somebody may do is looked up in the configuration at each request,
-// by the groups that the session has: a role that is changed or removed there counts at once.
+// People can sign in with an identity provider:
+//
+//	beginSSO     a turn (inTurn) ─▶ the flow into a sealed cookie ─▶ to the provider
+//	finishSSO    the flow from the cookie ─▶ a turn ─▶ sso.Client.Finish ─▶ a role? (admit) ─▶ a session
+//	tokenOf      at each request: what the session's groups may do by now
+//
+// What a sign-in needs to come back is in the cookie, so any replica can finish what another one began. What somebody
+// may do is looked up in the configuration at each request, by the groups that the session has: a role that is changed
+// or removed there counts at once.
 
 // accountPages sign people in and out, with a token or an identity provider, and remember their language and clock.
 type accountPages struct{ *core }
