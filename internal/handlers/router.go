@@ -48,6 +48,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/logs"
 	"github.com/staykey/staykey/internal/pms"
 )
 
@@ -277,15 +278,11 @@ func requestLevel(pattern string, status int) slog.Level {
 	return slog.LevelInfo
 }
 
-// statusClientGone is the status of a request whose client hung up before the answer. Nobody receives it: it
-// distinguishes such requests from failures of the service, in the log and in the metrics. nginx uses the same number.
-const statusClientGone = 499
-
 // statusFor returns the status of an answer. If the client is gone, a 5xx means only that the handler was interrupted.
 func statusFor(r *http.Request, answer middleware.WrapResponseWriter) int {
 	status := cmp.Or(answer.Status(), http.StatusOK)
 	if status >= http.StatusInternalServerError && errors.Is(r.Context().Err(), context.Canceled) {
-		return statusClientGone
+		return logs.StatusClientGone
 	}
 	return status
 }

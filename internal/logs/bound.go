@@ -46,8 +46,14 @@ const NotLogged = "not_logged"
 // subjects are the attributes by which a record names what it is about.
 var subjects = []string{"reservation_id", "event_id", "delivery_id"}
 
-// refusals are the answers that a sender may repeat as often as it likes.
-var refusals = []int64{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+// StatusClientGone is the status of a request whose client hung up before the answer. Nobody receives it: it
+// distinguishes such requests from failures of the service, in the log and in the metrics. nginx uses the same number.
+const StatusClientGone = 499
+
+// refusals are the answers that a sender may cause as often as it likes.
+var refusals = []int64{
+	http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable, StatusClientGone,
+}
 
 // Bound returns a handler that passes on to next what the bounds allow.
 func Bound(next slog.Handler) *Handler {

@@ -70,6 +70,10 @@ func TestAnOutageIsBounded(t *testing.T) {
 			func(l *slog.Logger, _ int) { l.Info("request", "method", "POST", "status", 503) },
 			5 + 11,
 		},
+		"a client that hangs up": {
+			func(l *slog.Logger, _ int) { l.Info("request", "status", logs.StatusClientGone) },
+			5 + 11,
+		},
 		"numbers in it": {func(l *slog.Logger, i int) {
 			l.Warn(fmt.Sprintf("http: TLS handshake error from 192.0.2.%d:%d: EOF", i%200, i))
 		}, 5 + 11},
