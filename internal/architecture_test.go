@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 		"internal/pms", "internal/point", "internal/seam", "internal/stay", "internal/store",
 	},
 	"internal/handlers": {
-		"internal/admin", "internal/fair", "internal/pms",
+		"internal/admin", "internal/fair", "internal/logs", "internal/pms",
 	},
 	"internal/handlers/guest": {
 		"internal/guest", "internal/handlers",
