@@ -4,29 +4,26 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/staykey/staykey/internal/handlers/rest"
 )
 
 type auditCommand struct {
-	Source  string `help:"Only this source." placeholder:"NAME"`
-	Token   string `name:"by-token" help:"Only this token's name." placeholder:"NAME"`
-	Action  string `help:"Only this action, such as put_listing, hold or sign_in." placeholder:"ACTION"`
-	Subject string `help:"Only about this reservation, listing or event." placeholder:"ID"`
-	From    string `help:"Only from this day or instant on." placeholder:"WHEN"`
-	To      string `help:"Only before this day or instant." placeholder:"WHEN"`
-	Limit   int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor  string `help:"Continue from this next_cursor."`
+	Source  string `query:"source" help:"Only this source." placeholder:"NAME"`
+	Token   string `query:"token" name:"by-token" help:"Only this token's name." placeholder:"NAME"`
+	Action  string `query:"action" help:"Only this action, such as put_listing, hold or sign_in." placeholder:"ACTION"`
+	Subject string `query:"subject" help:"Only about this reservation, listing or event." placeholder:"ID"`
+	From    string `query:"from" help:"Only from this day or instant on." placeholder:"WHEN"`
+	To      string `query:"to" help:"Only before this day or instant." placeholder:"WHEN"`
+	Limit   int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
+	Cursor  string `query:"cursor" help:"Continue from this next_cursor."`
 	Remote  remote `embed:""`
 }
 
 // Run lists the audit log.
 func (c *auditCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.AuditEntry]
-	raw, _, err := c.Remote.get(ctx, "/v1/audit", query("source", c.Source, "token", c.Token, "action", c.Action,
-		"subject", c.Subject, "from", c.From, "to", c.To,
-		"limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	raw, _, err := c.Remote.get(ctx, "/v1/audit", parameters(c), &list)
 	if err != nil {
 		return err
 	}

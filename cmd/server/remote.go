@@ -159,14 +159,3 @@ func orDash(s *string) string {
 	}
 	return *s
 }
-
-// query collects parameters that were given.
-func query(pairs ...string) url.Values {
-	q := url.Values{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			q.Set(pairs[i], pairs[i+1])
-		}
-	}
-	return q
-}

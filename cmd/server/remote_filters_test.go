@@ -15,6 +15,8 @@ func TestListsHaveFlagsForTheirFilters(t *testing.T) {
 		"reservations": {reservationsCommand{}, admin.ReservationQuery{}},
 		"events":       {eventsCommand{}, admin.EventQuery{}},
 		"listings":     {listingsCommand{}, admin.ListingQuery{}},
+		"deliveries":   {deliveriesListCommand{}, admin.DeliveryQuery{}},
+		"audit":        {auditCommand{}, admin.AuditQuery{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -46,7 +46,7 @@ func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	}
 
 	var timeline rest.List[rest.TimelineItem]
-	if _, _, err := c.Remote.get(ctx, path+"/timeline", query("limit", strconv.Itoa(timelineShown)),
+	if _, _, err := c.Remote.get(ctx, path+"/timeline", url.Values{"limit": {strconv.Itoa(timelineShown)}},
 		&timeline); err != nil {
 		return err
 	}

@@ -116,22 +116,20 @@ type deliveriesCommand struct {
 }
 
 type deliveriesListCommand struct {
-	Subscription string `help:"Only to this subscription." placeholder:"NAME"`
-	Status       string `help:"Only waiting, delivered or dropped." placeholder:"STATUS"`
-	Type         string `help:"Only of this type, such as mobile_key.ready." placeholder:"TYPE"`
-	Source       string `help:"Only this source." placeholder:"NAME"`
-	Reservation  string `help:"Only about this reservation." placeholder:"ID"`
-	Limit        int    `default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor       string `help:"Continue from this next_cursor."`
+	Subscription string `query:"subscription" help:"Only to this subscription." placeholder:"NAME"`
+	Status       string `query:"status" help:"Only waiting, delivered or dropped." placeholder:"STATUS"`
+	Type         string `query:"type" help:"Only of this type, such as mobile_key.ready." placeholder:"TYPE"`
+	Source       string `query:"source" help:"Only this source." placeholder:"NAME"`
+	Reservation  string `query:"reservation_id" help:"Only about this reservation." placeholder:"ID"`
+	Limit        int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
+	Cursor       string `query:"cursor" help:"Continue from this next_cursor."`
 	Remote       remote `embed:""`
 }
 
 // Run lists messages.
 func (c *deliveriesListCommand) Run(ctx context.Context, out *streams) error {
 	var list rest.List[rest.Delivery]
-	raw, _, err := c.Remote.get(ctx, "/v1/deliveries", query("subscription", c.Subscription, "status", c.Status, "type",
-		c.Type, "source", c.Source,
-		"reservation_id", c.Reservation, "limit", strconv.Itoa(c.Limit), "cursor", c.Cursor), &list)
+	raw, _, err := c.Remote.get(ctx, "/v1/deliveries", parameters(c), &list)
 	if err != nil {
 		return err
 	}

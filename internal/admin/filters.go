@@ -80,6 +80,16 @@ func FilterNames(query any) []string {
 	return names
 }
 
+// FilterValues are the values that a filter of a query can have; nil for any.
+func FilterValues(query any, name string) []string {
+	for _, f := range filters(query) {
+		if values := f.tag.Get("enum"); f.name == name && values != "" {
+			return strings.Split(values, ",")
+		}
+	}
+	return nil
+}
+
 // auditedFilters are the filters of a query that are set, for the audit log.
 func auditedFilters(query any) map[string]string {
 	set := map[string]string{}

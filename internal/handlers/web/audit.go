@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/lang"
@@ -48,12 +47,11 @@ func (r auditRow) Changes() []string {
 
 func (s auditPages) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	v := auditView{AuditQuery: admin.AuditQuery{
-		Paging: paging(q), Source: admin.Values(q.Get("source")),
-		Token:  admin.Values(strings.TrimSpace(q.Get("token"))),
-		Action: admin.Values(strings.TrimSpace(q.Get("action"))), Subject: strings.TrimSpace(q.Get("subject")),
-		From: q.Get("from"), To: q.Get("to"),
-	}, Sources: s.Admin.Sources.Visible(r.Context()), Filtered: isFiltered(q)}
+	v := auditView{
+		AuditQuery: admin.AuditQuery{Paging: paging(q)},
+		Sources:    s.Admin.Sources.Visible(r.Context()), Filtered: isFiltered(q),
+	}
+	admin.ReadFilters(q, &v.AuditQuery)
 	found, err := s.Admin.Audit.List(r.Context(), v.AuditQuery)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))

@@ -69,13 +69,6 @@ type subscriptionView struct {
 	Next, First string
 }
 
-// deliveryTypes are offered as a filter.
-var deliveryTypes = []string{
-	"mobile_key.ready", "mobile_key.changed", "mobile_key.held", "mobile_key.attention", "mobile_key.recovered",
-	"mobile_key.revoked", "mobile_key.expired", "mobile_key.first_used", "mobile_key.denied",
-	"mobile_key.at_risk", "subscription.test", "subscription.digest",
-}
-
 func (s subscriptionPages) one(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, nil)
 }
@@ -89,7 +82,8 @@ func (s subscriptionPages) show(w http.ResponseWriter, r *http.Request, tested *
 	}
 	v := subscriptionView{
 		subscriptionRow: subscriptionRow{sub}, Tested: tested, Status: q.Get("status"),
-		Filtered: isFiltered(q), Statuses: stay.DeliveryStatuses(), Types: deliveryTypes, Type: q.Get("type"),
+		Filtered: isFiltered(q), Statuses: stay.DeliveryStatuses(),
+		Types: admin.FilterValues(admin.DeliveryQuery{}, "type"), Type: q.Get("type"),
 		Reservation: strings.TrimSpace(q.Get("reservation_id")),
 	}
 	found, err := s.Admin.Deliveries.List(r.Context(), admin.DeliveryQuery{
