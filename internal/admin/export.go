@@ -60,7 +60,8 @@ func (s Reservations) Export(ctx context.Context, q ReservationQuery) (Export, e
 	return Export{s, q}, s.record(ctx, entry)
 }
 
-// Write writes the table as CSV, page by page. Times are local to the property.
+// Write writes the table as CSV, page by page. Times are local to the property. One that isn't known is as the PMS sent
+// it, and without a time zone if none is known.
 func (e Export) Write(ctx context.Context, to io.Writer) error {
 	w := csv.NewWriter(to)
 	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone",
@@ -101,22 +102,42 @@ func noteTexts(notes []StayNote) []string {
 	return texts
 }
 
-func writeStay(w *csv.Writer, one Stay) error {
-	zone := one.Zone
-	if zone == nil {
-		zone = time.UTC
+// sentAs is a check-in or check-out of which only what the PMS sent is known, which is local to the property; "" for
+// none.
+func sentAs(text *string) string {
+	m, err := pms.ParseStoredMoment(stay.Text(text))
+	if err != nil {
+		return ""
 	}
-	local := func(at *time.Time) string {
+	at, err := m.Resolve(time.UTC, pms.DefaultCheckInTime)
+	switch {
+	case err != nil:
+		return ""
+	case m.HasTime():
+		return at.Format("2006-01-02 15:04")
+	}
+	return at.Format(time.DateOnly)
+}
+
+func writeStay(w *csv.Writer, one Stay) error {
+	r := one.Reservation
+	zone, name := one.Zone, ""
+	switch {
+	case zone != nil:
+		name = zone.String()
+	case r.CheckIn != nil || r.CheckOut != nil:
+		zone, name = time.UTC, time.UTC.String()
+	}
+	local := func(at *time.Time, sent *string) string {
 		if at == nil {
-			return ""
+			return sentAs(sent)
 		}
 		return at.In(zone).Format("2006-01-02 15:04")
 	}
-	r := one.Reservation
 	return writeSheet(w, r.Source, r.ReservationID, r.Status, stay.Text(r.GuestName), stay.Text(r.GuestEmail),
 		stay.Text(r.GuestPhone),
 		stay.Text(r.ListingID), one.ListingName,
-		local(r.CheckIn), local(r.CheckOut), zone.String(), one.Key.Status, stay.Text(one.Key.Reason),
+		local(r.CheckIn, r.CheckInText), local(r.CheckOut, r.CheckOutText), name, one.Key.Status, stay.Text(one.Key.Reason),
 		strings.Join(noteTexts(one.StaffNotes), "; "))
 }
 

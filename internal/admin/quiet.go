@@ -154,16 +154,29 @@ func (s Sources) unknownListings(ctx context.Context) ([]Finding, error) {
 	return findings, nil
 }
 
+// undatedCounted is how many stays without times are counted, by listing and cause.
+const undatedCounted = 10_000
+
 // undatedStays finds listings whose time zone isn't known, and sources whose PMS leaves out dates: their guests get no
 // key, and are on no list of a range of days. Listings that nobody has set up are found by [Sources.unknownListings].
 func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
-	counts, err := s.store.Calendar.CountUndated(ctx, s.lastDay(), ActorOf(ctx).Sources)
+	counts, err := s.store.Calendar.CountUndated(ctx, s.lastDay(), ActorOf(ctx).Sources, undatedCounted)
 	if err != nil {
 		return nil, err
 	}
 	var findings []Finding
 	others := map[string]int{}
-	zones := 0
+	all, zones := 0, 0
+	for _, c := range counts {
+		all += c.Stays
+	}
+	if all >= undatedCounted { // the counts by listing are of some of them
+		return []Finding{{
+			Check: "arrivals", Level: LevelWarning, Subject: subjectTimes,
+			Message: fmt.Sprintf("stays without a known check-in or check-out: %d or more", undatedCounted),
+			Do:      doUndated,
+		}}, nil
+	}
 	for _, c := range counts {
 		switch {
 		case c.Reason == stay.ReasonListingUnknown:
@@ -179,7 +192,7 @@ func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
 			zones++
 		case zones == unknownShown:
 			findings = append(findings, Finding{
-				Check: "listing", Level: LevelWarning, Subject: "more",
+				Check: "listing", Level: LevelWarning, Subject: subjectTimes,
 				Message: fmt.Sprintf("more than %d listings have no time zone", unknownShown),
 				Do:      "set time_zone of the source",
 			})
@@ -188,13 +201,18 @@ func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
 	}
 	for _, source := range slices.Sorted(maps.Keys(others)) {
 		findings = append(findings, Finding{
-			Check: "source", Level: LevelWarning, Subject: source,
+			Check: "arrivals", Level: LevelWarning, Subject: source,
 			Message: fmt.Sprintf("stays without a known check-in or check-out: %d", others[source]),
-			Do:      "open Reservations, Stays: Without times, and complete them in the PMS or set the listings' time zones",
+			Do:      doUndated,
 		})
 	}
 	return findings, nil
 }
+
+// subjectTimes is the subject of findings on stays without times of many listings.
+const subjectTimes = "times"
+
+const doUndated = "open Reservations, Stays: Without times, and complete them in the PMS or set the listings' time zones"
 
 func guests(n int) string {
 	if n == 1 {

@@ -110,6 +110,9 @@ func (m Moment) MarshalJSON() ([]byte, error) { return json.Marshal(m.text) }
 // IsLocal reports whether the moment is a local one.
 func (m Moment) IsLocal() bool { return m.instant.IsZero() }
 
+// HasTime reports whether the moment has a time of day: it isn't only a date.
+func (m Moment) HasTime() bool { return !m.dayOnly }
+
 // Resolve completes the moment with clock ("15:04") if it has no time, and with zone if it has no zone. It returns
 // [ErrNoTimeZone] if zone is needed and nil. A local time that a clock change skips is read with the offset before the
 // change; of one that it repeats, the first counts (RFC 5545 section 3.3.5).

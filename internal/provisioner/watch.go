@@ -118,9 +118,13 @@ func (w *watcher) arrivalsWithoutKey(ctx context.Context) (sighting, error) {
 	if nearest == nil {
 		return sighting{message: "all upcoming arrivals have a key", about: []any{"within", within.String()}}, err
 	}
+	var checkIn any = nearest.Sent // without a time zone
+	if nearest.CheckIn != nil {
+		checkIn = *nearest.CheckIn
+	}
 	return sighting{n, nearest.Ref, "upcoming arrivals without a key", []any{
 		"count", n, "within", within.String(), "source", nearest.Source, "reservation_id", nearest.ReservationID,
-		"check_in", nearest.CheckIn, "status", nearest.Status, "reason", nearest.Reason,
+		"check_in", checkIn, "status", nearest.Status, "reason", nearest.Reason,
 	}}, err
 }
 

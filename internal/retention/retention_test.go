@@ -206,6 +206,24 @@ func TestWhatHasNoCheckOut(t *testing.T) {
 	w.at(start.Add(400*day+time.Second), left{})
 }
 
+// TestUndatedStays: a stay whose check-out isn't known, because its time zone isn't, ends with the day that its PMS sent:
+// its guest's data is kept no longer than that of others.
+func TestUndatedStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, retention.Ages{Bodies: 30 * day, Events: 40 * day, Timeline: 50 * day, Reservations: 60 * day})
+	w.put(
+		`{"type":"reservation.created","timestamp":"2026-01-01T12:00:00Z","data":{"reservation_id":"r","listing_id":"l","guest_name":"Jane","check_in":"2026-01-03T15:00","check_out":"2026-01-05T11:00"}}`)
+	all := w.left()
+	if all.Guests != 1 || all.Reservations != 1 {
+		t.Fatalf("%+v", all)
+	}
+	ended := time.Date(2026, 1, 6, 12, 0, 0, 0, time.UTC) // where days end last
+	w.at(ended.Add(30*day), all)
+	all.Bodies, all.Guests = 0, 0
+	w.at(ended.Add(31*day), all)
+	w.at(ended.Add(61*day), left{})
+}
+
 // TestWaitingEvents: what waits for documents that nobody fetches goes when its body's age has come, and says so.
 func TestWaitingEvents(t *testing.T) {
 	t.Parallel()

@@ -192,6 +192,7 @@ type ListVersion struct {
 	Count          int64     // of changes
 	Keys, Listings time.Time // when the newest key or listing changed; zero for none
 	Events         int64     // number of the newest event
+	Notes          int64     // number of the newest note on a stay
 }
 
 // Since returns the present version, whether anything that lists show has changed since an earlier one, and the
@@ -210,8 +211,9 @@ func (s Changes) Since(ctx context.Context, since ListVersion) (
 	err = s.pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT changed_at FROM mobile_keys ORDER BY (changed_at AT TIME ZONE 'UTC') DESC LIMIT 1), $1),
 			coalesce((SELECT updated_at FROM listings WHERE known ORDER BY updated_at DESC LIMIT 1), $2),
-			coalesce((SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1), $3)`,
-		since.Keys, since.Listings, since.Events).Scan(&now.Keys, &now.Listings, &now.Events)
+			coalesce((SELECT seq FROM event_results ORDER BY seq DESC LIMIT 1), $3),
+			coalesce((SELECT note_id FROM stay_notes ORDER BY note_id DESC LIMIT 1), $4)`,
+		since.Keys, since.Listings, since.Events, since.Notes).Scan(&now.Keys, &now.Listings, &now.Events, &now.Notes)
 	if err != nil {
 		return since, false, nil, wrap(err, "see what has changed")
 	}
@@ -223,7 +225,8 @@ func (s Changes) Since(ctx context.Context, since ListVersion) (
 			interval '5 seconds'
 		UNION SELECT source FROM listings WHERE known AND updated_at > $2::timestamptz - interval '5 seconds'
 		UNION SELECT source FROM event_results WHERE seq > $3
-		UNION SELECT source FROM event_queue WHERE seq > $3`, since.Keys, since.Listings, since.Events)
+		UNION SELECT source FROM event_queue WHERE seq > $3
+		UNION SELECT source FROM stay_notes WHERE note_id > $4`, since.Keys, since.Listings, since.Events, since.Notes)
 	sources, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return now, true, sources, wrap(err, "see what has changed")
 }

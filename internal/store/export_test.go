@@ -63,3 +63,19 @@ func AnsweringUntil(ctx context.Context) time.Time {
 func CalendarQuery(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
 	return calendarQuery(sources, ids, from, until, most)
 }
+
+// UndatedBetweenQuery is the statement of [Calendar.UndatedBetween].
+func UndatedBetweenQuery(from, until time.Time, sources []string) (query string, args []any) {
+	return undatedBetween(from, until, sources)
+}
+
+// CountUndatedQuery is the statement of [Calendar.CountUndated].
+func CountUndatedQuery(day time.Time, sources []string, most int) (query string, args []any) {
+	return countUndated(day, sources, most)
+}
+
+// ArrivalsQuery is the statement of [MobileKeys.CountArrivalsWithoutKey], without the nearest.
+func ArrivalsQuery(now, until time.Time) (query string, args []any) {
+	return arrivalsWithoutKey + ` SELECT source FROM arrivals WHERE @sources::text[] IS NULL` + nearestFirst,
+		[]any{arrivalArgs(now, until, nil, 1)}
+}

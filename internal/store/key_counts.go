@@ -63,20 +63,48 @@ func (s MobileKeys) OldestWaiting(ctx context.Context, sources []string) (View, 
 	return views[0], nil
 }
 
-// arrivalsWithoutKey is answered by an index on what has no key, which is never much. $1 is now, $2 until when.
+// arrivalsWithoutKey selects from arrivals: by an index on what has no key, which is never much, and by the index on the
+// days of undated stays. Of these it leaves out those without either day: nobody knows whether they come.
 const arrivalsWithoutKey = `
-	FROM mobile_keys k JOIN reservations r USING (source, reservation_id)
-	WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= $2
-		AND r.status = 'confirmed' AND r.check_in <= $2 AND r.check_out > $1`
+	WITH arrivals AS (
+		SELECT source, reservation_id, r.check_in, to_char(r.check_in AT TIME ZONE 'UTC', 'YYYYMMDD')::integer AS day,
+			r.check_in_said, k.status, coalesce(k.reason, '') AS reason
+		FROM mobile_keys k JOIN reservations r USING (source, reservation_id)
+		WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= @until
+			AND r.status = 'confirmed' AND r.check_in <= @until AND r.check_out > @now
+		UNION ALL
+		SELECT r.source, r.reservation_id, r.check_in, lower(` + sentDays + `), r.check_in_said, k.status, coalesce(k.reason, '')
+		FROM reservations r CROSS JOIN LATERAL (
+			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
+		WHERE ` + undated + ` AND ` + sentDays + ` && int4range(@first_day, @last_day, '[]')
+			AND NOT lower_inf(` + sentDays + `) AND NOT upper_inf(` + sentDays + `)
+			AND k.status IN ('waiting', 'provisioning', 'attention'))`
+
+const nearestFirst = ` ORDER BY day, check_in, source, reservation_id LIMIT @limit`
+
+// A day at a property begins so much before it does in UTC, or after.
+const (
+	zoneAhead  = 14 * time.Hour
+	zoneBehind = 12 * time.Hour
+)
+
+// arrivalArgs are the arguments of arrivalsWithoutKey, with those of what selects from it.
+func arrivalArgs(now, until time.Time, sources []string, limit int) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{
+		"now": now, "until": until, "limit": limit,
+		"first_day": dayNumber(now.UTC().Add(-zoneBehind)), "last_day": dayNumber(until.UTC().Add(zoneAhead)),
+		"sources": sources,
+	}
+}
 
 // ArrivalsWithoutKey returns confirmed stays of the sources (nil: of all) that begin before until, or have begun
-// and last, without an issued key; the nearest first.
+// and last, without an issued key; the nearest first. Undated stays are among them by the days that their PMS sent.
 func (s MobileKeys) ArrivalsWithoutKey(ctx context.Context, now, until time.Time, sources []string,
 	limit int,
 ) ([]View, error) {
-	views, err := Reservations(s).inOrderOf(ctx, `
-		SELECT r.source, r.reservation_id `+arrivalsWithoutKey+` AND ($4::text[] IS NULL OR r.source = ANY ($4))
-		ORDER BY r.check_in, r.source, r.reservation_id LIMIT $3`, now, until, limit, sources)
+	views, err := Reservations(s).inOrderOf(ctx, arrivalsWithoutKey+`
+		SELECT source, reservation_id FROM arrivals WHERE @sources::text[] IS NULL OR source = ANY (@sources)`+
+		nearestFirst, arrivalArgs(now, until, sources, limit))
 	return views, wrap(err, "find arrivals without a key")
 }
 
@@ -101,9 +129,10 @@ func (s Reservations) inOrderOf(ctx context.Context, query string, args ...any) 
 // Arrival is a stay that begins soon and has no key.
 type Arrival struct {
 	Ref
-	CheckIn time.Time // UTC
-	Status  string    // of the key
-	Reason  string    // of the key; "" for none
+	CheckIn *time.Time // UTC; nil where it isn't known
+	Sent    string     // the check-in as the PMS sent it
+	Status  string     // of the key
+	Reason  string     // of the key; "" for none
 }
 
 // CountArrivalsWithoutKey counts what [MobileKeys.ArrivalsWithoutKey] returns, and returns the nearest, nil for none.
@@ -111,11 +140,10 @@ func (s MobileKeys) CountArrivalsWithoutKey(ctx context.Context, now, until time
 	nearest *Arrival, err error,
 ) {
 	var a Arrival
-	err = s.pool.QueryRow(ctx, `
-		SELECT count(*) OVER (), r.source, r.reservation_id, r.check_in, k.status,
-			coalesce(k.reason, '') `+arrivalsWithoutKey+`
-		ORDER BY r.check_in, r.source, r.reservation_id LIMIT 1`, now, until).
-		Scan(&count, &a.Source, &a.ReservationID, &a.CheckIn, &a.Status, &a.Reason)
+	err = s.pool.QueryRow(ctx, arrivalsWithoutKey+`
+		SELECT count(*) OVER (), source, reservation_id, check_in, coalesce(check_in_said, ''), status, reason
+		FROM arrivals WHERE @sources::text[] IS NULL`+nearestFirst, arrivalArgs(now, until, nil, 1)).
+		Scan(&count, &a.Source, &a.ReservationID, &a.CheckIn, &a.Sent, &a.Status, &a.Reason)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil, nil
 	}

@@ -153,3 +153,57 @@ func TestCountsWhileKeysChange(t *testing.T) {
 		}
 	}
 }
+
+// Arrivals without a key include stays whose times aren't known, by the days that their PMS sent: those that may be near
+// in any time zone, and not those of which nobody knows whether they come.
+func TestUndatedArrivalsWithoutKey(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	ctx := context.Background()
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	book := func(id, known, in, out, status, booking string) {
+		t.Helper()
+		if _, err := s.Pool().Exec(ctx, `
+			WITH booked AS (
+				INSERT INTO reservations (source, reservation_id, status, check_in, check_out, check_in_said, check_out_said,
+					version_at, version_seq, created_at, updated_at)
+				VALUES ('default', $1, $6, nullif($2, '')::timestamptz, nullif($2, '')::timestamptz + interval '1 day',
+					nullif($3, ''), nullif($4, ''), now(), 1, now(), now()) RETURNING *)
+			INSERT INTO mobile_keys (source, reservation_id, status, rank_at, cancelled, changed_at)
+			SELECT source, reservation_id, $5, check_in, status = 'cancelled', now() FROM booked`,
+			id, known, in, out, status, booking); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const yes = "confirmed"
+	book("known", "2026-06-15T18:00:00Z", "2026-06-15T18:00:00Z", "2026-06-16T18:00:00Z", "waiting", yes)
+	book("here", "", "2026-06-10", "2026-06-16T11:00", "waiting", yes)
+	book("tomorrow", "", "2026-06-16T15:00", "2026-06-18", "attention", yes)
+	book("later", "", "2026-06-18", "2026-06-20", "waiting", yes)
+	book("over", "", "2026-06-10", "2026-06-14", "waiting", yes)
+	book("has a key", "", "2026-06-15", "2026-06-17", "issued", yes)
+	book("cancelled", "", "2026-06-15", "2026-06-17", "revoked", "cancelled")
+	book("wrong way round", "", "2026-06-16", "2026-06-10", "waiting", yes)
+	book("without a check-out", "", "2026-06-15", "", "waiting", yes)
+	book("without dates", "", "", "", "waiting", yes)
+
+	until := now.AddDate(0, 0, 1)
+	views, err := s.Keys.ArrivalsWithoutKey(ctx, now, until, nil, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range views {
+		got = append(got, v.Reservation.ReservationID)
+	}
+	if diff := cmp.Diff([]string{"here", "known", "tomorrow", "wrong way round"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	n, first, err := s.Keys.CountArrivalsWithoutKey(ctx, now, until)
+	if err != nil || n != 4 || first.ReservationID != "here" || first.CheckIn != nil || first.Sent != "2026-06-10" {
+		t.Errorf("%d, the first is %+v, %v", n, first, err)
+	}
+	if views, err = s.Keys.ArrivalsWithoutKey(ctx, now, until, []string{"another"}, 50); err != nil || len(views) > 0 {
+		t.Errorf("of another source: %d, %v", len(views), err)
+	}
+}

@@ -10,9 +10,11 @@ import (
 )
 
 // This file lists reservations. A list has one of two orders and any filters, and each page of it must cost about
-// the same, however deep it is and however rare the matches are. Three ways lead to a page:
+// the same, however deep it is and however rare the matches are. Four ways lead to a page:
 //
 //   - filters on texts that leave few reservations: those are read, and sorted;
+//   - stays without times, where many aren't over: two indexes have only these, in the orders of the list
+//     ([ReservationFilter.undatedPage]);
 //   - filters on what has few values, or none: an index has every combination of these values, by month, in the
 //     order of the list, and the page is merged from them ([kinds]);
 //   - a text that many have: the index on the list's order is followed until a page is full, and what doesn't match is
@@ -243,7 +245,7 @@ func (f ReservationFilter) read(ctx context.Context, s *db, after Cursor, limit 
 func (s Reservations) Count(ctx context.Context, f ReservationFilter, most int) (n int, err error) {
 	// in any order, all that have a text needn't be read
 	unordered := func(ctx context.Context, s *db, w *where, after Cursor, limit int, few bool) (string, error) {
-		if few {
+		if few || f.Undated != nil {
 			return f.found(w, after, ` LIMIT `+w.arg(limit)), nil
 		}
 		return f.page(ctx, s, w, after, limit, few)
@@ -278,8 +280,17 @@ type way struct {
 
 // way decides by what the planner thinks of how much the filters leave.
 func (f ReservationFilter) way(ctx context.Context, s *db, after Cursor, limit int) (way, error) {
-	if few := f.GuestEmail != "" || f.ListingID != "" || f.Undated != nil; few || f.Query == "" {
-		return way{few: few}, nil
+	few := f.GuestEmail != "" || f.ListingID != "" || (f.Undated != nil && f.Query != "")
+	switch {
+	case few:
+		return way{few: true}, nil
+	case f.Undated != nil && f.Order == ByCheckIn: // by name, nearly, so that those that are over may all come first
+		var w where
+		f.byText(&w)
+		few, err := s.fewer(ctx, fewKeys, `SELECT FROM reservations r`+w.sql(), w.args...)
+		return way{few: few}, err
+	case f.Query == "":
+		return way{}, nil
 	}
 	var text, kind where
 	f.byQuery(&text)
@@ -392,6 +403,9 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 	if few {
 		return f.found(w, after, order+limited), nil
 	}
+	if f.Undated != nil {
+		return f.undatedPage(w, after, limited), nil
+	}
 
 	if f.Query != "" {
 		w.conditions = append(w.conditions, `EXISTS (`+f.matching(w)+`)`)
@@ -426,10 +440,39 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 	return `SELECT source, reservation_id FROM ` + k.merge(w, columns, order+limited, order+limited) + ` t`, nil
 }
 
+// undatedPage selects the refs of a page of stays without times. Most of them have the same place in the order of
+// check-in, so a page begins there after a name, too.
+func (f ReservationFilter) undatedPage(w *where, after Cursor, limited string) string {
+	order := ` ORDER BY ` + changeOrder + ` DESC, t.source, t.reservation_id`
+	w.add(undatedKey)
+	if f.Order == ByCheckIn {
+		order = f.Order.by("t")
+		if !after.isBeginning() {
+			w.add(`(`+checkInOrder("t")+`, t.source, t.reservation_id) > (coalesce(%s::timestamptz, 'infinity'), %s, %s)`,
+				pointerTo(after.At), after.Source, after.ID)
+			f.afterCheckIn(w, after)
+		}
+	} else {
+		f.byRecency(w, after)
+	}
+	f.byTimes(w)
+	f.byKind(w)
+	keys := w.sql()
+	w.restart()
+	f.byText(w)
+	w.add(`r.source = t.source AND r.reservation_id = t.reservation_id`)
+	return `SELECT t.source, t.reservation_id FROM mobile_keys t CROSS JOIN LATERAL (
+		SELECT FROM reservations r` + w.sql() + ` OFFSET 0) r` + keys + order + limited
+}
+
 // found selects the refs of reservations by their texts: first the reservations, and then the key of each, whatever the
 // planner thinks of how many there are. It must not come from the keys, of which all would be read.
 func (f ReservationFilter) found(w *where, after Cursor, tail string) string {
-	f.byText(w)
+	texts := f
+	if f.Undated != nil && f.Query+f.ListingID+f.GuestEmail == "" {
+		texts.Source, texts.Sources = nil, nil // those of the key: an index on sources would lead to all that are over
+	}
+	texts.byText(w)
 	found := `SELECT source, reservation_id FROM reservations r` + w.sql()
 	w.restart()
 	f.from(w, after)

@@ -19,11 +19,14 @@ const (
 )
 
 // PruneStays brings up to limit stays to a stage: those that ended before ended, or, where no check-out is known, were
-// last changed before changed. A stay that still has an ACS user is not finished. It returns how many there were.
+// last changed before changed, or ended by the day that their PMS sent. A stay that still has an ACS user is not finished. It returns how many there were.
 func (s Retention) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
 	refs, err := s.PruneStaysExcept(ctx, stage, ended, changed, limit, nil)
 	return len(refs), err
 }
+
+// dayEnds is how long after midnight UTC, at its beginning, a day has ended everywhere.
+const dayEnds = 24*time.Hour + zoneBehind
 
 // pruneLockWait is how long retention waits for a lock: there is always something else to do.
 const pruneLockWait = time.Second
@@ -50,8 +53,12 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 
 		for _, which := range []struct {
 			condition string
-			before    time.Time
-		}{{`check_out < $2 ORDER BY check_out`, ended}, {`check_out IS NULL AND updated_at < $2`, changed}} {
+			before    any
+		}{
+			{`check_out < $2 ORDER BY check_out`, ended},
+			{`check_out IS NULL AND updated_at < $2`, changed},
+			{`check_out IS NULL AND left(check_out_said, 10) COLLATE "C" < $2`, ended.UTC().Add(-dayEnds).Format(time.DateOnly)},
+		} {
 			rows, _ := tx.Query(ctx, `
 				SELECT source, reservation_id FROM (
 					SELECT source, reservation_id FROM reservations r

@@ -11,7 +11,7 @@ type Summary struct {
 	Reservations       map[string]int     `json:"reservations" doc:"By status. May be some seconds old if counting takes long."`
 	MobileKeys         map[string]int     `json:"mobile_keys" doc:"By key status. May be some seconds old."`
 	OldestWaiting      *Reservation       `json:"oldest_waiting"`
-	ArrivalsWithoutKey []Reservation      `json:"arrivals_without_key" nullable:"false" doc:"Stays without an issued key that begin within STAYKEY_DUE_WITHIN (24 hours) or have begun. Nearest first, at most 50."`
+	ArrivalsWithoutKey []Reservation      `json:"arrivals_without_key" nullable:"false" doc:"Stays without an issued key that begin within STAYKEY_DUE_WITHIN (24 hours) or have begun; where check-in or check-out is null, by the days that the PMS sent. Nearest first, at most 50."`
 	EventBacklog       int                `json:"event_backlog" doc:"Events not yet applied, counted up to 10,000."`
 	OldestEventAt      *string            `json:"oldest_event_at" format:"date-time" doc:"When the oldest of them was received."`
 	Provisioning       admin.Provisioning `json:"provisioning"`
