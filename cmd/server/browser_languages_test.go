@@ -12,43 +12,95 @@ import (
 // wider is by how many pixels the page is wider than the window.
 const wider = `document.documentElement.scrollWidth - document.documentElement.clientWidth`
 
-// TestPageSpeaksGerman chooses German at the foot of a page, and finds it on Today, a list and a stay, also after a
-// reload, in texts of the script, on a phone and without a script.
-func TestPageSpeaksGerman(t *testing.T) {
+// TestPageSpeaksItsLanguages chooses each language at the foot of a page, and finds it on every page, after a reload,
+// in texts of the script and without a script, on a phone; and then each clock.
+func TestPageSpeaksItsLanguages(t *testing.T) {
 	t.Parallel()
 	p := busyHotel(t)
 	b := openBrowser(t, p.url)
 	b.signIn(e2eToken, "Maria")
-	b.open("/")
-	b.do(chromedp.Click(chromedp.CSS(".languages a[lang=de]")), chromedp.WaitReady(chromedp.CSS("html[lang=de] main")))
-	b.untilText("h1", "Heute")
-	b.do(chromedp.Reload(), chromedp.WaitReady(chromedp.CSS("html[lang=de] main")))
-	b.untilText("h1", "Heute")
-	b.untilText("[data-live-state]", "Live")
-	for _, width := range []int64{1280, 390} {
-		b.do(chromedp.EmulateViewport(width, 800))
-		for path, want := range map[string]string{
-			"/": "Ohne Schlüssel", "/reservations?when=all": "CSV herunterladen",
-			"/reservations/default/HX-48210": "Soll und Ist",
-			"/listings":                      "Unterkünfte", "/doors": "Türen festlegen",
-			"/calendar": "Kalender", "/events": "Ereignisse",
-			"/sources": "Quellen", "/audit": "Protokoll",
-		} {
-			b.open(path)
-			b.untilText("main", want)
-			b.inBothSchemesNow(fmt.Sprint(path, " in German at ", width))
-			if over := ask(b, chromedp.Evaluate[float64](wider)); over > 0 {
-				t.Errorf("%s in German at %d pixels is %v pixels too wide", path, width, over)
+	paths := []string{
+		"/", "/reservations?when=all", "/reservations/default/HX-48210", "/listings", "/doors", "/calendar", "/events",
+		"/sources", "/health", "/audit",
+	}
+	for _, l := range []struct {
+		tag      string
+		says     []string // each of the paths
+		selected string
+		evening  string // of a 12-hour clock
+	}{
+		{
+			"de", []string{
+				"Ohne Schlüssel", "CSV herunterladen", "Soll und Ist", "Unterkünfte", "Türen festlegen", "Kalender",
+				"Ereignisse", "Quellen", "Systemzustand", "Protokoll",
+			}, "1 ausgewählt", "PM",
+		},
+		{
+			"es", []string{
+				"Sin llave", "Descargar CSV", "Previsto y real", "Alojamientos", "Asignar puertas", "Calendario",
+				"Eventos", "Orígenes", "Estado", "Auditoría",
+			}, "Seleccionadas: 1", "p. m.",
+		},
+		{
+			"fr", []string{
+				"Sans clé", "Télécharger le CSV", "Attendu et réel", "Logements", "Définir les portes", "Calendrier",
+				"Événements", "Sources", "État", "Audit",
+			}, "Sélection\u00a0: 1", "PM",
+		},
+		{
+			"it", []string{
+				"Senza chiave", "Scarica CSV", "Previsto ed effettivo", "Alloggi", "Imposta le porte", "Calendario",
+				"Eventi", "Origini", "Stato del servizio", "Registro",
+			}, "Selezionate: 1", "PM",
+		},
+		{
+			"en", []string{
+				"Without a key", "Download CSV", "Expected and actual", "Listings", "Set doors", "Calendar", "Events",
+				"Sources", "Health", "Audit",
+			}, "1 selected", "pm",
+		},
+	} {
+		b.open("/sources")
+		b.do(chromedp.Click(chromedp.CSS(".languages a[lang="+l.tag+"]")),
+			chromedp.WaitReady(chromedp.CSS("html[lang="+l.tag+"] main")), chromedp.Reload(),
+			chromedp.WaitReady(chromedp.CSS("html[lang="+l.tag+"] main")))
+		widths := []int64{390} // where words have least room
+		if l.tag == "de" {     // whose words are the longest
+			widths = append(widths, 1280)
+		}
+		for _, width := range widths {
+			b.do(chromedp.EmulateViewport(width, 800))
+			for i, path := range paths {
+				b.open(path)
+				b.untilText("main", l.says[i])
+				if over := ask(b, chromedp.Evaluate[float64](wider)); over > 0 {
+					t.Errorf("%s in %s at %d pixels is %v pixels too wide", path, l.tag, width, over)
+				}
+				if l.tag == "de" {
+					b.inBothSchemesNow(fmt.Sprint(path, " in German at ", width))
+				}
 			}
 		}
+
+		b.do(chromedp.EmulateViewport(1280, 800))
+		b.open("/reservations?when=all")
+		b.do(chromedp.Click(chromedp.CSS("td.pick input")))
+		b.untilText("[data-count]", l.selected)
+		b.scripts(false)
+		b.open("/events")
+		b.untilText("main", l.says[6])
+		b.scripts(true)
+
+		for hours, want := range map[string]string{"12": `^\d{1,2}:\d\d (am|pm|AM|PM|a\. m\.|p\. m\.)$`, "24": `^\d\d:\d\d$`} {
+			b.open("/clock/" + hours + "?next=/?part=arrivals")
+			hourly := fmt.Sprintf(`[...document.querySelectorAll("td.in")].every((td) => new RegExp(%q).test(td.innerText.trim()))`, want)
+			if !ask(b, chromedp.Evaluate[bool](`document.querySelectorAll("td.in").length > 0 && `+hourly)) {
+				t.Errorf("in %s, hours of a %s-hour clock are %s", l.tag, hours,
+					ask(b, chromedp.Text(chromedp.CSS("main table"))))
+			}
+		}
+		b.open("/clock/12?next=/reservations?when=all")
+		b.untilText(".stays", l.evening)
+		b.open("/clock/24?next=/")
 	}
-	b.do(chromedp.EmulateViewport(1280, 800))
-	b.open("/reservations?when=all")
-	b.do(chromedp.Click(chromedp.CSS("td.pick input")))
-	b.untilText("[data-count]", "1 ausgewählt")
-	b.scripts(false)
-	b.open("/events")
-	b.untilText("main", "Ereignisse")
-	b.do(chromedp.Click(chromedp.CSS(".languages a[lang=en]")), chromedp.WaitReady(chromedp.CSS("html[lang=en] main")))
-	b.scripts(true)
 }

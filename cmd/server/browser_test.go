@@ -244,7 +244,7 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS(`.stays a[href="/reservations/default/3333122-433"]`)),
 		chromedp.WaitVisible(chromedp.CSS(".verdict")))
 	if verdict := ask(b, chromedp.Text(chromedp.CSS(".verdict"))); !strings.Contains(verdict, "Waiting") ||
-		!strings.Contains(verdict, "no access groups") {
+		!strings.Contains(verdict, "no doors") {
 		t.Errorf("the page says %q", verdict)
 	}
 	b.mustBeAccessible("a reservation that waits")

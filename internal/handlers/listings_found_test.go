@@ -20,3 +20,27 @@ func TestReservationsByListingName(t *testing.T) {
 		}
 	}
 }
+
+// Such links name the property where there are several, leave out listings that were deleted, and say where there are
+// more than they show.
+func TestManyListingsOfOneName(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.sql(`INSERT INTO listings (source, listing_id, known, deleted, name, created_at, updated_at)
+		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'open' END, 's' || n, true, n = 0, 'Suite ' || n, now(), now()
+		FROM generate_series(0, 9) n`)
+	v := a.visitor()
+	v.signIn(adminToken)
+	page := v.see("/reservations?q=suite")
+	for _, want := range []string{
+		`Suite 2</a> <span class="soft">default</span>`, `Suite 3</a> <span class="soft">open</span>`,
+		`<a href="/listings?deleted=false&amp;q=suite">more listings</a>`,
+	} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the page lacks %s:\n%s", want, page.body)
+		}
+	}
+	if strings.Contains(page.body, "Suite 0") || strings.Contains(v.see("/reservations?q=suite+3").body, "more listings") {
+		t.Error("a deleted listing is shown, or more are announced where there are none")
+	}
+}

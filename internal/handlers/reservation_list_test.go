@@ -157,3 +157,77 @@ func TestArrivalsSheet(t *testing.T) {
 		t.Errorf("no date: %d", page.status)
 	}
 }
+
+// Lists say how many stays they leave out because their times aren't known: of those that their filters leave, and not
+// as a number where there are more than are counted.
+func TestListsCountStaysWithoutTimes(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said,
+			version_at, version_seq, created_at, updated_at)
+		SELECT 'default', 'u' || n, 'confirmed', 'l' || least(n, 2), '2090-01-01', '2090-01-02', now(), n, now(), now()
+		FROM generate_series(1, 1001) n`)
+	a.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, changed_at)
+		SELECT source, reservation_id, CASE WHEN version_seq > 3 THEN 'waiting' ELSE 'attention' END, 'time_zone_unknown', now()
+		FROM reservations`)
+	v := a.visitor()
+	v.signIn(adminToken)
+	for path, want := range map[string]string{
+		"/reservations":                      "1000 or more stays are not shown here",
+		"/calendar":                          "1000 or more stays are not shown here",
+		"/calendar?source=default":           `href="/reservations?source=default&amp;when=undated"`,
+		"/calendar?source=open":              "",
+		"/calendar?q=l1":                     "",
+		"/reservations?key_status=attention": "3 stays are not shown here, because their",
+		"/reservations?key_status=attention&listing_id=l1":        "1 stay is not shown here, because its",
+		"/reservations?key_status=attention&when=today":           `href="/reservations?key_status=attention&amp;when=undated"`,
+		"/reservations?check_in_from=2026-01-01&status=confirmed": `href="/reservations?status=confirmed&amp;when=undated"`,
+		"/reservations?source=open":                               "",
+		"/reservations?status=cancelled":                          "",
+		"/reservations?when=all":                                  "", // which has them
+		"/reservations?when=undated":                              "",
+	} {
+		page := v.see(path)
+		if want == "" && strings.Contains(page.body, "not shown here") || !strings.Contains(page.body, want) {
+			t.Errorf("%s should say %q:\n%s", path, want, page.body)
+		}
+	}
+	if page := v.see("/reservations?key_status=attention&when=undated"); !strings.Contains(page.body, "3 reservations") {
+		t.Errorf("the list of stays without times has others than were counted:\n%s", page.body)
+	}
+}
+
+// What the PMS sent of a stay's times is shown wherever the times would be, as long as no time zone is known.
+func TestStaysWithoutTimesShowWhatWasSent(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for id, times := range map[string]string{
+		"hours": `"check_in":"2091-11-26T15:30","check_out":"2091-11-28T11:15"`,
+		"days":  `"check_in":"2091-11-26","check_out":"2091-11-28"`,
+	} {
+		a.post(hook{id: "sent-" + id, body: fmt.Sprintf(
+			`{"type":"reservation.created","timestamp":"2024-10-20T09:00:00.000Z","data":{"reservation_id":%q,"listing_id":"attic","guest_name":"Guest %s",%s}}`,
+			id, id, times)})
+	}
+	a.apply()
+	v := a.visitor()
+	v.signIn(adminToken)
+	for path, wants := range map[string][]string{
+		"/reservations/default/hours":        {"Mon 26 Nov 2091, 15:30", "Wed 28 Nov 2091, 11:15", "(as the PMS sent it)"},
+		"/reservations/default/days":         {"Mon 26 Nov 2091 <", "Wed 28 Nov 2091 <", "(as the PMS sent it)"},
+		"/reservations/default/hours/window": {"Mon 26 Nov 2091, 15:30"},
+		"/reservations?when=undated":         {"Mon 26 Nov 2091, 15:30", "Mon 26 Nov 2091<"},
+		"/arrivals?date=2091-11-26":          {`"Check-in">15:30<`, "Wed 28 Nov 2091, 11:15"},
+		"/?date=2091-11-26":                  {`class="in">15:30<`},
+		"/reservations.csv?when=undated": {
+			",2091-11-26 15:30,2091-11-28 11:15,,", ",2091-11-26,2091-11-28,,",
+		},
+	} {
+		page := v.see(path)
+		for _, want := range wants {
+			if !strings.Contains(page.body, want) {
+				t.Errorf("%s lacks %q:\n%s", path, want, page.body)
+			}
+		}
+	}
+}

@@ -120,7 +120,7 @@ func TestTodayNamesASystemAtRisk(t *testing.T) {
 	page := v.see("/").body
 	for _, want := range []string{
 		"<strong>Building A</strong>: most of its doors are offline",
-		"<strong>Room 12</strong>: no door of the access group opens with a mobile key",
+		"<strong>Room 12</strong>: none of its doors opens with a mobile key",
 		`<a href="/reservations/default/3333122-433">`,
 	} {
 		if !strings.Contains(page, want) {

@@ -24,9 +24,9 @@ type calendarView struct {
 	ThisDay        string
 	TwoWeeks       string // addresses of the two lengths
 	OneMonth       string
-	First, More    string // addresses of further listings
-	Empty          bool   // no listing exists
-	Undated        int    // stays that have no bar, because their check-in or check-out isn't known
+	First, More    string      // addresses of further listings
+	Empty          bool        // no listing exists
+	Undated        undatedNote // of the stays that have no bar, because their check-in or check-out isn't known
 }
 
 // calendarRow is a listing of the calendar.
@@ -89,9 +89,12 @@ func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 		Sources: s.Admin.Sources.Visible(r.Context()), Title: in.Period(c.Days[0], c.Days[len(c.Days)-1]),
 		Empty: len(c.Rows) == 0 && query.Query == "" && query.Source == "" && query.Cursor == "",
 	}
-	if v.Undated, err = s.undated(r, admin.Values(query.Source)); err != nil {
-		s.refuse(w, r, s.problemOf(r, err))
-		return
+	if query.Query == "" { // who looks for a listing doesn't ask for the stays of others
+		sources := admin.ReservationQuery{Source: admin.Values(query.Source)}
+		if v.Undated, err = s.undated(r, sources, url.Values{"source": {query.Source}}); err != nil {
+			s.refuse(w, r, s.problemOf(r, err))
+			return
+		}
 	}
 	for _, row := range c.Rows {
 		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}

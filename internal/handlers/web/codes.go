@@ -128,4 +128,5 @@ var codeTexts = append(reasonCodes, []lang.Text{
 	"event ids",
 	"note id",
 	"tags",
+	"times",
 }...)

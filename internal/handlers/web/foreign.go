@@ -133,6 +133,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"more than {n} listings have no time zone",
 	"set time_zone of the source",
 	"stays without a known check-in or check-out: {n}",
+	"stays without a known check-in or check-out: {n} or more",
 	"open Reservations, Stays: Without times, and complete them in the PMS or set the listings' time zones",
 	"{n} guests",
 	"{n} guest",

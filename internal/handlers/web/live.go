@@ -16,7 +16,8 @@ import (
 // Live pages are notified of changes by server-sent events, and then fetch themselves again. One query a second serves
 // all open pages; without open pages there is none. A page is notified only about sources that its token covers. Its
 // stream ends with its session: at once after a sign-out at this replica or the removal of the token from its
-// configuration, otherwise within beatEvery.
+// configuration, otherwise within beatEvery. A sign-out just before the page joins finds no stream to end, so the
+// session is asked for again after that.
 //
 // A page is rendered with the version of what it shows, read before anything else, and asks for changes since that
 // version: what changes between the two is not missed. Nor is what changes as the stream begins: the version is
@@ -50,6 +51,16 @@ type listener struct {
 	changed chan struct{}   // receives when something that the actor sees has changed
 	ended   chan struct{}   // closed when the session has ended
 	looking <-chan struct{} // closed once the page is notified of everything that changes from then on
+}
+
+// hasEnded reports whether the session has ended.
+func (l *listener) hasEnded() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 type looker func(ctx context.Context, since admin.ListVersion) (
@@ -92,6 +103,21 @@ func (w *watch) join(of admin.Actor, valid func() bool, look looker) (l *listene
 			w.stop = nil
 		}
 	}
+}
+
+// admit is [watch.join] for a session that lasts still, once the page is among the listeners. It returns the error of
+// lasts if the session doesn't.
+func (w *watch) admit(of admin.Actor, valid func() bool, look looker, lasts func() error) (l *listener, leave func(),
+	err error,
+) {
+	if l, leave = w.join(of, valid, look); l == nil {
+		return nil, nil, nil
+	}
+	if err := lasts(); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return l, leave, nil
 }
 
 func (w *watch) run(ctx context.Context, look looker, looking chan<- struct{}) {
@@ -189,15 +215,19 @@ func (s livePages) hasMissed(r *http.Request) bool {
 func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 	of := admin.ActorOf(r.Context())
 	session, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r))
-	switch {
-	case errors.Is(err, admin.ErrNoSession):
-		accountPages(s).askToSignIn(w, r)
-		return
-	case err != nil:
-		s.problemOf(r, err).Write(w)
+	if err != nil {
+		s.refuseStream(w, r, err)
 		return
 	}
-	l, leave := s.watch.join(of, func() bool { return s.stillHas(session, of) }, s.Admin.Overview.ChangedSince)
+	l, leave, err := s.watch.admit(of, func() bool { return s.stillHas(session, of) }, s.Admin.Overview.ChangedSince,
+		func() error {
+			_, err := s.Admin.Sessions.Get(r.Context(), s.sessionCookie(r))
+			return err
+		})
+	if err != nil {
+		s.refuseStream(w, r, err)
+		return
+	}
 	if l == nil {
 		handlers.NewProblem(http.StatusServiceUnavailable,
 			"too many pages are open: reload this one to see changes").After(beatEvery).Write(w)
@@ -217,12 +247,21 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 	s.follow(r, of, l, say)
 }
 
+// refuseStream answers where the session has ended, or isn't known.
+func (s livePages) refuseStream(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, admin.ErrNoSession) {
+		accountPages(s).askToSignIn(w, r)
+		return
+	}
+	s.problemOf(r, err).Write(w)
+}
+
 // isFollowed waits until every change is announced to a listener. It reports false if the page has gone meanwhile, or
 // its session has ended.
 func (s livePages) isFollowed(r *http.Request, l *listener) bool {
 	select {
 	case <-l.looking:
-		return true
+		return !l.hasEnded()
 	case <-r.Context().Done():
 	case <-s.Done:
 	case <-l.ended:

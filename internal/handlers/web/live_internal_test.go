@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -57,6 +59,33 @@ func TestStreamsOfOneSession(t *testing.T) {
 	w.end("one")
 	if len(w.listeners) != 1 {
 		t.Errorf("%d streams are left", len(w.listeners))
+	}
+}
+
+// A session that ends while its page joins has no stream: whatever ends it finds the page, or the page finds it ended.
+func TestStreamsOfASessionThatEnds(t *testing.T) {
+	t.Parallel()
+	valid := func() bool { return true }
+	w := watch{listeners: map[*listener]bool{}, stop: func() {}}
+	l, _, err := w.admit(admin.Actor{Session: "one"}, valid, nil, func() error {
+		w.end("one") // after the session was found, before it is known that it was
+		return nil
+	})
+	if err != nil || !l.hasEnded() {
+		t.Errorf("a sign-out that finds no page: %v", err)
+	}
+	l, _, err = w.admit(admin.Actor{Session: "one"}, valid, nil, func() error { return admin.ErrNoSession })
+	if l != nil || !errors.Is(err, admin.ErrNoSession) || len(w.listeners) > 0 {
+		t.Errorf("a page of a session that has ended: %v, %d streams", err, len(w.listeners))
+	}
+
+	looking := make(chan struct{})
+	close(looking)
+	over := &listener{looking: looking, ended: looking}
+	for range 20 { // where both are true, a select takes either
+		if (livePages{&core{}}).isFollowed(httptest.NewRequest(http.MethodGet, "/updates", nil), over) {
+			t.Fatal("a stream whose session has ended is followed")
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ type pageLanguage struct {
 
 // languages are those of the page. The first is for people who ask for none of them.
 var languages = []pageLanguage{
-	{"en", "English", func() *lang.Catalog { return lang.English }},
+	{"en", "English", catalogOf("en")}, // of texts that are written for programs: how people say them
 	{"es", "Español", catalogOf("es")},
 	{"de", "Deutsch", catalogOf("de")},
 	{"fr", "Français", catalogOf("fr")},
@@ -170,17 +170,27 @@ func dayAt(in *lang.Locale, at *time.Time, zone *time.Location, now time.Time) s
 	return in.DayAndTime(at.In(orUTC(zone)), now.In(orUTC(zone)))
 }
 
-// sentAt writes the day of a check-in or check-out as the PMS sent it, which is one at the property; "" for none.
+// sentAt writes the day of a check-in or check-out as the PMS sent it, which is one at the property, with its time of
+// day if it has one; "" for none.
 func sentAt(in *lang.Locale, text *string, now time.Time) string {
+	at, hasTime, sent := sentTime(text)
+	switch {
+	case !sent:
+		return ""
+	case hasTime:
+		return in.DayAndTime(at, now)
+	}
+	return in.Day(at, now)
+}
+
+// sentTime reads a check-in or check-out as the PMS sent it. at is the wall clock at the property, in UTC.
+func sentTime(text *string) (at time.Time, hasTime, sent bool) {
 	m, err := pms.ParseStoredMoment(stay.Text(text))
 	if err != nil {
-		return ""
+		return time.Time{}, false, false
 	}
-	day, err := m.Resolve(time.UTC, pms.DefaultCheckInTime)
-	if err != nil {
-		return ""
-	}
-	return in.Day(day, now)
+	at, err = m.Resolve(time.UTC, pms.DefaultCheckInTime)
+	return at, m.HasTime(), err == nil
 }
 
 // exactly writes a time in a zone, which it names.

@@ -176,6 +176,15 @@ func guestOf(in *lang.Locale, name, email *string) string {
 // SentIn is the check-in as the PMS sent it, in words; "" where it sent none.
 func (r stayRow) SentIn(now time.Time) string { return sentAt(r.in, r.Reservation.CheckInText, now) }
 
+// SentHour is the time of day of the check-in as the PMS sent it; "" where it sent none.
+func (r stayRow) SentHour() string {
+	at, hasTime, _ := sentTime(r.Reservation.CheckInText)
+	if !hasTime {
+		return ""
+	}
+	return r.in.Clock(at)
+}
+
 // SentOut is like SentIn for the check-out.
 func (r stayRow) SentOut(now time.Time) string { return sentAt(r.in, r.Reservation.CheckOutText, now) }
 

@@ -18,11 +18,12 @@ type reservationPages struct{ *core }
 type reservationList struct {
 	admin.ReservationQuery
 	Sources  []string
-	Chips    []chip // of key statuses
-	When     string // [allDates], [undatedStays], or "" for stays that are not over
-	Undated  int    // how many stays this list leaves out because their check-in or check-out isn't known
+	Chips    []chip      // of key statuses
+	When     string      // [allDates], [undatedStays], or "" for stays that are not over
+	Undated  undatedNote // of the stays that this list leaves out because their check-in or check-out isn't known
 	Rows     []stayRow
 	Listings []listingRow // whose name or id the search finds: their stays have the id only
+	More     string       // the address of all listings that the search finds; "" where Listings are all
 	Total    string       // number of reservations on all pages
 	Next     string       // the address of the next page; "" for none
 	First    string       // the address of the first page; "" where this is it
@@ -60,18 +61,19 @@ const (
 )
 
 // query reads the filters of the list. Without filters it lists stays that are not over, by check-in; a
-// search covers all stays, newest change first.
+// search covers all stays, newest change first. So are stays without times listed.
 func (s reservationPages) query(q url.Values) admin.ReservationQuery {
 	query := admin.ReservationQuery{Paging: paging(q)}
 	admin.ReadFilters(q, &query)
-	if query.Sort == "" && query.Query == "" && query.UpdatedSince == "" {
+	query.Undated = q.Get("when") == undatedStays
+	if query.Sort == "" && query.Query == "" && query.UpdatedSince == "" && !query.Undated {
 		query.Sort = "check_in"
 	}
 	days, relative := arrivals[q.Get("when")]
 	if relative && query.CheckInFrom+query.CheckInTo == "" {
 		query.CheckInFrom, query.CheckInTo = days[0], days[1]
 	}
-	if query.Undated = q.Get("when") == undatedStays; query.Undated {
+	if query.Undated {
 		return query
 	}
 	if q.Get("when") != allDates &&
@@ -106,10 +108,10 @@ func (s reservationPages) show(w http.ResponseWriter, r *http.Request, status in
 		l.Total, err = s.total(r, query)
 	}
 	if err == nil && query.Query != "" && query.Cursor == "" {
-		l.Listings, err = s.listingsFound(r, query)
+		l.Listings, l.More, err = s.listingsFound(r, query)
 	}
 	if err == nil && !query.Undated && query.CheckInFrom+query.CheckInTo+query.CheckOutFrom+query.CheckOutTo != "" {
-		l.Undated, err = s.undated(r, query.Source)
+		l.Undated, err = s.undated(r, query, q)
 	}
 	if err == nil && len(rows) == 0 && !l.Filtered {
 		l.Empty, err = s.hasNone(r)
@@ -148,21 +150,51 @@ func (s reservationPages) total(r *http.Request, query admin.ReservationQuery) (
 	return in.T("{n} reservation|{n} reservations", n), err
 }
 
-// listingsFound are the listings that a search finds, whose stays the person may be looking for.
-func (s reservationPages) listingsFound(r *http.Request, query admin.ReservationQuery) ([]listingRow, error) {
+// listingsFound are the listings that a search finds, whose stays the person may be looking for. more is the address
+// of the list of all of them, "" if no other is found.
+func (s reservationPages) listingsFound(r *http.Request, query admin.ReservationQuery) (rows []listingRow,
+	more string, err error,
+) {
 	found, err := s.Admin.Listings.List(r.Context(), admin.ListingQuery{
-		Paging: admin.Paging{Limit: searchShown}, Source: query.Source, Query: query.Query,
+		Paging: admin.Paging{Limit: searchShown}, Source: query.Source, Query: query.Query, Deleted: "false",
 	})
-	rows := make([]listingRow, len(found.Items))
-	for i, l := range found.Items {
-		rows[i] = listingRow{Listing: l}
+	for _, l := range found.Items {
+		rows = append(rows, listingRow{Listing: l})
 	}
-	return rows, err
+	if found.Next != "" {
+		more = nextLink("/listings", url.Values{
+			"q": {query.Query}, "source": {strings.Join(query.Source, ",")}, "deleted": {"false"},
+		}, "")
+	}
+	return rows, more, err
 }
 
-// undated counts the stays of sources (nil: of all) that no range of days has, up to totalCounted.
-func (s *core) undated(r *http.Request, sources []string) (int, error) {
-	return s.Admin.Reservations.Count(r.Context(), admin.ReservationQuery{Source: sources, Undated: true}, totalCounted)
+// undatedNote is about stays that a list or the calendar leaves out because their check-in or check-out isn't known.
+type undatedNote struct {
+	Count int    // up to totalCounted
+	Link  string // the address of their list
+}
+
+// Capped reports whether there may be more than were counted.
+func (n undatedNote) Capped() bool { return n.Count >= totalCounted }
+
+// times are the parameters that narrow lists by check-in and check-out.
+var times = []string{"check_in_from", "check_in_to", "check_out_from", "check_out_to"}
+
+// undated counts the stays that a query would list if their check-in and check-out were known. q is its address.
+func (s *core) undated(r *http.Request, query admin.ReservationQuery, q url.Values) (undatedNote, error) {
+	query.Undated, query.Paging = true, admin.Paging{}
+	query.CheckInFrom, query.CheckInTo, query.CheckOutFrom, query.CheckOutTo = "", "", "", ""
+	n, err := s.Admin.Reservations.Count(r.Context(), query, totalCounted)
+
+	theirs := url.Values{}
+	for name, values := range q {
+		if !slices.Contains(times, name) {
+			theirs[name] = values
+		}
+	}
+	theirs.Set("when", undatedStays)
+	return undatedNote{n, nextLink("/reservations", theirs, "")}, err
 }
 
 // hasNone reports whether no reservation exists.

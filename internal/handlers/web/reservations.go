@@ -69,9 +69,16 @@ type comparison struct {
 	Same   bool
 }
 
-// QuotesAdmin reports whether the key's message only quotes an admin's decision, which the page shows in full anyway.
-func (v reservationView) QuotesAdmin() bool {
-	return quotesAdmin(stay.Text(v.Key.Reason))
+// Detail is the message of the key's reason where it says more than the cause: messages are for programs, too. "" where
+// it doesn't, or only quotes an admin's decision, which the page shows in full anyway.
+func (v reservationView) Detail() string {
+	code := stay.Text(v.Key.Reason)
+	reason, _ := stay.Find(code)
+	namesListing := code == stay.ReasonListingUnknown || code == stay.ReasonNoGroups // which the page names, too
+	if namesListing || quotesAdmin(code) || !strings.Contains(reason.Message, "%") {
+		return ""
+	}
+	return stay.Text(v.Key.Message)
 }
 
 func refOf(r *http.Request) stay.Ref {
@@ -148,7 +155,7 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 ) []comparison {
 	u := v.User
 	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
-	none, one := in.T("none"), in.T("one")
+	none, there := in.T("none"), in.T("yes")
 
 	yes := func(is bool, text string) string {
 		if is {
@@ -169,19 +176,21 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 	}
 
 	is := recordedOf(u, exists)
-	list := []comparison{{What: in.T("ACS user"), Should: yes(t.Key, one), Is: yes(exists, one), Same: t.Key == exists}}
+	list := []comparison{{
+		What: in.T("Guest in Salto KS"), Should: yes(t.Key, there), Is: yes(exists, there), Same: t.Key == exists,
+	}}
 	if is.suspended {
 		list[0].Is, list[0].Same = in.T("suspended"), false
 	}
 
 	if unknown := in.T("not known"); t.Key || exists {
 		list = append(list,
-			comparison{in.T("Mobile key"), yes(t.Key, one), yes(is.key, one), t.Key == is.key},
+			comparison{in.T("Mobile key"), yes(t.Key, there), yes(is.key, there), t.Key == is.key},
 			comparison{in.T("Access from"), when(t.StartsAt, unknown), when(is.starts, none), !t.Key ||
 				stay.SameInstant(t.StartsAt, is.starts)},
 			comparison{in.T("Access until"), when(t.EndsAt, unknown), when(is.ends, none), !t.Key ||
 				stay.SameInstant(t.EndsAt, is.ends)},
-			comparison{in.T("Access groups"), groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
+			comparison{in.T("Doors"), groupsIn(t.GroupIDs), groupsIn(is.groups), !t.Key ||
 				sameSet(t.GroupIDs, is.groups)})
 	}
 	// What waits for its time or for a decision is missing as it should be: the reason is shown, not five differences.

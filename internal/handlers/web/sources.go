@@ -2,6 +2,9 @@ package web
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/lang"
@@ -58,8 +61,45 @@ func (s sourcePages) list(w http.ResponseWriter, r *http.Request) {
 
 // healthView is the page of the diagnosis.
 type healthView struct {
-	admin.Diagnosis
+	Findings         []healthRow
 	Errors, Warnings int
+}
+
+// healthRow is a finding, with the page where it can be fixed.
+type healthRow struct {
+	admin.Finding
+	Href   string // "" where no page helps
+	Button lang.Text
+}
+
+// healthRowOf adds the page to a finding that says that something is wrong. sources are those that have pages.
+func healthRowOf(f admin.Finding, sources []string) healthRow {
+	row := healthRow{Finding: f}
+	if f.Level == admin.LevelOK {
+		return row
+	}
+	source, listing, ofListing := strings.Cut(f.Subject, "/")
+	switch {
+	case f.Check == "listing" && ofListing:
+		row.Href, row.Button = escapedPath([]string{"listings", source, listing}), "Open the listing"
+	case f.Check == "listing" && f.Subject == "more":
+		row.Href, row.Button = "/doors?missing=1", "Choose doors"
+	case f.Check == "arrivals" && f.Subject == "guests":
+		row.Href, row.Button = "/", "Open Today"
+	case (f.Check == "arrivals" || f.Check == "listing") && f.Subject == "times":
+		row.Href, row.Button = "/reservations?when="+undatedStays, "Show the stays"
+	case f.Check == "arrivals" && slices.Contains(sources, f.Subject):
+		row.Href = nextLink("/reservations", url.Values{"source": {f.Subject}, "when": {undatedStays}}, "")
+		row.Button = "Show the stays"
+	case f.Check == "intake" && f.Subject != "inbox":
+		row.Href = nextLink("/events", url.Values{"source": {f.Subject}, "status": {"rejected"}}, "")
+		row.Button = "Show the events"
+	case (f.Check == "source" || f.Check == "webhook") && slices.Contains(sources, f.Subject):
+		row.Href, row.Button = escapedPath([]string{"sources", f.Subject}), "Open the source"
+	case f.Check == "subscription" && f.Subject != "all":
+		row.Href, row.Button = escapedPath([]string{"subscriptions", f.Subject}), "Open the subscription"
+	}
+	return row
 }
 
 func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {
@@ -69,8 +109,9 @@ func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	v := healthView{Diagnosis: d}
+	var v healthView
 	for _, found := range d.Findings {
+		v.Findings = append(v.Findings, healthRowOf(found, s.Admin.Sources.Visible(r.Context())))
 		switch found.Level {
 		case admin.LevelError:
 			v.Errors++

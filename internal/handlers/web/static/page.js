@@ -4,13 +4,19 @@
 (() => {
   document.documentElement.classList.add("scripted");
   const words = document.body.dataset; // the texts that this shows, in the person's language
+  const main = document.getElementById("main");
   const parts = () => [...document.querySelectorAll("[data-live]")];
   let latest = 0; // of several answers only the one asked for last is shown
   let missed = false; // something has changed that the page doesn't show, because it couldn't be loaded or isn't in sight
 
-  // isTyping reports whether somebody is at work in a field of the page, or has typed what isn't sent yet.
-  const isTyping = () => [...document.querySelectorAll("main :is(input:not([type=checkbox], [type=radio], [type=hidden]), textarea)")]
-    .some((field) => field === document.activeElement || field.value !== field.defaultValue);
+  // isTyping reports whether somebody is at work in a field of an element, or has typed what isn't sent yet. What is typed into a
+  // live search is in the address, which shows it again.
+  const textFields = "input:not([type=checkbox], [type=radio], [type=hidden], [data-live-search]), select, textarea";
+  const isTyping = (within) => [within, ...within.querySelectorAll(textFields)]
+    .some((field) => field.matches(textFields) && (field === document.activeElement || isChanged(field)));
+  const isChanged = (field) => (field.matches("select")
+    ? field.selectedIndex !== Math.max([...field.options].findIndex((option) => option.defaultSelected), 0)
+    : field.value !== field.defaultValue);
 
   // here is the address that shows this page. A list that answers a form has the form's address, which shows nothing.
   const here = () => {
@@ -26,7 +32,7 @@
     try {
       const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
       if (answer.status === 401) { // the session has ended: to sign in may wait until what is typed is sent
-        if (!isTyping()) location.reload();
+        if (!isTyping(main)) location.reload();
         return;
       }
       if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) return; // asking again won't help
@@ -42,18 +48,56 @@
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of parts()) {
       const other = fresh.getElementById(part.id);
-      if (!other || other.innerHTML === part.innerHTML) continue;
-      const open = [...part.querySelectorAll("details")].map((d) => d.open);
-      const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      const ticked = [...part.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value);
-      part.innerHTML = other.innerHTML;
-      for (const box of part.querySelectorAll("input[type=checkbox][name]")) box.checked = box.checked || ticked.includes(box.value);
-      if (part.matches("#live-reservation, #live-history") && open.length) {
-        const now = [...part.querySelectorAll("details")];
-        const more = Math.max(now.length - open.length, 0); // new entries come first
-        open.forEach((was, i) => { if (now[i + more]) now[i + more].open = was; });
-      }
-      if (focused) [...part.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
+      if (other) follow(part, other);
+    }
+    for (const tell of counts) tell();
+  }
+
+  // follow has an element of the page show what another one does. It keeps each node that both have: so the focus stays where it
+  // is, and so does what somebody has typed, ticked, chosen or unfolded.
+  function follow(element, other) {
+    const focused = document.activeElement;
+    update(element, other);
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true }); // it was moved
+  }
+
+  // keyOf names a node among its siblings. Rows and other items are named by what they are about, so that a button never becomes
+  // that of another guest; what has no name is the next of its kind.
+  function keyOf(node) {
+    if (node.nodeType !== Node.ELEMENT_NODE) return node.nodeName;
+    const field = (element) => `${element.getAttribute("name")}=${element.matches("button, [type=checkbox], [type=radio], [type=hidden]") ? element.getAttribute("value") : ""}`;
+    const own = (element) => element.id || element.dataset.key || element.getAttribute("href") || element.getAttribute("action") ||
+      element.getAttribute("datetime") || (element.hasAttribute("name") && field(element));
+    const named = "a[href], [id], time[datetime], [name][value]:not([name=csrf], [name=back])";
+    const about = node.matches("tr, li") ? node.querySelector(named) : null;
+    return `${node.tagName} ${node.getAttribute("role") ?? ""} ${own(node) || (about && own(about)) || ""}`;
+  }
+
+  function update(node, other) {
+    if (node.isEqualNode(other)) return;
+    if (node.nodeType !== Node.ELEMENT_NODE) {
+      node.data = other.data;
+      return;
+    }
+    if (node.matches("select, textarea") && (node === document.activeElement || isChanged(node))) return;
+    const isUsed = (name) => (name === "open" && node.matches("details")) || (name === "value" && node === document.activeElement);
+    for (const { name } of [...node.attributes]) if (!other.hasAttribute(name) && !isUsed(name)) node.removeAttribute(name);
+    for (const { name, value } of other.attributes) if (node.getAttribute(name) !== value && !isUsed(name)) node.setAttribute(name, value);
+
+    const free = new Map();
+    for (const child of node.childNodes) free.set(keyOf(child), [...free.get(keyOf(child)) ?? [], child]);
+    const shown = [...other.childNodes].map((theirs) => {
+      const same = free.get(keyOf(theirs))?.shift();
+      if (same) update(same, theirs);
+      return same ?? theirs;
+    });
+    const stays = new Set(shown);
+    for (const child of [...free.values()].flat()) if (child.nodeType !== Node.ELEMENT_NODE || !isTyping(child)) child.remove();
+    let at = node.firstChild;
+    for (const child of shown) {
+      while (at && !stays.has(at)) at = at.nextSibling; // somebody is at work in it
+      if (child === at) at = at.nextSibling;
+      else node.insertBefore(child, at);
     }
   }
 
@@ -82,9 +126,11 @@
     for (const box of document.querySelectorAll(`input[name="${target.dataset.all}"]`)) box.checked = target.checked;
   });
   // A list says how many of its rows are ticked, and what is done to them comes back to the list as it is now.
+  const counts = [];
   for (const count of document.querySelectorAll("[data-count]")) {
     const tell = () => { count.textContent = words.selected.replace("{n}", document.querySelectorAll(`input[name="${count.dataset.count}"]:checked`).length); };
     document.addEventListener("change", tell);
+    counts.push(tell);
     tell();
     count.closest("form").addEventListener("submit", (event) => {
       const now = new URL(here(), location.href);
@@ -184,12 +230,13 @@
   };
   async function fillPanel(address) {
     const answer = await fetch(address, { headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
-    if (answer.status === 401) location.reload();
+    if (answer.status === 401 && !isTyping(main)) location.reload();
     if (!answer.ok || !panel || panel.dataset.from !== address) return answer.ok;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
     if (!panel || panel.dataset.from !== address) return true;
-    const body = panel.querySelector("div.panel-body");
-    if (body.innerHTML !== fresh.innerHTML && !body.contains(document.activeElement)) body.innerHTML = fresh.innerHTML;
+    const body = panel.querySelector("div.panel-body"), other = body.cloneNode();
+    other.append(...fresh.childNodes);
+    follow(body, other);
     return true;
   }
   document.addEventListener("click", async (event) => {
@@ -209,7 +256,7 @@
     panel.querySelector("a").href = opener;
     panel.querySelector("a").textContent = words.open;
     panel.querySelector("button").textContent = words.close;
-    document.getElementById("main").append(panel);
+    main.append(panel);
     panel.focus();
     try {
       if (!await fillPanel(opener)) location.href = opener;
