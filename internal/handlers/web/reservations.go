@@ -177,7 +177,7 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 
 	is := recordedOf(u, exists)
 	list := []comparison{{
-		What: in.T("Guest in Salto KS"), Should: yes(t.Key, there), Is: yes(exists, there), Same: t.Key == exists,
+		What: in.T("Guest"), Should: yes(t.Key, there), Is: yes(exists, there), Same: t.Key == exists,
 	}}
 	if is.suspended {
 		list[0].Is, list[0].Same = in.T("suspended"), false
