@@ -177,6 +177,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"user identity {id} is gone from Seam, and {other} has its key",
 	"user identity {id} is gone from Seam",
 	"user identity {id} is kept: somebody linked another ACS user to it",
+	"user identity {id} was linked to ACS user {user}, which is left unchanged, instead of {other}",
 	"ACS user {id} was created for this stay by an unrecorded create",
 	"credential {id} was created by a call whose answer was lost",
 	"the user identity already has an ACS user on access system {id}",
