@@ -218,6 +218,15 @@ func TestFindingsOnEvents(t *testing.T) {
 		}
 	}
 
+	for _, link := range []string{
+		`href="/listings/default/annex">Open the listing<`, `href="/">Open Today<`,
+		`href="/events?source=default&amp;status=rejected">Show the events<`, `href="/sources/open">Open the source<`,
+		`href="/reservations?source=default&amp;when=undated">Show the stays<`,
+	} {
+		if !strings.Contains(page.body, link) {
+			t.Errorf("Health lacks the link %s:\n%s", link, page.body)
+		}
+	}
 	for _, path := range []string{"/reservations", "/calendar", "/reservations?source=default&when=week"} {
 		if page := v.see(path); !strings.Contains(page.body, "2 stays are not shown here") {
 			t.Errorf("%s leaves stays out and doesn't say so:\n%s", path, page.body)

@@ -78,28 +78,56 @@ func healthRowOf(f admin.Finding, sources []string) healthRow {
 	if f.Level == admin.LevelOK {
 		return row
 	}
-	source, listing, ofListing := strings.Cut(f.Subject, "/")
-	switch {
-	case f.Check == "listing" && ofListing:
-		row.Href, row.Button = escapedPath([]string{"listings", source, listing}), "Open the listing"
-	case f.Check == "listing" && f.Subject == "more":
-		row.Href, row.Button = "/doors?missing=1", "Choose doors"
-	case f.Check == "arrivals" && f.Subject == "guests":
-		row.Href, row.Button = "/", "Open Today"
-	case (f.Check == "arrivals" || f.Check == "listing") && f.Subject == "times":
-		row.Href, row.Button = "/reservations?when="+undatedStays, "Show the stays"
-	case f.Check == "arrivals" && slices.Contains(sources, f.Subject):
-		row.Href = nextLink("/reservations", url.Values{"source": {f.Subject}, "when": {undatedStays}}, "")
-		row.Button = "Show the stays"
-	case f.Check == "intake" && f.Subject != "inbox":
-		row.Href = nextLink("/events", url.Values{"source": {f.Subject}, "status": {"rejected"}}, "")
-		row.Button = "Show the events"
-	case (f.Check == "source" || f.Check == "webhook") && slices.Contains(sources, f.Subject):
-		row.Href, row.Button = escapedPath([]string{"sources", f.Subject}), "Open the source"
-	case f.Check == "subscription" && f.Subject != "all":
-		row.Href, row.Button = escapedPath([]string{"subscriptions", f.Subject}), "Open the subscription"
+	ofSource := slices.Contains(sources, f.Subject)
+	switch f.Check {
+	case "listing":
+		row.Href, row.Button = pageOfListings(f.Subject)
+	case "arrivals":
+		row.Href, row.Button = pageOfArrivals(f.Subject, ofSource)
+	case "intake":
+		if ofSource {
+			row.Href = nextLink("/events", url.Values{"source": {f.Subject}, "status": {"rejected"}}, "")
+			row.Button = "Show the events"
+		}
+	case "source", "webhook":
+		if ofSource {
+			row.Href, row.Button = escapedPath([]string{"sources", f.Subject}), "Open the source"
+		}
+	case "subscription":
+		if f.Subject != "all" {
+			row.Href, row.Button = escapedPath([]string{"subscriptions", f.Subject}), "Open the subscription"
+		}
 	}
 	return row
+}
+
+// ofTimes is the subject of findings on stays without times of many listings.
+const ofTimes = "times"
+
+func pageOfListings(subject string) (href string, button lang.Text) {
+	source, id, one := strings.Cut(subject, "/")
+	switch {
+	case one:
+		return escapedPath([]string{"listings", source, id}), "Open the listing"
+	case subject == "more":
+		return "/doors?missing=1", "Choose doors"
+	case subject == ofTimes:
+		return pageOfArrivals(subject, false)
+	}
+	return "", ""
+}
+
+func pageOfArrivals(subject string, ofSource bool) (href string, button lang.Text) {
+	without := url.Values{"when": {undatedStays}}
+	switch {
+	case ofSource:
+		without.Set("source", subject)
+	case subject == "guests":
+		return "/", "Open Today"
+	case subject != ofTimes:
+		return "", ""
+	}
+	return nextLink("/reservations", without, ""), "Show the stays"
 }
 
 func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {
