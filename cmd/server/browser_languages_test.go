@@ -91,7 +91,9 @@ func TestPageSpeaksItsLanguages(t *testing.T) {
 		b.untilText("main", l.says[6])
 		b.scripts(true)
 
-		for hours, want := range map[string]string{"12": `^\d{1,2}:\d\d (am|pm|AM|PM|a\. m\.|p\. m\.)$`, "24": `^\d\d:\d\d$`} {
+		for hours, want := range map[string]string{
+			"12": `^\d{1,2}:\d\d (am|pm|AM|PM|a\. m\.|p\. m\.)$`, "24": `^\d\d:\d\d$`,
+		} {
 			b.open("/clock/" + hours + "?next=/?part=arrivals")
 			hourly := fmt.Sprintf(`[...document.querySelectorAll("td.in")].every((td) => new RegExp(%q).test(td.innerText.trim()))`, want)
 			if !ask(b, chromedp.Evaluate[bool](`document.querySelectorAll("td.in").length > 0 && `+hourly)) {

@@ -134,7 +134,8 @@ func TestPageKeepsTheFocus(t *testing.T) {
 		chromedp.Focus(chromedp.CSS(".panel [data-close]")))
 	change()
 	b.untilText(".panel-body", name)
-	if typed := ask(b, chromedp.Evaluate[string](`document.querySelector(".panel .note-form [name=text]").value`)); typed != "Half a no" {
+	const begun = `document.querySelector(".panel .note-form [name=text]").value`
+	if typed := ask(b, chromedp.Evaluate[string](begun)); typed != "Half a no" {
 		t.Errorf("of the note that was begun in the panel, %q is left", typed)
 	}
 }
@@ -173,8 +174,9 @@ func TestPageFollowsASearch(t *testing.T) {
 	b.open("/reservations")
 	b.do(chromedp.SendKeys(chromedp.CSS("#find"), "nobody"))
 	b.untilText("#filters", "Clear filters")
-	if at := ask(b, chromedp.Evaluate[string](`document.querySelector("[download]").href`)); !strings.HasSuffix(at, "?q=nobody") {
-		t.Errorf("the file of a list that is searched is %s", at)
+	file := ask(b, chromedp.Evaluate[string](`document.querySelector("[download]").href`))
+	if !strings.HasSuffix(file, "?q=nobody") {
+		t.Errorf("the file of a list that is searched is %s", file)
 	}
 	b.do(chromedp.Click(chromedp.CSS("#live-clear a")), chromedp.WaitNotPresent(chromedp.CSS("#live-clear a")))
 	b.untilText("#live-reservations", "3333122-433")

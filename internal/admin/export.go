@@ -137,7 +137,8 @@ func writeStay(w *csv.Writer, one Stay) error {
 	return writeSheet(w, r.Source, r.ReservationID, r.Status, stay.Text(r.GuestName), stay.Text(r.GuestEmail),
 		stay.Text(r.GuestPhone),
 		stay.Text(r.ListingID), one.ListingName,
-		local(r.CheckIn, r.CheckInText), local(r.CheckOut, r.CheckOutText), name, one.Key.Status, stay.Text(one.Key.Reason),
+		local(r.CheckIn, r.CheckInText), local(r.CheckOut, r.CheckOutText), name,
+		one.Key.Status, stay.Text(one.Key.Reason),
 		strings.Join(noteTexts(one.StaffNotes), "; "))
 }
 

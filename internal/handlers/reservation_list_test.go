@@ -192,7 +192,8 @@ func TestListsCountStaysWithoutTimes(t *testing.T) {
 			t.Errorf("%s should say %q:\n%s", path, want, page.body)
 		}
 	}
-	if page := v.see("/reservations?key_status=attention&when=undated"); !strings.Contains(page.body, "3 reservations") {
+	page := v.see("/reservations?key_status=attention&when=undated")
+	if !strings.Contains(page.body, "3 reservations") {
 		t.Errorf("the list of stays without times has others than were counted:\n%s", page.body)
 	}
 }

@@ -206,8 +206,8 @@ func TestWhatHasNoCheckOut(t *testing.T) {
 	w.at(start.Add(400*day+time.Second), left{})
 }
 
-// TestUndatedStays: a stay whose check-out isn't known, because its time zone isn't, ends with the day that its PMS sent:
-// its guest's data is kept no longer than that of others.
+// TestUndatedStays: a stay whose check-out isn't known, because its time zone isn't, ends with the day that its PMS
+// sent: its guest's data is kept no longer than that of others.
 func TestUndatedStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Ages{Bodies: 30 * day, Events: 40 * day, Timeline: 50 * day, Reservations: 60 * day})

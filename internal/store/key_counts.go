@@ -63,8 +63,8 @@ func (s MobileKeys) OldestWaiting(ctx context.Context, sources []string) (View, 
 	return views[0], nil
 }
 
-// arrivalsWithoutKey selects from arrivals: by an index on what has no key, which is never much, and by the index on the
-// days of undated stays. Of these it leaves out those without either day: nobody knows whether they come.
+// arrivalsWithoutKey selects from arrivals: by an index on what has no key, which is never much, and by the index on
+// the days of undated stays. Of these it leaves out those without either day: nobody knows whether they come.
 const arrivalsWithoutKey = `
 	WITH arrivals AS (
 		SELECT source, reservation_id, r.check_in, to_char(r.check_in AT TIME ZONE 'UTC', 'YYYYMMDD')::integer AS day,

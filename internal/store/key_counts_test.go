@@ -154,8 +154,8 @@ func TestCountsWhileKeysChange(t *testing.T) {
 	}
 }
 
-// Arrivals without a key include stays whose times aren't known, by the days that their PMS sent: those that may be near
-// in any time zone, and not those of which nobody knows whether they come.
+// Arrivals without a key include stays whose times aren't known, by the days that their PMS sent: those that may be
+// near in any time zone, and not those of which nobody knows whether they come.
 func TestUndatedArrivalsWithoutKey(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)

@@ -19,7 +19,8 @@ const (
 )
 
 // PruneStays brings up to limit stays to a stage: those that ended before ended, or, where no check-out is known, were
-// last changed before changed, or ended by the day that their PMS sent. A stay that still has an ACS user is not finished. It returns how many there were.
+// last changed before changed, or ended by the day that their PMS sent. A stay that still has an ACS user is not
+// finished. It returns how many there were.
 func (s Retention) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
 	refs, err := s.PruneStaysExcept(ctx, stage, ended, changed, limit, nil)
 	return len(refs), err
@@ -57,7 +58,10 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 		}{
 			{`check_out < $2 ORDER BY check_out`, ended},
 			{`check_out IS NULL AND updated_at < $2`, changed},
-			{`check_out IS NULL AND left(check_out_said, 10) COLLATE "C" < $2`, ended.UTC().Add(-dayEnds).Format(time.DateOnly)},
+			{
+				`check_out IS NULL AND left(check_out_said, 10) COLLATE "C" < $2`,
+				ended.UTC().Add(-dayEnds).Format(time.DateOnly),
+			},
 		} {
 			rows, _ := tx.Query(ctx, `
 				SELECT source, reservation_id FROM (

@@ -43,7 +43,8 @@ func TestUndatedStaysReadLittle(t *testing.T) {
 	reads := func(name, query string, args []any, most float64) {
 		t.Helper()
 		var raw []byte
-		if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query, args...).Scan(&raw); err != nil {
+		if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
+			args...).Scan(&raw); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		var plan []struct{ Plan planNode }

@@ -96,6 +96,7 @@ func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+
 	for _, row := range c.Rows {
 		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}
 		for i, bar := range row.Bars {

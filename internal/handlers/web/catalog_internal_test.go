@@ -255,7 +255,7 @@ func sorted(of *regexp.Regexp, text string) []string {
 
 var inPlainEnglish = languages[0].catalog().Locale("", lang.RegionsClock)
 
-// What is written for programs is said in plain words on pages, in every language; and words/en.yaml has nothing that
+// What is written for programs is in plain words on pages, in every language; and words/en.yaml has nothing that
 // is no longer used.
 func TestPagesSpeakPlainly(t *testing.T) {
 	t.Parallel()
@@ -273,7 +273,8 @@ func TestPagesSpeakPlainly(t *testing.T) {
 		for _, reason := range stay.Reasons() {
 			message := regexp.MustCompile(`%(\[\d\])?q`).ReplaceAllString(reason.Message, `"X"`)
 			message = regexp.MustCompile(`%(\[\d\])?[sd]`).ReplaceAllString(message, "X")
-			for _, text := range []string{in.Foreign(message), in.T(lang.Text(strings.ReplaceAll(reason.Code, "_", " ")))} {
+			code := lang.Text(strings.ReplaceAll(reason.Code, "_", " "))
+			for _, text := range []string{in.Foreign(message), in.T(code)} {
 				if word := forPrograms.FindString(own.ReplaceAllString(text, "")); word != "" {
 					t.Errorf("in %s, %s says %q, with %q", l.Tag, reason.Code, text, word)
 				}

@@ -234,6 +234,7 @@ func (s livePages) updates(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
+
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
 	say := func(text string) bool {
