@@ -271,8 +271,7 @@ func TestPagesSpeakPlainly(t *testing.T) {
 	for _, l := range languages {
 		in := l.catalog().Locale("", lang.RegionsClock)
 		for _, reason := range stay.Reasons() {
-			message := regexp.MustCompile(`%(\[\d\])?q`).ReplaceAllString(reason.Message, `"X"`)
-			message = regexp.MustCompile(`%(\[\d\])?[sd]`).ReplaceAllString(message, "X")
+			message := placeholder.ReplaceAllString(reason.Message, "X")
 			code := lang.Text(strings.ReplaceAll(reason.Code, "_", " "))
 			for _, text := range []string{in.Foreign(message), in.T(code)} {
 				if word := forPrograms.FindString(own.ReplaceAllString(text, "")); word != "" {

@@ -75,7 +75,7 @@ func (v reservationView) Detail() string {
 	code := stay.Text(v.Key.Reason)
 	reason, _ := stay.Find(code)
 	namesListing := code == stay.ReasonListingUnknown || code == stay.ReasonNoGroups // which the page names, too
-	if namesListing || quotesAdmin(code) || !strings.Contains(reason.Message, "%") {
+	if namesListing || quotesAdmin(code) || !strings.Contains(reason.Message, "{") {
 		return ""
 	}
 	return stay.Text(v.Key.Message)
