@@ -22,17 +22,6 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// newTestService is a service of which only the status can be asked.
-func newTestService(db *store.Store) *service {
-	c := &configured{store: db, sources: &atomic.Pointer[config.Set]{}}
-	c.sources.Store(&config.Set{})
-	r := &reloader{configured: c}
-	return &service{
-		store: db, configured: c, reloader: r,
-		health: &health{configured: c, readiness: &readiness{}, unsettled: r.unsettled},
-	}
-}
-
 // metricNames are those of all metrics of ours.
 func metricNames(t *testing.T) []string {
 	t.Helper()
@@ -42,7 +31,7 @@ func metricNames(t *testing.T) []string {
 // metricLabels are all metrics of ours with their labels, as their collectors describe them.
 func metricLabels(t *testing.T) map[string][]string {
 	t.Helper()
-	s := newTestService(storetest.New(t))
+	s := &service{store: storetest.New(t), readiness: &readiness{}}
 	descs := make(chan *prometheus.Desc, 1000)
 	for _, c := range s.ownCollectors() {
 		c.Describe(descs)
@@ -114,7 +103,9 @@ func TestScrapeWithoutPostgres(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTestService(storetest.New(t))
+			s := &service{store: storetest.New(t), readiness: &readiness{}}
+			s.sources = &atomic.Pointer[config.Set]{}
+			s.sources.Store(&config.Set{})
 			s.readiness.state.Store(&condition{causes: c.causes})
 			registry, err := s.newRegistry()
 			if err != nil {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -21,25 +19,11 @@ import (
 // found by the fingerprint in each stay's row.
 const pollPolicies = time.Second
 
-// configured is what the configuration says by now: a reload replaces the set, and any replica may decide policies.
-type configured struct {
-	store    *store.Store
-	log      *slog.Logger
-	sources  *atomic.Pointer[config.Set]
-	policies atomic.Pointer[map[string]pms.Policy] // the decided ones
-}
-
-// tokens are those of admins by now.
-func (c *configured) tokens() []admin.Token {
-	set := c.sources.Load()
-	return slices.Concat(set.AdminSecrets, set.Tokens)
-}
-
 // source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy,
 // so that its keys stay unchanged until somebody decides otherwise.
-func (c *configured) source(name string) pms.Source {
-	source := c.sources.Load().Of(name)
-	if decided, known := (*c.policies.Load())[name]; known {
+func (s *service) source(name string) pms.Source {
+	source := s.sources.Load().Of(name)
+	if decided, known := (*s.policies.Load())[name]; known {
 		if source.Policy.Drift != "" { // this replica's own matter: it says when to repair, not what should be
 			decided.Drift = source.Policy.Drift
 		}
@@ -49,7 +33,7 @@ func (c *configured) source(name string) pms.Source {
 }
 
 // decidePolicies makes the policies of a set those of their sources, for all replicas, and has their stays follow.
-func (c *configured) decidePolicies(ctx context.Context, set config.Set) error {
+func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
 	var policies []store.SourcePolicy
 	for name, source := range set.Sources {
 		encoded, err := json.Marshal(source.Policy)
@@ -61,19 +45,19 @@ func (c *configured) decidePolicies(ctx context.Context, set config.Set) error {
 			Encoded: string(encoded),
 		})
 	}
-	changed, err := c.store.Policies.Decide(ctx, policies)
+	changed, err := s.store.Policies.Decide(ctx, policies)
 	if err != nil {
 		return err
 	}
 	for _, name := range changed {
-		c.log.Info("source policy changed: updating its keys", "source", name)
+		s.log.Info("source policy changed: updating its keys", "source", name)
 	}
-	return c.readPolicies(ctx)
+	return s.readPolicies(ctx)
 }
 
 // readPolicies reads what has been decided, by any replica. A policy that this version doesn't understand is left out.
-func (c *configured) readPolicies(ctx context.Context) error {
-	list, err := c.store.Policies.List(ctx)
+func (s *service) readPolicies(ctx context.Context) error {
+	list, err := s.store.Policies.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,26 +68,26 @@ func (c *configured) readPolicies(ctx context.Context) error {
 			decided[p.Source] = policy
 		}
 	}
-	c.policies.Store(&decided)
+	s.policies.Store(&decided)
 	return nil
 }
 
 // readPoliciesNow is for an attempt that has met a policy which this replica does not know.
-func (c *configured) readPoliciesNow() {
+func (s *service) readPoliciesNow() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := c.readPolicies(ctx); err != nil {
-		c.log.Warn("source policies not read: keeping the current ones", "error", err)
+	if err := s.readPolicies(ctx); err != nil {
+		s.log.Warn("source policies not read: keeping the current ones", "error", err)
 	}
 }
 
 // watchPolicies follows what other replicas decide, until ctx ends.
-func (c *configured) watchPolicies(ctx context.Context) {
+func (s *service) watchPolicies(ctx context.Context) {
 	failing := false
 	every(ctx, pollPolicies, func() {
-		err := c.readPolicies(ctx)
+		err := s.readPolicies(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			c.log.Warn("source policies not read: keeping the current ones", "error", err)
+			s.log.Warn("source policies not read: keeping the current ones", "error", err)
 		}
 		failing = err != nil
 	})
@@ -117,8 +101,8 @@ type orphan struct {
 
 // orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says
 // retired.
-func (c *configured) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
-	inUse, err := c.store.Policies.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
+func (s *service) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
+	inUse, err := s.store.Policies.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -138,31 +122,31 @@ func (o orphan) problem() string {
 const orphanRemedy = "restore its entry, or replace it by {name: ..., retired: true}: then its keys keep their policy until check-out; a new name is a new source"
 
 // reportOrphans logs the sources that are in use and have no entry.
-func (c *configured) reportOrphans(ctx context.Context) error {
-	list, err := c.orphans(ctx, *c.sources.Load())
+func (s *service) reportOrphans(ctx context.Context) error {
+	list, err := s.orphans(ctx, *s.sources.Load())
 	if err != nil {
 		return err
 	}
 	for _, o := range list {
 		if o.retired {
-			c.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys",
+			s.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys",
 				o.Keys, "stays", o.Stays)
 			continue
 		}
-		c.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
+		s.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
 	}
 	return nil
 }
 
 // dropped returns why a set can't replace the present one: a source in use would vanish silently.
-func (c *configured) dropped(ctx context.Context, set config.Set) error {
-	list, err := c.orphans(ctx, set)
+func (s *service) dropped(ctx context.Context, set config.Set) error {
+	list, err := s.orphans(ctx, set)
 	if err != nil {
 		return err
 	}
 	var problems []string
 	for _, o := range list {
-		if c.sources.Load().Names(o.Source) && !o.retired {
+		if s.sources.Load().Names(o.Source) && !o.retired {
 			problems = append(problems, "STAYKEY_CONFIG: sources: "+o.problem()+": "+orphanRemedy)
 		}
 	}

@@ -42,20 +42,9 @@ func (s *settling) unsettled() (name string, why error) {
 	return s.left[0].name, s.why
 }
 
-// unsettled describes the part of the configuration that has no effect yet; "" for none.
-func (r *reloader) unsettled() string {
-	if err := r.reloads.prevented(); err != nil {
-		return "not reloaded yet, retrying: " + err.Error()
-	}
-	if name, err := r.settling.unsettled(); err != nil {
-		return "not in full effect yet, retrying to " + name + ": " + err.Error()
-	}
-	return ""
-}
-
 // settle takes steps at once, since each may wait for a lock, and leaves those that fail for later. They replace what
 // was left of an earlier configuration.
-func (r *reloader) settle(ctx context.Context, steps ...step) {
+func (s *service) settle(ctx context.Context, steps ...step) {
 	results := make([]error, len(steps))
 	var taking sync.WaitGroup
 	for i, step := range steps {
@@ -71,21 +60,21 @@ func (r *reloader) settle(ctx context.Context, steps ...step) {
 			continue
 		}
 		if ctx.Err() == nil {
-			r.log.Warn("configuration not in full effect yet: retrying", "step", step.name, "every",
+			s.log.Warn("configuration not in full effect yet: retrying", "step", step.name, "every",
 				settleEvery.String(), "waits_for", store.LockedRow(err), "error", err)
 		}
 		if left = append(left, step); why == nil {
 			why = err
 		}
 	}
-	r.settling.mu.Lock()
-	defer r.settling.mu.Unlock()
-	r.settling.left, r.settling.why = left, why
+	s.settling.mu.Lock()
+	defer s.settling.mu.Unlock()
+	s.settling.left, s.settling.why = left, why
 }
 
 // settleLater retries the remaining steps until ctx ends.
-func (r *reloader) settleLater(ctx context.Context) {
-	every(ctx, settleEvery, func() { r.settleAgain(ctx) })
+func (s *service) settleLater(ctx context.Context) {
+	every(ctx, settleEvery, func() { s.settleAgain(ctx) })
 }
 
 // every calls do after each pause until ctx ends.
@@ -103,47 +92,47 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 }
 
 // settleAgain runs the remaining steps once.
-func (r *reloader) settleAgain(ctx context.Context) {
-	if r.reloads.prevented() != nil {
-		_, _ = r.reload(ctx) // it is logged
+func (s *service) settleAgain(ctx context.Context) {
+	if s.reloads.prevented() != nil {
+		_, _ = s.reload(ctx) // it is logged
 		return
 	}
-	if name, _ := r.settling.unsettled(); name == "" || !r.reloads.takeTurn(ctx) {
+	if name, _ := s.settling.unsettled(); name == "" || !s.reloads.takeTurn(ctx) {
 		return
 	}
-	defer r.reloads.leaveTurn()
-	r.settling.mu.Lock()
-	left := slices.Clone(r.settling.left)
-	r.settling.mu.Unlock()
-	if r.settle(ctx, left...); len(left) > 0 {
-		if name, _ := r.settling.unsettled(); name == "" {
-			r.log.Info("configuration in full effect")
+	defer s.reloads.leaveTurn()
+	s.settling.mu.Lock()
+	left := slices.Clone(s.settling.left)
+	s.settling.mu.Unlock()
+	if s.settle(ctx, left...); len(left) > 0 {
+		if name, _ := s.settling.unsettled(); name == "" {
+			s.log.Info("configuration in full effect")
 		}
 	}
 }
 
 // decided makes the configuration's policies those of their sources.
-func (r *reloader) decided() step {
+func (s *service) decided() step {
 	return step{"store the policies of the sources", func(ctx context.Context) error {
-		return r.decidePolicies(ctx, *r.sources.Load())
+		return s.decidePolicies(ctx, *s.sources.Load())
 	}}
 }
 
 // noted records which subscriptions there are.
-func (r *reloader) noted() step {
+func (s *service) noted() step {
 	return step{"store the names of the subscriptions", func(ctx context.Context) error {
-		return r.store.Subscriptions.See(ctx, subscriptionNames(r.subscriptions()), time.Now())
+		return s.store.Subscriptions.See(ctx, subscriptionNames(s.subscriptions()), time.Now())
 	}}
 }
 
 // compared looks for sources in use that have no entry, and logs them.
-func (r *reloader) compared() step {
-	return step{"compare the sources in use with the configuration", r.reportOrphans}
+func (s *service) compared() step {
+	return step{"compare the sources in use with the configuration", s.reportOrphans}
 }
 
 // takenUp begins to fetch the documents that events of the sources wait for.
-func (r *reloader) takenUp() step {
+func (s *service) takenUp() step {
 	return step{"resume events that wait for documents", func(ctx context.Context) error {
-		return r.resume(ctx, slices.Sorted(maps.Keys(r.sources.Load().Sources)))
+		return s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources)))
 	}}
 }

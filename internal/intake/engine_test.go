@@ -487,7 +487,9 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			book := &logtest.Buffer{}
-			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), w.options())
+			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)),
+				func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{},
+				func() {})
 			w.put("default", update("locked", 1, "of locked"))
 			w.drain()
 			forgotten := storetest.Begin(t, w.store)
@@ -539,7 +541,8 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 func TestAPostponedEventIsTriedAgainSoon(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.applier = intake.NewApplier(w.store, slog.New(slog.DiscardHandler), w.options())
+	w.applier = intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
+		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
 	forgotten := storetest.Begin(t, w.store)
@@ -569,7 +572,8 @@ func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	book := &logtest.Buffer{}
-	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), w.options())
+	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now },
+		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
 	forgotten := storetest.Begin(t, w.store)

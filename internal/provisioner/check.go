@@ -54,7 +54,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		c.observed.recheckAt(until) // reads may be older than our last write: good enough to begin with
 	}
 	ctx = c.ledger.because(ctx, "whether what is recorded is still true")
-	before := *u
+	before, lostBefore := *u, c.ledger.lostAt
 	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
 	c.seen(u)
 
@@ -83,7 +83,9 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
-	c.judgeDrift(d, before, u, ours, hasSchedule)
+	if c.judgeDrift(d, before, u, ours, hasSchedule) {
+		c.ledger.lostAt = lostBefore // what was read is left: so is what it may have left at Seam
+	}
 
 	if c.ledger.lostAt != nil || c.work.Key.CheckRequested {
 		if out := c.findSurplus(ctx, u); out.stops() {

@@ -120,7 +120,7 @@ var mutants = append([]mutant{
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
 		edits: []edit{{
-			"internal/intake/fold_reservation.go", "	case r.VersionSeq > 0 && c.isOlder(r):\n",
+			"internal/intake/fold.go", "	case r.VersionSeq > 0 && c.isOlder(r):\n",
 			"	case false:\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestModel$",
