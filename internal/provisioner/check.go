@@ -79,18 +79,16 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	}
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
 	hasSchedule := u.ReadSchedule(from)
-	if !hasSchedule && !ours && u.Unkept == 0 {
+	if !hasSchedule && !ours && !u.WasRepaired(record.Hours) {
 		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
 	if c.judgeDrift(d, before, u, ours, hasSchedule) {
-		c.ledger.lostAt = lostBefore // what was read is left: so is what it may have left at Seam
+		c.ledger.lostAt = lostBefore // the mobile key is left as recorded: no other is looked for
 	}
 
-	if c.ledger.lostAt != nil || c.work.Key.CheckRequested {
-		if out := c.findSurplus(ctx, u); out.stops() {
-			return out
-		}
+	if out := c.findSurplus(ctx, u); out.stops() {
+		return out
 	}
 
 	u.Known()
@@ -105,8 +103,12 @@ func (c *checker) seen(u *record.User) {
 	}
 }
 
-// findSurplus looks for ACS users that a lost create has left in addition to the recorded one.
+// findSurplus looks for ACS users that a lost create has left in addition to the recorded one: after a loss, and when
+// somebody asked for a comparison.
 func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
+	if c.ledger.lostAt == nil && !c.work.Key.CheckRequested {
+		return outcome{}
+	}
 	ours, _, out := c.finder.find(ctx, u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
 		return outcome{} // the identity is not shown, so what is linked to it can't be listed

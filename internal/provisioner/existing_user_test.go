@@ -111,7 +111,7 @@ func TestACreateThatReturnsTheDeletedUser(t *testing.T) {
 				r.mustHold(s.id, s.wants(system, "555555-5555"))
 				return
 			}
-			r.untilLater(s, "removed_at_seam", func(v store.View) bool { return str(v.Key.Reason) == "removed_at_seam" })
+			r.untilRemoved(s)
 			r.mustBeCalm(s, "after a few tries")
 			if n := r.called(seam.PathUserCreate); n > 4 {
 				t.Errorf("%d creates, want 4 at most", n)

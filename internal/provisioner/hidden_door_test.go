@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,70 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
+
+// Seam's lists leave out one of a stay's doors, for long: that delays neither the repair of what somebody changes
+// besides, nor an extension.
+func TestAHiddenDoorDelaysNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*simulator.State, *simulator.User)
+		sweeps bool // a sweep finds it
+	}{
+		"the mobile key": {func(st *simulator.State, u *simulator.User) {
+			clear(st.Credentials)
+		}, false},
+		"the mobile key, found by a sweep": {func(st *simulator.State, u *simulator.User) {
+			clear(st.Credentials)
+		}, true},
+		"the hours": {func(_ *simulator.State, u *simulator.User) {
+			u.Schedule = &simulator.Schedule{StartsAt: u.Schedule.StartsAt, EndsAt: u.Schedule.EndsAt.Add(-time.Hour)}
+		}, false},
+		"another door": {func(_ *simulator.State, u *simulator.User) {
+			u.GroupIDs = []string{"555555-5555"}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := fast()
+			options.SweepInterval = 5 * time.Minute
+			r := newRig(t, options, simulator.Options{})
+			r.listing("default", "L", "555555-5555", "lobby")
+			s := r.stay("R1")
+			issued(r, &s)
+			r.advance(time.Minute)
+			r.rest(s)
+			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{"555555-5555"} })
+			r.recheck(s)
+			r.untilLater(s, "not kept", func(v store.View) bool { return str(v.Key.Reason) == "not_kept_by_seam" })
+			r.rest(s)
+			began := r.now()
+			r.sim.Change(func(st *simulator.State) {
+				u := st.Users[*r.view(s).User.ACSUserID]
+				c.change(st, &u)
+				st.Users[u.ID] = u
+			})
+			if c.sweeps {
+				r.sweepNow()
+			} else {
+				r.recheck(s)
+			}
+			waitFor(t, name+" to be repaired", func() bool {
+				r.pass()
+				h := r.holds(s.id)
+				return len(h) == 1 && fmt.Sprint(h[0]) == fmt.Sprint(s.wants(system, "555555-5555", "lobby"))
+			})
+			if took := r.now().Sub(began); took > 20*time.Minute {
+				t.Errorf("repaired after %s", took)
+			}
+			r.rest(s)
+			r.recheck(s)
+			r.rest(s)
+			if reason := str(r.view(s).Key.Reason); reason != "not_kept_by_seam" {
+				t.Errorf("the door is still hidden, and the reason is %q", reason)
+			}
+		})
+	}
+}
 
 // Seam's lists leave out a door that was opened, for long. It is opened again a few times, and then rarely, also while
 // the result of a lost create is looked for.

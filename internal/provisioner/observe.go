@@ -42,7 +42,7 @@ func (o *observer) observe(ctx context.Context, d plan.Desired) outcome {
 }
 
 // isPassedOver reports whether an ACS user exists, perhaps, and is not compared with Seam, because it is not wanted or
-// is being deleted: what a lost create has left beside it is looked for once it is gone.
+// is being deleted: what a lost create has left besides is looked for once it is gone.
 func isPassedOver(d plan.Desired, u *record.User) bool {
 	return u.ACSUserID != nil && (d.Goal != plan.Have || u.Phase() == record.Removing)
 }

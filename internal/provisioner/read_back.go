@@ -49,7 +49,7 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	u.ReadLink(true)
 	if !readsBack(u, from, listed) {
 		c.observed.recheckAt(later(c.belief.showsFrom(u), now.Add(c.belief.grace)))
-	} else if from.AccessSchedule != nil {
+	} else if from.AccessSchedule != nil && u.Drift == nil { // what is left at Seam counts as read
 		u.Kept()
 	}
 	if out := c.readKeyProblem(ctx, d, u); out.stops() {

@@ -346,8 +346,8 @@ func (e *ending) settledAt() *time.Time {
 	return &now
 }
 
-// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count. An attempt is one try at
-// most.
+// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count. An attempt is one try
+// at most.
 func (e *ending) count(v *store.KeyVerdict, spent bool) {
 	k := e.key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration

@@ -209,7 +209,8 @@ func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
 func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
-	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept, u.DeleteLostAt = nil, nil, nil, nil, 0, nil
+	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.DeleteLostAt = nil, nil, nil, nil, nil
+	u.Kept()
 	u.ContestedAt, u.DeletesInVain = nil, 0
 	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
@@ -379,7 +380,7 @@ func (u *User) StillThere() {
 // DeletedInVain records that a delete of ours had no effect and is repeated.
 func (u *User) DeletedInVain() { u.DeletesInVain = min(u.DeletesInVain+1, MaxUnkept) }
 
-// WantedBack records that what we deleted without effect is wanted again: a later delete begins anew.
+// WantedBack records that what we deleted without effect is wanted again: a later delete is a first one.
 func (u *User) WantedBack() { u.DeletesInVain = 0 }
 
 // AwaitsLateDelete reports whether a lost delete of ours, which had no effect at first, may take effect late.

@@ -154,12 +154,22 @@ var seamMutants = []mutant{
 			"	_ = unwanted\n	u.DeletedInVain()\n",
 		},
 		edit{"internal/provisioner/remove.go", "	u.WantedBack()\n", ""}),
-	provisionerTests("deletes in vain", "repairs that Seam doesn't keep count as deletes without effect",
+	provisionerTests("repairs in vain", "repairs that Seam doesn't keep count as deletes without effect",
 		"TestRepairsInVainSayNothingOfADelete",
 		edit{
 			"internal/provisioner/remove.go", "	case u.DeletesInVain >= record.MaxUnkept:\n",
 			"	case u.Unkept >= record.MaxUnkept:\n",
 		}),
+	provisionerTests("parts count separately", "one part that Seam doesn't keep delays the repair of the others",
+		"TestAHiddenDoorDelaysNothingElse",
+		edit{
+			"internal/provisioner/drift.go", "		unkept := u.IsUnkept(f.part)\n",
+			"		unkept := u.Unkept >= record.MaxUnkept\n",
+		}),
+	provisionerTests("requests and earlier users",
+		"a create that is answered with a deleted ACS user spends the request",
+		"TestACreateThatReturnsTheDeletedUser",
+		edit{"internal/provisioner/create.go", "			c.keepRequest(u)\n", ""}),
 	provisionerTests("a hold ends no search", "a stay that is cancelled on hold counts as compared with Seam",
 		"TestAHoldOfACancelledStayEndsNoSearch",
 		edit{
