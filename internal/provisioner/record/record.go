@@ -18,20 +18,12 @@
 //	                                   Missing ──────────────────────────────────┤
 //	                                     │ FoundGone (seen by nobody, twice)     │
 //	                                     ▼                                       │
-//	            DeleteSent             Removed  (Superseded: below)              │
+//	            DeleteSent             Removed  (Superseded: contest.go)         │
 //	       (from every state with      │                                         │
 //	        an id)                     ▼                                         │
 //	   Lost ◀──── LookOnly ───────── Removing ───────────────────────────────────┘
 //	                                   │
 //	                                   ▼ confirmed gone: the row is deleted
-//
-// An ACS user whose identity another ACS user, or another person, has by now exists and serves nobody. Its key may
-// still be in a phone: its access is narrowed with the stay's, and it is deleted with the stay or before it is
-// replaced.
-//
-//	Made ── Contest (once) ──▶ Contested ── Supersede (twice) ──▶ Superseded ── FoundGone ──▶ Removed
-//	  ▲                           │                                  │
-//	  └──────── Uncontested ──────┴──────────────────────────────────┘
 //
 // A row that is Removing records, in missing_at, what is known about the delete besides whether its result is:
 //
@@ -49,8 +41,8 @@
 // (Created, CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows
 // what may exist. [User.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of
 // its own (key.go), and so have its backup code ([Code]) and its identity ([Identity]). What an answer of Seam shows is
-// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go;
-// several ACS users of one stay are ordered by surplus.go.
+// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go
+// and contest.go; several ACS users of one stay are ordered by surplus.go.
 package record
 
 import (
@@ -163,10 +155,6 @@ func (u *User) Exists() bool {
 		return false
 	}
 }
-
-// IsOut reports whether it can't serve the stay any more: somebody deleted it, or its identity is another's. Only a
-// request replaces it.
-func (u *User) IsOut() bool { return u.Phase() == Removed || u.Phase() == Superseded }
 
 // HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
 func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
@@ -284,28 +272,6 @@ func (u *User) FoundGone(now time.Time) {
 func (u *User) AgreedGone(now time.Time) {
 	u.removed(now)
 	u.ContestedAt = nil
-}
-
-// Contest records that Seam shows that its identity is another ACS user's or another person's, and returns when that
-// was first so.
-func (u *User) Contest(now time.Time) (since time.Time) {
-	if u.ContestedAt == nil {
-		u.ContestedAt = &now
-	}
-	return *u.ContestedAt
-}
-
-// Supersede records that its identity is another's: it can't be linked again, and serves nobody.
-func (u *User) Supersede(now time.Time) {
-	u.removed(now)
-	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
-}
-
-// Uncontested records that its identity is its own: what was seen before counts no longer.
-func (u *User) Uncontested() {
-	if u.ContestedAt != nil {
-		u.ContestedAt, u.RemovedAt = nil, nil
-	}
 }
 
 func (u *User) removed(now time.Time) {
