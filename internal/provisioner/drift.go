@@ -81,7 +81,7 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 	}
 	noteKept(u, found, hasSchedule)
 	u.NoDrift()
-	left, repaired := c.sortDrift(u, found, ours)
+	left, repaired := c.sortDrift(d, u, found, ours)
 	u.ToRepair(partsOf(repaired))
 	if len(left) > 0 {
 		u.LeaveDrift(&recorded, partsOf(left), textOf(left))
@@ -112,16 +112,23 @@ func noteKept(u *record.User, found []drift, hasSchedule bool) {
 }
 
 // sortDrift separates what is left unchanged at Seam from what is repaired. What our own calls may have caused is
-// repaired also by a policy that only reports, but not without end. An admin's reconcile repairs everything.
-func (c *checker) sortDrift(u *record.User, found []drift, ours bool) (left, repaired []drift) {
+// repaired also by a policy that only reports, but not without end. A request, such as an admin's reconcile, repairs
+// everything, but what Seam doesn't keep only once: as long as an old key waits for it, the same request is tried
+// again.
+func (c *checker) sortDrift(d plan.Desired, u *record.User, found []drift, ours bool) (left, repaired []drift) {
 	reports := u.Foreign || c.policy.Drift == pms.DriftReport // the guest may have asked for the other address
 	recently := u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
+	once := c.work.Key.Revive && u.MayRevive(d.Generation)
 	for _, f := range found {
 		unkept := u.IsUnkept(f.part)
-		if !c.work.Key.Revive && (reports && (!ours || unkept) || recently && unkept) {
+		asked := c.work.Key.Revive && (!unkept || once)
+		if !asked && (reports && (!ours || unkept) || recently && unkept) {
 			left = append(left, f)
-		} else {
-			repaired = append(repaired, f)
+			continue
+		}
+		repaired = append(repaired, f)
+		if unkept && once {
+			u.RepairedFor(d.Generation)
 		}
 	}
 	return left, repaired
