@@ -149,7 +149,7 @@ func TestAStaleReplicaThenAChangeOfDates(t *testing.T) {
 	r.advance(time.Minute)
 	r.hideOnce(s, 0)
 	r.recheck(s)
-	waitFor(t, "the first look", func() bool { u := r.view(s).User; return u != nil && u.MissingAt != nil })
+	waitFor(t, "the first look", func() bool { return fired(r, "/acs/users/get") })
 	s.out = s.out.Add(time.Hour)
 	r.book(s)
 	after := r.until(s, store.KeyIssued)
