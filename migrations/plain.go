@@ -75,23 +75,34 @@ const (
 )
 
 func plainUp(ctx context.Context, db *sql.DB) error {
-	return replaceTexts(ctx, db, plainFunction(), "plain", plainReservation, plainListing, "folded")
+	return replaceTexts(ctx, db, plainSearch(), "folded")
 }
 
 func plainDown(ctx context.Context, db *sql.DB) error {
-	if err := replaceTexts(ctx, db, foldFunction(), "folded", foldedReservation, foldedListing, "plain"); err != nil {
+	if err := replaceTexts(ctx, db, foldedSearch(), "plain"); err != nil {
 		return err
 	}
 	return each(ctx, db, []string{`DROP FUNCTION IF EXISTS staykey_plain`})
 }
 
+// texts are what searches compare with.
+type texts struct {
+	name                 string // of its indexes
+	function             string // that makes a text comparable
+	reservation, listing string // expressions of their texts
+}
+
+func plainSearch() texts { return texts{"plain", plainFunction(), plainReservation, plainListing} }
+
+func foldedSearch() texts { return texts{"folded", foldFunction(), foldedReservation, foldedListing} }
+
 // replaceTexts creates a function and the indexes that searches use with it, and drops those of another one. Where
 // pg_trgm isn't available, there are none (00003).
-func replaceTexts(ctx context.Context, db *sql.DB, function, name, reservation, listing, other string) error {
+func replaceTexts(ctx context.Context, db *sql.DB, t texts, other string) error {
 	statements := []string{
-		function,
+		t.function,
 		`DROP STATISTICS IF EXISTS listings_text_values`,
-		`CREATE STATISTICS listings_text_values ON (` + listing + `) FROM listings`,
+		`CREATE STATISTICS listings_text_values ON (` + t.listing + `) FROM listings`,
 	}
 	var trigrams bool
 	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_extension
@@ -101,11 +112,11 @@ func replaceTexts(ctx context.Context, db *sql.DB, function, name, reservation, 
 	if trigrams {
 		statements = append(
 			statements,
-			`DROP INDEX CONCURRENTLY IF EXISTS reservations_text_`+name, // an interrupted one is not valid
-			`DROP INDEX CONCURRENTLY IF EXISTS listings_text_`+name,
-			`CREATE INDEX CONCURRENTLY reservations_text_`+name+` ON reservations USING gin (`+reservation+
+			`DROP INDEX CONCURRENTLY IF EXISTS reservations_text_`+t.name, // an interrupted one is not valid
+			`DROP INDEX CONCURRENTLY IF EXISTS listings_text_`+t.name,
+			`CREATE INDEX CONCURRENTLY reservations_text_`+t.name+` ON reservations USING gin (`+t.reservation+
 				` gin_trgm_ops)`,
-			`CREATE INDEX CONCURRENTLY listings_text_`+name+` ON listings USING gin (`+listing+
+			`CREATE INDEX CONCURRENTLY listings_text_`+t.name+` ON listings USING gin (`+t.listing+
 				` gin_trgm_ops) WHERE known`,
 		)
 	}

@@ -76,7 +76,7 @@ func (s *service) ownCollectors() []prometheus.Collector {
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
 		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) },
 			s.databaseGone), s.sweepInterval(),
-		readyCollector{s},
+		readyCollector{s.health},
 		s.buildInfo(),
 		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
 		guestCollector{s.store, s.databaseGone},

@@ -22,6 +22,17 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
+// newTestService is a service of which only the status can be asked.
+func newTestService(db *store.Store) *service {
+	c := &configured{store: db, sources: &atomic.Pointer[config.Set]{}}
+	c.sources.Store(&config.Set{})
+	r := &reloader{configured: c}
+	return &service{
+		store: db, configured: c, reloader: r,
+		health: &health{configured: c, readiness: &readiness{}, unsettled: r.unsettled},
+	}
+}
+
 // metricNames are those of all metrics of ours.
 func metricNames(t *testing.T) []string {
 	t.Helper()
@@ -31,7 +42,7 @@ func metricNames(t *testing.T) []string {
 // metricLabels are all metrics of ours with their labels, as their collectors describe them.
 func metricLabels(t *testing.T) map[string][]string {
 	t.Helper()
-	s := &service{store: storetest.New(t), readiness: &readiness{}}
+	s := newTestService(storetest.New(t))
 	descs := make(chan *prometheus.Desc, 1000)
 	for _, c := range s.ownCollectors() {
 		c.Describe(descs)
@@ -103,9 +114,7 @@ func TestScrapeWithoutPostgres(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &service{store: storetest.New(t), readiness: &readiness{}}
-			s.sources = &atomic.Pointer[config.Set]{}
-			s.sources.Store(&config.Set{})
+			s := newTestService(storetest.New(t))
 			s.readiness.state.Store(&condition{causes: c.causes})
 			registry, err := s.newRegistry()
 			if err != nil {

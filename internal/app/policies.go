@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -19,11 +21,25 @@ import (
 // found by the fingerprint in each stay's row.
 const pollPolicies = time.Second
 
+// configured is what the configuration says by now: a reload replaces the set, and any replica may decide policies.
+type configured struct {
+	store    *store.Store
+	log      *slog.Logger
+	sources  *atomic.Pointer[config.Set]
+	policies atomic.Pointer[map[string]pms.Policy] // the decided ones
+}
+
+// tokens are those of admins by now.
+func (c *configured) tokens() []admin.Token {
+	set := c.sources.Load()
+	return slices.Concat(set.AdminSecrets, set.Tokens)
+}
+
 // source finds a source, with its decided policy. One that has gone from the configuration keeps its last policy,
 // so that its keys stay unchanged until somebody decides otherwise.
-func (s *service) source(name string) pms.Source {
-	source := s.sources.Load().Of(name)
-	if decided, known := (*s.policies.Load())[name]; known {
+func (c *configured) source(name string) pms.Source {
+	source := c.sources.Load().Of(name)
+	if decided, known := (*c.policies.Load())[name]; known {
 		if source.Policy.Drift != "" { // this replica's own matter: it says when to repair, not what should be
 			decided.Drift = source.Policy.Drift
 		}
@@ -33,7 +49,7 @@ func (s *service) source(name string) pms.Source {
 }
 
 // decidePolicies makes the policies of a set those of their sources, for all replicas, and has their stays follow.
-func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
+func (c *configured) decidePolicies(ctx context.Context, set config.Set) error {
 	var policies []store.SourcePolicy
 	for name, source := range set.Sources {
 		encoded, err := json.Marshal(source.Policy)
@@ -45,19 +61,19 @@ func (s *service) decidePolicies(ctx context.Context, set config.Set) error {
 			Encoded: string(encoded),
 		})
 	}
-	changed, err := s.store.Policies.Decide(ctx, policies)
+	changed, err := c.store.Policies.Decide(ctx, policies)
 	if err != nil {
 		return err
 	}
 	for _, name := range changed {
-		s.log.Info("source policy changed: updating its keys", "source", name)
+		c.log.Info("source policy changed: updating its keys", "source", name)
 	}
-	return s.readPolicies(ctx)
+	return c.readPolicies(ctx)
 }
 
 // readPolicies reads what has been decided, by any replica. A policy that this version doesn't understand is left out.
-func (s *service) readPolicies(ctx context.Context) error {
-	list, err := s.store.Policies.List(ctx)
+func (c *configured) readPolicies(ctx context.Context) error {
+	list, err := c.store.Policies.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,26 +84,26 @@ func (s *service) readPolicies(ctx context.Context) error {
 			decided[p.Source] = policy
 		}
 	}
-	s.policies.Store(&decided)
+	c.policies.Store(&decided)
 	return nil
 }
 
 // readPoliciesNow is for an attempt that has met a policy which this replica does not know.
-func (s *service) readPoliciesNow() {
+func (c *configured) readPoliciesNow() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := s.readPolicies(ctx); err != nil {
-		s.log.Warn("source policies not read: keeping the current ones", "error", err)
+	if err := c.readPolicies(ctx); err != nil {
+		c.log.Warn("source policies not read: keeping the current ones", "error", err)
 	}
 }
 
 // watchPolicies follows what other replicas decide, until ctx ends.
-func (s *service) watchPolicies(ctx context.Context) {
+func (c *configured) watchPolicies(ctx context.Context) {
 	failing := false
 	every(ctx, pollPolicies, func() {
-		err := s.readPolicies(ctx)
+		err := c.readPolicies(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			s.log.Warn("source policies not read: keeping the current ones", "error", err)
+			c.log.Warn("source policies not read: keeping the current ones", "error", err)
 		}
 		failing = err != nil
 	})
@@ -101,8 +117,8 @@ type orphan struct {
 
 // orphans returns the sources that have keys, or stays that will get one, and no entry in a set, or one that says
 // retired.
-func (s *service) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
-	inUse, err := s.store.Policies.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
+func (c *configured) orphans(ctx context.Context, set config.Set) ([]orphan, error) {
+	inUse, err := c.store.Policies.SourcesInUse(ctx, slices.Sorted(maps.Keys(set.Sources)), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -122,31 +138,31 @@ func (o orphan) problem() string {
 const orphanRemedy = "restore its entry, or replace it by {name: ..., retired: true}: then its keys keep their policy until check-out; a new name is a new source"
 
 // reportOrphans logs the sources that are in use and have no entry.
-func (s *service) reportOrphans(ctx context.Context) error {
-	list, err := s.orphans(ctx, *s.sources.Load())
+func (c *configured) reportOrphans(ctx context.Context) error {
+	list, err := c.orphans(ctx, *c.sources.Load())
 	if err != nil {
 		return err
 	}
 	for _, o := range list {
 		if o.retired {
-			s.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys",
+			c.log.Info("source retired: its keys keep their policy until check-out", "source", o.Source, "keys",
 				o.Keys, "stays", o.Stays)
 			continue
 		}
-		s.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
+		c.log.Error(o.problem(), "source", o.Source, "do", orphanRemedy)
 	}
 	return nil
 }
 
 // dropped returns why a set can't replace the present one: a source in use would vanish silently.
-func (s *service) dropped(ctx context.Context, set config.Set) error {
-	list, err := s.orphans(ctx, set)
+func (c *configured) dropped(ctx context.Context, set config.Set) error {
+	list, err := c.orphans(ctx, set)
 	if err != nil {
 		return err
 	}
 	var problems []string
 	for _, o := range list {
-		if s.sources.Load().Names(o.Source) && !o.retired {
+		if c.sources.Load().Names(o.Source) && !o.retired {
 			problems = append(problems, "STAYKEY_CONFIG: sources: "+o.problem()+": "+orphanRemedy)
 		}
 	}

@@ -10,12 +10,12 @@ import (
 )
 
 // provisioning returns the status of the work at Seam.
-func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) {
+func (h *health) provisioning(ctx context.Context) (admin.Provisioning, error) {
 	p := admin.Provisioning{Disconnected: []admin.Disconnected{}}
-	if trouble := s.provisioner.Trouble(); trouble != "" {
+	if trouble := h.provisioner.Trouble(); trouble != "" {
 		p.Paused = &trouble
 	}
-	disconnected, err := s.store.ACSSystems.Disconnections(ctx)
+	disconnected, err := h.store.ACSSystems.Disconnections(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -25,7 +25,7 @@ func (s *service) provisioning(ctx context.Context) (admin.Provisioning, error) 
 			Since:       pms.FormatInstant(d.Since), Problem: d.Problem,
 		})
 	}
-	last, err := provisioner.LastSweep(ctx, s.store)
+	last, err := provisioner.LastSweep(ctx, h.store)
 	if err == nil && !last.At.IsZero() {
 		p.LastSweep = &last
 	}

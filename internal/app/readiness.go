@@ -15,6 +15,7 @@ import (
 
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/provisioner"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/migrations"
 )
@@ -161,46 +162,46 @@ func (r *readiness) clockIsWrong() bool {
 	return c != nil && c.causes[causeClock] != ""
 }
 
+// health answers probes and monitoring. Asking costs nothing: it has what was found last.
+type health struct {
+	*configured
+	provisioner *provisioner.Provisioner
+	readiness   *readiness
+	unsettled   func() string // the part of the configuration that has no effect yet; "" for none
+	working     atomic.Bool
+
+	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
+}
+
 // databaseGone reports whether Postgres was found not to answer.
-func (s *service) databaseGone() bool { return s.notReady()[store.CauseUnreachable] != "" }
+func (h *health) databaseGone() bool { return h.notReady()[store.CauseUnreachable] != "" }
 
 // ready is the answer of /readyz. Trouble at Seam is detail: webhooks must continue.
-func (s *service) ready(context.Context) handlers.Readiness {
+func (h *health) ready(context.Context) handlers.Readiness {
 	r := handlers.Readiness{Ready: true, Detail: map[string]string{
 		"postgres": "ok", "migrations": "ok",
 		"workers": "ok", "seam": "ok",
 	}}
-	for name, source := range s.sources.Load().Sources {
+	for name, source := range h.sources.Load().Sources {
 		if source.Insecure {
 			r.Detail["source "+name] = "accepts webhooks from anybody: verify.method is none"
 		}
 	}
-	for cause, text := range s.notReady() {
+	for cause, text := range h.notReady() {
 		r.Ready, r.Degraded = false, false
 		r.Detail[detailOf(cause)] = text
 	}
 	if r.Ready {
-		if text := s.unsettled(); text != "" {
+		if text := h.unsettled(); text != "" {
 			r.Degraded, r.Detail["configuration"] = true, text
 		}
-		if trouble := s.seamTroubles.Load(); trouble != nil {
+		if trouble := h.seamTroubles.Load(); trouble != nil {
 			for name, what := range *trouble {
 				r.Degraded, r.Detail[name] = true, what
 			}
 		}
 	}
 	return r
-}
-
-// unsettled describes the part of the configuration that has no effect yet; "" for none.
-func (s *service) unsettled() string {
-	if err := s.reloads.prevented(); err != nil {
-		return "not reloaded yet, retrying: " + err.Error()
-	}
-	if name, err := s.settling.unsettled(); err != nil {
-		return "not in full effect yet, retrying to " + name + ": " + err.Error()
-	}
-	return ""
 }
 
 // detailOf is where readiness's detail has a cause.
@@ -218,28 +219,28 @@ func detailOf(cause string) string {
 }
 
 // notReady are the causes of not being ready.
-func (s *service) notReady() map[string]string {
+func (h *health) notReady() map[string]string {
 	causes := map[string]string{}
-	if c := s.readiness.state.Load(); c == nil {
+	if c := h.readiness.state.Load(); c == nil {
 		causes[store.CauseUnreachable] = "Postgres was not asked yet"
 	} else {
 		maps.Copy(causes, c.causes)
 	}
-	if !s.working.Load() {
+	if !h.working.Load() {
 		causes[causeStopping] = "stopping or not started"
 	}
 	return causes
 }
 
 // watchSeam refreshes the status of Seam in readiness's detail, so that a probe needn't ask.
-func (s *service) watchSeam(ctx context.Context) {
+func (h *health) watchSeam(ctx context.Context) {
 	tick := time.NewTicker(trialEvery)
 	defer tick.Stop()
 	for {
 		asking, cancel := context.WithTimeout(ctx, stateTimeout)
-		if p, err := s.provisioning(asking); err == nil {
+		if p, err := h.provisioning(asking); err == nil {
 			trouble := troubles(p)
-			s.seamTroubles.Store(&trouble)
+			h.seamTroubles.Store(&trouble)
 		}
 		cancel()
 		select {
@@ -260,7 +261,7 @@ var (
 )
 
 // readyCollector shows readiness as metrics.
-type readyCollector struct{ service *service }
+type readyCollector struct{ health *health }
 
 // Describe implements prometheus.Collector.
 func (c readyCollector) Describe(descs chan<- *prometheus.Desc) {
@@ -274,13 +275,13 @@ func (c readyCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	causes := c.service.notReady()
+	causes := c.health.notReady()
 	gauge(readyDesc, oneIf(len(causes) == 0))
 	for _, cause := range append(store.Causes(), causeClock, causeConnections, causeStopping) {
 		gauge(notReadyDesc, oneIf(causes[cause] != ""), cause)
 	}
 	offset := notANumber
-	if state := c.service.readiness.state.Load(); state != nil && state.known {
+	if state := c.health.readiness.state.Load(); state != nil && state.known {
 		offset = state.offset.Seconds()
 	}
 	gauge(clockOffsetDesc, offset)

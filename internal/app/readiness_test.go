@@ -8,13 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/store"
@@ -113,9 +111,7 @@ func TestReadiness(t *testing.T) {
 // TestProbesAskNothing probes a service whose database is not there: the answer is what is known.
 func TestProbesAskNothing(t *testing.T) {
 	t.Parallel()
-	s := &service{readiness: &readiness{}}
-	s.sources = &atomic.Pointer[config.Set]{}
-	s.sources.Store(&config.Set{})
+	s := newTestService(nil)
 	if got := s.ready(context.Background()); got.Ready {
 		t.Error("ready before anything is known")
 	}

@@ -67,43 +67,55 @@ func isPassing(err error) bool {
 	return err != nil && !errors.As(err, &problems) && !errors.Is(err, context.Canceled)
 }
 
+// reloader reads the configuration again while the service runs. A reload has two parts: the new set is used as soon as
+// the database has its policies (here), and what else the database must know is settled until it does (settle.go).
+type reloader struct {
+	*configured
+	config config.Config
+	wake   func()                                            // has waiting events applied
+	resume func(ctx context.Context, sources []string) error // fetches the documents that events wait for
+
+	reloads  reloads
+	settling settling
+}
+
 // reload reads the configuration and the certificate again, and logs and counts the results. Each of them is replaced
 // or kept whatever happens to the other. If ctx ends before it is its turn, nothing is read.
-func (s *service) reload(ctx context.Context) (configuration, certificate error) {
-	if !s.reloads.takeTurn(ctx) {
+func (r *reloader) reload(ctx context.Context) (configuration, certificate error) {
+	if !r.reloads.takeTurn(ctx) {
 		return ctx.Err(), nil
 	}
-	defer s.reloads.leaveTurn()
-	names, configuration := s.reloadSources(ctx)
+	defer r.reloads.leaveTurn()
+	names, configuration := r.reloadSources(ctx)
 	switch {
 	case isPassing(configuration):
-		s.log.Warn("configuration not reloaded yet, keeping the current one: retrying", "every", settleEvery.String(),
+		r.log.Warn("configuration not reloaded yet, keeping the current one: retrying", "every", settleEvery.String(),
 			"waits_for", store.LockedRow(configuration), "error", configuration)
 	case configuration != nil:
 		for line := range strings.SplitSeq(configuration.Error(), "\n") {
-			s.log.Error("configuration not reloaded, keeping the current one", "problem", line)
+			r.log.Error("configuration not reloaded, keeping the current one", "problem", line)
 		}
 	default:
-		s.log.Info("configuration reloaded", "sources", names)
+		r.log.Info("configuration reloaded", "sources", names)
 	}
-	certificate = s.reloadCertificate()
-	s.reloads.finish(configuration, certificate)
+	certificate = r.reloadCertificate()
+	r.reloads.finish(configuration, certificate)
 	return configuration, certificate
 }
 
 // reloadByHTTP answers POST /-/reload of the private listener.
-func (s *service) reloadByHTTP(ctx context.Context) *handlers.Problem {
-	if !s.config.CanReload() {
+func (r *reloader) reloadByHTTP(ctx context.Context) *handlers.Problem {
+	if !r.config.CanReload() {
 		return handlers.NewProblem(http.StatusConflict, "there is nothing to reload: set STAYKEY_CONFIG")
 	}
 	// a client that goes away must not leave half of it
-	configuration, certificate := s.reload(context.WithoutCancel(ctx))
+	configuration, certificate := r.reload(context.WithoutCancel(ctx))
 	err := errors.Join(configuration, certificate)
 	if err == nil {
 		return nil
 	}
 	var fields []pms.FieldError
-	for line := range strings.SplitSeq(s.config.Redactor.Redact(err.Error()), "\n") {
+	for line := range strings.SplitSeq(r.config.Redactor.Redact(err.Error()), "\n") {
 		fields = append(fields, pms.FieldError{Field: "configuration", Message: line})
 	}
 	problems := config.Problems(nil)
@@ -143,42 +155,42 @@ func (r *reloads) collectors() []prometheus.Collector {
 // reloadSources reads the configuration of sources again. If anything is wrong with it, or a source in use has gone
 // from it, the present one stays. Policies are decided first and in one transaction: if that fails, none of the new
 // one is in use.
-func (s *service) reloadSources(ctx context.Context) (names []string, err error) {
-	fresh, err := s.config.Reload()
+func (r *reloader) reloadSources(ctx context.Context) (names []string, err error) {
+	fresh, err := r.config.Reload()
 	if err != nil {
 		return nil, err
 	}
 	set := fresh.Set
-	s.config.Redactor.Hide(fresh.Secrets()) // before anything can log them
-	if err := s.dropped(ctx, set); err != nil {
+	r.config.Redactor.Hide(fresh.Secrets()) // before anything can log them
+	if err := r.dropped(ctx, set); err != nil {
 		return nil, err
 	}
-	warnOf(set, s.log)
-	if err := s.decidePolicies(ctx, set); err != nil {
+	warnOf(set, r.log)
+	if err := r.decidePolicies(ctx, set); err != nil {
 		return nil, fmt.Errorf("store the policies of the sources: %w", err)
 	}
-	s.sources.Store(&set)
-	for name, changed := range map[string]bool{"SEAM_API_KEY": !s.config.Simulate &&
-		fresh.SeamAPIKey != s.config.SeamAPIKey, "DATABASE_URL": !s.config.Dev &&
-		fresh.DatabaseURL != s.config.DatabaseURL} {
+	r.sources.Store(&set)
+	for name, changed := range map[string]bool{"SEAM_API_KEY": !r.config.Simulate &&
+		fresh.SeamAPIKey != r.config.SeamAPIKey, "DATABASE_URL": !r.config.Dev &&
+		fresh.DatabaseURL != r.config.DatabaseURL} {
 		if changed {
-			s.log.Warn("changed setting needs a restart", "setting", name)
+			r.log.Warn("changed setting needs a restart", "setting", name)
 		}
 	}
-	s.settle(ctx, s.noted(), s.compared(), s.takenUp())
-	s.applier.Wake()
+	r.settle(ctx, r.noted(), r.compared(), r.takenUp())
+	r.wake()
 	return slices.Sorted(maps.Keys(set.Sources)), nil
 }
 
 // reloadCertificate shows a renewed certificate from now on.
-func (s *service) reloadCertificate() error {
-	if s.config.TLS == nil {
+func (r *reloader) reloadCertificate() error {
+	if r.config.TLS == nil {
 		return nil
 	}
-	if err := s.config.TLS.Reload(); err != nil {
-		s.log.Error("certificate not reloaded, keeping the old one", "error", err)
+	if err := r.config.TLS.Reload(); err != nil {
+		r.log.Error("certificate not reloaded, keeping the old one", "error", err)
 		return config.Problems{"certificate: " + err.Error()}
 	}
-	s.log.Info("certificate reloaded")
+	r.log.Info("certificate reloaded")
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 // A reload that waits for another one ends with the service, whatever the other one waits for.
 func TestReloadThatWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
-	var s service
+	var s reloader
 	s.reloads.turn = make(chan struct{}, 1)
 	s.reloads.turn <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -34,36 +34,40 @@ import (
 	"github.com/staykey/staykey/internal/writeback"
 )
 
-// service is the running parts.
+// service is the running parts. What is asked of it while it runs has types of its own:
+//
+//	configured   what the configuration says by now: sources with their policies, subscriptions, tokens (policies.go)
+//	reloader     reads it again, and settles what the database must know of it (reload.go, settle.go, watch.go)
+//	health       whether webhooks can be stored, and whether Seam works (readiness.go)
+//
+// The service itself makes the parts (here), runs them (serve.go), stops them in order (stop.go), and shows them as
+// metrics (metrics.go) and to staykey doctor (diagnose.go).
 type service struct {
-	build        Build
-	config       config.Config
-	log          *slog.Logger
-	store        *store.Store
-	seam         *seam.Client
-	acceptor     *intake.Acceptor
-	applier      *intake.Applier
-	provisioner  *provisioner.Provisioner
-	doors        *doors.Checker
-	keeper       *retention.Keeper
-	notifier     *notify.Notifier
-	guests       *guest.Service
-	writer       *writeback.Service
-	jobs         *jobs.Client
-	fetcher      *fetch.Fetcher
-	accounts     pmsapi.Clients // of PMSs, for all callers of their APIs
-	activity     *store.Activity
-	signIns      *sso.Client // of people with the identity provider
-	sources      *atomic.Pointer[config.Set]
-	policies     atomic.Pointer[map[string]pms.Policy] // the decided ones
-	reloads      reloads
-	settling     settling
-	public, ops  http.Handler
-	admin        http.Handler  // nil: public has its routes
-	listener     *fairListener // the public one
-	working      atomic.Bool
-	readiness    *readiness
-	seamTroubles atomic.Pointer[map[string]string] // as readiness's detail has them
+	*configured
+	*reloader
+	*health
+
+	build       Build
+	config      config.Config
+	log         *slog.Logger
+	store       *store.Store
+	seam        *seam.Client
+	acceptor    *intake.Acceptor
+	applier     *intake.Applier
+	provisioner *provisioner.Provisioner
+	doors       *doors.Checker
+	keeper      *retention.Keeper
+	notifier    *notify.Notifier
+	guests      *guest.Service
+	writer      *writeback.Service
+	jobs        *jobs.Client
+	fetcher     *fetch.Fetcher
+	accounts    pmsapi.Clients // of PMSs, for all callers of their APIs
+	activity    *store.Activity
+	signIns     *sso.Client // of people with the identity provider
+	public, ops http.Handler
+	admin       http.Handler  // nil: public has its routes
+	listener    *fairListener // the public one
 }
 
 // installation is what a database keeps for all who use it.
@@ -87,13 +91,7 @@ func (s *service) read(ctx context.Context) (in installation, err error) {
 func (start startup) newService(ctx context.Context, c config.Config, build Build, db *store.Store,
 	listener *fairListener, set *atomic.Pointer[config.Set],
 ) (*service, error) {
-	s := &service{
-		build: build, config: c, log: start.log, store: db, activity: store.NewActivity(), sources: set,
-		listener: listener, signIns: sso.New(time.Now, sso.AnswerWithin),
-	}
-	s.sources.Store(&c.Set)
-	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
-
+	s := newIdle(start.log, c, build, db, listener, set)
 	var kept installation
 	err := start.whenAble(ctx, func() (err error) {
 		kept, err = s.read(ctx)
@@ -117,6 +115,24 @@ func (start startup) newService(ctx context.Context, c config.Config, build Buil
 	return s, nil
 }
 
+// newIdle is a service with its configuration and no parts.
+func newIdle(log *slog.Logger, c config.Config, build Build, db *store.Store, listener *fairListener,
+	set *atomic.Pointer[config.Set],
+) *service {
+	s := &service{
+		build: build, config: c, log: log, store: db, activity: store.NewActivity(), listener: listener,
+		signIns:    sso.New(time.Now, sso.AnswerWithin),
+		configured: &configured{store: db, log: log, sources: set},
+	}
+	s.sources.Store(&c.Set)
+	s.reloader = &reloader{
+		configured: s.configured, config: c, wake: func() { s.applier.Wake() },
+		resume: func(ctx context.Context, sources []string) error { return s.fetcher.TakeUp(ctx, sources) },
+	}
+	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
+	return s
+}
+
 // addWorkers makes what applies events, provisions keys, checks doors, reports and prunes.
 func (s *service) addWorkers(kept installation) (err error) {
 	c, db, log := s.config, s.store, s.log
@@ -137,12 +153,19 @@ func (s *service) addWorkers(kept installation) (err error) {
 	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
 		return err
 	}
-	s.fetcher = fetch.New(db, s.jobs, log, &s.accounts, s.source, func() { s.applier.Wake() }, c.RetryBase)
-	s.applier = intake.NewApplier(db, log, time.Now, s.source, s.fetcher, &pace, s.provisioner.Wake)
-	s.applier.Activity, s.applier.Traced = s.activity, c.Traced
+	s.fetcher = fetch.New(db, s.jobs, log, fetch.Options{
+		Accounts: &s.accounts, Source: s.source, Done: func() { s.applier.Wake() }, First: c.RetryBase,
+	})
+	s.applier = intake.NewApplier(db, log, intake.Options{
+		Source: s.source, Fetches: s.fetcher, Pace: &pace, Applied: s.provisioner.Wake, Activity: s.activity,
+		Traced: c.Traced,
+	})
 	s.acceptor = intake.NewAcceptor(db.Events, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
-	s.readiness = &readiness{
-		log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused, full: s.full,
+	s.health = &health{
+		configured: s.configured, provisioner: s.provisioner, unsettled: s.reloader.unsettled,
+		readiness: &readiness{
+			log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused, full: s.full,
+		},
 	}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 
@@ -214,12 +237,6 @@ func (s *service) serveFaces(routes handlers.Config, forAll, forAdmins []handler
 	s.public, s.ops = handlers.New(routes, forAll...)
 	routes.PublicURL = s.config.AdminURL
 	s.admin = handlers.Serve(routes, forAdmins...)
-}
-
-// tokens are those of admins by now.
-func (s *service) tokens() []admin.Token {
-	set := s.sources.Load()
-	return slices.Concat(set.AdminSecrets, set.Tokens)
 }
 
 // full reports whether a new client of the public listener would be refused.

@@ -42,9 +42,20 @@ func (s *settling) unsettled() (name string, why error) {
 	return s.left[0].name, s.why
 }
 
+// unsettled describes the part of the configuration that has no effect yet; "" for none.
+func (r *reloader) unsettled() string {
+	if err := r.reloads.prevented(); err != nil {
+		return "not reloaded yet, retrying: " + err.Error()
+	}
+	if name, err := r.settling.unsettled(); err != nil {
+		return "not in full effect yet, retrying to " + name + ": " + err.Error()
+	}
+	return ""
+}
+
 // settle takes steps at once, since each may wait for a lock, and leaves those that fail for later. They replace what
 // was left of an earlier configuration.
-func (s *service) settle(ctx context.Context, steps ...step) {
+func (r *reloader) settle(ctx context.Context, steps ...step) {
 	results := make([]error, len(steps))
 	var taking sync.WaitGroup
 	for i, step := range steps {
@@ -60,21 +71,21 @@ func (s *service) settle(ctx context.Context, steps ...step) {
 			continue
 		}
 		if ctx.Err() == nil {
-			s.log.Warn("configuration not in full effect yet: retrying", "step", step.name, "every",
+			r.log.Warn("configuration not in full effect yet: retrying", "step", step.name, "every",
 				settleEvery.String(), "waits_for", store.LockedRow(err), "error", err)
 		}
 		if left = append(left, step); why == nil {
 			why = err
 		}
 	}
-	s.settling.mu.Lock()
-	defer s.settling.mu.Unlock()
-	s.settling.left, s.settling.why = left, why
+	r.settling.mu.Lock()
+	defer r.settling.mu.Unlock()
+	r.settling.left, r.settling.why = left, why
 }
 
 // settleLater retries the remaining steps until ctx ends.
-func (s *service) settleLater(ctx context.Context) {
-	every(ctx, settleEvery, func() { s.settleAgain(ctx) })
+func (r *reloader) settleLater(ctx context.Context) {
+	every(ctx, settleEvery, func() { r.settleAgain(ctx) })
 }
 
 // every calls do after each pause until ctx ends.
@@ -92,47 +103,47 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 }
 
 // settleAgain runs the remaining steps once.
-func (s *service) settleAgain(ctx context.Context) {
-	if s.reloads.prevented() != nil {
-		_, _ = s.reload(ctx) // it is logged
+func (r *reloader) settleAgain(ctx context.Context) {
+	if r.reloads.prevented() != nil {
+		_, _ = r.reload(ctx) // it is logged
 		return
 	}
-	if name, _ := s.settling.unsettled(); name == "" || !s.reloads.takeTurn(ctx) {
+	if name, _ := r.settling.unsettled(); name == "" || !r.reloads.takeTurn(ctx) {
 		return
 	}
-	defer s.reloads.leaveTurn()
-	s.settling.mu.Lock()
-	left := slices.Clone(s.settling.left)
-	s.settling.mu.Unlock()
-	if s.settle(ctx, left...); len(left) > 0 {
-		if name, _ := s.settling.unsettled(); name == "" {
-			s.log.Info("configuration in full effect")
+	defer r.reloads.leaveTurn()
+	r.settling.mu.Lock()
+	left := slices.Clone(r.settling.left)
+	r.settling.mu.Unlock()
+	if r.settle(ctx, left...); len(left) > 0 {
+		if name, _ := r.settling.unsettled(); name == "" {
+			r.log.Info("configuration in full effect")
 		}
 	}
 }
 
 // decided makes the configuration's policies those of their sources.
-func (s *service) decided() step {
+func (r *reloader) decided() step {
 	return step{"store the policies of the sources", func(ctx context.Context) error {
-		return s.decidePolicies(ctx, *s.sources.Load())
+		return r.decidePolicies(ctx, *r.sources.Load())
 	}}
 }
 
 // noted records which subscriptions there are.
-func (s *service) noted() step {
+func (r *reloader) noted() step {
 	return step{"store the names of the subscriptions", func(ctx context.Context) error {
-		return s.store.Subscriptions.See(ctx, subscriptionNames(s.subscriptions()), time.Now())
+		return r.store.Subscriptions.See(ctx, subscriptionNames(r.subscriptions()), time.Now())
 	}}
 }
 
 // compared looks for sources in use that have no entry, and logs them.
-func (s *service) compared() step {
-	return step{"compare the sources in use with the configuration", s.reportOrphans}
+func (r *reloader) compared() step {
+	return step{"compare the sources in use with the configuration", r.reportOrphans}
 }
 
 // takenUp begins to fetch the documents that events of the sources wait for.
-func (s *service) takenUp() step {
+func (r *reloader) takenUp() step {
 	return step{"resume events that wait for documents", func(ctx context.Context) error {
-		return s.fetcher.TakeUp(ctx, slices.Sorted(maps.Keys(s.sources.Load().Sources)))
+		return r.resume(ctx, slices.Sorted(maps.Keys(r.sources.Load().Sources)))
 	}}
 }

@@ -16,8 +16,8 @@
 //
 // # What may change while it runs
 //
-// Only service.sources, the part of the configuration that a reload replaces: sources, admin tokens, subscriptions. A
-// reload (SIGHUP, POST /-/reload, or STAYKEY_WATCH) reads everything again and replaces it as a whole or not at all.
+// Only configured.sources, the part of the configuration that a reload replaces: sources, admin tokens, subscriptions.
+// A reload (SIGHUP, POST /-/reload, or STAYKEY_WATCH) reads everything again and replaces it as a whole or not at all.
 // Everybody reads it through functions, never from a copy. What follows from a new configuration, such as comparing
 // every key of a source whose policy changed, is done by settle, and repeated until it succeeds.
 //

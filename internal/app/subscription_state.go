@@ -25,11 +25,11 @@ func subscriptionNames(list []notify.Subscription) []string {
 }
 
 // subscriptions are those of the configuration by now.
-func (s *service) subscriptions() []notify.Subscription { return s.sources.Load().Subscriptions }
+func (c *configured) subscriptions() []notify.Subscription { return c.sources.Load().Subscriptions }
 
 // subscriptionSettings are what REST and the page show of them.
-func (s *service) subscriptionSettings() []admin.SubscriptionSettings {
-	list := s.subscriptions()
+func (c *configured) subscriptionSettings() []admin.SubscriptionSettings {
+	list := c.subscriptions()
 	out := make([]admin.SubscriptionSettings, len(list))
 	for i, sub := range list {
 		out[i] = admin.SubscriptionSettings{

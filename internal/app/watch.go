@@ -7,15 +7,15 @@ import (
 )
 
 // watchFiles reloads the configuration when one of its files has changed, until ctx ends.
-func (s *service) watchFiles(ctx context.Context) {
-	if s.config.Watch == 0 || !s.config.CanReload() {
+func (r *reloader) watchFiles(ctx context.Context) {
+	if r.config.Watch == 0 || !r.config.CanReload() {
 		return
 	}
-	files := watch(s.config.Files())
-	every(ctx, s.config.Watch, func() {
+	files := watch(r.config.Files())
+	every(ctx, r.config.Watch, func() {
 		if changed := files.changed(); len(changed) > 0 {
-			s.log.Info("reloading the configuration: files have changed", "files", changed)
-			_, _ = s.reload(ctx) // logged there
+			r.log.Info("reloading the configuration: files have changed", "files", changed)
+			_, _ = r.reload(ctx) // logged there
 		}
 	})
 }

@@ -22,8 +22,8 @@ import (
 const stopWriting = 5 * time.Second
 
 // allSources are the sources of the configuration by now, also retired ones.
-func (s *service) allSources() map[string]pms.Source {
-	set := s.sources.Load()
+func (c *configured) allSources() map[string]pms.Source {
+	set := c.sources.Load()
 	all := maps.Clone(set.Retired)
 	if all == nil {
 		all = map[string]pms.Source{}
@@ -33,9 +33,9 @@ func (s *service) allSources() map[string]pms.Source {
 }
 
 // writesBack are the names of the sources that write into their PMS, sorted.
-func (s *service) writesBack() []string {
+func (c *configured) writesBack() []string {
 	var names []string
-	for name, source := range s.allSources() {
+	for name, source := range c.allSources() {
 		if source.WriteBack != nil {
 			names = append(names, name)
 		}

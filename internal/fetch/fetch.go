@@ -86,14 +86,23 @@ func queueOf(source string) string {
 	return "fetch_" + hex.EncodeToString(sum[:8])
 }
 
-// New returns a fetcher that is not running. runner runs its jobs; source finds a source by its name; done is called
-// when an event can be applied; first is the first wait after a failed request, which doubles up to a quarter of an
-// hour; accounts are the clients of the PMSs' accounts, shared with the other callers of PMSs.
-func New(
-	s *store.Store, runner *jobs.Client, log *slog.Logger, accounts *pmsapi.Clients, source func(string) pms.Source,
-	done func(), first time.Duration,
-) *Fetcher {
-	f := &Fetcher{store: s, jobs: runner, log: log, source: source, done: done, first: first, accounts: accounts}
+// Options are what a fetcher works with besides the store. All are required.
+type Options struct {
+	// Accounts are the clients of the PMSs' accounts, shared with the other callers of PMSs.
+	Accounts *pmsapi.Clients
+	// Source finds a source by its name.
+	Source func(name string) pms.Source
+	// Done is called when an event can be applied.
+	Done func()
+	// First is the first wait after a failed request. It doubles up to a quarter of an hour.
+	First time.Duration
+}
+
+// New returns a fetcher that is not running. runner runs its jobs.
+func New(s *store.Store, runner *jobs.Client, log *slog.Logger, o Options) *Fetcher {
+	f := &Fetcher{
+		store: s, jobs: runner, log: log, source: o.Source, done: o.Done, first: o.First, accounts: o.Accounts,
+	}
 	jobs.Register(runner, &worker{fetcher: f})
 	return f
 }

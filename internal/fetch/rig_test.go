@@ -50,13 +50,15 @@ func newRigWith(t *testing.T, o jobs.Options, first time.Duration, sources map[s
 	if r.jobs, err = jobs.New(r.store.Pool(), log, o); err != nil {
 		t.Fatal(err)
 	}
-	r.fetcher = New(r.store, r.jobs, log, new(pmsapi.Clients), of, func() {
-		select {
-		case r.fetched <- struct{}{}:
-		default:
-		}
-	}, first)
-	r.applier = intake.NewApplier(r.store, log, time.Now, of, r.fetcher, &intake.Pace{}, func() {})
+	r.fetcher = New(r.store, r.jobs, log, Options{
+		Accounts: new(pmsapi.Clients), Source: of, First: first, Done: func() {
+			select {
+			case r.fetched <- struct{}{}:
+			default:
+			}
+		},
+	})
+	r.applier = intake.NewApplier(r.store, log, intake.Options{Source: of, Fetches: r.fetcher})
 	return r
 }
 

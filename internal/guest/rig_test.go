@@ -89,7 +89,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
 		Workers: 4, Now: r.now, Policy: func(string) pms.Policy { return r.source.Policy },
 	})
-	r.applier = intake.NewApplier(r.store, r.log, r.now, source, nil, &intake.Pace{}, r.prov.Wake)
+	r.applier = intake.NewApplier(r.store, r.log, intake.Options{Now: r.now, Source: source, Applied: r.prov.Wake})
 	r.guest = r.service()
 	r.run(func(ctx context.Context) { r.prov.Run(ctx, time.Second) })
 	return r

@@ -50,6 +50,7 @@ type app struct {
 	store   *store.Store
 	routes  chi.Routes // of the public listener
 	applier *intake.Applier
+	applied *store.Activity // what the applier has counted
 	url     string
 	changed int
 	sources map[string]pms.Source
@@ -81,11 +82,13 @@ func newApp(t testing.TB) *app {
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
 	a := &app{
-		t: t, store: storetest.NewSmall(t), provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}},
+		t: t, store: storetest.NewSmall(t), applied: store.NewActivity(),
+		provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}},
 	}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
-	a.applier = intake.NewApplier(a.store, log, time.Now, func(name string) pms.Source { return a.sources[name] }, nil,
-		&intake.Pace{}, func() {})
+	a.applier = intake.NewApplier(a.store, log, intake.Options{
+		Source: func(name string) pms.Source { return a.sources[name] }, Activity: a.applied,
+	})
 	acceptor := intake.NewAcceptor(a.store.Events, log, &intake.Pace{}, func() {}, until.Patience)
 	a.sources = map[string]pms.Source{
 		"default": {

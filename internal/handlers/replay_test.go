@@ -120,8 +120,6 @@ func TestReplayKeepsHistory(t *testing.T) {
 func TestReplayIsNoWebhook(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	counts := store.NewActivity()
-	a.applier.Activity = counts
 	a.post(hook{id: "one", body: listingBody})
 	a.apply()
 	id := a.eventOf("source=default")
@@ -129,7 +127,7 @@ func TestReplayIsNoWebhook(t *testing.T) {
 		a.call("POST", "/v1/events/"+id+"/replay", "")
 		a.apply()
 	}
-	if err := a.store.Activity.Flush(context.Background(), counts); err != nil {
+	if err := a.store.Activity.Flush(context.Background(), a.applied); err != nil {
 		t.Fatal(err)
 	}
 	if day := a.lastDay("default"); day["applied"] != 1.0 || len(day) != 1 {
@@ -167,9 +165,10 @@ func TestPagesHearOfEveryChange(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			late := intake.NewApplier(a.store, slog.New(slog.DiscardHandler),
-				func() time.Time { return time.Now().Add(-time.Minute) },
-				func(name string) pms.Source { return a.sources[name] }, nil, &intake.Pace{}, func() {})
+			late := intake.NewApplier(a.store, slog.New(slog.DiscardHandler), intake.Options{
+				Now:    func() time.Time { return time.Now().Add(-time.Minute) },
+				Source: func(name string) pms.Source { return a.sources[name] },
+			})
 			err = hold(late)
 			if after, _ := a.store.Changes.Count(ctx); after == before {
 				a.t.Error("no page is notified")

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,10 +54,26 @@ type Applier struct {
 	applied func() // something may be due for the provisioner
 	wake    chan struct{}
 
-	// Activity counts what happens to events; nil if nothing should be counted. Set it before Run.
+	activity *store.Activity
+	traced   bool
+}
+
+// Options are what an applier works with besides the store.
+type Options struct {
+	// Source finds a source by its name, even one that is no longer in the configuration. Required.
+	Source func(name string) pms.Source
+	// Fetches fetches the documents that events need. Nil refuses such events: this process doesn't fetch.
+	Fetches Fetches
+	// Pace is shared with the process's acceptor. Nil: nothing is accepted meanwhile.
+	Pace *Pace
+	// Applied is called after something may be due for the provisioner. Nil: nobody is notified.
+	Applied func()
+	// Activity counts what happens to events. Nil: nothing is counted.
 	Activity *store.Activity
-	// Traced turns on traces of events. Set it before Run.
+	// Traced adds applying to the traces of events.
 	Traced bool
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
 }
 
 // Fetches fetches the documents that events need before they can be applied.
@@ -67,15 +84,19 @@ type Fetches interface {
 	EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error
 }
 
-// NewApplier returns an applier that is not running yet. source finds a source by its name, even one that is no
-// longer in the configuration; pace is shared with the process's acceptor.
-func NewApplier(s *store.Store, log *slog.Logger, now func() time.Time, source func(string) pms.Source, fetches Fetches,
-	pace *Pace, applied func(),
-) *Applier {
-	return &Applier{
-		store: s, log: log, now: now, source: source, fetches: fetches, pace: pace, applied: applied,
-		wake: make(chan struct{}, 1),
+// NewApplier returns an applier that is not running yet.
+func NewApplier(s *store.Store, log *slog.Logger, o Options) *Applier {
+	a := &Applier{
+		store: s, log: log, now: o.Now, source: o.Source, fetches: o.Fetches, applied: o.Applied,
+		pace: cmp.Or(o.Pace, &Pace{}), activity: o.Activity, traced: o.Traced, wake: make(chan struct{}, 1),
 	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.applied == nil {
+		a.applied = func() {}
+	}
+	return a
 }
 
 // Wake makes the applier look for work at once. It never blocks.
@@ -311,7 +332,7 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 		}
 
 		b = newBatch(now, a.source, a.log)
-		err = b.run(ctx, tx, got.Events, got.SomePutBack, a.fetches, a.Traced)
+		err = b.run(ctx, tx, got.Events, got.SomePutBack, a.fetches, a.traced)
 		if len(b.events) > 0 {
 			t.about = b.events[0].about()
 		}
@@ -322,19 +343,6 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 	}
 	b.finish(ctx, a)
 	return nil
-}
-
-// finish reports the results of a committed batch to the counters.
-func (b *batch) finish(ctx context.Context, a *Applier) {
-	if a.Traced {
-		b.trace(ctx, a.now())
-	}
-	b.count(a.Activity)
-	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent }); oldest >= 0 {
-		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
-	} else {
-		a.pace.overtaken(len(b.events))
-	}
 }
 
 // watchBlockers finds out which connections block one of ours, until the returned function is called.

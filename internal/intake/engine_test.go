@@ -487,9 +487,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			book := &logtest.Buffer{}
-			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)),
-				func() time.Time { return w.now }, func(string) pms.Source { return w.source }, nil, &intake.Pace{},
-				func() {})
+			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), w.options())
 			w.put("default", update("locked", 1, "of locked"))
 			w.drain()
 			forgotten := storetest.Begin(t, w.store)
@@ -541,8 +539,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 func TestAPostponedEventIsTriedAgainSoon(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.applier = intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
-		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
+	w.applier = intake.NewApplier(w.store, slog.New(slog.DiscardHandler), w.options())
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
 	forgotten := storetest.Begin(t, w.store)
@@ -572,8 +569,7 @@ func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	book := &logtest.Buffer{}
-	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), func() time.Time { return w.now },
-		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
+	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), w.options())
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
 	forgotten := storetest.Begin(t, w.store)

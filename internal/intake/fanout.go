@@ -71,11 +71,11 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 			return err
 		}
 
-		b := newBatch(now, a.source, a.log)
-		if err := b.lockListings(ctx, tx, []store.ListingRef{ref}, true); err != nil {
+		rs := newRows(now, a.source)
+		if err := rs.lockListings(ctx, tx, []store.ListingRef{ref}, true); err != nil {
 			return err
 		}
-		generation = b.listings[ref].Generation
+		generation = rs.listings[ref].Generation
 		stays, err := store.LockStaysOfGeneration(ctx, tx, ref, generation, now, fanOutBatch)
 		if err != nil {
 			return err
@@ -86,8 +86,8 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		requests := make([]store.KeyRequest, reached)
 		for i := range stays {
 			// the listing that it was merged into, possibly repeatedly
-			stays[i].ListingID = b.present(ref.Source, stays[i].ListingID)
-			completeStay(&stays[i], b.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}],
+			stays[i].ListingID = rs.present(ref.Source, stays[i].ListingID)
+			completeStay(&stays[i], rs.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}],
 				policy, now)
 			// with another time zone, the present room may be another one: see move, which locks it too
 			if stays[i].Segments != nil {
@@ -153,53 +153,53 @@ func (a *Applier) move(ctx context.Context, seen store.Reservation) (moved int, 
 	}()
 	err = a.store.InTx(context.WithoutCancel(ctx), func(tx pgx.Tx) error {
 		moved = 0
-		b := newBatch(a.now().UTC(), a.source, a.log)
-		before, err := b.lockToMove(ctx, tx, seen)
+		rs := newRows(a.now().UTC(), a.source)
+		before, err := rs.lockToMove(ctx, tx, seen)
 		if err != nil || before == nil {
 			return err
 		}
 		after := *before
-		b.complete(&after)
-		if after.SegmentDue != nil && !after.SegmentDue.After(b.now) {
+		rs.complete(&after)
+		if after.SegmentDue != nil && !after.SegmentDue.After(rs.now) {
 			return nil // it has changed in the meantime: another listing has to be locked
 		}
-		after.UpdatedAt = b.now
+		after.UpdatedAt = rs.now
 		moved = 1
-		return b.saveMove(ctx, tx, *before, after)
+		return rs.saveMove(ctx, tx, *before, after)
 	})
 	return moved, err
 }
 
 // lockToMove locks the listings of a stay's rooms, and then the stay. It returns nil if the stay is no longer due to
 // move.
-func (b *batch) lockToMove(ctx context.Context, tx pgx.Tx, seen store.Reservation) (*store.Reservation, error) {
+func (rs *rows) lockToMove(ctx context.Context, tx pgx.Tx, seen store.Reservation) (*store.Reservation, error) {
 	if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
 		return nil, err
 	}
-	if err := b.lockListings(ctx, tx, roomsOf(seen.Source, seen.ListingID, seen.Segments), false); err != nil {
+	if err := rs.lockListings(ctx, tx, roomsOf(seen.Source, seen.ListingID, seen.Segments), false); err != nil {
 		return nil, err
 	}
 	var err error
-	if b.reservations, err = store.LockReservations(ctx, tx, []store.Ref{seen.Ref()}); err != nil {
+	if rs.reservations, err = store.LockReservations(ctx, tx, []store.Ref{seen.Ref()}); err != nil {
 		return nil, err
 	}
-	r, known := b.reservations[seen.Ref()]
-	if !known || r.SegmentDue == nil || r.SegmentDue.After(b.now) {
+	r, known := rs.reservations[seen.Ref()]
+	if !known || r.SegmentDue == nil || r.SegmentDue.After(rs.now) {
 		return nil, nil
 	}
 	return &r, nil
 }
 
 // saveMove writes a stay in its present room, and has its key follow.
-func (b *batch) saveMove(ctx context.Context, tx pgx.Tx, before, after store.Reservation) error {
+func (rs *rows) saveMove(ctx context.Context, tx pgx.Tx, before, after store.Reservation) error {
 	if err := store.UpdateReservations(ctx, tx, []store.Reservation{after}); err != nil {
 		return err
 	}
 	var writes pgx.Batch
 	changed := stayChanged(before, after)
-	store.RequestKeys(&writes, []store.KeyRequest{keyRequest(after, b.now, changed, false)}, b.now)
+	store.RequestKeys(&writes, []store.KeyRequest{keyRequest(after, rs.now, changed, false)}, rs.now)
 	if stay.Text(before.ListingID) != stay.Text(after.ListingID) { // otherwise only its times were completed again
-		if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, after, b.now)}); err != nil {
+		if err := store.QueueTimeline(&writes, []store.Entry{moveEntry(before, after, rs.now)}); err != nil {
 			return err
 		}
 	}

@@ -2,13 +2,14 @@ package intake
 
 import (
 	"slices"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
-func (b *batch) foldListing(m *mapped, c change) foldResult {
+func (b listingFold) foldListing(m *mapped, c change) foldResult {
 	says := c.Listing
 	l := b.listings[store.ListingRef{Source: m.Source, ListingID: says.ListingID}]
 	if older(c.version, l.VersionAt, l.VersionSeq) {
@@ -46,7 +47,7 @@ func applyListing(l *store.Listing, says *pms.Listing) {
 }
 
 // keepListing records a changed listing.
-func (b *batch) keepListing(before, l store.Listing) {
+func (b listingFold) keepListing(before, l store.Listing) {
 	if l.AccessGroupIDs == nil {
 		l.AccessGroupIDs = []string{}
 	}
@@ -58,7 +59,7 @@ func (b *batch) keepListing(before, l store.Listing) {
 }
 
 // foldMerge merges a listing into another. Fields that the other one lacks are copied, so that keys continue to work.
-func (b *batch) foldMerge(m *mapped, c change) foldResult {
+func (b listingFold) foldMerge(m *mapped, c change) foldResult {
 	from := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
 	if older(c.version, from.VersionAt, from.VersionSeq) {
 		return superseded
@@ -90,4 +91,9 @@ func listingMatters(a, b store.Listing) bool {
 		!same(a.ACSSystemID, b.ACSSystemID) || !same(a.TimeZone, b.TimeZone) ||
 		!same(a.CheckInTime, b.CheckInTime) || !same(a.MergedInto, b.MergedInto) ||
 		!same(a.CheckOutTime, b.CheckOutTime)
+}
+
+// older reports whether a listing's version is later than the given one.
+func older(v version, at *time.Time, seq *int64) bool {
+	return at != nil && v.before(version{at: *at, seq: *seq})
 }

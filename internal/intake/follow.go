@@ -90,51 +90,51 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 		if err := store.LimitLockWait(ctx, tx, lockWait); err != nil {
 			return err
 		}
-		b := newBatch(a.now().UTC(), a.source, a.log)
-		if err := b.lockStays(ctx, tx, stays); err != nil {
+		rs := newRows(a.now().UTC(), a.source)
+		if err := rs.lockStays(ctx, tx, stays); err != nil {
 			return err
 		}
 
 		var completed []store.Reservation
 		var requests []store.KeyRequest
 		for _, s := range stays {
-			before := b.reservations[store.Ref{Source: s.Source, ReservationID: s.ReservationID}]
-			r, followed := b.followed(before, s, policy)
+			before := rs.reservations[store.Ref{Source: s.Source, ReservationID: s.ReservationID}]
+			r, followed := rs.followed(before, s, policy)
 			if !followed {
 				continue
 			}
 			completed = append(completed, r)
 			if s.Live && (s.Before != policy.fingerprint || stayChanged(before, r)) {
-				requests = append(requests, keyRequest(r, b.now, true, false))
+				requests = append(requests, keyRequest(r, rs.now, true, false))
 			}
 		}
 
 		var writes pgx.Batch
 		store.SaveCompletions(&writes, completed)
-		store.RequestKeys(&writes, requests, b.now)
+		store.RequestKeys(&writes, requests, rs.now)
 		return tx.SendBatch(ctx, &writes).Close()
 	})
 }
 
 // lockStays locks stays and, before them, the listings that they had when they were read.
-func (b *batch) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOtherPolicy) (err error) {
+func (rs *rows) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOtherPolicy) (err error) {
 	var listings []store.ListingRef
 	refs := make([]store.Ref, len(stays))
 	for i, s := range stays {
 		refs[i] = store.Ref{Source: s.Source, ReservationID: s.ReservationID}
 		listings = append(listings, roomsOf(s.Source, s.ListingID, s.Segments)...)
 	}
-	if err := b.lockListings(ctx, tx, listings, false); err != nil {
+	if err := rs.lockListings(ctx, tx, listings, false); err != nil {
 		return err
 	}
-	b.reservations, err = store.LockReservations(ctx, tx, refs)
+	rs.reservations, err = store.LockReservations(ctx, tx, refs)
 	return err
 }
 
 // followed returns a locked stay completed with the policy. A stay that has been updated in the meantime, or was
 // cancelled or moved to a listing that is not locked, is left unchanged: the next look finds it, if it still needs
 // updating.
-func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy,
+func (rs *rows) followed(r store.Reservation, seen store.StayOfOtherPolicy,
 	policy namedPolicy,
 ) (store.Reservation, bool) {
 	if r.Status != pms.Confirmed || stay.Text(r.Policy) == policy.fingerprint {
@@ -144,18 +144,18 @@ func (b *batch) followed(r store.Reservation, seen store.StayOfOtherPolicy,
 		r.Policy = &policy.fingerprint
 		return r, true
 	}
-	listing, locked := b.listingOf(&r)
+	listing, locked := rs.listingOf(&r)
 	if !locked || !bytes.Equal(r.Segments, seen.Segments) {
 		return r, false
 	}
 	if r.Segments != nil { // with another time zone, the present room may be another one
-		b.complete(&r)
+		rs.complete(&r)
 		return r, stay.Text(r.Policy) == policy.fingerprint
 	}
 	if listing.MergedInto != nil { // it continues there, as in the listing's own fan-out
-		r.ListingID = b.present(r.Source, r.ListingID)
-		listing = b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+		r.ListingID = rs.present(r.Source, r.ListingID)
+		listing = rs.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	}
-	completeStay(&r, listing, policy, b.now)
+	completeStay(&r, listing, policy, rs.now)
 	return r, true
 }

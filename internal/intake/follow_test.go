@@ -45,10 +45,11 @@ func (h hotel) decide(p pms.Policy) {
 // work makes a replica with this policy do everything that waits.
 func (h hotel) work(p pms.Policy) {
 	h.t.Helper()
-	a := intake.NewApplier(h.store, slog.New(slog.DiscardHandler), time.Now,
-		func(name string) pms.Source {
+	a := intake.NewApplier(h.store, slog.New(slog.DiscardHandler), intake.Options{
+		Source: func(name string) pms.Source {
 			return pms.Source{Name: name, Policy: p, Statuses: pms.DefaultStatuses()}
-		}, nil, &intake.Pace{}, func() {})
+		},
+	})
 	if err := a.Drain(context.Background()); err != nil {
 		h.t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 		reports[action.Name] = action.on(reports[action.Name], now)
 		after := stay.Gates(rules, reports)
 		gate = after[at]
-		return action.save(ctx, tx, r, before, after, gate, now)
+		return action.save(ctx, tx, r, gatesSet{before, after, gate}, now)
 	})
 	if err != nil {
 		return stay.Gate{}, err
@@ -97,28 +97,32 @@ func (c GateAction) on(w stay.GateReports, now time.Time) stay.GateReports {
 	return w
 }
 
-func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, before, after []stay.Gate, gate stay.Gate,
-	now time.Time,
-) error {
+// gatesSet are a reservation's gates before and after an action, and the one that was set.
+type gatesSet struct {
+	before, after []stay.Gate
+	gate          stay.Gate
+}
+
+func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, set gatesSet, now time.Time) error {
 	ref := r.Ref()
 	var writes pgx.Batch
 	store.SaveGateReport(&writes, ref, c.Name, c.Person, stay.GateReport{
 		State: c.State, By: c.By, At: now,
 		Evidence: c.Evidence,
 	})
-	if gatesDiffer(before, after) && r.Status == pms.Confirmed {
+	if gatesDiffer(set.before, set.after) && r.Status == pms.Confirmed {
 		store.RequestKeys(&writes, []store.KeyRequest{keepingStatus(keyRequest(r, now, true, false))}, now)
 	}
 	entry := store.Entry{
-		Ref: ref, At: now, Kind: store.TimelineAction, Summary: c.summary(gate),
-		Detail: map[string]any{"action": "set_gate", "gate": c.Name, "state": gate.State, "by": c.By},
+		Ref: ref, At: now, Kind: store.TimelineAction, Summary: c.summary(set.gate),
+		Detail: map[string]any{"action": "set_gate", "gate": c.Name, "state": set.gate.State, "by": c.By},
 	}
 	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
 		return err
 	}
 	audit := c.Audit.About(ref.Source, ref.ReservationID, "")
 	audit.At, audit.Action, audit.Author = now, "set_gate", c.By
-	audit.Before, audit.After = gatesForAudit(before, c.Name), gatesForAudit(after, c.Name)
+	audit.Before, audit.After = gatesForAudit(set.before, c.Name), gatesForAudit(set.after, c.Name)
 	if err := store.QueueAudit(&writes, audit); err != nil {
 		return err
 	}
@@ -166,7 +170,7 @@ func keepingStatus(w store.KeyRequest) store.KeyRequest {
 }
 
 // gatesChanged returns which of the batch's reservations have gates that changed in a way that affects a key.
-func (b *batch) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
+func (b saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
 	var refs []store.Ref
 	for ref, before := range b.before {
 		if len(b.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, b.reservations[ref].Gates) {

@@ -147,7 +147,7 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 	if err != nil {
 		return err
 	}
-	mapping := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+	all := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
 	of := map[uuid.UUID]int{}
 	for i, e := range events {
 		if known[*e.EventKey] {
@@ -160,15 +160,15 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 			return err
 		}
 		of[e.EventID] = rows[i]
-		mapping.add(m)
+		all.add(m)
 	}
 
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
-		b := mapping.again()
-		if err := b.lock(ctx, tx, false); err != nil {
+		b := all.again()
+		if err := (locking{b}).lock(ctx, tx, false); err != nil {
 			return err
 		}
-		b.fold()
+		folding{b}.fold()
 		for _, m := range b.events {
 			results[of[m.EventID]] = Imported{Status: m.Status, Reason: stay.Text(m.Reason)}
 		}

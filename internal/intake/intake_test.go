@@ -150,10 +150,15 @@ func newWorld(t testing.TB) *world {
 		t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC),
 		source: pms.Source{Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()},
 	}
-	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)),
-		func() time.Time { return w.now },
-		func(string) pms.Source { return w.source }, nil, &intake.Pace{}, func() {})
+	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)), w.options())
 	return w
+}
+
+// options are those of an applier with the world's clock and source.
+func (w *world) options() intake.Options {
+	return intake.Options{
+		Now: func() time.Time { return w.now }, Source: func(string) pms.Source { return w.source },
+	}
 }
 
 func (w *world) put(source, body string) store.Event {
@@ -429,8 +434,10 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	var duplicates atomic.Int64
 	for range 2 {
 		var pace intake.Pace
-		applier := intake.NewApplier(w.store, log, func() time.Time { return w.now },
-			func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &pace, func() {})
+		applier := intake.NewApplier(w.store, log, intake.Options{
+			Now: func() time.Time { return w.now }, Pace: &pace,
+			Source: func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} },
+		})
 		acceptor := intake.NewAcceptor(w.store.Events, log, &pace, applier.Wake, until.Patience)
 		replicas.Go(func() { applier.Run(ctx) })
 		var senders sync.WaitGroup

@@ -31,7 +31,7 @@ import (
 // lock locks what the events are about, in the order that everybody keeps: bookings and guests, listings,
 // reservations. What can't be known before that (the rooms of bookings, and the reservations of guests) is read under
 // the locks already held.
-func (b *batch) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
+func (b locking) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 	bookings, guests := b.shared()
 	if err := store.LockShared(ctx, tx, bookings, guests); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (b *batch) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 }
 
 // readTries reads when the documents of events were requested.
-func (b *batch) readTries(ctx context.Context, tx pgx.Tx) (err error) {
+func (b locking) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 	var fetched []uuid.UUID
 	for _, m := range b.events {
 		if m.Documents != nil {
@@ -101,7 +101,7 @@ func (b *batch) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 }
 
 // shared are the bookings and guests that several reservations may belong to.
-func (b *batch) shared() (bookings, guests []store.Ref) {
+func (b locking) shared() (bookings, guests []store.Ref) {
 	for _, m := range b.events {
 		for _, c := range m.changes {
 			if r := c.Reservation; r != nil {
@@ -125,7 +125,7 @@ func (b *batch) shared() (bookings, guests []store.Ref) {
 	return bookings, guests
 }
 
-func (b *batch) changedGuests() []store.Ref {
+func (b locking) changedGuests() []store.Ref {
 	var guests []store.Ref
 	for _, m := range b.events {
 		for _, c := range m.changes {
@@ -138,7 +138,7 @@ func (b *batch) changedGuests() []store.Ref {
 }
 
 // findRooms finds the reservations of bookings.
-func (b *batch) findRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
+func (b locking) findRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
 	known, err := store.ReservationsOfBookings(ctx, tx, bookings)
 	for _, k := range known {
 		booking := store.Ref{Source: k.Source, ReservationID: k.BookingID}
@@ -155,7 +155,7 @@ type needed struct {
 	completed       []store.Ref // their times are completed from the listing that they have, which no event names
 }
 
-func (b *batch) needed() needed {
+func (b locking) needed() needed {
 	var n needed
 	for _, m := range b.events {
 		for _, c := range m.changes {
@@ -221,52 +221,9 @@ func (n *needed) listing(source, id string) {
 	n.listings = append(n.listings, store.ListingRef{Source: source, ListingID: id})
 }
 
-// mostMerges bounds how many merges are followed from a listing.
-const mostMerges = 5
-
-// lockListings locks listings, and those that they were merged into.
-func (b *batch) lockListings(ctx context.Context, tx pgx.Tx, refs []store.ListingRef, change bool) error {
-	for range mostMerges {
-		found, err := store.LockListings(ctx, tx, refs, change, b.now)
-		if err != nil {
-			return err
-		}
-		refs = nil
-		for ref, l := range found {
-			b.listings[ref] = l
-			if l.MergedInto == nil {
-				continue
-			}
-			into := store.ListingRef{Source: ref.Source, ListingID: *l.MergedInto}
-			if _, locked := b.listings[into]; !locked {
-				refs = append(refs, into)
-			}
-		}
-		if len(refs) == 0 {
-			return nil
-		}
-	}
-	return nil
-}
-
-// present is the listing that a listing has been merged into, or the listing itself.
-func (b *batch) present(source string, id *string) *string {
-	for range mostMerges {
-		if id == nil {
-			return nil
-		}
-		l := b.listings[store.ListingRef{Source: source, ListingID: *id}]
-		if l.MergedInto == nil {
-			return id
-		}
-		id = l.MergedInto
-	}
-	return id
-}
-
 // stepBack removes events from the batch that are about the same objects as an earlier, postponed one: if each event
 // carries only a part, the later one must not be applied first.
-func (b *batch) stepBack(ctx context.Context, tx pgx.Tx) error {
+func (b locking) stepBack(ctx context.Context, tx pgx.Tx) error {
 	earlier, err := store.EventsPutBack(ctx, tx)
 	if err != nil || len(earlier) == 0 {
 		return err

@@ -83,7 +83,7 @@ func (c change) isOlder(r store.Reservation) bool {
 }
 
 // mapEvents works out what events say. Events that need more time, or documents, are returned to the queue.
-func (b *batch) mapEvents(ctx context.Context, events []store.Event) {
+func (b mapping) mapEvents(ctx context.Context, events []store.Event) {
 	began := time.Now()
 	for i, e := range events {
 		if i > 0 && time.Since(began) > mapWithin {

@@ -64,7 +64,7 @@ func (m *mapped) note(c change) {
 }
 
 // reject keeps an item that can't be read, with the event and, if its id could be read, with its reservation.
-func (b *batch) reject(m *mapped, lost pms.Rejection) {
+func (b folding) reject(m *mapped, lost pms.Rejection) {
 	item := store.RejectedItem{Where: lost.Where, ReservationID: lost.ReservationID, ListingID: lost.ListingID}
 	for _, e := range lost.Errors {
 		item.Errors = append(item.Errors, store.FieldNote{
@@ -87,7 +87,7 @@ func (b *batch) reject(m *mapped, lost pms.Rejection) {
 }
 
 // addNote adds to the notes of a reservation, which is otherwise unchanged.
-func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
+func (b folding) addNote(ref store.Ref, m *mapped, field, problem string) {
 	r := b.reservations[ref]
 	b.changes(ref, r)
 	r.Notes = encodeNotes(append(ReadNotes(r.Notes), Note{field, problem, m.EventID.String(), b.now}))
@@ -97,7 +97,7 @@ func (b *batch) addNote(ref store.Ref, m *mapped, field, problem string) {
 
 // strangeStatus makes a status visible that a stay with a key should not have: an unknown one, or that of a blocked
 // part of the calendar. The key is kept.
-func (b *batch) strangeStatus(m *mapped, c change) {
+func (b folding) strangeStatus(m *mapped, c change) {
 	says := c.Reservation
 	why := map[string]string{"other": "is unknown", "block": "is that of a block in the calendar"}[says.StatusClass]
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}

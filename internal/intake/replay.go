@@ -48,20 +48,20 @@ var errPreviewed = errors.New("this was only a preview")
 func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Preview, error) {
 	var p Preview
 	inOrder := slices.SortedFunc(slices.Values(events), func(x, y store.Event) int { return cmp.Compare(x.Seq, y.Seq) })
-	mapping := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+	all := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
 	for some := range slices.Chunk(inOrder, previewAtOnce) {
-		if err := a.mapAgain(ctx, mapping, some); err != nil {
+		if err := a.mapAgain(ctx, all, some); err != nil {
 			return p, err
 		}
 	}
 
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
-		b := mapping.again()
-		if err := b.lock(ctx, tx, false); err != nil {
+		b := all.again()
+		if err := (locking{b}).lock(ctx, tx, false); err != nil {
 			return err
 		}
 		before := maps.Clone(b.listings)
-		b.fold()
+		folding{b}.fold()
 		p.Events = nil
 		for _, m := range b.events {
 			if m.awaiting {

@@ -25,15 +25,15 @@ type rooms struct {
 }
 
 // roomsOf returns the present rooms of a booking.
-func (b *batch) roomsOf(booking store.Ref) rooms {
+func (rs *rows) roomsOf(booking store.Ref) rooms {
 	r := rooms{booking: booking.ReservationID}
-	refs := slices.Clone(b.bookings[booking])
+	refs := slices.Clone(rs.bookings[booking])
 	if !slices.Contains(refs, booking) {
 		refs = append(refs, booking)
 	}
 	slices.SortFunc(refs, store.Ref.Compare)
 	for _, ref := range refs {
-		if row := b.reservations[ref]; row.VersionSeq > 0 && !isCompanion(ref, refs) {
+		if row := rs.reservations[ref]; row.VersionSeq > 0 && !isCompanion(ref, refs) {
 			r.known = append(r.known, row)
 		}
 	}
@@ -52,7 +52,7 @@ func isCompanion(ref store.Ref, all []store.Ref) bool {
 const companion = "_guest-"
 
 // nameRooms names the rooms of an event, booking by booking.
-func (b *batch) nameRooms(m *mapped) {
+func (b folding) nameRooms(m *mapped) {
 	of := map[store.Ref][]*pms.Reservation{}
 	add := func(booking string, r *pms.Reservation) {
 		ref := store.Ref{Source: m.Source, ReservationID: booking}
@@ -107,7 +107,7 @@ type possible struct {
 
 // possibleNames are the ids that the reservations of the batch's bookings may get: those that exist are locked before
 // anything is decided. The value reports whether a reservation's own listing is locked, too.
-func (b *batch) possibleNames() map[store.Ref]bool {
+func (b locking) possibleNames() map[store.Ref]bool {
 	bookings := map[store.Ref]*possible{}
 	for _, m := range b.events {
 		for _, c := range m.changes {
@@ -135,7 +135,7 @@ func (b *batch) possibleNames() map[store.Ref]bool {
 	return names
 }
 
-func (b *batch) possible(bookings map[store.Ref]*possible, booking store.Ref, unit string) *possible {
+func (b locking) possible(bookings map[store.Ref]*possible, booking store.Ref, unit string) *possible {
 	p := bookings[booking]
 	if p == nil {
 		p = &possible{rooms: []string{booking.ReservationID}}
@@ -151,7 +151,7 @@ func (b *batch) possible(bookings map[store.Ref]*possible, booking store.Ref, un
 }
 
 // namesOf are the possible names of a new room: from its unit, with a number if others have that name.
-func (b *batch) namesOf(booking store.Ref, unit string) []string {
+func (b locking) namesOf(booking store.Ref, unit string) []string {
 	full := booking.ReservationID + "_" + unit
 	names := []string{full}
 	for n := 2; ; n++ {

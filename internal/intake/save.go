@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
-	"github.com/staykey/staykey/internal/tracing"
 )
 
 // This file writes what a batch has folded, with its locks still held:
@@ -30,7 +27,7 @@ import (
 // only where what is desired changed: its generation rises, and an attempt that works on the earlier one is overtaken.
 
 // await schedules the fetches that events wait for, and records those that were made.
-func (b *batch) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
+func (b saving) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 	var jobs []store.Event
 	var waiting []store.Awaiting
 	for _, m := range b.events {
@@ -93,7 +90,7 @@ func (m *mapped) toBeFetched() (bookings []string) {
 }
 
 // askAgain schedules another fetch of an event's documents, for when they can be trusted.
-func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
+func (b saving) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
 	reason := m.againWhy + "; fetched again at " + pms.FormatInstant(m.again)
 	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, m.rechecked, reason); err != nil {
 		return err
@@ -103,7 +100,7 @@ func (b *batch) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *map
 
 // addFetches adds the requests that were made for events to the timelines of their reservations, one line per
 // event.
-func (b *batch) addFetches() {
+func (b saving) addFetches() {
 	for _, m := range b.events {
 		made := b.tries[m.EventID]
 		if len(made) == 0 || m.awaiting {
@@ -148,18 +145,7 @@ func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
 	}
 }
 
-// settled are the events that this batch finishes.
-func (b *batch) settled() []store.Event {
-	list := make([]store.Event, 0, len(b.events))
-	for _, m := range b.events {
-		if !m.awaiting {
-			list = append(list, m.Event)
-		}
-	}
-	return list
-}
-
-func (b *batch) save(ctx context.Context, tx pgx.Tx, traced bool) error {
+func (b saving) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 	gates, err := b.gatesChanged(ctx, tx)
 	if err != nil {
 		return err
@@ -203,7 +189,7 @@ type stayWrites struct {
 	made, changed []store.KeyRequest
 }
 
-func (b *batch) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
+func (b saving) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
 	for ref, before := range b.before {
 		r := b.reservations[ref]
 		differs := stayChanged(before, r)
@@ -227,7 +213,7 @@ func (b *batch) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
 }
 
 // lastOf is the last applied event about a reservation.
-func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
+func (b saving) lastOf(ref store.Ref) *uuid.UUID {
 	for _, m := range slices.Backward(b.events) {
 		if m.Status == store.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes,
 			func(c change) bool {
@@ -237,37 +223,4 @@ func (b *batch) lastOf(ref store.Ref) *uuid.UUID {
 		}
 	}
 	return nil
-}
-
-// count updates the metrics with the results of the events.
-func (b *batch) count(activity *store.Activity) {
-	for _, m := range b.events {
-		if m.awaiting {
-			continue
-		}
-		if m.Replay { // not a new webhook
-			activity.Add(m.Source, store.ActivityReplay, b.now)
-			appliedEvents.WithLabelValues(m.Source, store.ActivityReplay).Inc()
-			continue
-		}
-		activity.Add(m.Source, m.Status, b.now)
-		appliedEvents.WithLabelValues(m.Source, m.Status).Inc()
-		for _, c := range m.changes {
-			if r := c.Reservation; r != nil && r.StatusClass == "other" {
-				unknownStatuses.WithLabelValues(m.Source).Inc()
-			}
-		}
-		for _, n := range m.notes.Notes {
-			droppedFields.WithLabelValues(m.Source, fieldOf(n.Field)).Inc()
-		}
-		rejectedItems.WithLabelValues(m.Source).Add(float64(len(m.notes.Rejected)))
-	}
-}
-
-// trace adds the application of each event to its trace.
-func (b *batch) trace(ctx context.Context, ended time.Time) {
-	for _, e := range b.settled() {
-		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil,
-			attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))
-	}
 }

@@ -32,52 +32,6 @@ func (n namedPolicies) of(source string) namedPolicy {
 	return p
 }
 
-// complete works out the present room, check-in and check-out from what was specified. A cancel may omit the listing
-// that the row names; such a listing is not locked here, and nothing depends on its times.
-func (b *batch) complete(r *store.Reservation) {
-	policy := b.policies.of(r.Source)
-	listing, locked := b.listingOf(r)
-	if !locked {
-		return
-	}
-	room, moves := roomOf(*r, listing, policy, b.now)
-	if !moves {
-		completeStay(r, listing, policy, b.now)
-		return
-	}
-	r.SegmentDue = nil
-	if present := b.present(r.Source, room); stay.Text(present) != stay.Text(r.ListingID) {
-		if _, locked := b.listings[store.ListingRef{Source: r.Source, ListingID: stay.Text(present)}]; !locked &&
-			present != nil {
-			r.SegmentDue = &b.now // another batch, which locks that one too, moves the stay
-		} else {
-			r.ListingID = present
-			listing, _ = b.listingOf(r)
-		}
-	}
-	completeStay(r, listing, policy, b.now)
-}
-
-// listingOf is a reservation's listing; the zero value if it has none. locked reports whether it may be relied on.
-func (b *batch) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
-	if r.ListingID == nil {
-		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
-			if known, locked := b.listings[store.ListingRef{
-				Source:    r.Source,
-				ListingID: stay.Text(b.present(r.Source, s.ListingID)),
-			}]; locked {
-				return store.Listing{
-					TimeZone: known.TimeZone, CheckInTime: known.CheckInTime,
-					CheckOutTime: known.CheckOutTime,
-				}, true
-			}
-		}
-		return store.Listing{}, true
-	}
-	l, locked = b.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
-	return l, locked
-}
-
 // completeStay works out check-in and check-out, and when the stay moves to its next room, and records in the row
 // what they were completed with.
 func completeStay(r *store.Reservation, l store.Listing, policy namedPolicy, now time.Time) {
@@ -110,37 +64,6 @@ func completeMoment(specified *string, zone *time.Location, clock string) *time.
 		return nil // no time zone yet: the reservation waits for it
 	}
 	return &t
-}
-
-// movedOn is how long before its planned check-in a stay may have been reported as begun. If the PMS moves a stay
-// further than that, the check-in no longer counts.
-const movedOn = 48 * time.Hour
-
-// checkedIn records that the PMS has reported a stay as begun. Later events that don't mention it don't change that,
-// until the reservation is cancelled or moved to other days.
-func (b *batch) checkedIn(r *store.Reservation, c change) {
-	says := c.Reservation
-	if says.Status == pms.Cancelled {
-		r.CheckedInAt = nil
-		return
-	}
-	if says.CheckedIn {
-		at := says.CheckedInAt
-		if at.IsZero() || at.After(b.now) {
-			at = c.at
-		}
-		if r.CheckedInAt == nil || !says.CheckedInAt.IsZero() {
-			r.CheckedInAt = &at
-		}
-		return
-	}
-	if r.CheckedInAt == nil || says.CheckIn == nil {
-		return
-	}
-	if planned, err := says.CheckIn.Resolve(time.UTC, pms.DefaultCheckInTime); err == nil &&
-		planned.After(r.CheckedInAt.Add(movedOn)) {
-		r.CheckedInAt = nil
-	}
 }
 
 // segment is a part of a stay in one room, as stored.

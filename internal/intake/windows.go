@@ -14,7 +14,7 @@ import (
 // lapseWindows ends the windows that admins have set for stays that these events move: what was agreed for other days
 // does not apply to the new ones. It is done here, once and for good, and not worked out later, so that the timeline
 // says when and why, and a stay that is moved back does not open earlier unasked.
-func (b *batch) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
+func (b saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
 	var moved []store.Ref
 	for ref, before := range b.before {
 		r := b.reservations[ref]

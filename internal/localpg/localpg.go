@@ -123,7 +123,7 @@ func startWith(ctx context.Context, o Options, bin string) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		if last = s.launch(ctx, o, bin, data, port, password, owner); last == nil {
+		if last = s.launch(ctx, o, c, access{port, password}); last == nil {
 			return s, nil
 		}
 		if errors.Is(last, errInUse) || ctx.Err() != nil {
@@ -156,13 +156,17 @@ func awaitEnd(ctx context.Context, o Options, data string) error {
 	return nil
 }
 
+// access is where a server listens, and the password of its only user.
+type access struct {
+	port     int
+	password string
+}
+
 // launch starts the server and waits for it.
-func (s *Server) launch(ctx context.Context, o Options, bin, data string, port int, password string,
-	owner *account,
-) error {
+func (s *Server) launch(ctx context.Context, o Options, c cluster, at access) error {
 	args := []string{
-		"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "max_connections=300", "-c", "log_min_messages=warning",
+		"-D", c.data(), "-p", strconv.Itoa(at.port), "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "max_connections=300", "-c", "log_min_messages=warning",
 	}
 	if o.Throwaway {
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c",
@@ -179,9 +183,9 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	}
 	defer func() { _ = logFile.Close() }()
 
-	s.process = exec.Command(filepath.Join(bin, "postgres"), args...) // #nosec G204 -- a binary that we found
+	s.process = exec.Command(filepath.Join(c.bin, "postgres"), args...) // #nosec G204 -- a binary that we found
 	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, logFile, logFile
-	owner.apply(s.process)
+	c.owner.apply(s.process)
 	if err := startBound(s.process); err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
@@ -189,8 +193,8 @@ func (s *Server) launch(ctx context.Context, o Options, bin, data string, port i
 	go func() { _ = s.process.Wait(); close(s.exited) }()
 
 	base := url.URL{
-		Scheme: "postgres", User: url.UserPassword("staykey", password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.UserPassword("staykey", at.password),
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(at.port)), RawQuery: "sslmode=disable",
 	}
 	admin := base
 	admin.Path = "/postgres"

@@ -1,7 +1,6 @@
 package provisioner_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -10,70 +9,6 @@ import (
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
-
-// Seam's lists leave out one of a stay's doors, for long: that delays neither the repair of what somebody changes
-// besides, nor an extension.
-func TestAHiddenDoorDelaysNothingElse(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		change func(*simulator.State, *simulator.User)
-		sweeps bool // a sweep finds it
-	}{
-		"the mobile key": {func(st *simulator.State, u *simulator.User) {
-			clear(st.Credentials)
-		}, false},
-		"the mobile key, found by a sweep": {func(st *simulator.State, u *simulator.User) {
-			clear(st.Credentials)
-		}, true},
-		"the hours": {func(_ *simulator.State, u *simulator.User) {
-			u.Schedule = &simulator.Schedule{StartsAt: u.Schedule.StartsAt, EndsAt: u.Schedule.EndsAt.Add(-time.Hour)}
-		}, false},
-		"another door": {func(_ *simulator.State, u *simulator.User) {
-			u.GroupIDs = []string{"555555-5555"}
-		}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			options := fast()
-			options.SweepInterval = 5 * time.Minute
-			r := newRig(t, options, simulator.Options{})
-			r.listing("default", "L", "555555-5555", "lobby")
-			s := r.stay("R1")
-			issued(r, &s)
-			r.advance(time.Minute)
-			r.rest(s)
-			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{"555555-5555"} })
-			r.recheck(s)
-			r.untilLater(s, "not kept", func(v store.View) bool { return str(v.Key.Reason) == "not_kept_by_seam" })
-			r.rest(s)
-			began := r.now()
-			r.sim.Change(func(st *simulator.State) {
-				u := st.Users[*r.view(s).User.ACSUserID]
-				c.change(st, &u)
-				st.Users[u.ID] = u
-			})
-			if c.sweeps {
-				r.sweepNow()
-			} else {
-				r.recheck(s)
-			}
-			waitFor(t, name+" to be repaired", func() bool {
-				r.pass()
-				h := r.holds(s.id)
-				return len(h) == 1 && fmt.Sprint(h[0]) == fmt.Sprint(s.wants(system, "555555-5555", "lobby"))
-			})
-			if took := r.now().Sub(began); took > 20*time.Minute {
-				t.Errorf("repaired after %s", took)
-			}
-			r.rest(s)
-			r.recheck(s)
-			r.rest(s)
-			if reason := str(r.view(s).Key.Reason); reason != "not_kept_by_seam" {
-				t.Errorf("the door is still hidden, and the reason is %q", reason)
-			}
-		})
-	}
-}
 
 // Seam's lists leave out a door that was opened, for long. It is opened again a few times, and then rarely, also while
 // the result of a lost create is looked for.
@@ -112,37 +47,4 @@ func TestADoorThatListsLeaveOut(t *testing.T) {
 			})
 		}
 	}
-}
-
-// A stay moves to another access system, whose lists leave its door out, for long: the door is opened a few times while
-// the old key waits for the new one, and then rarely. The same request stays open meanwhile.
-func TestADoorOfANewKeyThatListsLeaveOut(t *testing.T) {
-	t.Parallel()
-	r := newLossyRig(t, fast(), simulator.Options{Hidden: groupsV})
-	r.listing("default", "L", groupsL...)
-	r.listing("default", "V", groupsV...)
-	s := r.stay("R1")
-	issued(r, &s)
-	opened := r.called(seam.PathGroupAdd)
-	s.listing = "V"
-	r.book(s)
-	waitFor(t, "the new key", func() bool { return r.called(seam.PathGroupAdd) > opened })
-	end := r.now().Add(10 * time.Minute)
-	waitFor(t, "ten minutes", func() bool {
-		now := r.now()
-		if busy, next := r.work(); !busy && next != nil && next.After(now) {
-			r.advance(min(next.Sub(now), 30*time.Second))
-		}
-		return now.After(end)
-	})
-	if n := r.called(seam.PathGroupAdd) - opened; n > 8 {
-		t.Errorf("the door was opened %d times in ten minutes", n)
-	}
-	if k := r.view(s).Key; k.Status != store.KeyAttention || str(k.Reason) != "not_kept_by_seam" {
-		t.Errorf("the key is %s (%s)", k.Status, str(k.Reason))
-	}
-	r.sim.Configure(func(o *simulator.Options) { o.Hidden = nil })
-	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
-	r.until(s, store.KeyIssued)
-	r.mustHold(s.id, s.wants(systemB, groupsV...))
 }

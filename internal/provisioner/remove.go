@@ -135,8 +135,7 @@ func (r *remover) replaces(d plan.Desired, u, old *record.User) outcome {
 	case u.IsOpen():
 		return outcome{}
 	default:
-		// What Seam doesn't show would be set again by each attempt before its reads count, and none of them counted.
-		return wait(later(r.now().Add(r.pacing.settleDelay(u)), r.observed.unshown),
+		return wait(r.now().Add(r.pacing.settleDelay(u)),
 			"The new key is not on the access system yet: the old one stays until it is")
 	}
 }
@@ -301,7 +300,7 @@ func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 		return ""
 	case from.Reports(plan.NotDeleted):
 		return plan.NotDeleted
-	case u.DeletesInVain >= record.MaxUnkept:
+	case u.Unkept >= record.MaxUnkept:
 		return "it was deleted several times, and Seam still shows it"
 	default:
 		return ""
@@ -319,10 +318,7 @@ func (r *remover) stillThere(ctx context.Context, d plan.Desired, u *record.User
 	}
 	if unwanted {
 		u.DeletedInVain()
-		return firstOutcome(r.ledger.saveUser(ctx, u), again)
-	}
-	u.WantedBack()
-	if out := r.checker.check(ctx, d, u); out.stops() {
+	} else if out := r.checker.check(ctx, d, u); out.stops() {
 		return out
 	}
 	return firstOutcome(r.ledger.saveUser(ctx, u), again)

@@ -158,9 +158,10 @@ func (r *rig) start() {
 		}), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
-	r.applier = intake.NewApplier(r.store, r.log, r.now,
-		func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} }, nil, &intake.Pace{},
-		r.prov.Wake)
+	r.applier = intake.NewApplier(r.store, r.log, intake.Options{
+		Now: r.now, Applied: r.prov.Wake,
+		Source: func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} },
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	prov := r.prov

@@ -51,8 +51,10 @@ func TestPostgresFallsSilent(t *testing.T) {
 	dsn, wire := storetest.Through(t, storetest.Of(t, direct.Pool().Config().ConnConfig.Database))
 	r.open(dsn)
 	r.store = direct
-	r.applier = intake.NewApplier(direct, r.log, r.now,
-		func(name string) pms.Source { return pms.Source{Policy: r.policy(name)} }, nil, &intake.Pace{}, r.prov.Wake)
+	r.applier = intake.NewApplier(direct, r.log, intake.Options{
+		Now: r.now, Applied: r.prov.Wake,
+		Source: func(name string) pms.Source { return pms.Source{Policy: r.policy(name)} },
+	})
 	r.listing("default", "L", groupsL...)
 	first, second := r.stay("R1"), r.stay("R2")
 	issued(r, &first)

@@ -38,7 +38,6 @@ type ending struct {
 	pacing *pacing
 
 	changes      int        // changing calls made
-	returned     bool       // a create was answered with an ACS user that existed before
 	lostAt       *time.Time // the last create whose answer was lost
 	checked      bool       // everything was compared with Seam
 	keyConfirmed bool       // Seam has just accepted the API key, so that a 401 concerns only that call
@@ -346,12 +345,11 @@ func (e *ending) settledAt() *time.Time {
 	return &now
 }
 
-// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count. An attempt is one try
-// at most.
+// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count.
 func (e *ending) count(v *store.KeyVerdict, spent bool) {
 	k := e.key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
-	if !spent && !e.returned {
+	if !spent {
 		return
 	}
 	if v.AttemptsOf != k.Generation {

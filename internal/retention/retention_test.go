@@ -60,8 +60,10 @@ func (w *world) put(body string) store.Event {
 	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
 	}
-	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
-		func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }, nil, &intake.Pace{}, func() {})
+	applier := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), intake.Options{
+		Now:    func() time.Time { return w.now },
+		Source: func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} },
+	})
 	if err := applier.Drain(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -175,8 +177,9 @@ func TestEventsAboutSeveralStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	source := pms.Source{Name: "default", Format: format, Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
-	if err := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now },
-		func(string) pms.Source { return source }, nil, &intake.Pace{}, func() {}).Drain(t.Context()); err != nil {
+	if err := intake.NewApplier(w.store, slog.New(slog.DiscardHandler), intake.Options{
+		Now: func() time.Time { return w.now }, Source: func(string) pms.Source { return source },
+	}).Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.at(out.Add(30*day), left{Bodies: 1, Events: 1, Results: 1, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2})

@@ -57,17 +57,24 @@ func (p *page[T]) paginate(pagination json.RawMessage) {
 
 // list reads every page of a list into one slice.
 func list[T any](ctx context.Context, c *Client, path, key string, in map[string]any) ([]T, error) {
-	return collect[T](ctx, c, path, key, in, false)
+	return collect[T](ctx, c, listing{path, key, in, false})
 }
 
 // whole reads a list that is documented to come as one page.
 func whole[T any](ctx context.Context, c *Client, path, key string, in map[string]any) ([]T, error) {
-	return collect[T](ctx, c, path, key, in, true)
+	return collect[T](ctx, c, listing{path, key, in, true})
 }
 
-func collect[T any](ctx context.Context, c *Client, path, key string, in map[string]any, unpaged bool) ([]T, error) {
+// listing is a question for a list.
+type listing struct {
+	path, key string         // of the endpoint, and of the list in its answer
+	in        map[string]any // the parameters
+	unpaged   bool           // the endpoint is documented to answer everything at once
+}
+
+func collect[T any](ctx context.Context, c *Client, l listing) ([]T, error) {
 	var all []T
-	err := pages(ctx, c, path, key, in, unpaged, func(items []T) error {
+	err := pages(ctx, c, l, func(items []T) error {
 		all = append(all, items...)
 		return nil
 	})
@@ -79,18 +86,16 @@ func collect[T any](ctx context.Context, c *Client, path, key string, in map[str
 
 // eachPage reads every page of a list. What take was given before a failure is part of a list, and no more.
 func eachPage[T any](ctx context.Context, c *Client, path, key string, in map[string]any, take func([]T) error) error {
-	return pages(ctx, c, path, key, in, false, take)
+	return pages(ctx, c, listing{path, key, in, false}, take)
 }
 
 // pages reads every page; the other parameters stay the same between pages, as Seam asks. A list that doesn't end
 // is [Lost].
-func pages[T any](ctx context.Context, c *Client, path, key string, in map[string]any, unpaged bool,
-	take func([]T) error,
-) error {
+func pages[T any](ctx context.Context, c *Client, l listing, take func([]T) error) error {
 	seen := map[string]bool{}
 	for {
-		p := page[T]{unpaged: unpaged}
-		if err := c.post(ctx, path, in, key, &p); err != nil {
+		p := page[T]{unpaged: l.unpaged}
+		if err := c.post(ctx, l.path, l.in, l.key, &p); err != nil {
 			return err
 		}
 		if err := take(p.items); err != nil || p.cursor == "" {
@@ -98,12 +103,12 @@ func pages[T any](ctx context.Context, c *Client, path, key string, in map[strin
 		}
 		if seen[p.cursor] || len(seen) >= maxPages {
 			return &Error{
-				Path: path, Kind: Lost,
+				Path: l.path, Kind: Lost,
 				Message: fmt.Sprintf("the list doesn't end: its cursors repeat, or it has more than %d pages",
 					maxPages),
 			}
 		}
 		seen[p.cursor] = true
-		in[pageCursor] = p.cursor
+		l.in[pageCursor] = p.cursor
 	}
 }

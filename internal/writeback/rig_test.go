@@ -86,7 +86,7 @@ func newRig(t testing.TB, preset, url string, change func(*pms.WriteBackSettings
 		SweepInterval: time.Hour, Workers: 4, Now: r.now,
 		Policy: func(string) pms.Policy { return r.source.Policy },
 	})
-	r.applier = intake.NewApplier(db, log, r.now, source, nil, &intake.Pace{}, r.prov.Wake)
+	r.applier = intake.NewApplier(db, log, intake.Options{Now: r.now, Source: source, Applied: r.prov.Wake})
 	r.guests = guest.New(db, client, log, guest.Options{
 		PublicURL: "https://keys.example.com", Salt: "salt",
 		LinkSalt: "links", Secret: "k", Source: source, Now: r.now,

@@ -299,8 +299,8 @@ func (b queues) fillWith(ctx context.Context, name string, db *pgx.Conn, policy 
 	defer s.Close()
 
 	applier := intake.NewApplier(s,
-		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), time.Now,
-		func(string) pms.Source { return pms.Source{Policy: policy} }, nil, &intake.Pace{}, func() {})
+		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		intake.Options{Source: func(string) pms.Source { return pms.Source{Policy: policy} }})
 	for from := 0; from < b.drained; from += 500 {
 		var events []store.Event
 		for i := from; i < min(from+500, b.drained); i++ {

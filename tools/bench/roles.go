@@ -68,7 +68,7 @@ func doPhase(ctx context.Context, role string, stays int) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	if role == roleApply {
 		source := func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} }
-		return intake.NewApplier(s, log, time.Now, source, nil, &intake.Pace{}, func() {}).Drain(ctx)
+		return intake.NewApplier(s, log, intake.Options{Source: source}).Drain(ctx)
 	}
 	acceptor := intake.NewAcceptor(s.Events, log, &intake.Pace{}, func() {}, intake.CommitWithin)
 	var next atomic.Int64

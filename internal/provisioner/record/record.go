@@ -18,12 +18,20 @@
 //	                                   Missing ──────────────────────────────────┤
 //	                                     │ FoundGone (seen by nobody, twice)     │
 //	                                     ▼                                       │
-//	            DeleteSent             Removed  (Superseded: contest.go)         │
+//	            DeleteSent             Removed  (Superseded: below)              │
 //	       (from every state with      │                                         │
 //	        an id)                     ▼                                         │
 //	   Lost ◀──── LookOnly ───────── Removing ───────────────────────────────────┘
 //	                                   │
 //	                                   ▼ confirmed gone: the row is deleted
+//
+// An ACS user whose identity another ACS user, or another person, has by now exists and serves nobody. Its key may
+// still be in a phone: its access is narrowed with the stay's, and it is deleted with the stay or before it is
+// replaced.
+//
+//	Made ── Contest (once) ──▶ Contested ── Supersede (twice) ──▶ Superseded ── FoundGone ──▶ Removed
+//	  ▲                           │                                  │
+//	  └──────── Uncontested ──────┴──────────────────────────────────┘
 //
 // A row that is Removing records, in missing_at, what is known about the delete besides whether its result is:
 //
@@ -41,8 +49,8 @@
 // (Created, CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows
 // what may exist. [User.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of
 // its own (key.go), and so have its backup code ([Code]) and its identity ([Identity]). What an answer of Seam shows is
-// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go
-// and contest.go; several ACS users of one stay are ordered by surplus.go.
+// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go;
+// several ACS users of one stay are ordered by surplus.go.
 package record
 
 import (
@@ -156,6 +164,10 @@ func (u *User) Exists() bool {
 	}
 }
 
+// IsOut reports whether it can't serve the stay any more: somebody deleted it, or its identity is another's. Only a
+// request replaces it.
+func (u *User) IsOut() bool { return u.Phase() == Removed || u.Phase() == Superseded }
+
 // HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
 func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
 
@@ -197,9 +209,8 @@ func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
 func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
-	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.DeleteLostAt = nil, nil, nil, nil, nil
-	u.Kept()
-	u.ContestedAt, u.DeletesInVain = nil, 0
+	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept, u.DeleteLostAt = nil, nil, nil, nil, 0, nil
+	u.ContestedAt = nil
 	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
 	u.CredentialMarkedAt = &now
@@ -226,9 +237,6 @@ func (u *User) Returned(from seam.ACSUser, now time.Time) {
 	}
 	u.ReadState(from, now)
 }
-
-// NotRevived records that its create has restored nothing: the request for it is not spent.
-func (u *User) NotRevived() { u.RevivedGeneration = 0 }
 
 // CouldNotBeStored restores the record to what it was before an answer was recorded that the database refused: the id
 // in it is another row's.
@@ -274,6 +282,28 @@ func (u *User) AgreedGone(now time.Time) {
 	u.ContestedAt = nil
 }
 
+// Contest records that Seam shows that its identity is another ACS user's or another person's, and returns when that
+// was first so.
+func (u *User) Contest(now time.Time) (since time.Time) {
+	if u.ContestedAt == nil {
+		u.ContestedAt = &now
+	}
+	return *u.ContestedAt
+}
+
+// Supersede records that its identity is another's: it can't be linked again, and serves nobody.
+func (u *User) Supersede(now time.Time) {
+	u.removed(now)
+	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
+}
+
+// Uncontested records that its identity is its own: what was seen before counts no longer.
+func (u *User) Uncontested() {
+	if u.ContestedAt != nil {
+		u.ContestedAt, u.RemovedAt = nil, nil
+	}
+}
+
 func (u *User) removed(now time.Time) {
 	if u.RemovedAt == nil {
 		u.RemovedAt = &now
@@ -306,7 +336,7 @@ func (u *User) DeleteDoubted() {
 }
 
 // IsDeleteCertain reports whether Seam has accepted the delete, and no earlier one was without effect.
-func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil && u.DeletesInVain == 0 }
+func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil && u.Unkept == 0 }
 
 // DeletedNotSeen records that neither get nor list shows what we deleted, and returns when that was first so.
 func (u *User) DeletedNotSeen(now time.Time) time.Time {
@@ -342,12 +372,6 @@ func (u *User) StillThere() {
 	}
 	u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false
 }
-
-// DeletedInVain records that a delete of ours had no effect and is repeated.
-func (u *User) DeletedInVain() { u.DeletesInVain = min(u.DeletesInVain+1, MaxUnkept) }
-
-// WantedBack records that what we deleted without effect is wanted again: a later delete is a first one.
-func (u *User) WantedBack() { u.DeletesInVain = 0 }
 
 // AwaitsLateDelete reports whether a lost delete of ours, which had no effect at first, may take effect late.
 func (u *User) AwaitsLateDelete() bool { return u.DeleteLostAt != nil && u.Phase() != Removing }

@@ -39,14 +39,6 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestEachRequestRestoresOnce$",
 	},
 	{
-		name: "unkept once per request", what: "a request repairs what Seam doesn't keep each time that it is tried",
-		edits: []edit{{
-			"internal/provisioner/drift.go",
-			"asked := c.work.Key.Revive && (!unkept || once)", "asked := c.work.Key.Revive && (!unkept || !once || once)",
-		}},
-		pkg: "./internal/provisioner", tests: "^TestADoorOfANewKeyThatListsLeaveOut$",
-	},
-	{
 		name: "wait for a deleted key", what: "cleanup waits for a key that somebody deleted",
 		edits: []edit{{
 			"internal/provisioner/remove.go",
@@ -128,7 +120,7 @@ var mutants = append([]mutant{
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
 		edits: []edit{{
-			"internal/intake/fold.go", "	case r.VersionSeq > 0 && c.isOlder(r):\n",
+			"internal/intake/fold_reservation.go", "	case r.VersionSeq > 0 && c.isOlder(r):\n",
 			"	case false:\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestModel$",

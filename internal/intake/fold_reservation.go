@@ -1,0 +1,226 @@
+package intake
+
+import (
+	"slices"
+	"time"
+
+	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// A change of a reservation, or of a whole booking, on its way into rows:
+//
+//	foldBooking         a whole booking: its order counts for all rooms, and rooms that it no longer has are cancelled
+//	foldReservation     one reservation: superseded, repeated, unsure, or applied
+//	applyReservation    what it says about dates, listing and guest
+//	checkedIn           whether the stay has begun
+//	fromGuest           what the guest's own events say where the reservation says nothing, or something older
+
+// foldBooking applies a change of a reservation. A change of a whole booking counts in the order of the booking, and
+// revokes the booking's other reservations.
+func (b reservationFold) foldBooking(m *mapped, c change) foldResult {
+	r := c.Reservation
+	if r.Status == "" {
+		return changesNothing
+	}
+	if r.BookingID == "" || !r.Rest {
+		return b.foldReservation(m, c)
+	}
+
+	booking := store.Ref{Source: m.Source, ReservationID: r.BookingID}
+	siblings := b.bookings[booking]
+	if b.anyIsNewer(siblings, c) {
+		return superseded
+	}
+
+	own := store.Ref{Source: m.Source, ReservationID: r.ReservationID}
+	// A cancel of a whole booking needs no reservation with the booking's own id, if all of its rooms have others.
+	elsewhere := r.Status == pms.Cancelled && len(siblings) > 0 && !slices.Contains(siblings, own)
+	v := applied
+	if !elsewhere {
+		v = b.foldReservation(m, c)
+	}
+	if v == unsure {
+		return v
+	}
+
+	for _, ref := range siblings {
+		if ref != own && !m.named(ref) && (elsewhere || b.reservations[ref].Status != pms.Cancelled) {
+			b.cancelSibling(m, c, ref)
+		}
+	}
+	return v
+}
+
+// anyIsNewer reports whether one of some reservations has already had a later change.
+func (b reservationFold) anyIsNewer(refs []store.Ref, c change) bool {
+	for _, ref := range refs {
+		if s := b.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// cancelSibling cancels a reservation, if it is known, that its booking no longer includes.
+func (b reservationFold) cancelSibling(m *mapped, c change, ref store.Ref) {
+	s := b.reservations[ref]
+	if s.VersionSeq == 0 {
+		return
+	}
+	gone := pms.Reservation{
+		ReservationID: ref.ReservationID, BookingID: c.Reservation.BookingID,
+		Status: pms.Cancelled, Partial: true,
+	}
+	live := s.Status != pms.Cancelled
+	ends := change{version: c.version, foreign: c.foreign, Change: pms.Change{Reservation: &gone}}
+	if b.foldReservation(m, ends) == applied && live {
+		b.entry(ref, m, "applied: the booking no longer includes it", nil)
+	}
+}
+
+// named reports whether an event says something about a reservation itself, even if that couldn't be read.
+func (m *mapped) named(ref store.Ref) bool {
+	return slices.ContainsFunc(m.changes,
+		func(c change) bool { return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID }) ||
+		slices.ContainsFunc(m.says.Rejected,
+			func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
+}
+
+func (b reservationFold) foldReservation(m *mapped, c change) foldResult {
+	says := *c.Reservation
+	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
+	r := b.reservations[ref]
+	switch {
+	case r.VersionSeq > 0 && c.isOlder(r):
+		return superseded
+	case r.Status == pms.Cancelled && says.Status == pms.Confirmed && hasBody(r.Bodies, c.hashes):
+		return repeated
+	}
+
+	if b.mayUndo(m, c, r) {
+		return unsure
+	}
+
+	b.changes(ref, r)
+	if r.VersionSeq == 0 {
+		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, b.now
+	}
+	r.Status, r.VersionAt, r.VersionSeq, r.UpdatedAt = says.Status, c.at, c.seq, b.now
+	r.VersionReceipt = nil
+	if c.byReceipt {
+		r.VersionReceipt = &c.at
+	}
+
+	r.Notes = notesOf(c.Notes, m, b.now)
+	if says.Status == pms.Confirmed {
+		r.Bodies = withBody(r.Bodies, c.hashes)
+	}
+
+	r.Gates = store.MergeGateReports(r.Gates, says.Gates, m.ReceivedAt)
+	b.applyReservation(&r, says)
+	b.checkedIn(&r, c)
+	b.ofBooking(&r, says)
+	b.fromGuest(&r, c)
+	b.mayMoveBack(m, c, b.reservations[ref], r)
+	b.reservations[ref] = r
+
+	return applied
+}
+
+// applyReservation applies what a change says about its reservation to the row. In a complete reservation, an
+// unspecified field means none.
+func (b reservationFold) applyReservation(r *store.Reservation, says pms.Reservation) {
+	whole := says.Whole()
+	set := func(field **string, value *string) {
+		if whole || value != nil {
+			*field = value
+		}
+	}
+	set(&r.ListingID, b.present(r.Source, says.ListingID))
+	if says.NoRoom {
+		r.ListingID = nil
+	}
+	set(&r.GuestEmail, says.GuestEmail)
+	set(&r.GuestName, says.GuestName)
+	set(&r.GuestPhone, says.GuestPhone)
+	set(&r.GuestLanguage, says.GuestLanguage)
+	set(&r.CheckInText, momentText(says.CheckIn))
+	set(&r.CheckOutText, momentText(says.CheckOut))
+	set(&r.GuestID, says.GuestID)
+	switch {
+	case len(says.Segments) > 0:
+		r.Segments = encodeSegments(says.Segments)
+	case whole, says.ListingID != nil, says.NoRoom:
+		r.Segments = nil
+	}
+}
+
+// ofBooking records which booking and room a reservation belongs to.
+func (b reservationFold) ofBooking(r *store.Reservation, says pms.Reservation) {
+	if says.Unit != "" && says.Companion == "" {
+		r.Unit = &says.Unit
+	}
+	if says.BookingID == "" {
+		return
+	}
+	booking := store.Ref{Source: r.Source, ReservationID: says.BookingID}
+	if says.BookingID != r.ReservationID && r.BookingID == nil {
+		r.BookingID = &says.BookingID
+	}
+	if !slices.Contains(b.bookings[booking], r.Ref()) {
+		b.bookings[booking] = append(b.bookings[booking], r.Ref())
+	}
+}
+
+// movedOn is how long before its planned check-in a stay may have been reported as begun. If the PMS moves a stay
+// further than that, the check-in no longer counts.
+const movedOn = 48 * time.Hour
+
+// checkedIn records that the PMS has reported a stay as begun. Later events that don't mention it don't change that,
+// until the reservation is cancelled or moved to other days.
+func (b reservationFold) checkedIn(r *store.Reservation, c change) {
+	says := c.Reservation
+	if says.Status == pms.Cancelled {
+		r.CheckedInAt = nil
+		return
+	}
+	if says.CheckedIn {
+		at := says.CheckedInAt
+		if at.IsZero() || at.After(b.now) {
+			at = c.at
+		}
+		if r.CheckedInAt == nil || !says.CheckedInAt.IsZero() {
+			r.CheckedInAt = &at
+		}
+		return
+	}
+	if r.CheckedInAt == nil || says.CheckIn == nil {
+		return
+	}
+	if planned, err := says.CheckIn.Resolve(time.UTC, pms.DefaultCheckInTime); err == nil &&
+		planned.After(r.CheckedInAt.Add(movedOn)) {
+		r.CheckedInAt = nil
+	}
+}
+
+// fromGuest fills in a reservation from its guest's own events, where the reservation has no value of its own, or an
+// older one.
+func (b reservationFold) fromGuest(r *store.Reservation, c change) {
+	if r.GuestID == nil || c.Reservation.Status != pms.Confirmed {
+		return
+	}
+	g, known := b.guests[store.Ref{Source: r.Source, ReservationID: *r.GuestID}]
+	if !known || g.VersionSeq == 0 {
+		return
+	}
+	later := c.before(version{at: g.VersionAt, seq: g.VersionSeq})
+	for _, field := range []struct {
+		of   **string
+		says *string
+	}{{&r.GuestEmail, g.GuestEmail}, {&r.GuestName, g.GuestName}, {&r.GuestPhone, g.GuestPhone}} {
+		if field.says != nil && (later || *field.of == nil) {
+			*field.of = field.says
+		}
+	}
+}
