@@ -80,11 +80,14 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 	}
 	what := strings.Join(words, "; ")
 	action := "repaired"
-	if c.leavesDrift(u) {
+	if c.leavesDrift(d, u) {
 		action = "reported"
 		u.LeaveDrift(&recorded, what)
 		c.ledger.lostAt = c.work.Key.UncertainSince
 	} else {
+		if c.work.Key.Revive && u.Unkept >= record.MaxUnkept {
+			u.RepairedFor(d.Generation)
+		}
 		u.ToRepair()
 	}
 
@@ -103,17 +106,19 @@ func (c *checker) isPending(u *record.User) bool {
 	return u.Unsure || c.belief.tooEarly(c.belief.showsFrom(u))
 }
 
-// leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. An
-// admin's reconcile always repairs.
-func (c *checker) leavesDrift(u *record.User) bool {
+// leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. A
+// request, such as an admin's reconcile, repairs everything, but what Seam doesn't keep only once: as long as an old key
+// waits for it, the same request is tried again.
+func (c *checker) leavesDrift(d plan.Desired, u *record.User) bool {
+	unkept := u.Unkept >= record.MaxUnkept
 	switch {
-	case c.work.Key.Revive:
+	case c.work.Key.Revive && (!unkept || u.MayRevive(d.Generation)):
 		return false
 	case u.Foreign: // the guest may have asked for the other address
 		return true
 	case c.policy.Drift == pms.DriftReport:
 		return true
 	default:
-		return u.Unkept >= record.MaxUnkept && u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
+		return unkept && u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
 	}
 }

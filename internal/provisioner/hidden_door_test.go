@@ -48,3 +48,36 @@ func TestADoorThatListsLeaveOut(t *testing.T) {
 		}
 	}
 }
+
+// A stay moves to another access system, whose lists leave its door out, for long: the door is opened a few times while
+// the old key waits for the new one, and then rarely. The same request stays open meanwhile.
+func TestADoorOfANewKeyThatListsLeaveOut(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{Hidden: groupsV})
+	r.listing("default", "L", groupsL...)
+	r.listing("default", "V", groupsV...)
+	s := r.stay("R1")
+	issued(r, &s)
+	opened := r.called(seam.PathGroupAdd)
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the new key", func() bool { return r.called(seam.PathGroupAdd) > opened })
+	end := r.now().Add(10 * time.Minute)
+	waitFor(t, "ten minutes", func() bool {
+		now := r.now()
+		if busy, next := r.work(); !busy && next != nil && next.After(now) {
+			r.advance(min(next.Sub(now), 30*time.Second))
+		}
+		return now.After(end)
+	})
+	if n := r.called(seam.PathGroupAdd) - opened; n > 8 {
+		t.Errorf("the door was opened %d times in ten minutes", n)
+	}
+	if k := r.view(s).Key; k.Status != store.KeyAttention || str(k.Reason) != "not_kept_by_seam" {
+		t.Errorf("the key is %s (%s)", k.Status, str(k.Reason))
+	}
+	r.sim.Configure(func(o *simulator.Options) { o.Hidden = nil })
+	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(systemB, groupsV...))
+}

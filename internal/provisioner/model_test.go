@@ -227,7 +227,9 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 			return s.pass()
 		}, func() {
 			s.tell(stay{source: s.source, id: s.prefix + id})
-			wrong = fmt.Errorf("%s does not settle: %+v", id, views[id].Key)
+			k := views[id].Key
+			wrong = fmt.Errorf("%s does not settle (finally: %t): at %s it is %s (%s, %s), with the error %s: %+v", id,
+				finally, s.now(), k.Status, str(k.Reason), str(k.Message), str(k.LastError), k)
 		})
 		if wrong != nil {
 			return nil, wrong

@@ -15,6 +15,7 @@ type observation struct {
 	checked    bool              // everything was compared with Seam
 	unverified bool              // everything was compared with Seam, except what Seam contradicts itself about
 	recheck    *time.Time        // compare with Seam again then
+	unshown    time.Time         // when reads of what is not shown yet count; zero if all is shown
 }
 
 // firstUnsettled is why the result of a lost create is not known yet; the zero outcome if all are known.

@@ -47,11 +47,7 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
 	u.ReadLink(true)
-	if !readsBack(u, from, listed) {
-		c.observed.recheckAt(later(c.belief.showsFrom(u), now.Add(c.belief.grace)))
-	} else if from.AccessSchedule != nil {
-		u.Kept()
-	}
+	c.noteShown(u, from, readsBack(u, from, listed))
 	if out := c.readKeyProblem(ctx, d, u); out.stops() {
 		return out
 	}
@@ -60,6 +56,17 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 		return again() // only this answer shows that it is suspended, and an admin or a later event wants it back
 	}
 	return outcome{}
+}
+
+// noteShown records whether Seam shows what was set. If it doesn't, it is asked again once its reads count.
+func (c *checker) noteShown(u *record.User, from seam.ACSUser, shown bool) {
+	switch {
+	case !shown:
+		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.grace))
+		c.observed.recheckAt(c.observed.unshown)
+	case from.AccessSchedule != nil:
+		u.Kept()
+	}
 }
 
 // mayShowOldSuspension reports whether an answer may show the suspension that a request of this generation has ended.

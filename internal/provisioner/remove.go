@@ -135,7 +135,8 @@ func (r *remover) replaces(d plan.Desired, u, old *record.User) outcome {
 	case u.IsOpen():
 		return outcome{}
 	default:
-		return wait(r.now().Add(r.pacing.settleDelay(u)),
+		// What Seam doesn't show would be set again by each attempt before its reads count, and none of them counted.
+		return wait(later(r.now().Add(r.pacing.settleDelay(u)), r.observed.unshown),
 			"The new key is not on the access system yet: the old one stays until it is")
 	}
 }

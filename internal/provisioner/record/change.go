@@ -53,6 +53,9 @@ func (u *User) Linked() { u.Unlinked = false }
 // Unsuspended records that Seam has lifted the suspension, for this generation of the desired state.
 func (u *User) Unsuspended(generation int64) { u.SuspendedAt, u.RevivedGeneration = nil, generation }
 
+// RepairedFor records that a request of this generation had repaired what Seam has not kept before.
+func (u *User) RepairedFor(generation int64) { u.RevivedGeneration = generation }
+
 // MayRevive reports whether a request of this generation may bring back what somebody removed or suspended at Seam. It
 // may do so once: what is gone again was removed in spite of it.
 func (u *User) MayRevive(generation int64) bool { return u.RevivedGeneration < generation }

@@ -39,6 +39,14 @@ var mutants = append([]mutant{
 		pkg:   "./internal/provisioner", tests: "^TestEachRequestRestoresOnce$",
 	},
 	{
+		name: "unkept once per request", what: "a request repairs what Seam doesn't keep each time that it is tried",
+		edits: []edit{{
+			"internal/provisioner/drift.go",
+			"case c.work.Key.Revive && (!unkept || u.MayRevive(d.Generation)):", "case c.work.Key.Revive:",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestADoorOfANewKeyThatListsLeaveOut$",
+	},
+	{
 		name: "wait for a deleted key", what: "cleanup waits for a key that somebody deleted",
 		edits: []edit{{
 			"internal/provisioner/remove.go",
