@@ -85,10 +85,7 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 		u.LeaveDrift(&recorded, what)
 		c.ledger.lostAt = c.work.Key.UncertainSince
 	} else {
-		if c.work.Key.Revive && u.Unkept >= record.MaxUnkept {
-			u.RepairedFor(d.Generation)
-		}
-		u.ToRepair()
+		c.toRepair(d, u)
 	}
 
 	if c.ledger.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
@@ -106,9 +103,17 @@ func (c *checker) isPending(u *record.User) bool {
 	return u.Unsure || c.belief.tooEarly(c.belief.showsFrom(u))
 }
 
+// toRepair records that what differs will be repaired, and for which request, if Seam has not kept it before.
+func (c *checker) toRepair(d plan.Desired, u *record.User) {
+	if c.work.Key.Revive && u.Unkept >= record.MaxUnkept {
+		u.RepairedFor(d.Generation)
+	}
+	u.ToRepair()
+}
+
 // leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. A
-// request, such as an admin's reconcile, repairs everything, but what Seam doesn't keep only once: as long as an old key
-// waits for it, the same request is tried again.
+// request, such as an admin's reconcile, repairs everything, but what Seam doesn't keep only once: as long as an old
+// key waits for it, the same request is tried again.
 func (c *checker) leavesDrift(d plan.Desired, u *record.User) bool {
 	unkept := u.Unkept >= record.MaxUnkept
 	switch {
