@@ -251,9 +251,9 @@ func TestPage(t *testing.T) {
 
 	// Fix it in another tab; this one follows without a reload.
 	b.do(chromedp.Evaluate[chromedp.Void](`window.untouched = true`))
-	mend, cancel := chromedp.NewContext(b.ctx)
+	tab, cancel := chromedp.NewContext(b.ctx)
 	defer cancel()
-	ctx, stop := context.WithTimeout(mend, until.Patience)
+	ctx, stop := context.WithTimeout(tab, until.Patience)
 	defer stop()
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(p.url+"/listings/default/attic"),
 		chromedp.Click(chromedp.CSS(`input[value="555555-5555"]`)),

@@ -69,7 +69,7 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 	case ours && (d.Goal != plan.Have || c.isPending(&recorded)):
 		u.NoDrift()
 		return
-	case ours && u.Unkept < record.MaxUnkept: // by a lost create, perhaps: repaired, but not without end
+	case ours && !u.IsUnkept(): // by a lost create, perhaps: repaired, but not without end
 		u.ToRepair()
 		return
 	}
@@ -105,7 +105,7 @@ func (c *checker) isPending(u *record.User) bool {
 
 // toRepair records that what differs will be repaired, and for which request, if Seam has not kept it before.
 func (c *checker) toRepair(d plan.Desired, u *record.User) {
-	if c.work.Key.Revive && u.Unkept >= record.MaxUnkept {
+	if c.work.Key.Revive && u.IsUnkept() {
 		u.RepairedFor(d.Generation)
 	}
 	u.ToRepair()
@@ -115,7 +115,7 @@ func (c *checker) toRepair(d plan.Desired, u *record.User) {
 // request, such as an admin's reconcile, repairs everything, but what Seam doesn't keep only once: as long as an old
 // key waits for it, the same request is tried again.
 func (c *checker) leavesDrift(d plan.Desired, u *record.User) bool {
-	unkept := u.Unkept >= record.MaxUnkept
+	unkept := u.IsUnkept()
 	switch {
 	case c.work.Key.Revive && (!unkept || u.MayRevive(d.Generation)):
 		return false

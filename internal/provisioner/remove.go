@@ -301,7 +301,7 @@ func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 		return ""
 	case from.Reports(plan.NotDeleted):
 		return plan.NotDeleted
-	case u.Unkept >= record.MaxUnkept:
+	case u.IsUnkept():
 		return "it was deleted several times, and Seam still shows it"
 	default:
 		return ""

@@ -137,7 +137,7 @@ func KeyProblem(code string) *Verdict {
 }
 
 func notKept(s State) *Verdict {
-	if s.User.Drift == nil || s.User.Unkept < record.MaxUnkept {
+	if s.User.Drift == nil || !s.User.IsUnkept() {
 		return nil
 	}
 	return needsPerson(LookSlow, stay.ReasonNotKept, *s.User.Drift)

@@ -11,6 +11,9 @@ package record
 // and the next repair waits.
 const MaxUnkept = 3
 
+// IsUnkept reports whether that many repairs or deletes had no lasting effect.
+func (u *User) IsUnkept() bool { return u.Unkept >= MaxUnkept }
+
 // NoDrift records that what Seam has is as recorded, or may differ by our own doing.
 func (u *User) NoDrift() { u.Drift = nil }
 
