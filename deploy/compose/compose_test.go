@@ -1,6 +1,7 @@
 //go:build compose
 
-// Package compose_test starts docker-compose.yml unchanged, in a real Docker: make compose-test.
+// Package compose_test starts docker-compose.yml unchanged, in a real Docker: make compose-test. Each stack publishes
+// free ports. A run that is killed leaves its containers, and Docker restarts them; the next run removes them.
 package compose_test
 
 import (
@@ -8,11 +9,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -43,14 +46,18 @@ func (s *stack) withOwnSecrets() {
 
 // stack is a project of docker compose.
 type stack struct {
-	t    *testing.T
-	args []string
-	env  []string
+	t          *testing.T
+	args       []string
+	env        []string
+	port       int // of the service, on 127.0.0.1
+	prometheus int
 }
 
 func newStack(t *testing.T, name string, files ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, env: os.Environ()}
+	removeLeftovers(t)
+	s := &stack{t: t, port: freePort(t), prometheus: freePort(t)}
+	s.env = append(os.Environ(), fmt.Sprint("STAYKEY_PORT=", s.port), fmt.Sprint("PROMETHEUS_PORT=", s.prometheus))
 	if exec.Command("docker", "compose", "version").Run() == nil {
 		s.args = []string{"docker", "compose"}
 	} else {
@@ -59,7 +66,7 @@ func newStack(t *testing.T, name string, files ...string) *stack {
 	for _, file := range files {
 		s.args = append(s.args, "-f", file)
 	}
-	s.args = append(s.args, "--project-directory", "../..", "-p", fmt.Sprintf("staykey-%s-%d", name, os.Getpid()))
+	s.args = append(s.args, "--project-directory", "../..", "-p", project(name))
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := s.command("logs", "--tail", "60").CombinedOutput()
@@ -68,6 +75,52 @@ func newStack(t *testing.T, name string, files ...string) *stack {
 		_ = s.command("down", "-v", "-t", "5").Run()
 	})
 	return s
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// project names the stack of a test in this process: removeLeftovers knows by it whether the run is over.
+func project(name string) string { return fmt.Sprintf("staykey-%s-%d", name, os.Getpid()) }
+
+var ofATest = regexp.MustCompile(`^staykey-(?:e2e|replicas)-([0-9]+)$`)
+
+// removeLeftovers removes the containers, networks and volumes of runs that were killed before they could.
+func removeLeftovers(t *testing.T) {
+	t.Helper()
+	const label = "com.docker.compose.project"
+	docker := func(args ...string) []string {
+		return strings.Fields(string(must(t, exec.Command("docker", args...))))
+	}
+	projects := docker("ps", "--all", "--format", fmt.Sprintf("{{.Label %q}}", label))
+	slices.Sort(projects)
+	for _, project := range slices.Compact(projects) {
+		match := ofATest.FindStringSubmatch(project)
+		if match == nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + match[1]); err == nil {
+			continue // it runs
+		}
+		t.Logf("removing the containers that a killed run left: %s", project)
+		filter := "label=" + label + "=" + project
+		for _, kind := range []struct{ list, remove []string }{
+			{[]string{"ps", "--all"}, []string{"rm", "--force", "--volumes"}},
+			{[]string{"network", "ls"}, []string{"network", "rm"}},
+			{[]string{"volume", "ls"}, []string{"volume", "rm"}},
+		} {
+			if found := docker(append(kind.list, "--quiet", "--filter", filter)...); len(found) > 0 {
+				docker(append(kind.remove, found...)...)
+			}
+		}
+	}
 }
 
 func (s *stack) command(args ...string) *exec.Cmd {
@@ -201,15 +254,16 @@ func (l *load) stop() int {
 func mustBeMonitored(t *testing.T, s *stack) {
 	t.Helper()
 	s.do("--profile", "monitoring", "up", "-d", "prometheus")
+	prometheus := fmt.Sprint("http://127.0.0.1:", s.prometheus)
 	query := func(expression string) (result []any) {
-		answer := get(t, "http://127.0.0.1:9091/api/v1/query?query="+url.QueryEscape(expression))
+		answer := get(t, prometheus+"/api/v1/query?query="+url.QueryEscape(expression))
 		data, _ := answer["data"].(map[string]any)
 		result, _ = data["result"].([]any)
 		return result
 	}
 	until.True(t, "Prometheus to have scraped twice",
 		func() bool { return len(query(`count_over_time(up{job="staykey"}[5m]) > 2 and up == 1`)) > 0 })
-	rules, _ := get(t, "http://127.0.0.1:9091/api/v1/rules")["data"].(map[string]any)
+	rules, _ := get(t, prometheus+"/api/v1/rules")["data"].(map[string]any)
 	groups, _ := rules["groups"].([]any)
 	count := 0
 	for _, g := range groups {
@@ -259,7 +313,7 @@ func mustBeMonitored(t *testing.T, s *stack) {
 func TestCompose(t *testing.T) {
 	s := newStack(t, "e2e", "../../docker-compose.yml")
 	s.do("up", "-d", "--build")
-	base := func() string { return "http://127.0.0.1:8080" }
+	base := func() string { return fmt.Sprint("http://127.0.0.1:", s.port) }
 	post(t, base, "listing", "listing.created", listing())
 	post(t, base, "seed", "reservation.created", reservation("3333122-433"))
 	key(t, base, "3333122-433")
@@ -292,7 +346,7 @@ func TestComposeReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const ports = "    ports:\n      - \"127.0.0.1:8080:8080\"\n" // of one host there is one
+	const ports = "    ports:\n      - \"127.0.0.1:${STAYKEY_PORT:-8080}:8080\"\n" // of one host there is one
 	if !strings.Contains(string(written), ports) {
 		t.Fatal("docker-compose.yml publishes another port than it did")
 	}
