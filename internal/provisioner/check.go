@@ -54,7 +54,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		c.observed.recheckAt(until) // reads may be older than our last write: good enough to begin with
 	}
 	ctx = c.ledger.because(ctx, "whether what is recorded is still true")
-	before := *u
+	before, lostBefore := *u, c.ledger.lostAt
 	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
 	c.seen(u)
 
@@ -83,12 +83,12 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
-	c.judgeDrift(d, before, u, ours, hasSchedule)
+	if c.judgeDrift(d, before, u, ours, hasSchedule) {
+		c.ledger.lostAt = lostBefore // the mobile key is left as recorded: no other is looked for
+	}
 
-	if c.ledger.lostAt != nil || c.work.Key.CheckRequested {
-		if out := c.findSurplus(ctx, u); out.stops() {
-			return out
-		}
+	if out := c.findSurplus(ctx, u); out.stops() {
+		return out
 	}
 
 	u.Known()
@@ -103,8 +103,12 @@ func (c *checker) seen(u *record.User) {
 	}
 }
 
-// findSurplus looks for ACS users that a lost create has left in addition to the recorded one.
+// findSurplus looks for ACS users that a lost create has left in addition to the recorded one: after a loss, and when
+// somebody asked for a comparison.
 func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
+	if c.ledger.lostAt == nil && !c.work.Key.CheckRequested {
+		return outcome{}
+	}
 	ours, _, out := c.finder.find(ctx, u)
 	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
 		return outcome{} // the identity is not shown, so what is linked to it can't be listed

@@ -110,6 +110,7 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 		marked := *u
 		if c.belief.existedBefore(made, u) {
 			u.Returned(made, c.now())
+			c.keepRequest(u)
 			c.ledger.note("Seam answered with ACS user %s, which existed before: it is compared first", *u.ACSUserID)
 		} else {
 			c.created(d, u, made)
@@ -134,6 +135,17 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 	u.NameOther(made.ACSUserID)
 	c.ledger.noteLostCreate() // if later answers show that it is the stay's after all, the late look-ups find it
 	return c.slots.leave(ctx, i)
+}
+
+// keepRequest follows a create that was answered with an earlier ACS user, and so has restored nothing: if that one
+// turns out to be gone, the request that wants it back is not spent. It is a try, so that a Seam that answers each
+// create like that is asked a few times and no more.
+func (c *creator) keepRequest(u *record.User) {
+	k := c.work.Key
+	if !c.ledger.returned && (k.AttemptGeneration != k.Generation || k.Attempts < manyAttempts) {
+		u.NotRevived()
+	}
+	c.ledger.returned = true
 }
 
 // created records a new ACS user. Its mobile key is looked for before one is created, unless it can't have one yet.

@@ -56,8 +56,9 @@ func window(u *record.User) string {
 
 // judgeDrift decides what happens to what was read. The possible effect of our own calls is no drift; somebody else's
 // change is recorded, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
-// repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule.
-func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.User, ours, hasSchedule bool) {
+// repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule. left
+// reports whether the record is the same as before Seam was read.
+func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.User, ours, hasSchedule bool) (left bool) {
 	found := differences(&recorded, u)
 	switch {
 	case len(found) == 0:
@@ -65,13 +66,13 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 		if hasSchedule && u.DoorsRead {
 			u.Kept()
 		}
-		return
+		return false
 	case ours && (d.Goal != plan.Have || c.isPending(&recorded)):
 		u.NoDrift()
-		return
+		return false
 	case ours && !u.IsUnkept(): // by a lost create, perhaps: repaired, but not without end
 		u.ToRepair()
-		return
+		return false
 	}
 
 	kinds, words := make([]string, len(found)), make([]string, len(found))
@@ -80,22 +81,22 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 	}
 	what := strings.Join(words, "; ")
 	action := "repaired"
-	if c.leavesDrift(d, u) {
+	if left = c.leavesDrift(d, u); left {
 		action = "reported"
 		u.LeaveDrift(&recorded, what)
-		c.ledger.lostAt = c.work.Key.UncertainSince
 	} else {
 		c.toRepair(d, u)
 	}
 
 	if c.ledger.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
-		return // known already
+		return left // known already
 	}
 
 	for _, kind := range kinds {
 		driftFound.WithLabelValues(kind, action).Inc()
 	}
 	c.ledger.note("changed at Seam, not by us: %s (%s)", what, action)
+	return left
 }
 
 // isPending reports whether our own last change may not show yet.

@@ -71,6 +71,55 @@ func TestACreateThatReturnsTheEarlierUser(t *testing.T) {
 	}
 }
 
+// A stay is reinstated, and its create is answered with the earlier ACS user, which Salto is still deleting: once that
+// one is gone, the stay gets a new one. If Seam answers each create like that, a person is asked after a few.
+func TestACreateThatReturnsTheDeletedUser(t *testing.T) {
+	t.Parallel()
+	for name, always := range map[string]bool{"once": false, "always": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{SecondUser: simulator.ReturnExisting, DeletingBlocks: true})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			s.in, s.out = s.in.Add(14*24*time.Hour), s.out.Add(14*24*time.Hour)
+			issued(r, &s)
+			r.advance(5 * time.Minute)
+			id := *r.rest(s).User.ACSUserID
+			kept := r.sim.State()
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			r.sim.Configure(func(o *simulator.Options) {
+				o.Hook = func(path string, after bool) bool {
+					if path != seam.PathUserCreate || after {
+						return false
+					}
+					r.sim.Change(func(st *simulator.State) {
+						u := kept.Users[id]
+						u.GoneAt = r.now().Add(time.Minute)
+						st.Users[id] = u
+					})
+					if !always {
+						r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
+					}
+					return false
+				}
+			})
+			r.sim.Forget()
+			r.book(s)
+			if !always {
+				r.untilLater(s, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+				r.mustHold(s.id, s.wants(system, "555555-5555"))
+				return
+			}
+			r.untilRemoved(s)
+			r.mustBeCalm(s, "after a few tries")
+			if n := r.called(seam.PathUserCreate); n > 4 {
+				t.Errorf("%d creates, want 4 at most", n)
+			}
+		})
+	}
+}
+
 // Comparing the returned ACS user fails at first: it gets no key before its hours and doors are known.
 func TestAReturnedUserIsComparedFirst(t *testing.T) {
 	t.Parallel()

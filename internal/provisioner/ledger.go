@@ -31,6 +31,8 @@ type ledger struct {
 	pending []store.ACSUser // what was only read, to be written with the next commit
 	changes int             // changing calls made
 	lostAt  *time.Time      // the last create whose answer was lost
+
+	returned bool // a create was answered with an ACS user that existed before
 }
 
 // commitTimeout bounds the writing of a mark or result. It doesn't end with the attempt: what happened at Seam must be

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
@@ -35,8 +36,15 @@ func (o *observer) observe(ctx context.Context, d plan.Desired) outcome {
 			return out
 		}
 	}
-	o.observed.checked = due && !o.observed.unverified && len(o.observed.unsettled) == 0
+	o.observed.checked = due && !o.observed.unverified && len(o.observed.unsettled) == 0 &&
+		!slices.ContainsFunc(o.users.rows, func(u record.User) bool { return isPassedOver(d, &u) })
 	return outcome{}
+}
+
+// isPassedOver reports whether an ACS user exists, perhaps, and is not compared with Seam, because it is not wanted or
+// is being deleted: what a lost create has left besides is looked for once it is gone.
+func isPassedOver(d plan.Desired, u *record.User) bool {
+	return u.ACSUserID != nil && (d.Goal != plan.Have || u.Phase() == record.Removing)
 }
 
 // leaveUnsettled reports whether the attempt can continue without knowing what a lost create has left, and remembers
@@ -75,7 +83,7 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 			return out
 		}
 	}
-	if u.ACSUserID == nil || u.Phase() == record.Removing {
+	if u.ACSUserID == nil || isPassedOver(d, u) {
 		return outcome{}
 	}
 

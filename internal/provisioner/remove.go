@@ -301,7 +301,7 @@ func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 		return ""
 	case from.Reports(plan.NotDeleted):
 		return plan.NotDeleted
-	case u.IsUnkept():
+	case u.DeletesInVain >= record.MaxUnkept:
 		return "it was deleted several times, and Seam still shows it"
 	default:
 		return ""
@@ -319,7 +319,10 @@ func (r *remover) stillThere(ctx context.Context, d plan.Desired, u *record.User
 	}
 	if unwanted {
 		u.DeletedInVain()
-	} else if out := r.checker.check(ctx, d, u); out.stops() {
+		return firstOutcome(r.ledger.saveUser(ctx, u), again)
+	}
+	u.WantedBack()
+	if out := r.checker.check(ctx, d, u); out.stops() {
 		return out
 	}
 	return firstOutcome(r.ledger.saveUser(ctx, u), again)

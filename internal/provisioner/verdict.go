@@ -38,6 +38,7 @@ type ending struct {
 	pacing *pacing
 
 	changes      int        // changing calls made
+	returned     bool       // a create was answered with an ACS user that existed before
 	lostAt       *time.Time // the last create whose answer was lost
 	checked      bool       // everything was compared with Seam
 	keyConfirmed bool       // Seam has just accepted the API key, so that a 401 concerns only that call
@@ -345,11 +346,12 @@ func (e *ending) settledAt() *time.Time {
 	return &now
 }
 
-// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count.
+// count counts a try for what is desired now; looking at Seam, or waiting for it, doesn't count. An attempt is one try
+// at most.
 func (e *ending) count(v *store.KeyVerdict, spent bool) {
 	k := e.key
 	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
-	if !spent {
+	if !spent && !e.returned {
 		return
 	}
 	if v.AttemptsOf != k.Generation {

@@ -79,6 +79,7 @@ type ACSUser struct {
 	CredentialMissingAt *time.Time // the same for the mobile key
 	DoorsRead           bool       // its access groups were read back since they were last changed
 	Unkept              int16      // repairs in a row that Seam did not keep
+	DeletesInVain       int16      // deletes in a row without effect
 
 	// RevivedGeneration is that of the desired state that it was last created or unsuspended for: one request brings
 	// back what somebody removed at Seam once.
@@ -102,7 +103,7 @@ type SurplusUser struct {
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, contested_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, surplus, others,
+	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, deletes_in_vain, surplus, others,
 	revived_generation`
 
 // Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
@@ -229,6 +230,7 @@ var savedColumns = columns{
 	{"drift", "text"},
 	{"doors_read", "boolean"},
 	{"unkept", "smallint"},
+	{"deletes_in_vain", "smallint"},
 	{"surplus", "jsonb"},
 	{"others", "text[]"},
 	{"revived_generation", "bigint"},
@@ -249,7 +251,8 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"unsure":            u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
-		"surplus": notNil(u.Surplus), "others": notNil(u.Others),
+		"deletes_in_vain": u.DeletesInVain,
+		"surplus":         notNil(u.Surplus), "others": notNil(u.Others),
 		"revived_generation": u.RevivedGeneration,
 	}
 }

@@ -210,7 +210,7 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
 	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept, u.DeleteLostAt = nil, nil, nil, nil, 0, nil
-	u.ContestedAt = nil
+	u.ContestedAt, u.DeletesInVain = nil, 0
 	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
 	u.CredentialMarkedAt = &now
@@ -237,6 +237,9 @@ func (u *User) Returned(from seam.ACSUser, now time.Time) {
 	}
 	u.ReadState(from, now)
 }
+
+// NotRevived records that its create has restored nothing: the request for it is not spent.
+func (u *User) NotRevived() { u.RevivedGeneration = 0 }
 
 // CouldNotBeStored restores the record to what it was before an answer was recorded that the database refused: the id
 // in it is another row's.
@@ -336,7 +339,7 @@ func (u *User) DeleteDoubted() {
 }
 
 // IsDeleteCertain reports whether Seam has accepted the delete, and no earlier one was without effect.
-func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil && u.Unkept == 0 }
+func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil && u.DeletesInVain == 0 }
 
 // DeletedNotSeen records that neither get nor list shows what we deleted, and returns when that was first so.
 func (u *User) DeletedNotSeen(now time.Time) time.Time {
@@ -372,6 +375,12 @@ func (u *User) StillThere() {
 	}
 	u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false
 }
+
+// DeletedInVain records that a delete of ours had no effect and is repeated.
+func (u *User) DeletedInVain() { u.DeletesInVain = min(u.DeletesInVain+1, MaxUnkept) }
+
+// WantedBack records that what we deleted without effect is wanted again: a later delete is a first one.
+func (u *User) WantedBack() { u.DeletesInVain = 0 }
 
 // AwaitsLateDelete reports whether a lost delete of ours, which had no effect at first, may take effect late.
 func (u *User) AwaitsLateDelete() bool { return u.DeleteLostAt != nil && u.Phase() != Removing }

@@ -150,8 +150,33 @@ var seamMutants = []mutant{
 		"TestADeleteNeedsNoComparison",
 		edit{
 			"internal/provisioner/remove.go",
-			"	if unwanted {\n		u.DeletedInVain()\n	} else if out := r.checker.check(ctx, d, u); out.stops() {\n",
-			"	_ = unwanted\n	u.DeletedInVain()\n	if out := r.checker.check(ctx, d, u); out.stops() {\n",
+			"	if unwanted {\n		u.DeletedInVain()\n		return firstOutcome(r.ledger.saveUser(ctx, u), again)\n	}\n",
+			"	_ = unwanted\n	u.DeletedInVain()\n",
+		},
+		edit{"internal/provisioner/remove.go", "	u.WantedBack()\n", ""}),
+	provisionerTests("repairs in vain", "repairs that Seam doesn't keep count as deletes without effect",
+		"TestRepairsInVainSayNothingOfADelete",
+		edit{
+			"internal/provisioner/remove.go", "	case u.DeletesInVain >= record.MaxUnkept:\n",
+			"	case u.Unkept >= record.MaxUnkept:\n",
+		}),
+	provisionerTests("requests and earlier users",
+		"a create that is answered with a deleted ACS user spends the request",
+		"TestACreateThatReturnsTheDeletedUser",
+		edit{"internal/provisioner/create.go", "			c.keepRequest(u)\n", ""}),
+	provisionerTests("a hold ends no search", "a stay that is cancelled on hold counts as compared with Seam",
+		"TestAHoldOfACancelledStayEndsNoSearch",
+		edit{
+			"internal/provisioner/observe.go", " &&\n		!slices.ContainsFunc(o.users.rows, func(u record.User) bool { return isPassedOver(d, &u) })\n",
+			" &&\n		!slices.ContainsFunc(o.users.rows[:0], func(u record.User) bool { return isPassedOver(d, &u) })\n",
+		}),
+	provisionerTests("a difference ends no search", "a difference that is left forgets a create that was lost",
+		"TestLeavingADifferenceEndsNoSearch",
+		edit{
+			"internal/provisioner/check.go", "		c.ledger.lostAt = lostBefore ", "		c.ledger.lostAt = c.work.Key.UncertainSince ",
+		},
+		edit{
+			"internal/provisioner/check.go", "	before, lostBefore := *u, c.ledger.lostAt\n", "	before := *u\n",
 		}),
 	provisionerTests("look-ups that fail", "a look-up that fails stops everything else of the stay",
 		"TestALookUpThatFailsKeepsNothingElse",
@@ -307,7 +332,7 @@ var seamMutants = []mutant{
 		"a delete that Seam accepted counts as certain although the access system has refused it",
 		"TestADeleteThatSaltoRefusedIsNoEvidence",
 		edit{
-			"internal/provisioner/record/record.go", "u.MissingAt == nil && u.Unkept == 0 }", "u.MissingAt == nil }",
+			"internal/provisioner/record/record.go", "u.MissingAt == nil && u.DeletesInVain == 0 }", "u.MissingAt == nil }",
 		},
 		edit{
 			"internal/provisioner/record/record.go", "	case refused || u.MissingAt != nil:\n",
