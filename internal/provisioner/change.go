@@ -56,7 +56,7 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.Refused()
 		// a postponed repair doesn't count as one that Seam didn't keep
 		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
-			u.RepairPostponed()
+			u.RepairPostponed(s.Part())
 		}
 	}
 	if out := c.ledger.saveUser(ctx, u); out.stops() {

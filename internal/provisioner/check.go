@@ -79,7 +79,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	}
 	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
 	hasSchedule := u.ReadSchedule(from)
-	if !hasSchedule && !ours && u.Unkept == 0 {
+	if !hasSchedule && !ours && !u.WasRepaired(record.Hours) {
 		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)

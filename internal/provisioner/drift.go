@@ -19,30 +19,43 @@ var driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 }, []string{"kind", "action"})
 
 // drift is one difference from what Seam should have.
-type drift struct{ kind, text string }
+type drift struct {
+	kind, text string
+	part       record.Part
+}
 
 // differences lists what differs at Seam from the record, where a person can have changed it.
 func differences(recorded, read *record.User) []drift {
 	var found []drift
 	if !recorded.SameSchedule(read) {
 		found = append(found, drift{"access_schedule", "the access schedule is " + window(read) + " instead of " +
-			window(recorded)})
+			window(recorded), record.Hours})
 	}
-	was, is := slices.Sorted(slices.Values(recorded.AccessGroupIDs)), slices.Sorted(slices.Values(read.AccessGroupIDs))
-	if !slices.Equal(slices.Compact(was), slices.Compact(is)) {
-		found = append(found, drift{"access_groups", fmt.Sprintf("the access groups are %q instead of %q", is, was)})
-	}
+	found = append(found, otherDoors(recorded.AccessGroupIDs, read.AccessGroupIDs)...)
 	if read.Unlinked {
-		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity"})
+		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity", record.Link})
 	}
 	if read.Foreign {
-		found = append(found, drift{"user_identity", plan.GivenAway})
+		found = append(found, drift{"user_identity", plan.GivenAway, record.Link})
 	}
 	if recorded.CredentialID != nil && stay.Text(read.CredentialID) != *recorded.CredentialID {
-		found = append(found, drift{"credential", "the mobile key was deleted"})
+		found = append(found, drift{"credential", "the mobile key was deleted", record.MobileKey})
 	}
 	if len(read.SurplusKeys) > 0 {
-		found = append(found, drift{"surplus_credential", "there is a second mobile key"})
+		found = append(found, drift{"surplus_credential", "there is a second mobile key", record.SecondKeys})
+	}
+	return found
+}
+
+// otherDoors lists the access groups that differ, each as a part. They have one text in common, of the first.
+func otherDoors(was, is []string) []drift {
+	was, is = slices.Compact(slices.Sorted(slices.Values(was))), slices.Compact(slices.Sorted(slices.Values(is)))
+	text := fmt.Sprintf("the access groups are %q instead of %q", is, was)
+	var found []drift
+	for _, group := range slices.Concat(was, is) {
+		if slices.Contains(was, group) != slices.Contains(is, group) {
+			found = append(found, drift{"access_groups", text, record.Door(group)})
+		}
 	}
 	return found
 }
@@ -55,76 +68,117 @@ func window(u *record.User) string {
 }
 
 // judgeDrift decides what happens to what was read. The possible effect of our own calls is no drift; somebody else's
-// change is recorded, so that the plan repairs it, or, by policy, left and reported. What Seam doesn't keep is
-// repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule. left
-// reports whether the record is the same as before Seam was read.
-func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.User, ours, hasSchedule bool) (left bool) {
+// change is recorded, so that the plan repairs it, or, by policy, left and reported. Each part that Seam doesn't keep
+// is repaired a few times in a row, and then once an hour. hasSchedule is false if Seam has not shown a schedule.
+// keyLeft reports whether the mobile key that Seam doesn't show is still recorded.
+func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.User,
+	ours, hasSchedule bool,
+) (keyLeft bool) {
 	found := differences(&recorded, u)
-	switch {
-	case len(found) == 0:
+	if ours && len(found) > 0 && (d.Goal != plan.Have || c.isPending(&recorded)) {
 		u.NoDrift()
-		if hasSchedule && u.DoorsRead {
-			u.Kept()
+		return false
+	}
+	noteKept(u, found, hasSchedule)
+	u.NoDrift()
+	left, repaired := c.sortDrift(d, u, found, ours)
+	u.ToRepair(partsOf(repaired))
+	if len(left) > 0 {
+		u.LeaveDrift(&recorded, partsOf(left), textOf(left))
+	}
+	c.report(&recorded, left, "reported")
+	if !ours { // by a lost create, perhaps
+		c.report(&recorded, repaired, "repaired")
+	}
+	return slices.Contains(partsOf(left), record.MobileKey)
+}
+
+// noteKept records of which parts Seam shows what was set. An answer without a schedule doesn't show the
+// hours, and a list that leaves out a door that must be closed doesn't show the doors.
+func noteKept(u *record.User, found []drift, hasSchedule bool) {
+	parts := partsOf(found)
+	if !hasSchedule {
+		parts = append(parts, record.Hours)
+	}
+	isDoor := func(p record.Part) bool { _, is := p.Group(); return is }
+	if !u.DoorsRead && !slices.ContainsFunc(parts, isDoor) {
+		for p := range u.UnkeptBy {
+			if isDoor(record.Part(p)) {
+				parts = append(parts, record.Part(p))
+			}
 		}
-		return false
-	case ours && (d.Goal != plan.Have || c.isPending(&recorded)):
-		u.NoDrift()
-		return false
-	case ours && !u.IsUnkept(): // by a lost create, perhaps: repaired, but not without end
-		u.ToRepair()
-		return false
 	}
+	u.KeptBut(parts)
+}
 
-	kinds, words := make([]string, len(found)), make([]string, len(found))
-	for i, f := range found {
-		kinds[i], words[i] = f.kind, f.text
+// sortDrift separates what is left unchanged at Seam from what is repaired. What our own calls may have caused is
+// repaired also by a policy that only reports, but not without end. A request, such as an admin's reconcile, repairs
+// everything, but what Seam doesn't keep only once: as long as an old key waits for it, the same request is tried
+// again.
+func (c *checker) sortDrift(d plan.Desired, u *record.User, found []drift, ours bool) (left, repaired []drift) {
+	reports := u.Foreign || c.policy.Drift == pms.DriftReport // the guest may have asked for the other address
+	recently := u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
+	asked, once := c.work.Key.Revive, u.MayRepair(d.Generation)
+	for _, f := range found {
+		unkept := u.IsUnkept(f.part)
+		switch {
+		case asked && unkept && once:
+			u.RepairedFor(d.Generation)
+			repaired = append(repaired, f)
+		case asked && !unkept:
+			repaired = append(repaired, f)
+		case reports && (!ours || unkept), recently && unkept:
+			left = append(left, f)
+		default:
+			repaired = append(repaired, f)
+		}
 	}
-	what := strings.Join(words, "; ")
-	action := "repaired"
-	if left = c.leavesDrift(d, u); left {
-		action = "reported"
-		u.LeaveDrift(&recorded, what)
-	} else {
-		c.toRepair(d, u)
-	}
+	return left, repaired
+}
 
-	if c.ledger.preview || stay.Text(recorded.Drift) == what && u.Drift != nil {
-		return left // known already
+// report counts and notes differences that were not known already.
+func (c *checker) report(recorded *record.User, found []drift, action string) {
+	what := textOf(found)
+	if len(found) == 0 || c.ledger.preview || action == "reported" && stay.Text(recorded.Drift) == what {
+		return
 	}
-
-	for _, kind := range kinds {
+	for _, kind := range kindsOf(found) {
 		driftFound.WithLabelValues(kind, action).Inc()
 	}
 	c.ledger.note("changed at Seam, not by us: %s (%s)", what, action)
-	return left
+}
+
+func partsOf(found []drift) []record.Part {
+	parts := make([]record.Part, len(found))
+	for i, f := range found {
+		parts[i] = f.part
+	}
+	return parts
+}
+
+// kindsOf are the kinds of differences; doors count as one.
+func kindsOf(found []drift) []string {
+	kinds := make([]string, 0, len(found))
+	for i, f := range found {
+		if i == 0 || f.text != found[i-1].text {
+			kinds = append(kinds, f.kind)
+		}
+	}
+	return kinds
+}
+
+// textOf describes differences; doors count as one.
+func textOf(found []drift) string {
+	words := make([]string, 0, len(found))
+	for i, f := range found {
+		if i == 0 || f.text != found[i-1].text {
+			words = append(words, f.text)
+		}
+	}
+	return strings.Join(words, "; ")
 }
 
 // isPending reports whether our own last change may not show yet.
 func (c *checker) isPending(u *record.User) bool {
 	return u.Unsure || c.belief.tooEarly(c.belief.showsFrom(u))
-}
-
-// toRepair records that what differs will be repaired, and for which request, if Seam has not kept it before.
-func (c *checker) toRepair(d plan.Desired, u *record.User) {
-	if c.work.Key.Revive && u.IsUnkept() {
-		u.RepairedFor(d.Generation)
-	}
-	u.ToRepair()
-}
-
-// leavesDrift reports whether what differs is left unchanged: by policy, or because repairing it has not helped. A
-// request, such as an admin's reconcile, repairs everything, but what Seam doesn't keep only once: as long as an old
-// key waits for it, the same request is tried again.
-func (c *checker) leavesDrift(d plan.Desired, u *record.User) bool {
-	unkept := u.IsUnkept()
-	switch {
-	case c.work.Key.Revive && (!unkept || u.MayRevive(d.Generation)):
-		return false
-	case u.Foreign: // the guest may have asked for the other address
-		return true
-	case c.policy.Drift == pms.DriftReport:
-		return true
-	default:
-		return unkept && u.ChangedAt != nil && c.now().Before(u.ChangedAt.Add(repairAgain))
-	}
 }

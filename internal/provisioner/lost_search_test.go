@@ -55,7 +55,7 @@ func TestLeavingADifferenceEndsNoSearch(t *testing.T) {
 	r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby"} })
 	if _, err := r.store.Pool().Exec(context.Background(), `
 		UPDATE acs_users SET acs_credential_id = NULL, credential_lost_at = NULL, credential_marked_at = $1,
-			unkept = 3, changed_at = $2`, r.now(), r.now().Add(-time.Minute)); err != nil {
+			unkept = 3, unkept_by = '{"credential": 3, "access_group:555555-5555": 3}', changed_at = $2`, r.now(), r.now().Add(-time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	r.recheck(s)
@@ -72,7 +72,8 @@ func TestRepairsInVainSayNothingOfADelete(t *testing.T) {
 	r, s := newStay(t, simulator.Options{})
 	r.advance(time.Minute)
 	r.rest(s)
-	if _, err := r.store.Pool().Exec(context.Background(), `UPDATE acs_users SET unkept = 3`); err != nil {
+	if _, err := r.store.Pool().Exec(context.Background(), `
+		UPDATE acs_users SET unkept = 3, unkept_by = '{"access_group:555555-5555": 3}'`); err != nil {
 		t.Fatal(err)
 	}
 	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 3 * time.Second })
@@ -84,4 +85,41 @@ func TestRepairsInVainSayNothingOfADelete(t *testing.T) {
 		return v.Key.Status == store.KeyRevoked
 	})
 	r.mustHold(s.id)
+}
+
+// A lost create takes effect long after the stay was cancelled: until the late look-up removes it, it has no mobile key
+// and opens nothing.
+func TestACreateThatShowsUpAfterTheCancelOpensNothing(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{seam.PathUserCreate, seam.PathCredentialCreate} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := newLossyRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+			r.sim.Inject(simulator.Fault{Kind: simulator.Late, Path: path, Delay: 30 * time.Second})
+			s := r.stay("R1")
+			r.book(s)
+			waitFor(t, "the lost call", func() bool { return r.called(path) > 0 })
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			opens := false
+			r.sim.Configure(func(o *simulator.Options) {
+				o.Watch = func(st *simulator.State) {
+					for _, u := range st.UsersNamed(s.id) {
+						opens = opens || len(st.MobileKeys(u.ID)) > 0
+					}
+				}
+			})
+			r.advance(31 * time.Second)
+			r.rest(s)
+			r.advance(11 * time.Minute)
+			r.rest(s)
+			r.until(s, store.KeyRevoked)
+			r.mustHold(s.id)
+			if opens {
+				t.Error("a cancelled stay had a mobile key")
+			}
+		})
+	}
 }

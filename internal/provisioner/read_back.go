@@ -64,7 +64,7 @@ func (c *checker) noteShown(u *record.User, from seam.ACSUser, shown bool) {
 	case !shown:
 		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.grace))
 		c.observed.recheckAt(c.observed.unshown)
-	case from.AccessSchedule != nil:
+	case from.AccessSchedule != nil && u.Drift == nil: // what is left at Seam counts as read
 		u.Kept()
 	}
 }

@@ -245,7 +245,7 @@ func (d digest) differsSuperseded(want digest) bool {
 
 // scheduleOf is d with the row's times if Seam doesn't show any, even after they were set again.
 func (d digest) scheduleOf(row store.RecordedUser) digest {
-	if row.Unkept > 0 && d.starts == 0 && d.ends == 0 {
+	if row.UnkeptBy[string(record.Hours)] > 0 && d.starts == 0 && d.ends == 0 {
 		d.starts, d.ends = millisOf(row.StartsAt), millisOf(row.EndsAt)
 	}
 	return d
@@ -256,12 +256,15 @@ func (s *systemSweep) fewAreLinked() bool { return s.linked <= len(s.users)/2 }
 
 // judge decides whether what Seam shows of an ACS user differs from what it should show.
 func (s *systemSweep) judge(row store.RecordedUser, d, want digest) (differs, gone bool) {
-	differs = d != want || s.isForeign(row) ||
+	besides := s.isForeign(row) ||
 		s.slots[s.hash(row.UserIdentityID, strings.TrimSpace(row.ReservationID))] > 1+row.Others
-	if row.Drifted && s.leavesAlone(row) {
-		return !differs, false
+	differs = d != want || besides
+	if row.Drifted && (!differs || s.policy(row.Source).Drift == pms.DriftReport) {
+		return !differs, false // it may have been repaired
 	}
-	differs = differs || row.Drifted // it may have been repaired
+	if row.Drifted { // what is known to differ is not repaired now
+		differs = s.leaveUnkept(row, d, want) != want || besides
+	}
 	gone = differs && want.keys == 1 && d.keys == 0
 	return differs && !gone, gone
 }
@@ -293,10 +296,30 @@ func (s *systemSweep) digestOf(row store.RecordedUser) digest {
 	return want
 }
 
-// leavesAlone reports whether a known difference is not repaired: by the source's policy, or after too many repairs
-// that Seam did not keep.
-func (s *systemSweep) leavesAlone(row store.RecordedUser) bool {
-	return s.policy(row.Source).Drift == pms.DriftReport || row.Unkept >= record.MaxUnkept
+// leaveUnkept is d with the parts that Seam has not kept after several repairs as they should be: they are known to
+// differ.
+func (s *systemSweep) leaveUnkept(row store.RecordedUser, d, want digest) digest {
+	for p, n := range row.UnkeptBy {
+		if n < record.MaxUnkept {
+			continue
+		}
+		switch part := record.Part(p); part {
+		case record.Hours:
+			d.starts, d.ends = want.starts, want.ends
+		case record.Link:
+			d.identity = want.identity
+		case record.MobileKey, record.SecondKeys:
+			d.keys, d.key = want.keys, want.key
+		default:
+			group, _ := part.Group()
+			if slices.Contains(row.AccessGroupIDs, group) {
+				d.groups += s.hash(group)
+			} else {
+				d.groups -= s.hash(group)
+			}
+		}
+	}
+	return d
 }
 
 // knownBy is d with the values that Seam doesn't report, or only rounds, replaced by the expected ones.

@@ -93,6 +93,7 @@ func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 	}
 	e.explainHold(d, &v)
 	if e.recheck.time != nil {
+		e.recheck.time = e.whenReadsCount(*e.recheck.time)
 		v.Check = true
 		next.at(*e.recheck.time)
 	}
@@ -116,6 +117,15 @@ func (e *ending) noteComparison(v *store.KeyVerdict) {
 	if e.lostAt != nil && !e.belief.tooEarly(e.lostAt.Add(lastLookup)) {
 		v.UncertainSince = nil
 	}
+}
+
+// whenReadsCount puts off a comparison until reads show what this attempt has changed: none would count before, so that
+// what Seam doesn't show would be set again by each attempt, and so on without end.
+func (e *ending) whenReadsCount(at time.Time) *time.Time {
+	for i := range e.users.rows {
+		at = later(at, e.belief.showsFrom(&e.users.rows[i]))
+	}
+	return &at
 }
 
 // afterGrace puts off what isn't urgent if the next attempt is to compare the key with Seam: right after a change,

@@ -78,12 +78,16 @@ type ACSUser struct {
 	MissingAt           *time.Time // Seam did not show the ACS user once; counts when that is repeated after the grace
 	CredentialMissingAt *time.Time // the same for the mobile key
 	DoorsRead           bool       // its access groups were read back since they were last changed
-	Unkept              int16      // repairs in a row that Seam did not keep
-	DeletesInVain       int16      // deletes in a row without effect
+
+	Unkept        int16            // repairs in a row that Seam did not keep, of the part that it kept least
+	UnkeptBy      map[string]int16 // the same, by the part of the ACS user (record.Part)
+	DeletesInVain int16            // deletes in a row without effect
 
 	// RevivedGeneration is that of the desired state that it was last created or unsuspended for: one request brings
 	// back what somebody removed at Seam once.
 	RevivedGeneration int64
+	// RepairedGeneration is the same for what Seam has not kept before: one request repairs that once.
+	RepairedGeneration int64
 
 	Surplus []SurplusUser // what a lost create left in addition, until Seam no longer has it
 	// acs_user_ids of other people's ACS users that were found in place of this one, or with its name: reported once,
@@ -103,8 +107,8 @@ type SurplusUser struct {
 const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
 	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
 	settled, subscribed, problem, removed_at, contested_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, deletes_in_vain, surplus, others,
-	revived_generation`
+	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, unkept_by, deletes_in_vain, surplus, others,
+	revived_generation, repaired_generation`
 
 // Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
 // deleted. A key that is issued is that of one that exists: a newer row may only be kept to look for what a lost create
@@ -230,10 +234,19 @@ var savedColumns = columns{
 	{"drift", "text"},
 	{"doors_read", "boolean"},
 	{"unkept", "smallint"},
+	{"unkept_by", "jsonb"},
 	{"deletes_in_vain", "smallint"},
 	{"surplus", "jsonb"},
 	{"others", "text[]"},
 	{"revived_generation", "bigint"},
+	{"repaired_generation", "bigint"},
+}
+
+func countsOrNone(counts map[string]int16) map[string]int16 {
+	if counts == nil {
+		return map[string]int16{}
+	}
+	return counts
 }
 
 // savedArgs are the values of savedColumns, and the row's id.
@@ -251,9 +264,10 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"unsure":            u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
 		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
+		"unkept_by":       countsOrNone(u.UnkeptBy),
 		"deletes_in_vain": u.DeletesInVain,
 		"surplus":         notNil(u.Surplus), "others": notNil(u.Others),
-		"revived_generation": u.RevivedGeneration,
+		"revived_generation": u.RevivedGeneration, "repaired_generation": u.RepairedGeneration,
 	}
 }
 
@@ -299,25 +313,25 @@ func (s ACSUsers) TakenElsewhere(ctx context.Context, acsUserIDs []string, excep
 
 // RecordedUser is what a sweep compares with Seam.
 type RecordedUser struct {
-	ID                int64      // of the row in acs_users
-	Source            string     // with ReservationID: the stay
-	ReservationID     string     // see Source
-	UserIdentityID    string     // Seam's id
-	UserIdentityKey   string     // our key of the identity, as Seam keeps it
-	IsGuests          bool       // the identity is the guest's, and not the stay's own
-	ACSUserID         string     `db:"acs_user_id"` // Seam's id
-	StartsAt          *time.Time // the schedule that we set, UTC
-	EndsAt            *time.Time // like StartsAt
-	AccessGroupIDs    []string   `db:"acs_access_group_ids"` // all that may be open
-	CredentialID      *string    `db:"acs_credential_id"`    // the mobile key; nil while there is none
-	Problem           *string    // as in [ACSUser]
-	CredentialProblem *string    // as in [ACSUser]
-	Removed           bool       // somebody else deleted it, or it is superseded
-	Superseded        bool       // its identity is another's
-	Suspended         bool       // somebody suspended it
-	Drifted           bool       // Seam is known to differ from the record, and is left alone
-	Unkept            int16      // as in [ACSUser]
-	Others            int        // how many of other people are known
+	ID                int64            // of the row in acs_users
+	Source            string           // with ReservationID: the stay
+	ReservationID     string           // see Source
+	UserIdentityID    string           // Seam's id
+	UserIdentityKey   string           // our key of the identity, as Seam keeps it
+	IsGuests          bool             // the identity is the guest's, and not the stay's own
+	ACSUserID         string           `db:"acs_user_id"` // Seam's id
+	StartsAt          *time.Time       // the schedule that we set, UTC
+	EndsAt            *time.Time       // like StartsAt
+	AccessGroupIDs    []string         `db:"acs_access_group_ids"` // all that may be open
+	CredentialID      *string          `db:"acs_credential_id"`    // the mobile key; nil while there is none
+	Problem           *string          // as in [ACSUser]
+	CredentialProblem *string          // as in [ACSUser]
+	Removed           bool             // somebody else deleted it, or it is superseded
+	Superseded        bool             // its identity is another's
+	Suspended         bool             // somebody suspended it
+	Drifted           bool             // Seam is known to differ from the record, and is left alone
+	UnkeptBy          map[string]int16 // as in [ACSUser]
+	Others            int              // how many of other people are known
 }
 
 // Recorded returns up to limit ACS users of an access system that are recorded as existing, were not changed
@@ -330,8 +344,8 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> ''
 			AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids,
 			acs_credential_id, problem, credential_problem,
-			removed_at IS NOT NULL AS removed, removed_at IS NOT NULL AND contested_at IS NOT NULL AS superseded, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
-				unkept, cardinality(others) AS others
+			removed_at IS NOT NULL AS removed, removed_at IS NOT NULL AND contested_at IS NOT NULL AS superseded,
+			suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept_by, cardinality(others) AS others
 		FROM acs_users
 		WHERE acs_system_id = $1 AND id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
 			AND NOT unsure

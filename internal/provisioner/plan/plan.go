@@ -48,6 +48,22 @@ type Step struct {
 	Reason string // for the timeline
 }
 
+// Part is the part of an ACS user that the step changes; "" for none that could be repaired.
+func (s Step) Part() record.Part {
+	switch s.Kind {
+	case SetSchedule:
+		return record.Hours
+	case LinkUser:
+		return record.Link
+	case AddGroup, RemoveGroup:
+		return record.Door(s.Body.(seam.GroupMembership).ACSAccessGroupID)
+	case DeleteKey:
+		return record.SecondKeys
+	default:
+		return ""
+	}
+}
+
 // String names a step in errors and logs.
 func (s Step) String() string { return fmt.Sprintf("%s (%s)", s.Path, s.Reason) }
 

@@ -137,7 +137,7 @@ func KeyProblem(code string) *Verdict {
 }
 
 func notKept(s State) *Verdict {
-	if s.User.Drift == nil || !s.User.IsUnkept() {
+	if s.User.Drift == nil || !s.User.HasUnkept() {
 		return nil
 	}
 	return needsPerson(LookSlow, stay.ReasonNotKept, *s.User.Drift)

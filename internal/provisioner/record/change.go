@@ -54,7 +54,11 @@ func (u *User) Linked() { u.Unlinked = false }
 func (u *User) Unsuspended(generation int64) { u.SuspendedAt, u.RevivedGeneration = nil, generation }
 
 // RepairedFor records that a request of this generation had repaired what Seam has not kept before.
-func (u *User) RepairedFor(generation int64) { u.RevivedGeneration = generation }
+func (u *User) RepairedFor(generation int64) { u.RepairedGeneration = generation }
+
+// MayRepair reports whether a request of this generation may repair what Seam has not kept before. It may do so once,
+// whatever else it has brought back.
+func (u *User) MayRepair(generation int64) bool { return u.RepairedGeneration < generation }
 
 // MayRevive reports whether a request of this generation may bring back what somebody removed or suspended at Seam. It
 // may do so once: what is gone again was removed in spite of it.

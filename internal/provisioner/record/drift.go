@@ -1,39 +1,131 @@
 package record
 
+import (
+	"maps"
+	"slices"
+)
+
 // What Seam has may differ from the record although no call of ours is under way: somebody has changed it. It is
-// repaired, or left and reported. What Seam doesn't keep is counted (unkept):
+// repaired, or left and reported. What Seam doesn't keep is counted (unkept), for each part of the ACS user by
+// itself, so that one that Seam doesn't keep delays no other:
 //
-//	ToRepair                       counts one more, up to MaxUnkept
-//	RepairPostponed                takes that back: the repair was not made
-//	Kept                           starts again from zero: Seam shows what was set
+//	ToRepair           counts one more for each part, up to MaxUnkept
+//	RepairPostponed    takes that back: the repair was not made
+//	KeptBut, Kept      starts again from zero: Seam shows what was set
+
+// Part is a part of an ACS user that somebody may change at Seam.
+type Part string
+
+// The parts. Each access group is one of its own, too: [Door].
+const (
+	Hours      Part = "access_schedule"
+	Link       Part = "user_identity"
+	MobileKey  Part = "credential"
+	SecondKeys Part = "surplus_credential"
+)
+
+const doorPrefix = "access_group:"
+
+// Door is the part that is an access group.
+func Door(group string) Part { return Part(doorPrefix + group) }
+
+// Group returns the access group of a part that is one.
+func (p Part) Group() (group string, is bool) {
+	if len(p) <= len(doorPrefix) || p[:len(doorPrefix)] != doorPrefix {
+		return "", false
+	}
+	return string(p[len(doorPrefix):]), true
+}
 
 // MaxUnkept is how many repairs in a row are made of something that Seam doesn't keep, and how many deletes without
 // effect, before a person is notified and the next one waits.
 const MaxUnkept = 3
 
-// IsUnkept reports whether that many repairs had no lasting effect.
-func (u *User) IsUnkept() bool { return u.Unkept >= MaxUnkept }
+// IsUnkept reports whether that many repairs of a part in a row had no lasting effect.
+func (u *User) IsUnkept(p Part) bool { return u.UnkeptBy[string(p)] >= MaxUnkept }
+
+// HasUnkept reports whether that is so of any part.
+func (u *User) HasUnkept() bool { return u.Unkept >= MaxUnkept }
+
+// WasRepaired reports whether a part was repaired since Seam last showed it as it was set.
+func (u *User) WasRepaired(p Part) bool { return u.UnkeptBy[string(p)] > 0 }
 
 // NoDrift records that what Seam has is as recorded, or may differ by our own doing.
 func (u *User) NoDrift() { u.Drift = nil }
 
-// ToRepair records that what differs at Seam will be repaired.
-func (u *User) ToRepair() {
-	u.Drift, u.Unkept = nil, min(u.Unkept+1, MaxUnkept)
+// ToRepair records that the parts that differ at Seam will be repaired.
+func (u *User) ToRepair(parts []Part) {
+	u.Drift = nil
+	u.count(func(unkept map[string]int16) {
+		for _, p := range parts {
+			unkept[string(p)] = min(unkept[string(p)]+1, MaxUnkept)
+		}
+	})
 }
 
-// LeaveDrift restores what was recorded before Seam was read, because what differs is left there, and records what
-// that is.
-func (u *User) LeaveDrift(recorded *User, what string) {
-	u.StartsAt, u.EndsAt, u.AccessGroupIDs = recorded.StartsAt, recorded.EndsAt, recorded.AccessGroupIDs
-	u.Unlinked, u.DoorsRead = false, true
-	u.CredentialID, u.CredentialMarkedAt = recorded.CredentialID, recorded.CredentialMarkedAt
-	u.CredentialLostAt = recorded.CredentialLostAt
-	u.SurplusKeys, u.Drift = nil, &what
+// LeaveDrift restores what was recorded of some parts before Seam was read, because what differs is left there, and
+// records what that is.
+func (u *User) LeaveDrift(recorded *User, parts []Part, what string) {
+	u.Drift = &what
+	for _, p := range parts {
+		switch p {
+		case Hours:
+			u.StartsAt, u.EndsAt = recorded.StartsAt, recorded.EndsAt
+		case Link:
+			u.Unlinked = false
+		case MobileKey:
+			u.CredentialID, u.CredentialMarkedAt = recorded.CredentialID, recorded.CredentialMarkedAt
+			u.CredentialLostAt = recorded.CredentialLostAt
+		case SecondKeys:
+			u.SurplusKeys = nil
+		default:
+			u.leaveDoor(recorded, p)
+		}
+	}
+	u.DoorsRead = slices.Equal(u.sortedDoors(), recorded.sortedDoors())
 }
 
-// Kept records that Seam shows what was set.
-func (u *User) Kept() { u.Unkept = 0 }
+func (u *User) leaveDoor(recorded *User, p Part) {
+	group, _ := p.Group()
+	if slices.Contains(recorded.AccessGroupIDs, group) {
+		u.DoorOpened(group)
+	} else {
+		u.DoorClosed(group)
+	}
+}
 
-// RepairPostponed records that a repair was not made, through no fault of what it repairs.
-func (u *User) RepairPostponed() { u.Unkept = max(u.Unkept-1, 0) }
+func (u *User) sortedDoors() []string {
+	return slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
+}
+
+// Kept records that Seam shows all that was set.
+func (u *User) Kept() { u.count(func(unkept map[string]int16) { clear(unkept) }) }
+
+// KeptBut records that Seam shows everything as it was set, except some parts.
+func (u *User) KeptBut(parts []Part) {
+	u.count(func(unkept map[string]int16) {
+		maps.DeleteFunc(unkept, func(p string, _ int16) bool { return !slices.Contains(parts, Part(p)) })
+	})
+}
+
+// RepairPostponed records that a repair was not made, through no fault of the part that it repairs.
+func (u *User) RepairPostponed(p Part) {
+	u.count(func(unkept map[string]int16) {
+		if unkept[string(p)]--; unkept[string(p)] <= 0 {
+			delete(unkept, string(p))
+		}
+	})
+}
+
+// count changes a copy: what [User.Refused] restores shares the map.
+func (u *User) count(change func(map[string]int16)) {
+	unkept := maps.Clone(u.UnkeptBy)
+	if unkept == nil {
+		unkept = map[string]int16{}
+	}
+	change(unkept)
+	u.UnkeptBy, u.Unkept = unkept, 0
+	for _, n := range unkept {
+		u.Unkept = max(u.Unkept, n)
+	}
+}

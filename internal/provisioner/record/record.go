@@ -209,7 +209,8 @@ func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
 func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
 	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
-	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.Unkept, u.DeleteLostAt = nil, nil, nil, nil, 0, nil
+	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.DeleteLostAt = nil, nil, nil, nil, nil
+	u.Kept()
 	u.ContestedAt, u.DeletesInVain = nil, 0
 	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()

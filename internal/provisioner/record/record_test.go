@@ -137,11 +137,11 @@ func TestTransitions(t *testing.T) {
 			func(u *User) { u.ChangeSent(3, later); u.ChangeKnown(later) }, Superseded,
 			"it is narrowed, and still serves nobody",
 		},
-		{"ToRepair", []Phase{Made}, func(u *User) { u.ToRepair() }, Made, "the plan repairs it"},
+		{"ToRepair", []Phase{Made}, func(u *User) { u.ToRepair([]Part{Hours}) }, Made, "the plan repairs it"},
 		{
 			"LeaveDrift",
 			[]Phase{Made},
-			func(u *User) { u.LeaveDrift(in(t, Made), "other hours") }, Made,
+			func(u *User) { u.LeaveDrift(in(t, Made), []Part{Hours}, "other hours") }, Made,
 			"what differs is only reported",
 		},
 		{"AgreedGone", []Phase{Missing, Superseded}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
@@ -266,42 +266,61 @@ func same(a, b store.ACSUser) bool {
 		a.Settled == b.Settled
 }
 
-// What Seam doesn't keep is counted up to a limit; a repair that was not made doesn't count, and one that was kept ends
-// the count.
+// What Seam doesn't keep is counted up to a limit, each part separately; a repair that was not made doesn't count, and
+// one that was kept ends the count.
 func TestWhatIsNotKeptIsCounted(t *testing.T) {
 	t.Parallel()
-	u := in(t, Made)
+	u, door := in(t, Made), Door("a")
 	for range MaxUnkept + 1 {
-		u.ToRepair()
+		u.ToRepair([]Part{door})
 	}
-	if u.Unkept != MaxUnkept {
-		t.Errorf("%d repairs in a row count as %d", MaxUnkept+1, u.Unkept)
+	u.ToRepair([]Part{Hours})
+	if !u.IsUnkept(door) || u.IsUnkept(Hours) || !u.WasRepaired(Hours) || u.Unkept != MaxUnkept {
+		t.Errorf("%d repairs of a door and one of the hours: %v, at most %d", MaxUnkept+1, u.UnkeptBy, u.Unkept)
 	}
-	u.RepairPostponed()
-	if u.DeletedInVain(); u.Unkept != MaxUnkept-1 {
-		t.Errorf("after a repair that was not made and a delete in vain: %d", u.Unkept)
+	u.RepairPostponed(door)
+	u.RepairPostponed(Hours)
+	u.RepairPostponed(Link)
+	if u.IsUnkept(door) || u.WasRepaired(Hours) || u.Unkept != MaxUnkept-1 {
+		t.Errorf("after repairs that were not made: %v, at most %d", u.UnkeptBy, u.Unkept)
 	}
-	if u.Kept(); u.Unkept != 0 {
-		t.Errorf("after one that was kept: %d", u.Unkept)
+	u.ToRepair([]Part{Hours})
+	if u.KeptBut([]Part{Hours}); u.WasRepaired(door) || !u.WasRepaired(Hours) || u.Unkept != 1 {
+		t.Errorf("after the door was kept: %v, at most %d", u.UnkeptBy, u.Unkept)
 	}
-	if u.RepairPostponed(); u.Unkept != 0 {
-		t.Errorf("without any repair: %d", u.Unkept)
+	if u.DeletedInVain(); u.Unkept != 1 {
+		t.Error("a delete in vain counts as a repair")
+	}
+	if u.Kept(); len(u.UnkeptBy) != 0 || u.Unkept != 0 {
+		t.Errorf("after all was kept: %v, at most %d", u.UnkeptBy, u.Unkept)
 	}
 }
 
-// Drift that is left is reported with what was recorded: nothing of what was read stays.
+// Drift that is left is reported with what was recorded: nothing of what was read of those parts stays.
 func TestLeftDriftRestoresTheRecord(t *testing.T) {
 	t.Parallel()
-	u, recorded := in(t, Made), in(t, Made)
-	u.ScheduleSet(checkIn, checkOut.Add(time.Hour))
-	u.DoorOpened("b")
-	u.ReadLink(false)
-	u.ForgetKey()
-	u.SurplusKeys = []string{"c"}
-	u.LeaveDrift(recorded, "everything")
+	read := func() *User {
+		u := in(t, Made)
+		u.ScheduleSet(checkIn, checkOut.Add(time.Hour))
+		u.DoorOpened("b")
+		u.DoorClosed("a")
+		u.ReadLink(false)
+		u.ForgetKey()
+		u.SurplusKeys = []string{"c"}
+		u.DoorsRead = false
+		return u
+	}
+	u, recorded := read(), in(t, Made)
+	u.LeaveDrift(recorded, []Part{Hours, Door("a"), Door("b"), Link, MobileKey, SecondKeys}, "everything")
 	if !u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a"}) || u.Unlinked || !u.DoorsRead ||
 		u.CredentialMarkedAt == nil || len(u.SurplusKeys) > 0 || *u.Drift != "everything" {
 		t.Errorf("%+v", u)
+	}
+	u = read()
+	u.LeaveDrift(recorded, []Part{Door("a")}, "a door")
+	if u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) || !u.Unlinked || u.DoorsRead ||
+		u.CredentialMarkedAt != nil || len(u.SurplusKeys) == 0 {
+		t.Errorf("only the door is left: %+v", u)
 	}
 }
 

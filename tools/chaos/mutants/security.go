@@ -283,8 +283,7 @@ func init() {
 			name: "drift",
 			what: "what somebody else changed at Seam is changed back, though it was only to be reported",
 			edits: []edit{{
-				"internal/provisioner/drift.go", "	case c.policy.Drift == pms.DriftReport:\n",
-				"	case false:\n",
+				"internal/provisioner/drift.go", "u.Foreign || c.policy.Drift == pms.DriftReport //", "u.Foreign //",
 			}},
 			pkg: "./internal/provisioner", tests: "^TestDriftIsReported$",
 		},
