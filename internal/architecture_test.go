@@ -23,7 +23,7 @@ const module = "github.com/staykey/staykey/"
 var allowed = map[string][]string{
 	"cmd/server": {
 		"internal/admin", "internal/app", "internal/config", "internal/handlers",
-		"internal/handlers/rest", "internal/intake", "internal/pms", "internal/seam/simulator",
+		"internal/handlers/rest", "internal/importfile", "internal/intake", "internal/pms", "internal/seam/simulator",
 		"internal/stay", "internal/store", "internal/writeback", "migrations",
 	},
 	"internal/admin": {
@@ -66,6 +66,9 @@ var allowed = map[string][]string{
 	"internal/handlers/webhook": {
 		"internal/admin", "internal/handlers", "internal/intake", "internal/pms", "internal/point",
 		"internal/stay", "internal/store", "internal/tracing",
+	},
+	"internal/importfile": {
+		"internal/pms",
 	},
 	"internal/intake": {
 		"internal/pms", "internal/point", "internal/stay", "internal/store", "internal/tracing",

@@ -680,11 +680,19 @@ func TestVersionAndSign(t *testing.T) {
 		}
 		out.Reset()
 	}
-	if code := run(context.Background(), nil, in); code != 0 ||
-		!strings.Contains(out.String(), "Usage: staykey <command>") {
-		t.Errorf("without arguments: %d %q", code, out.String())
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "Usage: staykey <command>"},
+		{[]string{"help"}, "Usage: staykey <command>"},
+		{[]string{"help", "doctor"}, "Usage: staykey doctor"},
+	} {
+		if code := run(context.Background(), c.args, in); code != 0 || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s: %d %q, want %q", c.args, code, out.String(), c.want)
+		}
+		out.Reset()
 	}
-	out.Reset()
 	if code := run(context.Background(), []string{
 		"sign", "--secret-file", inFile(t, e2eSecret.String()), "--id",
 		"msg_1",

@@ -14,13 +14,14 @@ import (
 
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers/rest"
+	"github.com/staykey/staykey/internal/importfile"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store"
 )
 
-// import reads a file (import_file.go), sends it to a running service in pages, and says the result of it. It needs the
-// service's URL and a token that may write, and no database.
+// import reads a file (internal/importfile), sends it to a running service in batches, and prints the results. It needs
+// the service's URL and a token that may write, and no database.
 
 type importCommand struct {
 	File          string `arg:"" placeholder:"FILE" help:"A .csv with a header of field names, a .json (a list) or an .ndjson (an object per line) of reservations and listings, with the fields of the canonical format."`
@@ -64,8 +65,8 @@ func (c *importCommand) Run(ctx context.Context, streams *streams) error {
 
 	run := &importRun{command: c, out: streams, asOf: asOf, size: info.Size(), noted: time.Now()}
 	reader := &countingReader{r: file, n: &run.read}
-	err = eachRow(reader, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown,
-		func(r row) error { return run.add(ctx, r) })
+	err = importfile.Each(reader, strings.ToLower(filepath.Ext(c.File)), c.IgnoreUnknown,
+		func(r importfile.Row) error { return run.add(ctx, r) })
 	if err == nil {
 		err = run.flush(ctx)
 	}
@@ -121,30 +122,19 @@ type importRun struct {
 }
 
 // add takes a row, and sends those that are enough for a request.
-func (r *importRun) add(ctx context.Context, row row) error {
+func (r *importRun) add(ctx context.Context, row importfile.Row) error {
 	r.count.rows++
-	if row.wrong != nil {
-		r.reportInvalid(row.where, row.wrong.Error())
+	if row.Wrong != nil {
+		r.reportInvalid(row.Where, row.Wrong.Error())
 		return nil
 	}
-	r.batch, r.where, r.bytes = append(r.batch, envelopeOf(row.fields, r.asOf)), append(r.where,
-		row.where), r.bytes+row.bytes
+	r.batch = append(r.batch, row.Event(r.asOf))
+	r.where = append(r.where, row.Where)
+	r.bytes += row.Bytes
 	if len(r.batch) < importBatch && r.bytes < importBytes {
 		return nil
 	}
 	return r.flush(ctx)
-}
-
-// envelopeOf is the event that a row stands for.
-func envelopeOf(fields map[string]any, asOf time.Time) map[string]any {
-	if _, whole := fields["data"]; whole {
-		return fields
-	}
-	kind := "listing.updated"
-	if _, is := fields["reservation_id"]; is {
-		kind = "reservation.updated"
-	}
-	return map[string]any{"type": kind, "timestamp": pms.FormatInstant(asOf), "data": fields}
 }
 
 func (r *importRun) flush(ctx context.Context) error {
@@ -197,7 +187,7 @@ func (r *importRun) reportInvalid(where, why string) {
 	_, _ = fmt.Fprintf(r.out.err, "%s: %s: %s\n", r.command.File, where, why)
 }
 
-// summary says the result of the rows.
+// summary prints the results of the rows.
 func (r *importRun) summary() {
 	applied, superseded := "were applied", "were outdated and changed nothing"
 	if r.command.DryRun {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -88,11 +89,7 @@ func run(ctx context.Context, args []string, io *streams) int {
 		return 1
 	}
 
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-
-	command, err := parse(parser, args)
+	command, err := parse(parser, withHelp(args))
 	if status >= 0 { // --help or --version was answered
 		return status
 	}
@@ -123,6 +120,17 @@ func run(ctx context.Context, args []string, io *streams) int {
 	return 0
 }
 
+// withHelp asks for help where there are no arguments, or where the first one is help, as in "staykey help doctor".
+func withHelp(args []string) []string {
+	if len(args) == 0 {
+		return []string{"--help"}
+	}
+	if args[0] == "help" {
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
+}
+
 // exit unwinds kong's parsing where it would have ended the process.
 type exit struct{}
 
@@ -136,3 +144,15 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 	}()
 	return parser.Parse(args)
 }
+
+// exitNotReady is the exit status of a wait that ends before the service is ready.
+const exitNotReady = 3
+
+// statusError ends the process with an exit status of its own.
+type statusError struct {
+	error
+	status int
+}
+
+// Unwrap implements the interface of [errors.Is].
+func (e statusError) Unwrap() error { return e.error }

@@ -569,7 +569,7 @@ func TestImport(t *testing.T) {
 		},
 		{listings, "2 rows: 1 were applied, 0 were outdated and changed nothing, 0 already imported, 1 invalid", nil},
 		{rows, "4 rows: 3 were applied, 0 were outdated and changed nothing, 0 already imported, 1 invalid", nil},
-		// What was true a year ago changes nothing of what is known by now.
+		// What was true a year ago doesn't change what is known since.
 		{rows, "4 rows: 0 were applied, 3 were outdated", []string{"--as-of", "2020-01-01T00:00:00Z"}},
 		{rows, "4 rows: 0 were applied, 0 were outdated and changed nothing, 3 already imported, 1 invalid", nil},
 	} {

@@ -152,10 +152,3 @@ func (r remote) show(out io.Writer, raw []byte, table func(w io.Writer)) error {
 	table(w)
 	return w.Flush()
 }
-
-func orDash(s *string) string {
-	if s == nil || *s == "" {
-		return "-"
-	}
-	return *s
-}

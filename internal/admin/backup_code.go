@@ -33,7 +33,7 @@ func (s GuestAccess) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, 
 
 const noCode = "there is no backup code for this stay now: its source has no backup_code: true, or Salto has not made it yet (backup_code of the reservation has its status)"
 
-// withBackupCode fills in how a reservation's PIN fares; nil where it has none.
+// withBackupCode fills in the state of a reservation's PIN; nil where it has none.
 func withBackupCode(v View) View {
 	c := v.BackupCodeOf
 	switch {

@@ -79,7 +79,7 @@ func (s Reservations) view(ctx context.Context, ref stay.Ref) (View, error) {
 	return v, s.addLinks(ctx, &v)
 }
 
-// views fills in the gates of reservations, and how their fields at PMSs fare.
+// views fills in the gates of reservations, and the state of their fields at PMSs.
 func (s Reservations) views(list []View) []View {
 	for i := range list {
 		list[i] = withBackupCode(s.withWriteBack(s.withGates(list[i])))

@@ -105,7 +105,7 @@ func refusedSession(err error) error {
 	return notFound(err, noReservation)
 }
 
-// RenewLink gives a stay another link: the old one is no good from then on. person is who uses the token, "" for
+// RenewLink gives a stay another link: the old one stops working. person is who uses the token, "" for
 // nobody in particular.
 func (s GuestAccess) RenewLink(ctx context.Context, ref stay.Ref, person, reason string) (View, error) {
 	v, err := Reservations(s).Get(ctx, ref)

@@ -10,7 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// withWriteBack fills in how a reservation's field at its PMS fares; nil where its source writes nothing back.
+// withWriteBack fills in the state of a reservation's field at its PMS; nil where its source writes nothing back.
 func (s Reservations) withWriteBack(v View) View {
 	source, known := s.source(v.Reservation.Source)
 	if !known || source.WriteBack == nil {

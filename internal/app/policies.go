@@ -21,7 +21,7 @@ import (
 // found by the fingerprint in each stay's row.
 const pollPolicies = time.Second
 
-// configured is what the configuration says by now: a reload replaces the set, and any replica may decide policies.
+// configured is the current configuration: a reload replaces the set, and any replica may decide policies.
 type configured struct {
 	store    *store.Store
 	log      *slog.Logger
@@ -29,7 +29,7 @@ type configured struct {
 	policies atomic.Pointer[map[string]pms.Policy] // the decided ones
 }
 
-// tokens are those of admins by now.
+// tokens are the admin tokens of the current configuration.
 func (c *configured) tokens() []admin.Token {
 	set := c.sources.Load()
 	return slices.Concat(set.AdminSecrets, set.Tokens)

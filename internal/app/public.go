@@ -28,7 +28,8 @@ type publicServer struct {
 	failed  chan error                   // holds the error that ended it
 }
 
-// servePublic begins to take connections, at most this many at a time. sources is the configuration by now.
+// servePublic begins to take connections, at most this many at a time. sources is the current
+// configuration.
 func servePublic(l net.Listener, most int, c config.Config, sources *atomic.Pointer[config.Set], log *slog.Logger,
 ) *publicServer {
 	p := &publicServer{

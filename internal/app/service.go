@@ -36,7 +36,7 @@ import (
 
 // service is the running parts. What is asked of it while it runs has types of its own:
 //
-//	configured   what the configuration says by now: sources with their policies, subscriptions, tokens (policies.go)
+//	configured   the current configuration: sources with their policies, subscriptions, tokens (policies.go)
 //	reloader     reads it again, and settles what the database must know of it (reload.go, settle.go, watch.go)
 //	health       whether webhooks can be stored, and whether Seam works (readiness.go)
 //
@@ -73,8 +73,8 @@ type service struct {
 // installation is what a database keeps for all who use it.
 type installation struct{ identitySalt, cursorKey, linkSalt string }
 
-// read reads what a service can't be without: the installation's secrets, made if this is the first start, and the
-// policies that were decided, without which keys of sources that have gone from the configuration would change.
+// read reads what a service needs from the database: the installation's secrets, which the first start creates, and the
+// policies that were decided, without which keys of sources that were removed from the configuration would change.
 func (s *service) read(ctx context.Context) (in installation, err error) {
 	for name, value := range map[string]*string{
 		"identity_salt": &in.identitySalt, "cursor_key": &in.cursorKey, "guest_link_salt": &in.linkSalt,

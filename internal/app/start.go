@@ -175,7 +175,7 @@ func warnOf(s config.Set, log *slog.Logger) {
 			log.Warn("source accepts unsigned webhooks: verify.method is none", "source", name)
 		}
 		if source.Format != nil && source.Format.Fetch != nil && source.Fetch == nil {
-			log.Warn("events wait as needs_fetch: the source has no fetch block for documents of its PMS", "source",
+			log.Warn("source has no fetch block: its events wait as needs_fetch", "source",
 				name, "format", source.Format.Name)
 		}
 		if w := source.WriteBack; w != nil && w.Preset.Quality == pms.QualityUnconfirmed {

@@ -24,7 +24,7 @@ func subscriptionNames(list []notify.Subscription) []string {
 	return names
 }
 
-// subscriptions are those of the configuration by now.
+// subscriptions are those of the current configuration.
 func (c *configured) subscriptions() []notify.Subscription { return c.sources.Load().Subscriptions }
 
 // subscriptionSettings are what REST and the page show of them.

@@ -21,7 +21,7 @@ import (
 // stopWriting is how long calls to PMSs may take to end at a graceful stop. What is cut off is compared again.
 const stopWriting = 5 * time.Second
 
-// allSources are the sources of the configuration by now, also retired ones.
+// allSources are the sources of the current configuration, also retired ones.
 func (c *configured) allSources() map[string]pms.Source {
 	set := c.sources.Load()
 	all := maps.Clone(set.Retired)
@@ -82,7 +82,7 @@ var (
 		"How long the oldest of them has failed; 0 if none does.", []string{"source"}, nil)
 )
 
-// writeBackCollector reads how write-back fares when it is asked for.
+// writeBackCollector reads the state of write-back when it is asked for it.
 type writeBackCollector struct {
 	store *store.Store
 	names func() []string

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// A lock that is offline for a moment is nobody's trouble; one that stays offline is reported once two readings agree.
+// A lock that is offline for a moment isn't reported; one that stays offline is reported once two readings agree.
 func TestOfflineForAMoment(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -81,8 +81,8 @@ func TestALockThatFlaps(t *testing.T) {
 	}
 }
 
-// An access system whose doors are all offline is one problem: the stays show it, no subscriber hears of it for each of
-// them, and the doors that were reported before stay reported.
+// An access system whose doors are all offline is one problem: the stays show it, no subscriber is notified
+// of each of them, and the doors that were reported before stay reported.
 func TestAWholeSystemOffline(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -158,7 +158,7 @@ func TestPrivacyModeOfTheGuestBefore(t *testing.T) {
 	r.want("next", "")
 }
 
-// A door that no key opens is nobody's trouble: if it is offline, the access system isn't read more often.
+// A door that no key opens isn't reported: if it is offline, the access system isn't read more often.
 func TestOfflineWhereNoKeyOpens(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -239,7 +239,7 @@ func (c *Checker) visit(ctx context.Context, s system, last reading) reading {
 	if err := r.read(ctx, ask); err != nil {
 		readings.WithLabelValues("failed").Inc()
 		if ctx.Err() == nil {
-			c.log.Warn("doors not read from Seam; what is known of them still counts", "acs_system_id", s.id, "error",
+			c.log.Warn("doors not read from Seam; keeping the last known state", "acs_system_id", s.id, "error",
 				err)
 		}
 		last.NotBefore, last.History = r.now.Add(retryAfter), r.histories

@@ -168,7 +168,7 @@ func TestOneListProvesNothing(t *testing.T) {
 	}
 }
 
-// A door that is taken out of its group is nobody's trouble any more, once two lists lack it.
+// A door that is taken out of its group isn't reported any more, once two lists lack it.
 func TestDoorTakenOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -219,8 +219,8 @@ func (c *cleaning) revoke(ctx context.Context, id string) error {
 
 var errOnHold = errors.New("an admin holds the stay")
 
-// once sends a deleting call, at most once in this look, unless an admin holds the stay by now. Whether a 404 is true,
-// the searches find out.
+// once sends a deleting call, at most once in this look, unless an admin has put the stay on hold. Whether a 404 is
+// true, the searches find out.
 func (c *cleaning) once(ctx context.Context, id string, call func(context.Context) error) (err error) {
 	if c.done[id] || c.doubted[id] {
 		return nil

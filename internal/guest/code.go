@@ -145,6 +145,6 @@ func (s *Service) digits(ctx context.Context, state store.GuestState) (string, e
 // lookAtCode has the provisioner record what Seam shows. If that fails, the sweep finds the difference.
 func (s *Service) lookAtCode(ctx context.Context, id string) {
 	if _, err := s.store.BackupCodes.LookAt(context.WithoutCancel(ctx), id, true, s.now()); err != nil {
-		s.log.Warn("backup code not scheduled for a look: the sweep compares it", "error", err)
+		s.log.Warn("backup code check not scheduled; the next sweep will check it", "error", err)
 	}
 }

@@ -20,7 +20,8 @@ const idLength = 22
 // Path is where links begin.
 const Path = "/k/"
 
-// linkID derives the id of a stay's link: the same for as long as the counter is, and nobody's guess without the key.
+// linkID derives the id of a stay's link: the same for as long as the counter is, and impossible
+// to guess without the key.
 func (s *Service) linkID(ref store.Ref, counter int32) string {
 	h := hmac.New(sha256.New, s.linkKey)
 	for _, part := range []string{ref.Source, ref.ReservationID, fmt.Sprint(counter)} {
@@ -151,7 +152,7 @@ func (s *Service) Look(ctx context.Context, id string) (Page, error) {
 	return s.page(state, source), nil
 }
 
-// Renew gives a stay another link. The old one is no good from then on, and the instant keys that were handed out
+// Renew gives a stay another link. The old one stops working, and the instant keys that were handed out
 // by it are deleted; an app's session is not. [ErrUnknown] where the stay has no link.
 func (s *Service) Renew(ctx context.Context, st Stay, audit store.Audit) error {
 	if st.Status != pms.Confirmed || !s.options.Source(st.Source).GuestLinks {

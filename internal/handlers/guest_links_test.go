@@ -129,7 +129,7 @@ func TestScopeGuest(t *testing.T) {
 		{"the-app's-backend", "PUT", "/v1/listings/default/2222222-2222", 403},
 		{"reads-only", "POST", onePath + "/app-session", 403},
 		{"reads-only", "POST", onePath + "/guest-link/renew", 403},
-		{"nobody's", "POST", onePath + "/app-session", 401},
+		{"unknown", "POST", onePath + "/app-session", 401},
 	} {
 		r := a.as(c.secret, c.method, c.path, "")
 		if r.status != c.status {

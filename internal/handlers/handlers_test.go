@@ -868,7 +868,7 @@ func TestSeamEvents(t *testing.T) {
 	post(secretA, `{"event_type":"acs_system.disconnected","acs_system_id":"s"}`).mustBeProblem(t, 401)
 	post(seamKey, `x`).mustBeProblem(t, 400)
 	if a.changed != 0 {
-		t.Error("an ACS user that is nobody's has made work")
+		t.Error("an unknown ACS user has made work")
 	}
 	if list, err := a.store.ACSSystems.Disconnections(context.Background()); err != nil || len(list) != 0 {
 		t.Errorf("a forged event was believed: %v %v", list, err)

@@ -73,7 +73,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 		}
 	})
 
-	t.Run("a rejected event that can be applied by now", func(t *testing.T) {
+	t.Run("a rejected event that has become applicable", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t)
 		a.withFormat("foreign", `error("not yet")`, pms.VerifySettings{Method: "bearer"})
@@ -101,7 +101,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 			}
 		}
 		applied := e["applied_at"]
-		a.withFormat("foreign", `error("not any more")`, pms.VerifySettings{Method: "bearer"})
+		a.withFormat("foreign", `error("no longer")`, pms.VerifySettings{Method: "bearer"})
 		a.call("POST", "/v1/events/"+id+"/replay", "")
 		a.apply()
 		e = a.get("/v1/events/" + id).body

@@ -12,7 +12,7 @@ import (
 )
 
 // lapseWindows ends the windows that admins have set for stays that these events move: what was agreed for other days
-// does not apply to the new ones. It is done here, once and for good, and not worked out later, so that the timeline
+// does not apply to the new ones. It is done here, once, and not worked out later, so that the timeline
 // says when and why, and a stay that is moved back does not open earlier unasked.
 func (b saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
 	var moved []store.Ref

@@ -222,7 +222,7 @@ func TestIdentities(t *testing.T) {
 			},
 			want: sso.Identity{Subject: "s", Login: "maria", Name: "Maria", Groups: []string{"audit"}},
 		},
-		"an unverified address is nobody's": {
+		"an unverified address identifies no one": {
 			claims: map[string]any{"sub": "s", "email": "boss@hotel.example", "groups": "front-desk"},
 			want:   sso.Identity{Subject: "s", Login: "s", Groups: []string{"front-desk"}},
 		},

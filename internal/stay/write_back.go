@@ -10,7 +10,7 @@ const (
 	WriteBackCleared = "cleared"
 )
 
-// WriteBack is how a reservation's field at its PMS fares. It has nothing to do with the status of the key.
+// WriteBack is the state of a reservation's field at its PMS. It has nothing to do with the status of the key.
 type WriteBack struct {
 	Status    string
 	Reason    *string // why it failed, for programs

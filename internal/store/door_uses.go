@@ -36,7 +36,7 @@ const doorUseColumns = `guest_key, first_used_at, first_used_entrance, denied_at
 const deniedEvery = 10 * time.Minute
 
 // NoteEvent records an event for the stay of its ACS user, and returns how many stays it was news for: none for an
-// ACS user that is nobody's, or of an earlier guest, and for an opening that isn't the first.
+// unknown ACS user, for that of an earlier guest, and for an opening that isn't the first.
 func (s Doors) NoteEvent(ctx context.Context, e DoorEvent, now time.Time) (news int, err error) {
 	opened, summary := noteOpening, "The guest opened a door for the first time"
 	detail := map[string]any{"acs_user_id": e.ACSUserID, "acs_entrance_id": e.Entrance, "method": e.Method}

@@ -78,7 +78,7 @@ func (s MobileKeys) Claim(ctx context.Context, lease time.Duration, before time.
 
 // claimQuery is the statement of a claim. What bounds the check-in bounds the index that it reads, too: while a burst
 // is accepted, most claims find that no guest arrives soon, and must not read through all others to know it. A key
-// without a check-in is nobody's who arrives soon.
+// without a check-in never counts as one of a guest who arrives soon.
 func claimQuery(lease time.Duration, before time.Time, limit int) (query string, args []any) {
 	args, soon := []any{lease, limit}, ""
 	if !before.IsZero() {
@@ -176,7 +176,7 @@ const requireLease = `
 	SELECT (SELECT generation FROM k),
 		staykey_require(EXISTS (SELECT FROM k), '` + codeLeaseLost + `', 'another worker has this key'),
 		staykey_require($4::bigint = 0 OR $4 = (SELECT generation FROM k), '` + codeOvertaken + `',
-			'something else is desired of this key by now')`
+			'the desired state of this key has changed')`
 
 // SaveWithLease is [MobileKeys.WithLease] in one round trip, for what needs no answer before it is committed: queue
 // adds the statements. With a generation, nothing is committed and the error is [ErrOvertaken] unless that is still the

@@ -167,7 +167,7 @@ func (s Reservations) writeBacksOf(ctx context.Context, views []View) (map[Ref]W
 	return found, nil
 }
 
-// WriteBackTrouble is how the write-back of a source fares.
+// WriteBackTrouble is the state of a source's write-back.
 type WriteBackTrouble struct {
 	Source       string     // the source's name
 	Waiting      int        // bookings whose field waits to be written or cleared, at most 10,000 are counted
@@ -176,7 +176,7 @@ type WriteBackTrouble struct {
 	LastError    *string    // of it
 }
 
-// Troubles returns how write-back fares, for each source that has one.
+// Troubles returns the state of each source's write-back.
 func (s WriteBacks) Troubles(ctx context.Context) ([]WriteBackTrouble, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT s.source,
@@ -190,5 +190,5 @@ func (s WriteBacks) Troubles(ctx context.Context) ([]WriteBackTrouble, error) {
 				ORDER BY failing_since LIMIT 1) f ON true
 		ORDER BY s.source`)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[WriteBackTrouble])
-	return list, wrap(err, "look how write-back fares")
+	return list, wrap(err, "read the state of write-back")
 }

@@ -157,7 +157,7 @@ func (r *runner) release(ctx context.Context) {
 		return
 	}
 	if err := r.store.WriteBacks.DropLease(context.WithoutCancel(ctx), *held); err != nil {
-		r.log.Warn("lease on write-back not given back: it expires", "source", r.name, "error", err)
+		r.log.Warn("write-back lease not released: it will expire", "source", r.name, "error", err)
 	}
 }
 

@@ -109,7 +109,7 @@ func (h *Page) render(w http.ResponseWriter, r *http.Request, status int, v view
 	sum := sha256.Sum256([]byte(s.Style))
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, s); err != nil {
-		h.Log.Error("a guest's page could not be rendered", "error", err)
+		h.Log.Error("guest page not rendered", "error", err)
 		http.Error(w, in.UnavailableLead, http.StatusInternalServerError)
 		return
 	}

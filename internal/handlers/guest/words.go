@@ -89,7 +89,7 @@ var english = words{
 	CodeHint:      "It opens your doors until %s. Please keep it to yourself.",
 	NoCodeHeading: "There is no code right now", NoCodeLead: "Please ask the property for help.",
 	ReadyHeading: "Your key is ready", ReadyButton: "Get my key",
-	ReadyHint: "You need no app. Have the phone at hand that will open the doors.",
+	ReadyHint: "You need no app. Use the phone that will open the doors.",
 	OpensFrom: "It opens your doors from %s.", OpensTo: "It opens your doors until %s.",
 	ReadySince:    "It has been ready since %s.",
 	OpenedHeading: "Here is your key", OpenedLead: "Tap the button on the phone that will open the doors.",

@@ -112,7 +112,7 @@ func (s *API) viewOperations(api huma.API) {
 	})
 }
 
-// saveView refuses filters that a view can't hold: a program should hear of them, while the page leaves them out.
+// saveView refuses filters that a view can't hold: a program gets an error, while the page leaves them out.
 func (s *API) saveView(ctx context.Context, in *ViewInput) (admin.SavedView, error) {
 	q := url.Values{}
 	for name, value := range in.Body.Filters {

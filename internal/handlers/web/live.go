@@ -22,7 +22,7 @@ import (
 // A page is rendered with the version of what it shows, read before anything else, and asks for changes since that
 // version: what changes between the two is not missed. Nor is what changes as the stream begins: the version is
 // compared once the query has succeeded, after which every change is announced. Which sources the change was about
-// isn't known, so a page of some sources may fetch itself once in vain then.
+// isn't known, so a page of some sources may reload itself once without need.
 
 // livePages tell open pages when something changed.
 type livePages struct{ *core }

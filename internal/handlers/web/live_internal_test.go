@@ -10,7 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 )
 
-// A page hears of its own sources only.
+// A page is notified of its own sources only.
 func TestUpdatesAreOfVisibleSources(t *testing.T) {
 	t.Parallel()
 	listening := func(of admin.Actor) *listener {

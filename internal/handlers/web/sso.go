@@ -24,7 +24,7 @@ import (
 //
 //	beginSSO     a turn (inTurn) ─▶ the flow into a sealed cookie ─▶ to the provider
 //	finishSSO    the flow from the cookie ─▶ a turn ─▶ sso.Client.Finish ─▶ a role? (admit) ─▶ a session
-//	tokenOf      at each request: what the session's groups may do by now
+//	tokenOf      at each request: what the session's groups may do now
 //
 // What a sign-in needs to come back is in the cookie, so any replica can finish what another one began. What somebody
 // may do is looked up in the configuration at each request, by the groups that the session has: a role that is changed
@@ -195,7 +195,7 @@ func (s accountPages) askForToken(w http.ResponseWriter, r *http.Request, status
 }
 
 // ssoToken is what the person of a session may do now: by the first role of the configuration for one of the groups.
-// It returns false if another provider is configured by now, or none, or no role is left.
+// It returns false if the configured provider is another one now, or none, or no role is left.
 func ssoToken(settings *sso.Settings, session admin.Session) (admin.Token, bool) {
 	if settings == nil || session.Subject == "" {
 		return admin.Token{}, false

@@ -79,7 +79,7 @@ var guestMutants = []mutant{
 			"internal/store/delivery_attempts.go", " AND NOT @more::boolean\n",
 			" AND (@more::boolean IS NOT NULL)\n",
 		}),
-	notifyTests("messages: the lease", "a result counts although somebody else has the message by now",
+	notifyTests("messages: the lease", "a result counts although another worker has taken the message over",
 		"TestALostLeaseChangesNothing",
 		edit{
 			"internal/store/delivery_attempts.go", "AND lease_token = $4 FOR NO KEY UPDATE`",

@@ -304,7 +304,7 @@ var seamMutants = []mutant{
 	provisionerTests("agreements", "one agreement of get and list shows that an uncertain delete took effect",
 		"TestADeleteThatWasNotFoundIsNoEvidence|TestALostDeleteNeedsTwoAgreements",
 		edit{"internal/provisioner/remove.go", "	if !r.belief.tooEarly(until) {\n", "	if !until.IsZero() {\n"}),
-	provisionerTests("identities under the lease", "an identity is deleted although another worker has the stay by now",
+	provisionerTests("identities under the lease", "an identity is deleted although another worker has taken the stay over",
 		"TestAnIdentityIsDeletedOnlyUnderTheLease",
 		edit{
 			"internal/provisioner/identity_remove.go",

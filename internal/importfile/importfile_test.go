@@ -1,4 +1,4 @@
-package main
+package importfile
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// What a file may be, and what is specified of it where it is none. "| " begins what is wrong with single rows.
+// Which files can be read, and what is reported of others. "| " begins what is wrong with one row.
 func TestFilesToImport(t *testing.T) {
 	t.Parallel()
 	const head = "reservation_id,listing_id,check_in,check_out\n"
@@ -98,14 +98,14 @@ func TestFilesToImport(t *testing.T) {
 // rowsOf are a file's rows in a line, and the error that ended it.
 func rowsOf(file io.Reader, extension string) string {
 	var rows []string
-	err := eachRow(file, extension, false, func(r row) error {
+	err := Each(file, extension, false, func(r Row) error {
 		if len(rows) > 100 {
 			return errors.New("it doesn't end")
 		}
-		if r.wrong != nil {
-			rows = append(rows, r.where+" | "+r.wrong.Error())
+		if r.Wrong != nil {
+			rows = append(rows, r.Where+" | "+r.Wrong.Error())
 		} else {
-			rows = append(rows, fmt.Sprint(r.where, " ", r.fields["reservation_id"], " ", r.fields["listing_id"]))
+			rows = append(rows, fmt.Sprint(r.Where, " ", r.Fields["reservation_id"], " ", r.Fields["listing_id"]))
 		}
 		return nil
 	})
@@ -116,7 +116,7 @@ func rowsOf(file io.Reader, extension string) string {
 	return text
 }
 
-// A disk that fails in the middle ends the import: it is not a row without end.
+// A disk that fails in the middle ends the import: it isn't read forever.
 func TestImportOfAFailingDisk(t *testing.T) {
 	t.Parallel()
 	for extension, start := range map[string]string{

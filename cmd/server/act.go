@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/handlers/rest"
-	"github.com/staykey/staykey/internal/stay"
 )
 
 type actCommand struct {
@@ -120,53 +118,4 @@ func showBatch(r remote, out io.Writer, raw []byte, report rest.BatchReport) err
 			_, _ = fmt.Fprintf(w, "\nundo until %s: staykey undo %s\n", *report.UndoUntil, report.UndoID)
 		}
 	})
-}
-
-type undoCommand struct {
-	ID     string `arg:"" help:"The undo_id that staykey act, or REST, answered."`
-	Author string `placeholder:"NAME" help:"Person who uses the token, if several people share it."`
-	Remote remote `embed:""`
-}
-
-// Run restores what was decided before, and fails if a reservation refuses.
-func (c *undoCommand) Run(ctx context.Context, out *streams) error {
-	var report rest.BatchReport
-	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/undo/"+url.PathEscape(c.ID), nil,
-		rest.UndoBody{Author: c.Author}, &report)
-	if err != nil {
-		return err
-	}
-	if err := showBatch(c.Remote, out.out, raw, report); err != nil {
-		return err
-	}
-	if refusedAny(report) {
-		return errRefused
-	}
-	return nil
-}
-
-type eraseGuestCommand struct {
-	Email  string `arg:"" help:"The guest's e-mail address."`
-	Remote remote `embed:""`
-}
-
-// Run erases a guest. The error says that nothing was known of the address.
-func (c *eraseGuestCommand) Run(ctx context.Context, out *streams) error {
-	var e stay.Erasure
-	raw, _, err := c.Remote.call(ctx, http.MethodPost, "/v1/guests/erase", nil,
-		rest.EraseRequest{GuestEmail: c.Email}, &e)
-	if err != nil {
-		return err
-	}
-	err = c.Remote.show(out.out, raw, func(w io.Writer) {
-		if e.Found {
-			_, _ = fmt.Fprintf(w, "erased: %s, %s, %s; %s\n", counted(e.Reservations, "reservation"),
-				counted(e.Bodies, "other event"), counted(e.Waiting, "waiting event"), e.Identity)
-		}
-	})
-	if err == nil && !e.Found {
-		return fmt.Errorf("nothing is stored for %s, here or at Seam: check the spelling; it may already be erased",
-			c.Email)
-	}
-	return err
 }

@@ -19,18 +19,6 @@ type doctorCommand struct {
 	Wait   time.Duration `placeholder:"DURATION" help:"Wait this long for the service to be ready, such as 2m; exit 3 if it isn't by then."`
 }
 
-// exitNotReady is the exit status of a wait that ends before the service is ready.
-const exitNotReady = 3
-
-// statusError ends the process with an exit status of its own.
-type statusError struct {
-	error
-	status int
-}
-
-// Unwrap implements the interface of [errors.Is].
-func (e statusError) Unwrap() error { return e.error }
-
 // waitReady asks /readyz every second until it answers 200, for as long as the command may wait.
 func (c *doctorCommand) waitReady(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, c.Wait)
