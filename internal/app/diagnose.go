@@ -36,7 +36,14 @@ const diagnosedListings = 20_000
 
 // diagnosis collects findings.
 type diagnosis struct {
-	*service
+	configured   *configured
+	store        *store.Store
+	client       *seam.Client
+	signIns      *sso.Client
+	seamEndpoint string
+	seamSystemID string // SEAM_ACS_SYSTEM_ID; "" for none
+	trouble      string // why provisioning is paused; "" if it isn't
+
 	findings []admin.Finding
 }
 
@@ -49,7 +56,11 @@ func (d *diagnosis) found(check, level, subject, do, format string, args ...any)
 
 // diagnose checks the configuration against Seam and Postgres; webhooks are not checked.
 func (s *service) diagnose(ctx context.Context) []admin.Finding {
-	d := &diagnosis{service: s, findings: []admin.Finding{}}
+	d := &diagnosis{
+		configured: s.configured, store: s.store, client: s.seam, signIns: s.signIns,
+		seamEndpoint: s.config.SeamEndpoint, seamSystemID: s.config.SeamSystemID, trouble: s.provisioner.Trouble(),
+		findings: []admin.Finding{},
+	}
 	d.database(ctx)
 	groups, reached := d.seam(ctx)
 	if reached {
@@ -129,19 +140,19 @@ func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 // seam asks Seam for what everything depends on, and returns the access groups that exist.
 func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached bool) {
 	asked := time.Now()
-	workspace, err := d.service.seam.WorkspaceID(ctx)
+	workspace, err := d.client.WorkspaceID(ctx)
 	switch {
 	case seam.KindOf(err) == seam.Unauthorized:
 		d.found("seam", admin.LevelError, "API key", "set a valid SEAM_API_KEY and restart",
 			"Seam refuses SEAM_API_KEY")
 		return nil, false
 	case err != nil:
-		d.found("seam", admin.LevelError, d.config.SeamEndpoint, "check that this machine can reach the endpoint",
+		d.found("seam", admin.LevelError, d.seamEndpoint, "check that this machine can reach the endpoint",
 			"Seam can't be reached: %v", err)
 		return nil, false
 	}
 
-	if trouble := d.provisioner.Trouble(); trouble != "" {
+	if trouble := d.trouble; trouble != "" {
 		d.found("seam", admin.LevelError, "API key", "", "provisioning is paused: %s", trouble)
 	} else {
 		d.found("seam", admin.LevelOK, "API key", "", "Seam accepts it (workspace %s) and answers in %s", workspace,
@@ -149,7 +160,7 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 	}
 
 	d.seamClock(ctx)
-	list, err := d.service.seam.Systems(ctx)
+	list, err := d.client.Systems(ctx)
 	if err != nil {
 		d.found("access_system", admin.LevelError, "all", "", "listing failed: %v", err)
 		return nil, false
@@ -163,13 +174,13 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 		d.system(system)
 	}
 
-	if want := d.config.SeamSystemID; want != "" && !slices.ContainsFunc(list,
+	if want := d.seamSystemID; want != "" && !slices.ContainsFunc(list,
 		func(s seam.System) bool { return s.ACSSystemID == want }) {
 		d.found("access_system", admin.LevelError, want, "correct SEAM_ACS_SYSTEM_ID",
 			"the workspace has no such access system")
 	}
 
-	all, err := d.service.seam.AccessGroups(ctx, "")
+	all, err := d.client.AccessGroups(ctx, "")
 	if err != nil {
 		d.found("seam", admin.LevelError, "access groups", "", "listing failed: %v", err)
 		return nil, false
@@ -185,7 +196,7 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 // seamClock reads the date that Seam puts on its answers.
 func (d *diagnosis) seamClock(ctx context.Context) {
 	asked := time.Now().Truncate(time.Second) // the header has whole seconds
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, d.config.SeamEndpoint, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, d.seamEndpoint, nil)
 	if err != nil {
 		return
 	}
@@ -255,12 +266,12 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 }
 
 func (d *diagnosis) sources() {
-	for _, owner := range d.service.sources.Load().Guessable() {
+	for _, owner := range d.configured.sources.Load().Guessable() {
 		d.found("secret", admin.LevelWarning, owner,
 			`make a random one: "whsec_" and the output of openssl rand -base64 24`,
 			"a signing secret repeats itself and is easy to guess")
 	}
-	sources := d.service.sources.Load().Sources
+	sources := d.configured.sources.Load().Sources
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		source := sources[name]
 		if source.Insecure {
@@ -288,11 +299,11 @@ func (d *diagnosis) intake(ctx context.Context) {
 
 // signIn asks the identity provider for what a sign-in needs.
 func (d *diagnosis) signIn(ctx context.Context) {
-	settings := d.service.sources.Load().SignIn
+	settings := d.configured.sources.Load().SignIn
 	if settings == nil {
 		return
 	}
-	err := d.service.signIns.Check(ctx, *settings)
+	err := d.signIns.Check(ctx, *settings)
 	switch {
 	case errors.Is(err, sso.ErrUnreachable):
 		d.found("sign_in", admin.LevelError, settings.Issuer,

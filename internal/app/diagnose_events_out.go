@@ -18,7 +18,7 @@ const failingAfter = 3
 // subscriptions reports receivers that don't take their messages.
 func (d *diagnosis) subscriptions(ctx context.Context) {
 	var names []string
-	for _, s := range d.service.subscriptions() {
+	for _, s := range d.configured.subscriptions() {
 		names = append(names, s.Name)
 	}
 	states, err := d.store.Subscriptions.Named(ctx, names)
@@ -48,8 +48,8 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 
 // gates reports gates that nothing has ever set: every key of their sources waits.
 func (d *diagnosis) gates(ctx context.Context) {
-	for _, source := range slices.Sorted(maps.Keys(d.service.sources.Load().Sources)) {
-		gates := d.service.gates(source)
+	for _, source := range slices.Sorted(maps.Keys(d.configured.sources.Load().Sources)) {
+		gates := d.configured.gates(source)
 		if len(gates) == 0 {
 			continue
 		}

@@ -74,15 +74,16 @@ func (s *service) ownCollectors() []prometheus.Collector {
 			Help: "Time that statements waited for a connection of the pool.",
 		},
 			func() float64 { return s.store.Pool().Stat().AcquireDuration().Seconds() }),
-		newStateCollector(s.store, func() []string { return slices.Sorted(maps.Keys(s.sources.Load().Sources)) },
-			s.databaseGone), s.sweepInterval(),
+		newStateCollector(s.store,
+			func() []string { return slices.Sorted(maps.Keys(s.configured.sources.Load().Sources)) },
+			s.health.databaseGone), s.sweepInterval(),
 		readyCollector{s.health},
 		s.buildInfo(),
-		subscriptionCollector{s.store, s.subscriptions, s.databaseGone},
-		guestCollector{s.store, s.databaseGone},
-		writeBackCollector{s.store, s.writesBack, s.databaseGone},
+		subscriptionCollector{s.store, s.configured.subscriptions, s.health.databaseGone},
+		guestCollector{s.store, s.health.databaseGone},
+		writeBackCollector{s.store, s.configured.writesBack, s.health.databaseGone},
 	}
-	all = append(append(all, s.reloads.collectors()...), s.connectionMetrics()...)
+	all = append(append(all, s.reloader.reloads.collectors()...), s.connectionMetrics()...)
 	for _, package_ := range [][]prometheus.Collector{
 		handlers.Collectors(), webhook.Collectors(), intake.Collectors(), fetch.Collectors(), notify.Collectors(),
 		guest.Collectors(), writeback.Collectors(), provisioner.Collectors(), retention.Collectors(),

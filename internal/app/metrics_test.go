@@ -115,7 +115,7 @@ func TestScrapeWithoutPostgres(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newTestService(storetest.New(t))
-			s.readiness.state.Store(&condition{causes: c.causes})
+			s.health.readiness.state.Store(&condition{causes: c.causes})
 			registry, err := s.newRegistry()
 			if err != nil {
 				t.Fatal(err)

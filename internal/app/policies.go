@@ -174,7 +174,7 @@ func (c *configured) dropped(ctx context.Context, set config.Set) error {
 
 // orphans are doctor's findings on sources in use that have no entry.
 func (d *diagnosis) orphans(ctx context.Context) {
-	list, err := d.service.orphans(ctx, *d.service.sources.Load())
+	list, err := d.configured.orphans(ctx, *d.configured.sources.Load())
 	if err != nil {
 		d.found("source", admin.LevelError, "all", "check that Postgres runs", "sources in use can't be read: %v", err)
 		return

@@ -112,19 +112,19 @@ func TestReadiness(t *testing.T) {
 func TestProbesAskNothing(t *testing.T) {
 	t.Parallel()
 	s := newTestService(nil)
-	if got := s.ready(context.Background()); got.Ready {
+	if got := s.health.ready(context.Background()); got.Ready {
 		t.Error("ready before anything is known")
 	}
-	s.readiness.state.Store(&condition{})
-	s.working.Store(true)
-	if got := s.ready(context.Background()); !got.Ready {
+	s.health.readiness.state.Store(&condition{})
+	s.health.working.Store(true)
+	if got := s.health.ready(context.Background()); !got.Ready {
 		t.Errorf("not ready: %v", got.Detail)
 	}
-	s.readiness.state.Store(&condition{causes: map[string]string{store.CauseDiskFull: "no space left"}})
-	if got := s.ready(context.Background()); got.Ready || got.Detail["postgres"] != "no space left" {
+	s.health.readiness.state.Store(&condition{causes: map[string]string{store.CauseDiskFull: "no space left"}})
+	if got := s.health.ready(context.Background()); got.Ready || got.Detail["postgres"] != "no space left" {
 		t.Errorf("%+v", got)
 	}
-	_, ops := handlers.New(handlers.Config{Ready: s.ready, Log: slog.New(slog.DiscardHandler)})
+	_, ops := handlers.New(handlers.Config{Ready: s.health.ready, Log: slog.New(slog.DiscardHandler)})
 	w := httptest.NewRecorder()
 	ops.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 	if w.Code != 503 || !strings.Contains(w.Body.String(), "postgres: no space left") {

@@ -26,7 +26,7 @@ const flushActivity = 3 * time.Second
 // serve runs until ctx ends, then stops in order: no new requests, what was accepted is finished, running
 // attempts get their time.
 func (s *service) serve(ctx context.Context, open listeners, reload <-chan struct{}, started func()) error {
-	s.settle(ctx, s.decided(), s.noted(), s.compared(), s.takenUp())
+	s.reloader.settle(ctx, s.reloader.decided(), s.reloader.noted(), s.reloader.compared(), s.reloader.takenUp())
 	apply, stopApply := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApply()
 	provision, stopProvision := context.WithCancel(context.WithoutCancel(ctx))
@@ -41,17 +41,17 @@ func (s *service) serve(ctx context.Context, open listeners, reload <-chan struc
 	workers.Go(func() { s.notifier.Run(provision, stopDeliveries) })
 	workers.Go(func() { s.writer.Run(provision, stopWriting) })
 	workers.Go(func() { s.countActivity(apply) })
-	workers.Go(func() { s.watchPolicies(apply) })
-	workers.Go(func() { s.settleLater(apply) })
-	workers.Go(func() { s.watchFiles(apply) })
+	workers.Go(func() { s.configured.watchPolicies(apply) })
+	workers.Go(func() { s.reloader.settleLater(apply) })
+	workers.Go(func() { s.reloader.watchFiles(apply) })
 
-	s.readiness.look(ctx)
-	workers.Go(func() { s.readiness.run(apply) })
-	workers.Go(func() { s.watchSeam(apply) })
+	s.health.readiness.look(ctx)
+	workers.Go(func() { s.health.readiness.run(apply) })
+	workers.Go(func() { s.health.watchSeam(apply) })
 	workers.Go(func() { s.provisioner.Run(provision, stopJobs) })
 	workers.Go(func() { s.doors.Run(provision) })
 
-	s.working.Store(true)
+	s.health.working.Store(true)
 	open.use(s)
 	s.log.Info("ready", open.addresses()...)
 	started()
@@ -68,7 +68,7 @@ func (s *service) serve(ctx context.Context, open listeners, reload <-chan struc
 		case err = <-open.private.failed:
 			serving = false
 		case <-reload:
-			workers.Go(func() { _, _ = s.reload(ctx) }) // it is logged; nothing it waits for may delay a stop
+			workers.Go(func() { _, _ = s.reloader.reload(ctx) }) // it is logged; nothing it waits for may delay a stop
 		}
 	}
 	s.stop(ctx, s.config.StopDelay, open, stopProvision, stopApply, &workers)

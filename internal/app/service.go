@@ -43,9 +43,9 @@ import (
 // The service itself makes the parts (here), runs them (serve.go), stops them in order (stop.go), and shows them as
 // metrics (metrics.go) and to staykey doctor (diagnose.go).
 type service struct {
-	*configured
-	*reloader
-	*health
+	configured *configured
+	reloader   *reloader
+	health     *health
 
 	build       Build
 	config      config.Config
@@ -83,7 +83,7 @@ func (s *service) read(ctx context.Context) (in installation, err error) {
 			return in, err
 		}
 	}
-	return in, s.readPolicies(ctx)
+	return in, s.configured.readPolicies(ctx)
 }
 
 // newService builds a service that does nothing yet: it waits for what the database must hold, then makes the parts
@@ -124,40 +124,41 @@ func newIdle(log *slog.Logger, c config.Config, build Build, db *store.Store, li
 		signIns:    sso.New(time.Now, sso.AnswerWithin),
 		configured: &configured{store: db, log: log, sources: set},
 	}
-	s.sources.Store(&c.Set)
+	s.configured.sources.Store(&c.Set)
 	s.reloader = &reloader{
 		configured: s.configured, config: c, wake: func() { s.applier.Wake() },
 		resume: func(ctx context.Context, sources []string) error { return s.fetcher.TakeUp(ctx, sources) },
 	}
-	s.reloads.turn, s.reloads.succeeded = make(chan struct{}, 1), time.Now()
+	s.reloader.reloads.turn, s.reloader.reloads.succeeded = make(chan struct{}, 1), time.Now()
 	return s
 }
 
 // addWorkers makes what applies events, provisions keys, checks doors, reports and prunes.
 func (s *service) addWorkers(kept installation) (err error) {
 	c, db, log := s.config, s.store, s.log
-	policy := func(name string) pms.Policy { return s.source(name).Policy }
+	policy := func(name string) pms.Policy { return s.configured.source(name).Policy }
 	var pace intake.Pace
 
 	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, provisioner.Options{
 		Secret: c.SeamAPIKey, Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin,
-		Policy: policy, ReadPolicies: s.readPoliciesNow, RetryBase: c.RetryBase, SweepInterval: c.SweepInterval,
-		ClockIsWrong: func() bool { return s.readiness.clockIsWrong() }, Crowded: pace.Crowded, Workers: c.Workers,
-		Configured: func(name string) bool { return s.sources.Load().Names(name) },
+		Policy: policy, ReadPolicies: s.configured.readPoliciesNow, RetryBase: c.RetryBase,
+		SweepInterval: c.SweepInterval, Workers: c.Workers, Crowded: pace.Crowded,
+		ClockIsWrong: func() bool { return s.health.readiness.clockIsWrong() },
+		Configured:   func(name string) bool { return s.configured.sources.Load().Names(name) },
 	})
 	s.doors = doors.New(db, s.seam, log, doors.Options{
 		Every: min(time.Minute, c.SweepInterval), Policy: policy,
-		Idle: func() bool { return s.provisioner.Trouble() != "" || s.readiness.clockIsWrong() },
+		Idle: func() bool { return s.provisioner.Trouble() != "" || s.health.readiness.clockIsWrong() },
 	})
 
 	if s.jobs, err = jobs.New(db.Pool(), log, jobs.Options{}); err != nil {
 		return err
 	}
 	s.fetcher = fetch.New(db, s.jobs, log, fetch.Options{
-		Accounts: &s.accounts, Source: s.source, Done: func() { s.applier.Wake() }, First: c.RetryBase,
+		Accounts: &s.accounts, Source: s.configured.source, Done: func() { s.applier.Wake() }, First: c.RetryBase,
 	})
 	s.applier = intake.NewApplier(db, log, intake.Options{
-		Source: s.source, Fetches: s.fetcher, Pace: &pace, Applied: s.provisioner.Wake, Activity: s.activity,
+		Source: s.configured.source, Fetches: s.fetcher, Pace: &pace, Applied: s.provisioner.Wake, Activity: s.activity,
 		Traced: c.Traced,
 	})
 	s.acceptor = intake.NewAcceptor(db.Events, log, &pace, s.applier.Wake, db.Within(intake.CommitWithin))
@@ -170,12 +171,13 @@ func (s *service) addWorkers(kept installation) (err error) {
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)
 
 	s.notifier = notify.New(db, log, notify.Options{
-		Subscriptions: s.subscriptions, Gates: s.gates, GatedSources: s.gatedSources, AdminURL: c.AdminURL,
-		Version: s.build.Version, Retain: c.RetainDeliveries, Now: time.Now,
+		Subscriptions: s.configured.subscriptions, Gates: s.configured.gates,
+		GatedSources: s.configured.gatedSources, AdminURL: c.AdminURL, Version: s.build.Version,
+		Retain: c.RetainDeliveries, Now: time.Now,
 	})
 	s.guests = guest.New(db, s.seam, log, guest.Options{
 		PublicURL: c.PublicURL, Salt: kept.identitySalt, LinkSalt: kept.linkSalt, Secret: c.SeamAPIKey,
-		Source: s.source,
+		Source: s.configured.source,
 	})
 	return nil
 }
@@ -183,13 +185,14 @@ func (s *service) addWorkers(kept installation) (err error) {
 // addFaces makes what answers requests, and the write-back, which writes what REST shows.
 func (s *service) addFaces(ctx context.Context, kept installation, registry *prometheus.Registry) {
 	c, log, key := s.config, s.log, []byte(kept.cursorKey)
-	sources := func() map[string]pms.Source { return s.sources.Load().Sources }
+	sources := func() map[string]pms.Source { return s.configured.sources.Load().Sources }
+	signIn := func() *sso.Settings { return s.configured.sources.Load().SignIn }
 	tester := &webhook.Tester{Now: time.Now, Key: key, PublicURL: c.PublicURL}
 
 	service := admin.New(admin.Config{
 		Store: s.store, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
-		CursorKey: key, DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.gates,
-		Subscriptions: s.subscriptionSettings, Provisioning: s.provisioning, Guests: s.guests,
+		CursorKey: key, DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.configured.gates,
+		Subscriptions: s.configured.subscriptionSettings, Provisioning: s.health.provisioning, Guests: s.guests,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 	})
 	s.writer = s.newWriter(service.Reservations.Shown, c.SeamAPIKey+kept.linkSalt)
@@ -198,14 +201,14 @@ func (s *service) addFaces(ctx context.Context, kept installation, registry *pro
 		s.writer.Committed()
 	})
 
-	proxies := handlers.Proxies(func() pms.Addresses { return s.sources.Load().TrustedProxies })
+	proxies := handlers.Proxies(func() pms.Addresses { return s.configured.sources.Load().TrustedProxies })
 	limits := handlers.NewLimits(proxies.Sender)
-	auth := handlers.NewAuth(s.tokens, proxies, time.Now)
+	auth := handlers.NewAuth(s.configured.tokens, proxies, time.Now)
 	forAll := []handlers.Face{
 		webhook.New(webhook.Config{
 			Sources: sources, Inbox: s.acceptor, Store: s.store, Activity: s.activity, Limits: limits, Proxies: proxies,
 			Log: log, Now: time.Now,
-			SeamSecrets: func() []pms.Secret { return s.sources.Load().SeamSecrets },
+			SeamSecrets: func() []pms.Secret { return s.configured.sources.Load().SeamSecrets },
 			SeamChanged: s.provisioner.Wake, Traced: c.Traced, TestKey: key,
 		}),
 		guestpage.New(guestpage.Config{
@@ -216,13 +219,13 @@ func (s *service) addFaces(ctx context.Context, kept installation, registry *pro
 		rest.New(rest.Config{Admin: service, Auth: auth, Limits: limits, Log: log, Version: s.build.Version}),
 		web.New(web.Config{
 			Admin: service, Auth: auth, Limits: limits, Proxies: proxies, Log: log, Now: time.Now, FormKey: key,
-			SSO:       &web.SSO{Client: s.signIns, Settings: func() *sso.Settings { return s.sources.Load().SignIn }},
+			SSO:       &web.SSO{Client: s.signIns, Settings: signIn},
 			PublicURL: c.PublicURL, AdminURL: c.AdminURL, Done: ctx.Done(), Version: s.build.Version,
 		}),
 	}
 
 	s.serveFaces(handlers.Config{
-		Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.ready, Reload: s.reloadByHTTP,
+		Log: log, Metrics: registry, Profiling: c.Profiling, Ready: s.health.ready, Reload: s.reloader.reloadByHTTP,
 		PublicURL: c.PublicURL, Traced: c.Traced,
 	}, forAll, forAdmins)
 	tester.Public = s.public

@@ -56,7 +56,7 @@ func (s *service) stop(ctx context.Context, delay time.Duration, open listeners,
 ) {
 	s.log.Info("stopping")
 	began := time.Now()
-	s.working.Store(false)
+	s.health.working.Store(false)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 

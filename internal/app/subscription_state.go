@@ -42,7 +42,7 @@ func (c *configured) subscriptionSettings() []admin.SubscriptionSettings {
 
 // testSubscription sends a test message.
 func (s *service) testSubscription(ctx context.Context, name string) (store.Delivery, store.AttemptResult, error) {
-	for _, sub := range s.subscriptions() {
+	for _, sub := range s.configured.subscriptions() {
 		if sub.Name == name {
 			return s.notifier.Test(ctx, sub)
 		}

@@ -50,7 +50,7 @@ func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.
 ) *writeback.Service {
 	sealer := stay.NewSealer(s.config.SeamAPIKey)
 	return writeback.New(s.store, s.log, writeback.Options{
-		Sources: s.allSources, Accounts: &s.accounts, HashKey: []byte(hashKey), First: s.config.RetryBase,
+		Sources: s.configured.allSources, Accounts: &s.accounts, HashKey: []byte(hashKey), First: s.config.RetryBase,
 		Reservations: func(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error) {
 			views, err := shown(ctx, refs)
 			if err != nil {
@@ -130,7 +130,7 @@ func (c writeBackCollector) Collect(metrics chan<- prometheus.Metric) {
 
 // writeBack reports fields of PMSs that can't be written.
 func (d *diagnosis) writeBack(ctx context.Context) {
-	names := d.service.writesBack()
+	names := d.configured.writesBack()
 	if len(names) == 0 {
 		return
 	}
@@ -143,7 +143,7 @@ func (d *diagnosis) writeBack(ctx context.Context) {
 	for _, t := range list {
 		troubles[t.Source] = t
 	}
-	sources := d.service.allSources()
+	sources := d.configured.allSources()
 	for _, name := range names {
 		set, t := sources[name].WriteBack, troubles[name]
 		switch {

@@ -6,12 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
 )
@@ -26,9 +26,10 @@ import (
 //	       except the policies
 //	save   what changed: reservations, listings, guests, keys, results, timelines (save.go)
 //
-// Each stage is a type that embeds the batch, and so has the batch's data and its own methods: mapping, locking,
-// folding (with reservationFold, guestFold and listingFold) and saving. The locked rows are a type of their own
-// (rows.go), because what follows a change of a listing, a policy or a room works on them without any event.
+// Each stage is a type with what it works on, so that it can be read alone: mapping, locking, folding (with
+// reservationFold, guestFold and listingFold) and saving. run hands the results of one to the next. The locked rows are
+// a type of their own (rows.go), because what follows a change of a listing, a policy or a room works on them without
+// any event. Previews of imports and replays stop after folding.
 //
 // Mapping comes before the transaction's locks because it may be slow, and locking before folding because a change
 // may depend on any row that it names: the listing of a stay, the other rooms of a booking, the reservations of a
@@ -37,94 +38,51 @@ import (
 //
 // An error undoes the whole batch; apply.go decides what follows from it.
 type batch struct {
-	*rows
-	log *slog.Logger
+	now    time.Time
+	source func(string) pms.Source
+	log    *slog.Logger
 
-	// mapped
-	events  []*mapped
-	requeue []store.Requeue // claimed events to leave to a later batch
-
-	// locked, besides the rows
-	names map[store.Ref]bool        // possible ids of bookings' reservations, see possibleNames
-	tries map[uuid.UUID][]store.Try // the requests for the documents of events
-
-	// folded
-	before        map[store.Ref]store.Reservation // the rows before the batch, for those that a change was applied to
-	listed        map[store.ListingRef]bool       // listings that a change was applied to
-	guestsChanged map[store.Ref]bool              // guests that a change was applied to
-	entries       []store.Entry
-	unlocked      bool // a room was given a name that is not among those locked
-}
-
-// The stages of a batch.
-type (
-	mapping         struct{ *batch }
-	locking         struct{ *batch }
-	folding         struct{ *batch }
-	reservationFold struct{ *batch }
-	guestFold       struct{ *batch }
-	listingFold     struct{ *batch }
-	saving          struct{ *batch }
-)
-
-func newBatch(now time.Time, source func(string) pms.Source, log *slog.Logger) *batch {
-	return &batch{
-		rows: newRows(now, source), log: log,
-		before: map[store.Ref]store.Reservation{},
-		listed: map[store.ListingRef]bool{}, guestsChanged: map[store.Ref]bool{},
-	}
+	events []*mapped // mapped, and from then on those that remain in the batch
 }
 
 // run applies claimed events. fetches fetches the documents that events need.
 func (b *batch) run(ctx context.Context, tx pgx.Tx, events []store.Event, anyPostponed bool, fetches Fetches,
 	traced bool,
 ) error {
-	mapping{b}.mapEvents(ctx, events)
-	if err := (locking{b}).lock(ctx, tx, anyPostponed); err != nil {
+	var later []store.Requeue
+	b.events, later = mapping{b.now, b.source, b.log}.mapEvents(ctx, events)
+
+	l := newLocking(newRows(b.now, b.source), b.events)
+	if err := l.lock(ctx, tx, anyPostponed); err != nil {
 		return err
 	}
+	b.events = l.events
 	point.Reach(point.ApplyLocked)
-	folding{b}.fold()
-	if b.unlocked { // events of one booking have used up the names: a smaller batch has enough
+
+	f := newFolding(l)
+	f.fold(b.events)
+	if f.unlocked { // events of one booking have used up the names: a smaller batch has enough
 		return store.ErrRaced
 	}
 	defer point.Reach(point.ApplyBefore)
-	if err := store.RequeueEvents(ctx, tx, b.requeue); err != nil {
+
+	if err := store.RequeueEvents(ctx, tx, append(later, l.requeue...)); err != nil {
 		return err
 	}
-	if err := (saving{b}).await(ctx, tx, fetches); err != nil {
+	s := saving{
+		rows: l.rows, stays: f.stays, listed: f.listed, guestsChanged: f.guestsChanged,
+		events: b.events, tries: l.tries, fetches: fetches, traced: traced,
+	}
+	if err := s.await(ctx, tx); err != nil {
 		return err
 	}
-	return saving{b}.save(ctx, tx, traced)
+	return s.save(ctx, tx)
 }
 
-// changes records that a reservation changes, and its row before; zeros for a new one.
-func (b *batch) changes(ref store.Ref, r store.Reservation) {
-	if _, seen := b.before[ref]; !seen {
-		b.before[ref] = r
-	}
-}
-
-// entry adds a line about an event to a reservation's timeline.
-func (b *batch) entry(ref store.Ref, m *mapped, what string, detail map[string]any) {
-	kind := m.Type
-	if kind == "" {
-		kind = "an event"
-	}
-	if detail == nil {
-		detail = map[string]any{"status": store.EventApplied}
-	}
-	detail["event_id"], detail["type"] = m.EventID.String(), m.Type
-	b.entries = append(b.entries, store.Entry{
-		Ref: ref, At: b.now, Kind: store.TimelineEvent,
-		Summary: kind + " " + what, Detail: detail,
-	})
-}
-
-// settled are the events that this batch finishes.
-func (b *batch) settled() []store.Event {
-	list := make([]store.Event, 0, len(b.events))
-	for _, m := range b.events {
+// settled are the events that a batch finishes.
+func settled(events []*mapped) []store.Event {
+	list := make([]store.Event, 0, len(events))
+	for _, m := range events {
 		if !m.awaiting {
 			list = append(list, m.Event)
 		}
@@ -132,8 +90,11 @@ func (b *batch) settled() []store.Event {
 	return list
 }
 
-// finish reports the results of a committed batch to the counters.
+// finish reports the results of a committed batch: to the log, to traces and to the counters.
 func (b *batch) finish(ctx context.Context, a *Applier) {
+	for _, m := range b.events {
+		m.warn(b.log)
+	}
 	if a.traced {
 		b.trace(ctx, a.now())
 	}
@@ -142,6 +103,18 @@ func (b *batch) finish(ctx context.Context, a *Applier) {
 		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
 	} else {
 		a.pace.overtaken(len(b.events))
+	}
+}
+
+// warn logs what a person must know of an event.
+func (m *mapped) warn(log *slog.Logger) {
+	if m.says.Disconnected != "" {
+		log.Warn("PMS disconnected: it will send no more events", "source", m.Source, "reason", m.says.Disconnected)
+	}
+	if !m.awaiting && (m.Status == store.EventRejected || len(m.says.Rejected) > 0) {
+		log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
+			m.EventID.String(), "reservation_id", stay.Text(m.ReservationID), "listing_id", stay.Text(m.ListingID),
+			"status", m.Status, "reason", stay.Text(m.Reason))
 	}
 }
 
@@ -172,7 +145,7 @@ func (b *batch) count(activity *store.Activity) {
 
 // trace adds the application of each event to its trace.
 func (b *batch) trace(ctx context.Context, ended time.Time) {
-	for _, e := range b.settled() {
+	for _, e := range settled(b.events) {
 		tracing.Done(tracing.Of(ctx, &e.EventID), "apply", b.now, ended, nil,
 			attribute.String("staykey.source", e.Source), attribute.String("staykey.event.status", e.Status))
 	}

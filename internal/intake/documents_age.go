@@ -47,12 +47,12 @@ func (m *mapped) recheck() {
 // mayUndo reports whether a document would bring a cancelled stay back, or add a room to a cancelled booking, but was
 // requested so soon after the cancel that it may be older. If documents have a time of the PMS, and the cancel has one
 // too, the order of events decides; others are fetched again a little later.
-func (b reservationFold) mayUndo(m *mapped, c change, r store.Reservation) bool {
+func (f reservationFold) mayUndo(m *mapped, c change, r store.Reservation) bool {
 	sure := !c.Undated && !(versionOf(r).byReceipt && c.before(versionOf(r)))
 	if m.asked.IsZero() || sure || c.Reservation.Status != pms.Confirmed {
 		return false
 	}
-	cancelled := b.cancelledAt(m, c, r)
+	cancelled := f.cancelledAt(m, c, r)
 	if cancelled.IsZero() || !m.asked.Before(cancelled.Add(documentLag)) {
 		return false
 	}
@@ -62,7 +62,7 @@ func (b reservationFold) mayUndo(m *mapped, c change, r store.Reservation) bool 
 
 // mayMoveBack refetches a document that moved a stay so soon after another change that it may be older than
 // that. Until then it counts: most often it is right, and a guest may be waiting.
-func (b reservationFold) mayMoveBack(m *mapped, c change, before, after store.Reservation) {
+func (f reservationFold) mayMoveBack(m *mapped, c change, before, after store.Reservation) {
 	if m.asked.IsZero() || !c.Undated || before.VersionSeq == 0 || before.VersionSeq == c.seq ||
 		after.Status != pms.Confirmed || !m.asked.Before(before.UpdatedAt.Add(documentLag)) {
 		return
@@ -77,15 +77,15 @@ func (b reservationFold) mayMoveBack(m *mapped, c change, before, after store.Re
 
 // cancelledAt returns when a cancelled stay was last changed; for a new stay of a booking whose other stays are all
 // cancelled, when the last of those was. It is zero for any other stay.
-func (b reservationFold) cancelledAt(m *mapped, c change, r store.Reservation) (at time.Time) {
+func (f reservationFold) cancelledAt(m *mapped, c change, r store.Reservation) (at time.Time) {
 	if r.VersionSeq > 0 {
 		if r.Status == pms.Cancelled {
 			at = r.UpdatedAt
 		}
 		return at
 	}
-	for _, ref := range b.bookings[store.Ref{Source: m.Source, ReservationID: c.Reservation.BookingID}] {
-		s := b.reservations[ref]
+	for _, ref := range f.bookings[store.Ref{Source: m.Source, ReservationID: c.Reservation.BookingID}] {
+		s := f.reservations[ref]
 		if s.VersionSeq > 0 && s.Status != pms.Cancelled {
 			return time.Time{}
 		}

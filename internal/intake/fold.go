@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
@@ -30,7 +31,8 @@ import (
 // superseded or ignored, in this order, always with a reason. An event of which a change is unsure keeps what was
 // applied of it, and waits for its documents.
 //
-// folding takes the events; reservationFold, guestFold and listingFold take one change of theirs each.
+// folding takes the events; reservationFold, guestFold and listingFold take one change of theirs each, with the rows
+// that such a change may write.
 //
 // What a row needs besides the change itself (its listing, its room's name, the guest's data) is completed once all
 // events are folded, so that it doesn't matter in which order a batch had them.
@@ -51,32 +53,76 @@ var foldResultWords = map[foldResult]string{
 	applied: store.EventApplied,
 }
 
-// fold applies the events to the rows in memory, in the order of receipt.
-func (b folding) fold() {
-	for _, m := range b.events {
-		b.foldEvent(m)
+// folding applies events to locked rows.
+type folding struct {
+	*rows
+	names map[store.Ref]bool // the ids of bookings' reservations that were looked for and locked
+
+	stays         *stayChanges
+	listed        map[store.ListingRef]bool // listings that a change was applied to
+	guestsChanged map[store.Ref]bool        // guests that a change was applied to
+	unlocked      bool                      // a room was given a name that is not among those locked
+}
+
+func newFolding(l *locking) *folding {
+	return &folding{
+		rows: l.rows, names: l.names, stays: &stayChanges{now: l.now, before: map[store.Ref]store.Reservation{}},
+		listed: map[store.ListingRef]bool{}, guestsChanged: map[store.Ref]bool{},
 	}
-	for ref := range b.before {
-		r := b.reservations[ref]
-		b.complete(&r)
-		b.reservations[ref] = r
+}
+
+// stayChanges are the reservations that a batch changes, and what their timelines will say of it.
+type stayChanges struct {
+	now     time.Time
+	before  map[store.Ref]store.Reservation // the rows before the batch, for those that a change was applied to
+	entries []store.Entry
+}
+
+// changes records that a reservation changes, and its row before; zeros for a new one.
+func (s *stayChanges) changes(ref store.Ref, r store.Reservation) {
+	if _, seen := s.before[ref]; !seen {
+		s.before[ref] = r
+	}
+}
+
+// entry adds a line about an event to a reservation's timeline.
+func (s *stayChanges) entry(ref store.Ref, m *mapped, what string, detail map[string]any) {
+	kind := m.Type
+	if kind == "" {
+		kind = "an event"
+	}
+	if detail == nil {
+		detail = map[string]any{"status": store.EventApplied}
+	}
+	detail["event_id"], detail["type"] = m.EventID.String(), m.Type
+	s.entries = append(s.entries, store.Entry{
+		Ref: ref, At: s.now, Kind: store.TimelineEvent,
+		Summary: kind + " " + what, Detail: detail,
+	})
+}
+
+// fold applies events to the rows in memory, in the order of receipt.
+func (f *folding) fold(events []*mapped) {
+	for _, m := range events {
+		f.foldEvent(m)
+	}
+	for ref := range f.stays.before {
+		r := f.reservations[ref]
+		f.complete(&r)
+		f.reservations[ref] = r
 	}
 }
 
 // foldEvent applies the changes of one event, item by item, and settles it unless it waits for documents.
-func (b folding) foldEvent(m *mapped) {
-	if m.says.Disconnected != "" {
-		b.log.Warn("PMS disconnected: it will send no more events", "source", m.Source, "reason", m.says.Disconnected)
-	}
-
-	b.nameRooms(m)
+func (f *folding) foldEvent(m *mapped) {
+	f.nameRooms(m)
 	var done []foldResult
 	for _, c := range m.changes {
-		done = append(done, b.foldChange(m, c))
+		done = append(done, f.foldChange(m, c))
 		m.note(c)
 	}
 	for _, lost := range m.says.Rejected {
-		b.reject(m, lost)
+		f.reject(m, lost)
 	}
 	m.recheck()
 
@@ -89,26 +135,20 @@ func (b folding) foldEvent(m *mapped) {
 	if m.rechecked = !m.again.IsZero(); m.rechecked {
 		m.Documents = nil // what is kept of them is kept for the second look
 	}
-	b.close(m, status, store.Storable(reason))
+	f.close(m, status, store.Storable(reason))
 }
 
 // close records an event's result.
-func (b folding) close(m *mapped, status, reason string) {
+func (f *folding) close(m *mapped, status, reason string) {
 	m.Status, m.AlsoAbout = status, m.others()
 	if reason != "" {
 		m.Reason = &reason
 	}
 	if status == store.EventApplied {
-		m.AppliedAt = &b.now
+		m.AppliedAt = &f.now
 	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
 		m.Detail, _ = json.Marshal(m.notes) // only texts: it can't fail
-	}
-
-	if status == store.EventRejected || len(m.says.Rejected) > 0 {
-		b.log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
-			m.EventID.String(), "reservation_id", stay.Text(m.ReservationID), "listing_id", stay.Text(m.ListingID),
-			"status", status, "reason", reason)
 	}
 }
 
@@ -132,21 +172,21 @@ func (m *mapped) others() []string {
 	return ids
 }
 
-func (b folding) foldChange(m *mapped, c change) foldResult {
+func (f *folding) foldChange(m *mapped, c change) foldResult {
 	switch {
 	case c.Reservation != nil:
-		v := reservationFold(b).foldBooking(m, c)
+		v := reservationFold{f.rows, f.stays}.foldBooking(m, c)
 		if v == changesNothing {
-			b.strangeStatus(m, c)
+			f.strangeStatus(m, c)
 		}
-		b.addTimeline(m, c, v)
+		f.addTimeline(m, c, v)
 		return v
 	case c.Listing != nil:
-		return listingFold(b).foldListing(m, c)
+		return listingFold{f.now, f.listings, f.listed}.foldListing(m, c)
 	case c.Merge != nil:
-		return listingFold(b).foldMerge(m, c)
+		return listingFold{f.now, f.listings, f.listed}.foldMerge(m, c)
 	}
-	return guestFold(b).foldGuest(m, c)
+	return guestFold{f.rows, f.stays, f.guestsChanged}.foldGuest(m, c)
 }
 
 // settle returns the status of an event from the results of its changes. It is applied if any of them is.
@@ -195,9 +235,9 @@ func (m *mapped) kind() string {
 }
 
 // addTimeline adds an event to a reservation's timeline.
-func (b folding) addTimeline(m *mapped, c change, v foldResult) {
+func (f *folding) addTimeline(m *mapped, c change, v foldResult) {
 	ref := store.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
-	if b.reservations[ref].VersionSeq == 0 {
+	if f.reservations[ref].VersionSeq == 0 {
 		return // there is none
 	}
 	at := m.says.OccurredAt
@@ -214,5 +254,5 @@ func (b folding) addTimeline(m *mapped, c change, v foldResult) {
 	if len(c.Notes) > 0 {
 		detail["notes"] = pms.NotesOf(c.Notes)
 	}
-	b.entry(ref, m, foldResultWords[v], detail)
+	f.stays.entry(ref, m, foldResultWords[v], detail)
 }

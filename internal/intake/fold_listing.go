@@ -9,21 +9,29 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-func (b listingFold) foldListing(m *mapped, c change) foldResult {
+// listingFold folds changes of listings, and merges. It needs only the listings, and marks as listed those that it
+// changes.
+type listingFold struct {
+	now      time.Time
+	listings map[store.ListingRef]store.Listing
+	listed   map[store.ListingRef]bool
+}
+
+func (f listingFold) foldListing(m *mapped, c change) foldResult {
 	says := c.Listing
-	l := b.listings[store.ListingRef{Source: m.Source, ListingID: says.ListingID}]
+	l := f.listings[store.ListingRef{Source: m.Source, ListingID: says.ListingID}]
 	if older(c.version, l.VersionAt, l.VersionSeq) {
 		return superseded
 	}
 	before := l
-	l.VersionAt, l.VersionSeq, l.UpdatedAt = &c.at, &c.seq, b.now
+	l.VersionAt, l.VersionSeq, l.UpdatedAt = &c.at, &c.seq, f.now
 	if !l.Known {
-		l.Known, l.CreatedAt = true, b.now
+		l.Known, l.CreatedAt = true, f.now
 	}
 	if l.Deleted = says.Deleted; !says.Deleted {
 		applyListing(&l, says)
 	}
-	b.keepListing(before, l)
+	f.keepListing(before, l)
 	return applied
 }
 
@@ -47,7 +55,7 @@ func applyListing(l *store.Listing, says *pms.Listing) {
 }
 
 // keepListing records a changed listing.
-func (b listingFold) keepListing(before, l store.Listing) {
+func (f listingFold) keepListing(before, l store.Listing) {
 	if l.AccessGroupIDs == nil {
 		l.AccessGroupIDs = []string{}
 	}
@@ -55,32 +63,32 @@ func (b listingFold) keepListing(before, l store.Listing) {
 		l.Generation++
 	}
 	ref := store.ListingRef{Source: l.Source, ListingID: l.ListingID}
-	b.listings[ref], b.listed[ref] = l, true
+	f.listings[ref], f.listed[ref] = l, true
 }
 
 // foldMerge merges a listing into another. Fields that the other one lacks are copied, so that keys continue to work.
-func (b listingFold) foldMerge(m *mapped, c change) foldResult {
-	from := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
+func (f listingFold) foldMerge(m *mapped, c change) foldResult {
+	from := f.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
 	if older(c.version, from.VersionAt, from.VersionSeq) {
 		return superseded
 	}
-	into := b.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.Into}]
+	into := f.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.Into}]
 	if into.MergedInto != nil && *into.MergedInto == from.ListingID {
 		into.MergedInto = nil // now the other way round
 	}
 	before, intoBefore := from, into
-	from.VersionAt, from.VersionSeq, from.UpdatedAt, from.Deleted, from.MergedInto = &c.at, &c.seq, b.now,
+	from.VersionAt, from.VersionSeq, from.UpdatedAt, from.Deleted, from.MergedInto = &c.at, &c.seq, f.now,
 		true, &into.ListingID
 	if !into.Known {
-		into.Known, into.CreatedAt, into.UpdatedAt = true, b.now, b.now
+		into.Known, into.CreatedAt, into.UpdatedAt = true, f.now, f.now
 		into.Name, into.TimeZone, into.CheckInTime, into.CheckOutTime, into.ACSSystemID = from.Name, from.TimeZone,
 			from.CheckInTime, from.CheckOutTime, from.ACSSystemID
 	}
 	if len(into.Groups()) == 0 && len(from.Groups()) > 0 {
-		into.AdminAccessGroupIDs, into.UpdatedAt = from.Groups(), b.now
+		into.AdminAccessGroupIDs, into.UpdatedAt = from.Groups(), f.now
 	}
-	b.keepListing(before, from)
-	b.keepListing(intoBefore, into)
+	f.keepListing(before, from)
+	f.keepListing(intoBefore, into)
 	return applied
 }
 

@@ -16,20 +16,26 @@ import (
 //	checkedIn           whether the stay has begun
 //	fromGuest           what the guest's own events say where the reservation says nothing, or something older
 
+// reservationFold folds changes of reservations and bookings.
+type reservationFold struct {
+	*rows
+	stays *stayChanges
+}
+
 // foldBooking applies a change of a reservation. A change of a whole booking counts in the order of the booking, and
 // revokes the booking's other reservations.
-func (b reservationFold) foldBooking(m *mapped, c change) foldResult {
+func (f reservationFold) foldBooking(m *mapped, c change) foldResult {
 	r := c.Reservation
 	if r.Status == "" {
 		return changesNothing
 	}
 	if r.BookingID == "" || !r.Rest {
-		return b.foldReservation(m, c)
+		return f.foldReservation(m, c)
 	}
 
 	booking := store.Ref{Source: m.Source, ReservationID: r.BookingID}
-	siblings := b.bookings[booking]
-	if b.anyIsNewer(siblings, c) {
+	siblings := f.bookings[booking]
+	if f.anyIsNewer(siblings, c) {
 		return superseded
 	}
 
@@ -38,24 +44,24 @@ func (b reservationFold) foldBooking(m *mapped, c change) foldResult {
 	elsewhere := r.Status == pms.Cancelled && len(siblings) > 0 && !slices.Contains(siblings, own)
 	v := applied
 	if !elsewhere {
-		v = b.foldReservation(m, c)
+		v = f.foldReservation(m, c)
 	}
 	if v == unsure {
 		return v
 	}
 
 	for _, ref := range siblings {
-		if ref != own && !m.named(ref) && (elsewhere || b.reservations[ref].Status != pms.Cancelled) {
-			b.cancelSibling(m, c, ref)
+		if ref != own && !m.named(ref) && (elsewhere || f.reservations[ref].Status != pms.Cancelled) {
+			f.cancelSibling(m, c, ref)
 		}
 	}
 	return v
 }
 
 // anyIsNewer reports whether one of some reservations has already had a later change.
-func (b reservationFold) anyIsNewer(refs []store.Ref, c change) bool {
+func (f reservationFold) anyIsNewer(refs []store.Ref, c change) bool {
 	for _, ref := range refs {
-		if s := b.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
+		if s := f.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
 			return true
 		}
 	}
@@ -63,8 +69,8 @@ func (b reservationFold) anyIsNewer(refs []store.Ref, c change) bool {
 }
 
 // cancelSibling cancels a reservation, if it is known, that its booking no longer includes.
-func (b reservationFold) cancelSibling(m *mapped, c change, ref store.Ref) {
-	s := b.reservations[ref]
+func (f reservationFold) cancelSibling(m *mapped, c change, ref store.Ref) {
+	s := f.reservations[ref]
 	if s.VersionSeq == 0 {
 		return
 	}
@@ -74,8 +80,8 @@ func (b reservationFold) cancelSibling(m *mapped, c change, ref store.Ref) {
 	}
 	live := s.Status != pms.Cancelled
 	ends := change{version: c.version, foreign: c.foreign, Change: pms.Change{Reservation: &gone}}
-	if b.foldReservation(m, ends) == applied && live {
-		b.entry(ref, m, "applied: the booking no longer includes it", nil)
+	if f.foldReservation(m, ends) == applied && live {
+		f.stays.entry(ref, m, "applied: the booking no longer includes it", nil)
 	}
 }
 
@@ -87,10 +93,10 @@ func (m *mapped) named(ref store.Ref) bool {
 			func(lost pms.Rejection) bool { return lost.ReservationID == ref.ReservationID })
 }
 
-func (b reservationFold) foldReservation(m *mapped, c change) foldResult {
+func (f reservationFold) foldReservation(m *mapped, c change) foldResult {
 	says := *c.Reservation
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
-	r := b.reservations[ref]
+	r := f.reservations[ref]
 	switch {
 	case r.VersionSeq > 0 && c.isOlder(r):
 		return superseded
@@ -98,46 +104,46 @@ func (b reservationFold) foldReservation(m *mapped, c change) foldResult {
 		return repeated
 	}
 
-	if b.mayUndo(m, c, r) {
+	if f.mayUndo(m, c, r) {
 		return unsure
 	}
 
-	b.changes(ref, r)
+	f.stays.changes(ref, r)
 	if r.VersionSeq == 0 {
-		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, b.now
+		r.Source, r.ReservationID, r.CreatedAt = ref.Source, ref.ReservationID, f.now
 	}
-	r.Status, r.VersionAt, r.VersionSeq, r.UpdatedAt = says.Status, c.at, c.seq, b.now
+	r.Status, r.VersionAt, r.VersionSeq, r.UpdatedAt = says.Status, c.at, c.seq, f.now
 	r.VersionReceipt = nil
 	if c.byReceipt {
 		r.VersionReceipt = &c.at
 	}
 
-	r.Notes = notesOf(c.Notes, m, b.now)
+	r.Notes = notesOf(c.Notes, m, f.now)
 	if says.Status == pms.Confirmed {
 		r.Bodies = withBody(r.Bodies, c.hashes)
 	}
 
 	r.Gates = store.MergeGateReports(r.Gates, says.Gates, m.ReceivedAt)
-	b.applyReservation(&r, says)
-	b.checkedIn(&r, c)
-	b.ofBooking(&r, says)
-	b.fromGuest(&r, c)
-	b.mayMoveBack(m, c, b.reservations[ref], r)
-	b.reservations[ref] = r
+	f.applyReservation(&r, says)
+	f.checkedIn(&r, c)
+	f.ofBooking(&r, says)
+	f.fromGuest(&r, c)
+	f.mayMoveBack(m, c, f.reservations[ref], r)
+	f.reservations[ref] = r
 
 	return applied
 }
 
 // applyReservation applies what a change says about its reservation to the row. In a complete reservation, an
 // unspecified field means none.
-func (b reservationFold) applyReservation(r *store.Reservation, says pms.Reservation) {
+func (f reservationFold) applyReservation(r *store.Reservation, says pms.Reservation) {
 	whole := says.Whole()
 	set := func(field **string, value *string) {
 		if whole || value != nil {
 			*field = value
 		}
 	}
-	set(&r.ListingID, b.present(r.Source, says.ListingID))
+	set(&r.ListingID, f.present(r.Source, says.ListingID))
 	if says.NoRoom {
 		r.ListingID = nil
 	}
@@ -157,7 +163,7 @@ func (b reservationFold) applyReservation(r *store.Reservation, says pms.Reserva
 }
 
 // ofBooking records which booking and room a reservation belongs to.
-func (b reservationFold) ofBooking(r *store.Reservation, says pms.Reservation) {
+func (f reservationFold) ofBooking(r *store.Reservation, says pms.Reservation) {
 	if says.Unit != "" && says.Companion == "" {
 		r.Unit = &says.Unit
 	}
@@ -168,8 +174,8 @@ func (b reservationFold) ofBooking(r *store.Reservation, says pms.Reservation) {
 	if says.BookingID != r.ReservationID && r.BookingID == nil {
 		r.BookingID = &says.BookingID
 	}
-	if !slices.Contains(b.bookings[booking], r.Ref()) {
-		b.bookings[booking] = append(b.bookings[booking], r.Ref())
+	if !slices.Contains(f.bookings[booking], r.Ref()) {
+		f.bookings[booking] = append(f.bookings[booking], r.Ref())
 	}
 }
 
@@ -179,7 +185,7 @@ const movedOn = 48 * time.Hour
 
 // checkedIn records that the PMS has reported a stay as begun. Later events that don't mention it don't change that,
 // until the reservation is cancelled or moved to other days.
-func (b reservationFold) checkedIn(r *store.Reservation, c change) {
+func (f reservationFold) checkedIn(r *store.Reservation, c change) {
 	says := c.Reservation
 	if says.Status == pms.Cancelled {
 		r.CheckedInAt = nil
@@ -187,7 +193,7 @@ func (b reservationFold) checkedIn(r *store.Reservation, c change) {
 	}
 	if says.CheckedIn {
 		at := says.CheckedInAt
-		if at.IsZero() || at.After(b.now) {
+		if at.IsZero() || at.After(f.now) {
 			at = c.at
 		}
 		if r.CheckedInAt == nil || !says.CheckedInAt.IsZero() {
@@ -206,11 +212,11 @@ func (b reservationFold) checkedIn(r *store.Reservation, c change) {
 
 // fromGuest fills in a reservation from its guest's own events, where the reservation has no value of its own, or an
 // older one.
-func (b reservationFold) fromGuest(r *store.Reservation, c change) {
+func (f reservationFold) fromGuest(r *store.Reservation, c change) {
 	if r.GuestID == nil || c.Reservation.Status != pms.Confirmed {
 		return
 	}
-	g, known := b.guests[store.Ref{Source: r.Source, ReservationID: *r.GuestID}]
+	g, known := f.guests[store.Ref{Source: r.Source, ReservationID: *r.GuestID}]
 	if !known || g.VersionSeq == 0 {
 		return
 	}

@@ -170,10 +170,10 @@ func keepingStatus(w store.KeyRequest) store.KeyRequest {
 }
 
 // gatesChanged returns which of the batch's reservations have gates that changed in a way that affects a key.
-func (b saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
+func (s saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
 	var refs []store.Ref
-	for ref, before := range b.before {
-		if len(b.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, b.reservations[ref].Gates) {
+	for ref, before := range s.stays.before {
+		if len(s.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, s.reservations[ref].Gates) {
 			refs = append(refs, ref)
 		}
 	}
@@ -183,8 +183,8 @@ func (b saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool
 	}
 	changed := map[store.Ref]bool{}
 	for _, ref := range refs {
-		rules := b.policies.of(ref.Source).Gates
-		before, after := rows[ref].With(b.before[ref].Gates), rows[ref].With(b.reservations[ref].Gates)
+		rules := s.policies.of(ref.Source).Gates
+		before, after := rows[ref].With(s.stays.before[ref].Gates), rows[ref].With(s.reservations[ref].Gates)
 		changed[ref] = gatesDiffer(stay.Gates(rules, before), stay.Gates(rules, after))
 	}
 	return changed, nil

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"time"
 
@@ -147,7 +146,8 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 	if err != nil {
 		return err
 	}
-	all := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+	now := a.now().UTC()
+	var all []*mapped
 	of := map[uuid.UUID]int{}
 	for i, e := range events {
 		if known[*e.EventKey] {
@@ -160,16 +160,17 @@ func (a *Applier) previewImport(ctx context.Context, events []store.Event, rows 
 			return err
 		}
 		of[e.EventID] = rows[i]
-		all.add(m)
+		m.prepare()
+		all = append(all, m)
 	}
 
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
-		b := all.again()
-		if err := (locking{b}).lock(ctx, tx, false); err != nil {
+		l := newLocking(newRows(now, a.source), copies(all))
+		if err := l.lock(ctx, tx, false); err != nil {
 			return err
 		}
-		folding{b}.fold()
-		for _, m := range b.events {
+		newFolding(l).fold(l.events)
+		for _, m := range l.events {
 			results[of[m.EventID]] = Imported{Status: m.Status, Reason: stay.Text(m.Reason)}
 		}
 		return errPreviewed

@@ -28,49 +28,61 @@ import (
 // An event that follows a postponed one about the same object leaves the batch here (stepBack), so that the order of
 // receipt holds. It is put back with the time of the one that it waits for.
 
+// locking locks what mapped events are about, and reads it into rows.
+type locking struct {
+	*rows
+
+	events  []*mapped                 // those that remain in the batch
+	requeue []store.Requeue           // those that left it
+	names   map[store.Ref]bool        // possible ids of bookings' reservations, see possibleNames
+	tries   map[uuid.UUID][]store.Try // the requests for the documents of events
+}
+
+func newLocking(rs *rows, events []*mapped) *locking { return &locking{rows: rs, events: events} }
+
 // lock locks what the events are about, in the order that everybody keeps: bookings and guests, listings,
 // reservations. What can't be known before that (the rooms of bookings, and the reservations of guests) is read under
 // the locks already held.
-func (b locking) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
-	bookings, guests := b.shared()
+func (l *locking) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
+	bookings, guests := l.shared()
 	if err := store.LockShared(ctx, tx, bookings, guests); err != nil {
 		return err
 	}
 
-	if err := b.findRooms(ctx, tx, bookings); err != nil {
+	if err := l.findRooms(ctx, tx, bookings); err != nil {
 		return err
 	}
 	if anyPostponed {
-		if err := b.stepBack(ctx, tx); err != nil {
+		if err := l.stepBack(ctx, tx); err != nil {
 			return err
 		}
 	}
-	if err := b.readTries(ctx, tx); err != nil {
+	if err := l.readTries(ctx, tx); err != nil {
 		return err
 	}
 	var err error
-	if b.guests, err = store.Guests(ctx, tx, guests); err != nil {
+	if l.guests, err = store.Guests(ctx, tx, guests); err != nil {
 		return err
 	}
-	if b.ofGuest, err = store.ReservationsOfGuests(ctx, tx, b.changedGuests(), b.now); err != nil {
+	if l.ofGuest, err = store.ReservationsOfGuests(ctx, tx, l.changedGuests(), l.now); err != nil {
 		return err
 	}
 
-	n := b.needed()
+	n := l.needed()
 	had, err := store.ListingsOf(ctx, tx, n.completed)
 	if err != nil {
 		return err
 	}
-	if err := b.lockListings(ctx, tx, append(n.listings, had...), n.changesListings); err != nil {
+	if err := l.lockListings(ctx, tx, append(n.listings, had...), n.changesListings); err != nil {
 		return err
 	}
-	if b.reservations, err = store.LockReservations(ctx, tx, n.reservations); err != nil {
+	if l.reservations, err = store.LockReservations(ctx, tx, n.reservations); err != nil {
 		return err
 	}
 
 	for _, ref := range n.completed {
-		if id := b.reservations[ref].ListingID; id != nil {
-			if _, locked := b.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
+		if id := l.reservations[ref].ListingID; id != nil {
+			if _, locked := l.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
 				return store.ErrRaced // it has moved in the meantime
 			}
 		}
@@ -79,9 +91,9 @@ func (b locking) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error {
 }
 
 // readTries reads when the documents of events were requested.
-func (b locking) readTries(ctx context.Context, tx pgx.Tx) (err error) {
+func (l *locking) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 	var fetched []uuid.UUID
-	for _, m := range b.events {
+	for _, m := range l.events {
 		if m.Documents != nil {
 			fetched = append(fetched, m.EventID)
 		}
@@ -89,9 +101,9 @@ func (b locking) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 	if len(fetched) == 0 {
 		return nil
 	}
-	b.tries, err = store.Tries(ctx, tx, fetched)
-	for _, m := range b.events {
-		for _, t := range b.tries[m.EventID] {
+	l.tries, err = store.Tries(ctx, tx, fetched)
+	for _, m := range l.events {
+		for _, t := range l.tries[m.EventID] {
 			if t.At.After(m.asked) {
 				m.asked = t.At
 			}
@@ -101,8 +113,8 @@ func (b locking) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 }
 
 // shared are the bookings and guests that several reservations may belong to.
-func (b locking) shared() (bookings, guests []store.Ref) {
-	for _, m := range b.events {
+func (l *locking) shared() (bookings, guests []store.Ref) {
+	for _, m := range l.events {
 		for _, c := range m.changes {
 			if r := c.Reservation; r != nil {
 				if r.BookingID != "" {
@@ -125,9 +137,9 @@ func (b locking) shared() (bookings, guests []store.Ref) {
 	return bookings, guests
 }
 
-func (b locking) changedGuests() []store.Ref {
+func (l *locking) changedGuests() []store.Ref {
 	var guests []store.Ref
-	for _, m := range b.events {
+	for _, m := range l.events {
 		for _, c := range m.changes {
 			if c.Guest != nil {
 				guests = append(guests, store.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
@@ -138,11 +150,11 @@ func (b locking) changedGuests() []store.Ref {
 }
 
 // findRooms finds the reservations of bookings.
-func (b locking) findRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
+func (l *locking) findRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
 	known, err := store.ReservationsOfBookings(ctx, tx, bookings)
 	for _, k := range known {
 		booking := store.Ref{Source: k.Source, ReservationID: k.BookingID}
-		b.bookings[booking] = append(b.bookings[booking], store.Ref{Source: k.Source, ReservationID: k.ReservationID})
+		l.bookings[booking] = append(l.bookings[booking], store.Ref{Source: k.Source, ReservationID: k.ReservationID})
 	}
 	return err
 }
@@ -155,9 +167,9 @@ type needed struct {
 	completed       []store.Ref // their times are completed from the listing that they have, which no event names
 }
 
-func (b locking) needed() needed {
+func (l *locking) needed() needed {
 	var n needed
-	for _, m := range b.events {
+	for _, m := range l.events {
 		for _, c := range m.changes {
 			switch {
 			case c.Reservation != nil:
@@ -178,19 +190,19 @@ func (b locking) needed() needed {
 		}
 	}
 
-	for _, refs := range b.bookings {
+	for _, refs := range l.bookings {
 		n.reservations = append(n.reservations, refs...)
 	}
 
-	b.names = b.possibleNames()
-	for ref, inherits := range b.names {
+	l.names = l.possibleNames()
+	for ref, inherits := range l.names {
 		n.reservations = append(n.reservations, ref)
 		if inherits {
 			n.completed = append(n.completed, ref)
 		}
 	}
 
-	for _, refs := range b.ofGuest {
+	for _, refs := range l.ofGuest {
 		n.reservations = append(n.reservations, refs...)
 	}
 	return n
@@ -223,14 +235,14 @@ func (n *needed) listing(source, id string) {
 
 // stepBack removes events from the batch that are about the same objects as an earlier, postponed one: if each event
 // carries only a part, the later one must not be applied first.
-func (b locking) stepBack(ctx context.Context, tx pgx.Tx) error {
+func (l *locking) stepBack(ctx context.Context, tx pgx.Tx) error {
 	earlier, err := store.EventsPutBack(ctx, tx)
 	if err != nil || len(earlier) == 0 {
 		return err
 	}
 
 	var remaining []*mapped
-	for _, m := range b.events {
+	for _, m := range l.events {
 		about := m.about()
 		at := slices.IndexFunc(earlier, func(p store.PutBack) bool {
 			return p.Seq < m.Seq && slices.ContainsFunc(p.About,
@@ -242,14 +254,14 @@ func (b locking) stepBack(ctx context.Context, tx pgx.Tx) error {
 		}
 
 		until := earlier[at].NotBefore
-		if !until.After(b.now) {
-			until = b.now.Add(time.Second)
+		if !until.After(l.now) {
+			until = l.now.Add(time.Second)
 		}
-		b.requeue = append(b.requeue, store.Requeue{Event: m.Event, NotBefore: &until, Tries: m.Tries, About: about})
+		l.requeue = append(l.requeue, store.Requeue{Event: m.Event, NotBefore: &until, Tries: m.Tries, About: about})
 		earlier = append(earlier, store.PutBack{Seq: m.Seq, NotBefore: until, About: about})
 	}
 
-	b.events = remaining
+	l.events = remaining
 	return nil
 }
 

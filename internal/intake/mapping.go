@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
@@ -82,34 +83,45 @@ func (c change) isOlder(r store.Reservation) bool {
 	return c.seq < v.seq || late
 }
 
-// mapEvents works out what events say. Events that need more time, or documents, are returned to the queue.
-func (b mapping) mapEvents(ctx context.Context, events []store.Event) {
+// mapping works out what claimed events say. It needs each event and its source's format, no database, and no other
+// event.
+type mapping struct {
+	now    time.Time
+	source func(string) pms.Source
+	log    *slog.Logger
+}
+
+// mapEvents maps events, and returns those that need more time as later: a batch takes them from the queue again.
+func (p mapping) mapEvents(ctx context.Context, events []store.Event) (done []*mapped, later []store.Requeue) {
 	began := time.Now()
 	for i, e := range events {
 		if i > 0 && time.Since(began) > mapWithin {
 			for _, left := range events[i:] {
-				b.requeue = append(b.requeue, store.Requeue{Event: left, Tries: left.Tries})
+				later = append(later, store.Requeue{Event: left, Tries: left.Tries})
 			}
-			return
+			return done, later
 		}
-		m, err := mapEvent(ctx, b.source(e.Source), e)
+
+		m, err := mapEvent(ctx, p.source(e.Source), e)
 		if errors.Is(err, pms.ErrTooLong) && e.Tries+1 < mapTries {
-			until := b.now.Add(time.Second << e.Tries)
-			b.log.Warn("mapping an event timed out; retrying with more time", "source", e.Source, "event_id",
+			until := p.now.Add(time.Second << e.Tries)
+			p.log.Warn("mapping an event timed out; retrying with more time", "source", e.Source, "event_id",
 				e.EventID.String(), "tries", e.Tries+1)
-			b.requeue = append(b.requeue, store.Requeue{Event: e, NotBefore: &until, Tries: e.Tries + 1})
+			later = append(later, store.Requeue{Event: e, NotBefore: &until, Tries: e.Tries + 1})
 			continue
 		}
 		if err != nil {
 			m.says = pms.Event{Type: m.says.Type, Invalid: []pms.FieldError{{Field: "body", Message: err.Error()}}}
 			m.changes = nil
 		}
-		b.add(m)
+		m.prepare()
+		done = append(done, m)
 	}
+	return done, later
 }
 
-// add adds a mapped event to the batch. Its body is no longer needed, and dropped: a batch holds many.
-func (b *batch) add(m *mapped) {
+// prepare readies a mapped event for a batch. Its body is no longer needed, and dropped: a batch holds many.
+func (m *mapped) prepare() {
 	m.tie()
 	if len(m.says.Invalid) > 0 {
 		m.says.Fetches, m.says.Rejected, m.changes = nil, nil, nil
@@ -122,7 +134,6 @@ func (b *batch) add(m *mapped) {
 	if m.Documents != nil {
 		m.Documents = []byte{}
 	}
-	b.events = append(b.events, m)
 }
 
 // tie ties what could not be read of documents to the reservation that their webhook named, if it named one.

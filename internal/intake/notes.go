@@ -64,7 +64,7 @@ func (m *mapped) note(c change) {
 }
 
 // reject keeps an item that can't be read, with the event and, if its id could be read, with its reservation.
-func (b folding) reject(m *mapped, lost pms.Rejection) {
+func (f *folding) reject(m *mapped, lost pms.Rejection) {
 	item := store.RejectedItem{Where: lost.Where, ReservationID: lost.ReservationID, ListingID: lost.ListingID}
 	for _, e := range lost.Errors {
 		item.Errors = append(item.Errors, store.FieldNote{
@@ -74,37 +74,37 @@ func (b folding) reject(m *mapped, lost pms.Rejection) {
 	}
 	m.notes.Rejected = append(m.notes.Rejected, item)
 	ref := store.Ref{Source: m.Source, ReservationID: lost.ReservationID}
-	if b.reservations[ref].VersionSeq == 0 {
+	if f.reservations[ref].VersionSeq == 0 {
 		return
 	}
 	for _, e := range item.Errors {
-		b.addNote(ref, m, e.Field, "the last event could not be read: "+e.Problem)
+		f.addNote(ref, m, e.Field, "the last event could not be read: "+e.Problem)
 	}
-	b.entry(ref, m, store.EventRejected, map[string]any{
+	f.stays.entry(ref, m, store.EventRejected, map[string]any{
 		"status": store.EventRejected,
 		"reason": store.Storable(pms.Reasons(lost.Errors)),
 	})
 }
 
 // addNote adds to the notes of a reservation, which is otherwise unchanged.
-func (b folding) addNote(ref store.Ref, m *mapped, field, problem string) {
-	r := b.reservations[ref]
-	b.changes(ref, r)
-	r.Notes = encodeNotes(append(ReadNotes(r.Notes), Note{field, problem, m.EventID.String(), b.now}))
-	r.UpdatedAt = b.now
-	b.reservations[ref] = r
+func (f *folding) addNote(ref store.Ref, m *mapped, field, problem string) {
+	r := f.reservations[ref]
+	f.stays.changes(ref, r)
+	r.Notes = encodeNotes(append(ReadNotes(r.Notes), Note{field, problem, m.EventID.String(), f.now}))
+	r.UpdatedAt = f.now
+	f.reservations[ref] = r
 }
 
 // strangeStatus makes a status visible that a stay with a key should not have: an unknown one, or that of a blocked
 // part of the calendar. The key is kept.
-func (b folding) strangeStatus(m *mapped, c change) {
+func (f *folding) strangeStatus(m *mapped, c change) {
 	says := c.Reservation
 	why := map[string]string{"other": "is unknown", "block": "is that of a block in the calendar"}[says.StatusClass]
 	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
-	if r := b.reservations[ref]; why == "" || r.Status != pms.Confirmed || c.before(versionOf(r)) {
+	if r := f.reservations[ref]; why == "" || r.Status != pms.Confirmed || c.before(versionOf(r)) {
 		return
 	}
-	b.addNote(ref, m, "status",
+	f.addNote(ref, m, "status",
 		store.Storable(fmt.Sprintf(
 			"the PMS's status %q %s: nothing was changed. See whether the guest still has a right to the key",
 			says.PMSStatus, why)))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -48,29 +47,35 @@ var errPreviewed = errors.New("this was only a preview")
 func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Preview, error) {
 	var p Preview
 	inOrder := slices.SortedFunc(slices.Values(events), func(x, y store.Event) int { return cmp.Compare(x.Seq, y.Seq) })
-	all := newBatch(a.now().UTC(), a.source, slog.New(slog.DiscardHandler))
+	now := a.now().UTC()
+	var all []*mapped
 	for some := range slices.Chunk(inOrder, previewAtOnce) {
-		if err := a.mapAgain(ctx, all, some); err != nil {
+		events, err := a.mapAgain(ctx, some)
+		if err != nil {
 			return p, err
 		}
+		all = append(all, events...)
 	}
 
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
-		b := all.again()
-		if err := (locking{b}).lock(ctx, tx, false); err != nil {
+		l := newLocking(newRows(now, a.source), copies(all))
+		if err := l.lock(ctx, tx, false); err != nil {
 			return err
 		}
-		before := maps.Clone(b.listings)
-		folding{b}.fold()
+
+		before := maps.Clone(l.listings)
+		f := newFolding(l)
+		f.fold(l.events)
+
 		p.Events = nil
-		for _, m := range b.events {
+		for _, m := range l.events {
 			if m.awaiting {
 				reason := "documents of the PMS would be fetched first"
 				m.Status, m.Reason = store.EventAccepted, &reason
 			}
 			p.Events = append(p.Events, m.Event)
 		}
-		p.Differences = b.differences(before)
+		p.Differences = f.differences(before)
 		return errPreviewed
 	})
 	if errors.Is(err, errPreviewed) {
@@ -79,25 +84,27 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 	return p, err
 }
 
-// again is a batch of the same mapped events, for a transaction that may be repeated: applying writes to them.
-func (b *batch) again() *batch {
-	copied := newBatch(b.now, b.source, b.log)
-	for _, m := range b.events {
-		again := *m
-		copied.add(&again)
+// copies are copies of mapped events, for a transaction that may be repeated: folding writes to them.
+func copies(events []*mapped) []*mapped {
+	list := make([]*mapped, len(events))
+	for i, m := range events {
+		copied := *m
+		copied.prepare()
+		list[i] = &copied
 	}
-	return copied
+	return list
 }
 
 // previewAtOnce is how many bodies a preview holds in memory.
 const previewAtOnce = 8
 
-// mapAgain adds events to a batch. Nothing waits for them: they may take as long as they need.
-func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) error {
+// mapAgain maps events. Nothing waits for them: they may take as long as they need.
+func (a *Applier) mapAgain(ctx context.Context, events []store.Event) ([]*mapped, error) {
 	events, err := a.store.Events.WithBodies(ctx, events)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var list []*mapped
 	for _, e := range events {
 		m, err := mapEvent(ctx, a.source(e.Source), e)
 		if err != nil {
@@ -106,27 +113,28 @@ func (a *Applier) mapAgain(ctx context.Context, b *batch, events []store.Event) 
 				Invalid: []pms.FieldError{{Field: "body", Message: err.Error()}},
 			}, nil
 		}
-		b.add(m)
+		m.prepare()
+		list = append(list, m)
 	}
-	return nil
+	return list, nil
 }
 
-// differences lists what the batch has changed; listings is how they were before.
-func (b *batch) differences(listings map[store.ListingRef]store.Listing) []Difference {
+// differences lists what the events have changed; listings is how they were before.
+func (f *folding) differences(listings map[store.ListingRef]store.Listing) []Difference {
 	var list []Difference
-	for ref, before := range b.before {
+	for ref, before := range f.stays.before {
 		if d := (Difference{
 			Source: ref.Source, ReservationID: ref.ReservationID,
-			Fields: reservationDiffers(before, b.reservations[ref]),
+			Fields: reservationDiffers(before, f.reservations[ref]),
 		}); len(d.Fields) > 0 {
 			list = append(list, d)
 		}
 	}
 
-	for ref := range b.listed {
+	for ref := range f.listed {
 		if d := (Difference{
 			Source: ref.Source, ListingID: ref.ListingID,
-			Fields: listingDiffers(listings[ref], b.listings[ref]),
+			Fields: listingDiffers(listings[ref], f.listings[ref]),
 		}); len(d.Fields) > 0 {
 			list = append(list, d)
 		}

@@ -52,7 +52,7 @@ func isCompanion(ref store.Ref, all []store.Ref) bool {
 const companion = "_guest-"
 
 // nameRooms names the rooms of an event, booking by booking.
-func (b folding) nameRooms(m *mapped) {
+func (f *folding) nameRooms(m *mapped) {
 	of := map[store.Ref][]*pms.Reservation{}
 	add := func(booking string, r *pms.Reservation) {
 		ref := store.Ref{Source: m.Source, ReservationID: booking}
@@ -75,14 +75,14 @@ func (b folding) nameRooms(m *mapped) {
 		return
 	}
 	for booking, changes := range of {
-		b.roomsOf(booking).name(changes)
+		f.roomsOf(booking).name(changes)
 		for _, c := range changes {
 			if ref := (store.Ref{
 				Source:        booking.Source,
 				ReservationID: c.ReservationID,
-			}); b.reservations[ref].VersionSeq == 0 {
-				if _, looked := b.names[ref]; !looked {
-					b.unlocked = true
+			}); f.reservations[ref].VersionSeq == 0 {
+				if _, looked := f.names[ref]; !looked {
+					f.unlocked = true
 				}
 			}
 		}
@@ -107,19 +107,19 @@ type possible struct {
 
 // possibleNames are the ids that the reservations of the batch's bookings may get: those that exist are locked before
 // anything is decided. The value reports whether a reservation's own listing is locked, too.
-func (b locking) possibleNames() map[store.Ref]bool {
+func (l *locking) possibleNames() map[store.Ref]bool {
 	bookings := map[store.Ref]*possible{}
-	for _, m := range b.events {
+	for _, m := range l.events {
 		for _, c := range m.changes {
 			if r := c.Reservation; r != nil && r.BookingID != "" {
-				p := b.possible(bookings, store.Ref{Source: m.Source, ReservationID: r.BookingID}, r.Unit)
+				p := l.possible(bookings, store.Ref{Source: m.Source, ReservationID: r.BookingID}, r.Unit)
 				p.companions = append(p.companions, r.Companion)
 				p.inherit = p.inherit || inheritsListing(*r)
 			}
 		}
 		for _, lost := range m.says.Rejected {
 			if lost.BookingID != "" {
-				b.possible(bookings, store.Ref{Source: m.Source, ReservationID: lost.BookingID}, lost.Unit)
+				l.possible(bookings, store.Ref{Source: m.Source, ReservationID: lost.BookingID}, lost.Unit)
 			}
 		}
 	}
@@ -135,29 +135,29 @@ func (b locking) possibleNames() map[store.Ref]bool {
 	return names
 }
 
-func (b locking) possible(bookings map[store.Ref]*possible, booking store.Ref, unit string) *possible {
+func (l *locking) possible(bookings map[store.Ref]*possible, booking store.Ref, unit string) *possible {
 	p := bookings[booking]
 	if p == nil {
 		p = &possible{rooms: []string{booking.ReservationID}}
-		for _, known := range b.bookings[booking] {
+		for _, known := range l.bookings[booking] {
 			p.rooms = append(p.rooms, known.ReservationID)
 		}
 		bookings[booking] = p
 	}
 	if unit != "" {
-		p.rooms = append(p.rooms, b.namesOf(booking, unit)...)
+		p.rooms = append(p.rooms, l.namesOf(booking, unit)...)
 	}
 	return p
 }
 
 // namesOf are the possible names of a new room: from its unit, with a number if others have that name.
-func (b locking) namesOf(booking store.Ref, unit string) []string {
+func (l *locking) namesOf(booking store.Ref, unit string) []string {
 	full := booking.ReservationID + "_" + unit
 	names := []string{full}
 	for n := 2; ; n++ {
 		name := numbered(full, n)
 		names = append(names, name)
-		if !slices.Contains(b.bookings[booking], store.Ref{Source: booking.Source, ReservationID: name}) {
+		if !slices.Contains(l.bookings[booking], store.Ref{Source: booking.Source, ReservationID: name}) {
 			return names
 		}
 	}

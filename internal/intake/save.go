@@ -19,23 +19,36 @@ import (
 //
 //	await   events whose documents are still missing: they leave the queue until the documents are there, and the
 //	        fetches are jobs of the same transaction
-//	save    what the others changed: reservations, listings, guests, then keys, results of events, windows that lapse with their
-//	        stay, and timelines
+//	save    what the others changed: reservations, listings, guests, then keys, results of events, windows that lapse
+//	        with their stay, and timelines
 //	count   after the commit: metrics, activity and traces, which a batch that is undone must not leave behind
 //
 // New reservations are inserted and known ones updated, each with one statement for the whole batch. A key is requested
 // only where what is desired changed: its generation rises, and an attempt that works on the earlier one is overtaken.
 
+// saving writes a folded batch.
+type saving struct {
+	*rows
+	stays         *stayChanges
+	listed        map[store.ListingRef]bool
+	guestsChanged map[store.Ref]bool
+
+	events  []*mapped
+	tries   map[uuid.UUID][]store.Try // the requests for the documents of events
+	fetches Fetches                   // nil where nothing fetches documents
+	traced  bool                      // a key's request names the event that led to it
+}
+
 // await schedules the fetches that events wait for, and records those that were made.
-func (b saving) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
+func (s saving) await(ctx context.Context, tx pgx.Tx) error {
 	var jobs []store.Event
 	var waiting []store.Awaiting
-	for _, m := range b.events {
+	for _, m := range s.events {
 		if !m.awaiting && !m.rechecked {
 			continue
 		}
 		if !m.again.IsZero() {
-			if err := b.askAgain(ctx, tx, fetches, m); err != nil {
+			if err := s.askAgain(ctx, tx, m); err != nil {
 				return err
 			}
 			continue
@@ -47,7 +60,7 @@ func (b saving) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 		}
 
 		reason := store.ReasonNeedsFetch
-		if b.source(m.Source).Fetch != nil {
+		if s.source(m.Source).Fetch != nil {
 			reason = ""
 			jobs = append(jobs, m.Event)
 		}
@@ -58,22 +71,22 @@ func (b saving) await(ctx context.Context, tx pgx.Tx, fetches Fetches) error {
 
 	if len(waiting) > 0 {
 		var batch pgx.Batch
-		store.AwaitDocuments(&batch, waiting, b.now)
+		store.AwaitDocuments(&batch, waiting, s.now)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return fmt.Errorf("schedule fetches for %d events: %w", len(waiting), err)
 		}
 	}
 
 	if len(jobs) > 0 {
-		if fetches == nil {
+		if s.fetches == nil {
 			return errors.New("this process doesn't fetch documents")
 		}
-		if err := fetches.Enqueue(ctx, tx, jobs); err != nil {
+		if err := s.fetches.Enqueue(ctx, tx, jobs); err != nil {
 			return err
 		}
 	}
 
-	b.addFetches()
+	s.addFetches()
 	return nil
 }
 
@@ -90,19 +103,19 @@ func (m *mapped) toBeFetched() (bookings []string) {
 }
 
 // askAgain schedules another fetch of an event's documents, for when they can be trusted.
-func (b saving) askAgain(ctx context.Context, tx pgx.Tx, fetches Fetches, m *mapped) error {
+func (s saving) askAgain(ctx context.Context, tx pgx.Tx, m *mapped) error {
 	reason := m.againWhy + "; fetched again at " + pms.FormatInstant(m.again)
 	if err := store.ForgetDocuments(ctx, tx, m.EventID, m.AppliedBefore, m.rechecked, reason); err != nil {
 		return err
 	}
-	return fetches.EnqueueAt(ctx, tx, m.Event, m.again)
+	return s.fetches.EnqueueAt(ctx, tx, m.Event, m.again)
 }
 
 // addFetches adds the requests that were made for events to the timelines of their reservations, one line per
 // event.
-func (b saving) addFetches() {
-	for _, m := range b.events {
-		made := b.tries[m.EventID]
+func (s saving) addFetches() {
+	for _, m := range s.events {
+		made := s.tries[m.EventID]
 		if len(made) == 0 || m.awaiting {
 			continue
 		}
@@ -111,8 +124,8 @@ func (b saving) addFetches() {
 				continue
 			}
 			ref := store.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
-			if b.reservations[ref].VersionSeq > 0 {
-				b.entries = append(b.entries, fetchEntry(ref, m.EventID, made))
+			if s.reservations[ref].VersionSeq > 0 {
+				s.stays.entries = append(s.stays.entries, fetchEntry(ref, m.EventID, made))
 			}
 		}
 	}
@@ -145,12 +158,12 @@ func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
 	}
 }
 
-func (b saving) save(ctx context.Context, tx pgx.Tx, traced bool) error {
-	gates, err := b.gatesChanged(ctx, tx)
+func (s saving) save(ctx context.Context, tx pgx.Tx) error {
+	gates, err := s.gatesChanged(ctx, tx)
 	if err != nil {
 		return err
 	}
-	w := b.writes(gates, traced)
+	w := s.writes(gates)
 	if err := store.InsertReservations(ctx, tx, w.fresh); err != nil {
 		return err
 	}
@@ -158,27 +171,27 @@ func (b saving) save(ctx context.Context, tx pgx.Tx, traced bool) error {
 		return err
 	}
 	var writes pgx.Batch
-	for _, ref := range slices.SortedFunc(maps.Keys(b.listed), store.ListingRef.Compare) {
-		store.SaveListing(&writes, b.listings[ref])
+	for _, ref := range slices.SortedFunc(maps.Keys(s.listed), store.ListingRef.Compare) {
+		store.SaveListing(&writes, s.listings[ref])
 	}
 
 	var guests []store.Guest
-	for _, ref := range slices.SortedFunc(maps.Keys(b.guestsChanged), store.Ref.Compare) {
-		guests = append(guests, b.guests[ref])
+	for _, ref := range slices.SortedFunc(maps.Keys(s.guestsChanged), store.Ref.Compare) {
+		guests = append(guests, s.guests[ref])
 	}
 
 	store.SaveGuests(&writes, guests)
-	store.InsertKeys(&writes, w.made, b.now)
-	store.RequestKeys(&writes, w.changed, b.now)
-	store.FinishEvents(&writes, b.settled())
-	if err := b.lapseWindows(ctx, tx, &writes); err != nil {
+	store.InsertKeys(&writes, w.made, s.now)
+	store.RequestKeys(&writes, w.changed, s.now)
+	store.FinishEvents(&writes, settled(s.events))
+	if err := s.lapseWindows(ctx, tx, &writes); err != nil {
 		return err
 	}
-	if err := store.QueueTimeline(&writes, b.entries); err != nil {
+	if err := store.QueueTimeline(&writes, s.stays.entries); err != nil {
 		return err
 	}
 	if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
-		return fmt.Errorf("write what %d events say: %w", len(b.events), err)
+		return fmt.Errorf("write what %d events say: %w", len(s.events), err)
 	}
 	return nil
 }
@@ -189,22 +202,22 @@ type stayWrites struct {
 	made, changed []store.KeyRequest
 }
 
-func (b saving) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
-	for ref, before := range b.before {
-		r := b.reservations[ref]
+func (s saving) writes(gates map[store.Ref]bool) (all stayWrites) {
+	for ref, before := range s.stays.before {
+		r := s.reservations[ref]
 		differs := stayChanged(before, r)
-		request := keyRequest(r, b.now, differs || gates[ref], differs)
+		request := keyRequest(r, s.now, differs || gates[ref], differs)
 		if !differs {
 			request = keepingStatus(request)
 		}
-		if traced {
-			request.EventID = b.lastOf(ref)
+		if s.traced {
+			request.EventID = s.lastOf(ref)
 		}
 		if before.VersionSeq > 0 {
 			all.known, all.changed = append(all.known, r), append(all.changed, request)
 			continue
 		}
-		if r.CheckOut != nil && !r.CheckOut.After(b.now) {
+		if r.CheckOut != nil && !r.CheckOut.After(s.now) {
 			request.RankAt = &store.LastRank // it never had a key, nobody waits for it, and an import may bring many
 		}
 		all.fresh, all.made = append(all.fresh, r), append(all.made, request)
@@ -213,8 +226,8 @@ func (b saving) writes(gates map[store.Ref]bool, traced bool) (all stayWrites) {
 }
 
 // lastOf is the last applied event about a reservation.
-func (b saving) lastOf(ref store.Ref) *uuid.UUID {
-	for _, m := range slices.Backward(b.events) {
+func (s saving) lastOf(ref store.Ref) *uuid.UUID {
+	for _, m := range slices.Backward(s.events) {
 		if m.Status == store.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes,
 			func(c change) bool {
 				return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID

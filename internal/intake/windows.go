@@ -14,10 +14,10 @@ import (
 // lapseWindows ends the windows that admins have set for stays that these events move: what was agreed for other days
 // does not apply to the new ones. It is done here, once, and not worked out later, so that the timeline
 // says when and why, and a stay that is moved back does not open earlier unasked.
-func (b saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
+func (s saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
 	var moved []store.Ref
-	for ref, before := range b.before {
-		r := b.reservations[ref]
+	for ref, before := range s.stays.before {
+		r := s.reservations[ref]
 		changed := stay.Text(before.CheckInText) != stay.Text(r.CheckInText) ||
 			stay.Text(before.CheckOutText) != stay.Text(r.CheckOutText)
 		if before.VersionSeq > 0 && r.Status == pms.Confirmed && changed {
@@ -31,11 +31,12 @@ func (b saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 	}
 
 	for ref, o := range windows {
-		r := b.reservations[ref]
+		r := s.reservations[ref]
 		if o.WindowHolds(r) { // the same stay, written differently
 			o.SetWindow(r, o.StartsAt, o.EndsAt)
 		} else {
-			b.entries = append(b.entries, lapsed(r, o, store.Entry{Ref: ref, At: b.now, Kind: store.TimelineEvent}))
+			line := lapsed(r, o, store.Entry{Ref: ref, At: s.now, Kind: store.TimelineEvent})
+			s.stays.entries = append(s.stays.entries, line)
 			o.SetWindow(r, nil, nil)
 		}
 		store.SaveOverrides(writes, ref, o)
