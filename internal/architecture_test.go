@@ -97,7 +97,7 @@ var allowed = map[string][]string{
 		"internal/seam", "internal/store",
 	},
 	"internal/retention": {
-		"internal/store",
+		"internal/stay", "internal/store",
 	},
 	"internal/store": {
 		"internal/stay",

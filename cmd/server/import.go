@@ -17,7 +17,7 @@ import (
 	"github.com/staykey/staykey/internal/importfile"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // import reads a file (internal/importfile), sends it to a running service in batches, and prints the results. It needs
@@ -165,11 +165,11 @@ func (r *importRun) flush(ctx context.Context) error {
 
 func (r *importRun) note(where string, item rest.ImportedEvent) {
 	switch item.Status {
-	case store.EventApplied:
+	case stay.EventApplied:
 		r.count.applied++
-	case store.EventSuperseded:
+	case stay.EventSuperseded:
 		r.count.superseded++
-	case store.EventAccepted:
+	case stay.EventAccepted:
 		r.count.waiting++
 	case intake.ImportKnown:
 		r.count.known++

@@ -13,7 +13,6 @@ import (
 
 	"github.com/staykey/staykey/internal/handlers/rest"
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 type reservationCommand struct {
@@ -123,7 +122,7 @@ func (p reservationPrinter) decision(name string, word *rest.Decision) {
 
 func (p reservationPrinter) plan(s shownReservation) {
 	status := s.Reservation.MobileKey.Status
-	settled := slices.Contains([]string{store.KeyIssued, store.KeyActive, store.KeyRevoked, store.KeyExpired}, status)
+	settled := slices.Contains([]string{stay.KeyIssued, stay.KeyActive, stay.KeyRevoked, stay.KeyExpired}, status)
 	switch {
 	case s.PlanError != "":
 		p.line("plan", "%s", s.PlanError)

@@ -47,14 +47,14 @@ import (
 
 // Intake is what admins ask of intake.
 type Intake interface {
-	PutListing(ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit,
+	PutListing(ctx context.Context, ref stay.ListingRef, patch pms.ListingPatch, audit store.Audit,
 		checks ...func(store.Listing) error) (l store.Listing, created bool, err error)
 	// DeleteListing deletes a listing that no stay uses.
-	DeleteListing(context.Context, store.ListingRef, store.Audit) error
+	DeleteListing(context.Context, stay.ListingRef, store.Audit) error
 	// Act does what an admin wants of a reservation.
-	Act(context.Context, store.Ref, intake.Action) error
+	Act(context.Context, stay.Ref, intake.Action) error
 	// Undo undoes what an action of a batch did to a reservation.
-	Undo(context.Context, store.Ref, intake.Undoing) error
+	Undo(context.Context, stay.Ref, intake.Undoing) error
 	// PreviewReplay finds out what applying events again would change.
 	PreviewReplay(context.Context, []store.Event) (intake.Preview, error)
 	// Replay applies events again, and returns those that it does.
@@ -63,7 +63,7 @@ type Intake interface {
 	Import(ctx context.Context, source string, bodies [][]byte, dryRun bool,
 		audit store.Audit) ([]intake.Imported, error)
 	// SetGate records what a program or a person says about a gate of a reservation.
-	SetGate(context.Context, store.Ref, intake.GateAction) (stay.Gate, error)
+	SetGate(context.Context, stay.Ref, intake.GateAction) (stay.Gate, error)
 }
 
 // Provisioner is what admins ask about Seam.

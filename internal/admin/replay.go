@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // replayAtMost bounds one replay by filter: each of a dry run's events is locked with what it is about.
@@ -42,7 +42,7 @@ func (s Events) ReplayOne(ctx context.Context, id string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	if e.Status != store.EventAccepted {
+	if e.Status != stay.EventAccepted {
 		done, err := s.intake.Replay(ctx, []Event{e}, ActorOf(ctx).Audit(auditReplay, ""))
 		switch {
 		case err != nil:
@@ -52,7 +52,7 @@ func (s Events) ReplayOne(ctx context.Context, id string) (Event, error) {
 				"the event can't be replayed, because the retention policy deleted its body (STAYKEY_RETAIN_BODIES)")
 		}
 	}
-	e.Status, e.Reason = store.EventAccepted, nil
+	e.Status, e.Reason = stay.EventAccepted, nil
 	return e, nil
 }
 
@@ -168,7 +168,7 @@ func (s Events) toReplay(ctx context.Context, in ReplayRequest) (events []Event,
 		return nil, "", err
 	}
 	for _, e := range found.Items {
-		if e.Status != store.EventAccepted { // it will be applied anyway
+		if e.Status != stay.EventAccepted { // it will be applied anyway
 			events = append(events, e)
 		}
 	}

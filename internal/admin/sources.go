@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -174,7 +175,7 @@ func (state *SourceState) addDay(rows []store.ActivityRow) {
 		}, row.Kind):
 		default:
 			state.LastDay[row.Kind] += n
-			if row.Kind == store.EventRejected || row.Kind == store.ActivityRefused {
+			if row.Kind == stay.EventRejected || row.Kind == store.ActivityRefused {
 				state.ErrorsOfLastDay += n
 			}
 		}

@@ -158,9 +158,9 @@ func (s Overview) hours(ctx context.Context, since time.Time) ([]Hour, error) {
 		}
 		h, n := &hours[i], int(row.N)
 		switch row.Kind {
-		case store.EventApplied, store.EventSuperseded, store.EventIgnored:
+		case stay.EventApplied, stay.EventSuperseded, stay.EventIgnored:
 			h.Events += n
-		case store.EventRejected, store.ActivityRefused:
+		case stay.EventRejected, store.ActivityRefused:
 			h.Events += n
 			h.Wrong += n
 		case store.ActivityMade:

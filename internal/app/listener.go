@@ -72,12 +72,12 @@ func noteState(conn net.Conn, state http.ConnState) {
 	if over, is := conn.(interface{ NetConn() net.Conn }); is { // TLS
 		conn = over.NetConn()
 	}
-	if held, is := conn.(*countedConn); is {
+	if counted, is := conn.(*countedConn); is {
 		switch state {
 		case http.StateNew, http.StateIdle:
-			held.permit.SetIdle(true)
+			counted.permit.SetIdle(true)
 		case http.StateActive, http.StateHijacked:
-			held.permit.SetIdle(false)
+			counted.permit.SetIdle(false)
 		}
 	}
 }

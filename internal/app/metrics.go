@@ -200,14 +200,14 @@ func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
 }
 
 func (c *stateCollector) collectSweep(ctx context.Context, gauge func(*prometheus.Desc, float64, ...string)) {
-	held, unknown, age := notANumber, notANumber, notANumber
+	heldBack, unknown, age := notANumber, notANumber, notANumber
 	if last, err := provisioner.LastSweep(ctx, c.store); err == nil {
-		held, unknown, age = float64(last.HeldBack), float64(last.Unknown), 0
+		heldBack, unknown, age = float64(last.HeldBack), float64(last.Unknown), 0
 		if !last.At.IsZero() {
 			age = max(time.Since(last.At), 0).Seconds()
 		}
 	}
-	gauge(sweepHeldBack, held)
+	gauge(sweepHeldBack, heldBack)
 	gauge(sweepUnknown, unknown)
 	gauge(sweepAge, age)
 }
@@ -231,8 +231,8 @@ func (c *stateCollector) collectSilence(ctx context.Context, gauge func(*prometh
 
 // sent are the kinds of activity that a source's webhooks cause.
 var sent = []string{
-	store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored,
-	store.EventRejected, store.ActivityDuplicate,
+	stay.EventAccepted, stay.EventApplied, stay.EventSuperseded, stay.EventIgnored,
+	stay.EventRejected, store.ActivityDuplicate,
 }
 
 // lastHeard is when a source last sent something that was kept, or had been kept before; zero for never.

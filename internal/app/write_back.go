@@ -45,18 +45,18 @@ func (c *configured) writesBack() []string {
 }
 
 // newWriter makes what writes into PMSs. Texts are made of reservations as REST shows them.
-func (s *service) newWriter(shown func(context.Context, []store.Ref) (map[store.Ref]admin.View, error),
+func (s *service) newWriter(shown func(context.Context, []stay.Ref) (map[stay.Ref]admin.View, error),
 	hashKey string,
 ) *writeback.Service {
 	sealer := stay.NewSealer(s.config.SeamAPIKey)
 	return writeback.New(s.store, s.log, writeback.Options{
 		Sources: s.configured.allSources, Accounts: &s.accounts, HashKey: []byte(hashKey), First: s.config.RetryBase,
-		Reservations: func(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error) {
+		Reservations: func(ctx context.Context, refs []stay.Ref) (map[stay.Ref]any, error) {
 			views, err := shown(ctx, refs)
 			if err != nil {
 				return nil, err
 			}
-			out := make(map[store.Ref]any, len(views))
+			out := make(map[stay.Ref]any, len(views))
 			for ref, v := range views {
 				encoded, err := json.Marshal(rest.ShowWithCode(v, sealer))
 				if err != nil {

@@ -128,7 +128,7 @@ func (r *rig) calls() map[string]int {
 // stay is what is known of a stay.
 func (r *rig) stay(id string) store.View {
 	r.t.Helper()
-	v, err := r.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+	v, err := r.store.Reservations.View(context.Background(), stay.Ref{Source: "default", ReservationID: id})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ type Ceiling struct {
 
 	mu      sync.Mutex
 	turn    uint64 // rises with each change, to compare ages
-	held    int
+	inUse   int
 	clients map[netip.Addr]*holder
 	freed   chan struct{} // closed whenever a permit becomes free
 	evicted int
@@ -117,7 +117,7 @@ func (c *Ceiling) Take(client netip.Addr, group string, evict func()) (*Permit, 
 }
 
 func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool) (*Permit, bool) {
-	if c.held >= c.most {
+	if c.inUse >= c.most {
 		victim := c.victim(client, group)
 		if victim == nil {
 			if count {
@@ -138,7 +138,7 @@ func (c *Ceiling) take(client netip.Addr, group string, evict func(), count bool
 	}
 	h.add(p)
 	h.groups[group]++
-	c.held++
+	c.inUse++
 	return p, true
 }
 
@@ -223,7 +223,7 @@ func (h *holder) ownVictim(group string) (victim *Permit) {
 
 func (c *Ceiling) remove(p *Permit) {
 	p.gone = true
-	c.held--
+	c.inUse--
 	h := c.clients[p.client]
 	h.drop(p)
 	if h.groups[p.group]--; h.groups[p.group] == 0 {
@@ -277,7 +277,7 @@ func (p *Permit) Lost() bool {
 func (c *Ceiling) Full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.held >= c.most && c.victim(netip.Addr{}, "") == nil
+	return c.inUse >= c.most && c.victim(netip.Addr{}, "") == nil
 }
 
 // State is how a ceiling is used.
@@ -290,5 +290,5 @@ type State struct {
 func (c *Ceiling) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return State{InUse: c.held, Most: c.most, Evicted: c.evicted, Refused: c.refused}
+	return State{InUse: c.inUse, Most: c.most, Evicted: c.evicted, Refused: c.refused}
 }

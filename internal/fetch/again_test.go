@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -88,7 +89,7 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 						kind = "json"
 					}
 					e := store.Event{
-						EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
+						EventID: uuid.New(), Source: "s", Status: stay.EventAccepted, ReceivedAt: time.Now().UTC(),
 						Request: []byte(`{"kind": "` + kind + `", "query": ` + webhook[0] + `}`),
 						Body:    []byte(webhook[1]),
 					}
@@ -109,7 +110,7 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 					got := pms.Cancelled
 					for _, room := range []string{"", c.room} {
 						if v, err := r.store.Reservations.View(t.Context(),
-							store.Ref{Source: "s", ReservationID: "7" + room}); err == nil &&
+							stay.Ref{Source: "s", ReservationID: "7" + room}); err == nil &&
 							v.Reservation.Status == pms.Confirmed {
 							got = pms.Confirmed
 						}
@@ -127,7 +128,7 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 				id := says(c.change)
 				fetched(id)
 				is(pms.Cancelled)
-				if e := r.event(id); e.Status != store.EventAccepted ||
+				if e := r.event(id); e.Status != stay.EventAccepted ||
 					!strings.Contains(*e.Reason, "may be older than a cancel") {
 					t.Fatalf("%s %v, want that it waits", e.Status, e.Reason)
 				}
@@ -140,7 +141,7 @@ func TestAStaleDocumentUndoesNoCancel(t *testing.T) {
 				}
 				fetched(id)
 				is(map[bool]string{false: pms.Cancelled, true: pms.Confirmed}[booked])
-				if e := r.event(id); e.Status != store.EventApplied {
+				if e := r.event(id); e.Status != stay.EventApplied {
 					t.Errorf("%s %v, want applied", e.Status, e.Reason)
 				}
 			})
@@ -171,7 +172,7 @@ func newReplica(t *testing.T, format string) *replica {
 func (p *replica) says(body string) uuid.UUID {
 	p.t.Helper()
 	e := store.Event{
-		EventID: uuid.New(), Source: "s", Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
+		EventID: uuid.New(), Source: "s", Status: stay.EventAccepted, ReceivedAt: time.Now().UTC(),
 		Request: []byte(`{}`), Body: []byte(body),
 	}
 	if _, err := p.store.Events.Insert(p.t.Context(), []store.Event{e}); err != nil {
@@ -209,7 +210,7 @@ func (p *replica) is(reservation, want string, id uuid.UUID, status, reason stri
 	p.t.Helper()
 	got := "none"
 	if v, err := p.store.Reservations.View(p.t.Context(),
-		store.Ref{Source: "s", ReservationID: reservation}); err == nil {
+		stay.Ref{Source: "s", ReservationID: reservation}); err == nil {
 		got = v.Reservation.Status
 		if out := v.Reservation.CheckOutText; out != nil {
 			got += " until " + *out
@@ -250,14 +251,14 @@ func TestAStaleDocumentMovesNoStayForLong(t *testing.T) {
 	p.later(60)
 	shortened := p.says(webhook(2))
 	p.fetches(shortened, document("2031-07-02"))
-	p.is("7", "confirmed until 2031-07-02", shortened, store.EventApplied, "")
+	p.is("7", "confirmed until 2031-07-02", shortened, stay.EventApplied, "")
 	note := p.says(webhook(3))
 	p.fetches(note, document("2031-07-04"))
-	p.is("7", "confirmed until 2031-07-04", note, store.EventApplied,
+	p.is("7", "confirmed until 2031-07-04", note, stay.EventApplied,
 		"the PMS's documents may be older than the change before; fetched again at")
 	p.later(60)
 	p.fetches(note, document("2031-07-02"))
-	p.is("7", "confirmed until 2031-07-02", note, store.EventApplied, "")
+	p.is("7", "confirmed until 2031-07-02", note, stay.EventApplied, "")
 }
 
 // A document that doesn't show what its webhook is about is fetched again: soon, and when no document can be older.
@@ -271,14 +272,14 @@ func TestADocumentBehindItsWebhook(t *testing.T) {
 		id := p.says(
 			`{"event": "reservation/dates_changed", "reservationID": "7", "propertyID": 9, "startDate": "2031-07-01", "endDate": "2031-07-02", "timestamp": 1700000000.5}`)
 		p.fetches(id, document("2031-07-04"))
-		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied,
+		p.is("7", "confirmed until 2031-07-04", id, stay.EventApplied,
 			"the PMS's document doesn't show yet what the webhook is about; fetched again at")
 		p.later(6)
 		p.fetches(id, document("2031-07-04"))
-		p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "fetched again at")
+		p.is("7", "confirmed until 2031-07-04", id, stay.EventApplied, "fetched again at")
 		p.later(30)
 		p.fetches(id, document(last))
-		p.is("7", "confirmed until "+last, id, store.EventApplied, "")
+		p.is("7", "confirmed until "+last, id, stay.EventApplied, "")
 	}
 }
 
@@ -295,7 +296,7 @@ func TestASecondLookThatFails(t *testing.T) {
 	if err := p.fetcher.work(t.Context(), id); !errors.As(err, &snoozed) {
 		t.Fatal(err)
 	}
-	p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "closed for repairs")
+	p.is("7", "confirmed until 2031-07-04", id, stay.EventApplied, "closed for repairs")
 	if _, err := p.store.Pool().Exec(t.Context(),
 		`UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
 		t.Fatal(err)
@@ -303,7 +304,7 @@ func TestASecondLookThatFails(t *testing.T) {
 	if err := p.fetcher.work(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	p.is("7", "confirmed until 2031-07-04", id, store.EventApplied, "")
+	p.is("7", "confirmed until 2031-07-04", id, stay.EventApplied, "")
 }
 
 // An order that Mews' answer lacks may be one that a replica doesn't have yet, or one of a service that is no stay.
@@ -320,20 +321,20 @@ func TestOrdersThatAreNotThereYet(t *testing.T) {
 	p := newReplica(t, "mews")
 	id := p.says(webhook)
 	p.fetches(id, none)
-	p.is("r", "none", id, store.EventAccepted, "the PMS's answer lacks orders that the webhook names; fetched again at")
+	p.is("r", "none", id, stay.EventAccepted, "the PMS's answer lacks orders that the webhook names; fetched again at")
 	p.later(6)
 	p.fetches(id, one)
-	p.is("r", until, id, store.EventApplied, "fetched again at")
-	p.is("s", "none", id, store.EventApplied, "fetched again at")
+	p.is("r", until, id, stay.EventApplied, "fetched again at")
+	p.is("s", "none", id, stay.EventApplied, "fetched again at")
 	p.later(30)
 	p.fetches(id, two)
-	p.is("s", until, id, store.EventApplied, "")
+	p.is("s", until, id, stay.EventApplied, "")
 
 	id = p.says(`{"Events": [{"Discriminator": "ServiceOrderUpdated", "Value": {"Id": "dinner"}}]}`)
 	p.fetches(id, none)
 	p.later(31)
 	p.fetches(id, none)
-	p.is("dinner", "none", id, store.EventIgnored, "orders of services that are no stays")
+	p.is("dinner", "none", id, stay.EventIgnored, "orders of services that are no stays")
 }
 
 // A stay that is booked again after a cancel that has no time of its own gets its key, whatever time the PMS's document
@@ -345,13 +346,13 @@ func TestBookedAgain(t *testing.T) {
 	p := newReplica(t, "hostfully")
 	p.fetches(p.says(`{"event_type": "NEW_BOOKING", "lead_uid": "u"}`), lead)
 	cancel := p.says(`{"event_type": "BOOKING_CANCELLED", "lead_uid": "u"}`)
-	p.is("u", "cancelled"+until, cancel, store.EventApplied, "")
+	p.is("u", "cancelled"+until, cancel, stay.EventApplied, "")
 	again := p.says(`{"event_type": "BOOKING_UPDATED", "lead_uid": "u"}`)
 	p.fetches(again, lead)
-	p.is("u", "cancelled"+until, again, store.EventAccepted, "may be older than a cancel")
+	p.is("u", "cancelled"+until, again, stay.EventAccepted, "may be older than a cancel")
 	p.later(31)
 	p.fetches(again, lead)
-	p.is("u", "confirmed"+until, again, store.EventApplied, "")
+	p.is("u", "confirmed"+until, again, stay.EventApplied, "")
 }
 
 // An event that waits for documents, and one whose documents never come, is found by the reservation that its webhook
@@ -376,7 +377,7 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 	}
 	lastOf := func(reservation string) string {
 		t.Helper()
-		items, err := p.store.Reservations.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: reservation}, 0,
+		items, err := p.store.Reservations.Timeline(t.Context(), stay.Ref{Source: "s", ReservationID: reservation}, 0,
 			1)
 		if err != nil || len(items) == 0 {
 			t.Fatalf("%v, %d items", err, len(items))
@@ -385,8 +386,8 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 	}
 	waits := p.says(fmt.Sprintf(webhook, "7"))
 	unknown := p.says(fmt.Sprintf(webhook, "8"))
-	found(waits, store.EventAccepted, "7_7-1", "7_7-9")
-	found(unknown, store.EventAccepted, "8")
+	found(waits, stay.EventAccepted, "7_7-1", "7_7-9")
+	found(unknown, stay.EventAccepted, "8")
 
 	p.document.Store(`{"success": false, "message": "closed for repairs"}`)
 	for _, id := range []uuid.UUID{waits, unknown} {
@@ -408,8 +409,8 @@ func TestEventsAreTiedToTheirReservations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found(waits, store.EventRejected, "7_7-1", "7_7-9")
-	found(unknown, store.EventRejected, "8")
+	found(waits, stay.EventRejected, "7_7-1", "7_7-9")
+	found(unknown, stay.EventRejected, "8")
 	for _, r := range []string{"7_7-1", "7_7-9"} {
 		if got := lastOf(r); !strings.Contains(got, "rejected: its documents could not be fetched") {
 			t.Errorf("the timeline of %s: %s", r, got)
@@ -430,11 +431,11 @@ func TestAnUnreadDocumentIsTiedToItsReservation(t *testing.T) {
 	p.fetches(p.says(webhook), fmt.Sprintf(lead, `"u"`))
 	id := p.says(webhook)
 	p.fetches(id, fmt.Sprintf(lead, `["u"]`))
-	p.is("u", "confirmed until 2031-07-04T11:00", id, store.EventRejected, "reservation_id")
+	p.is("u", "confirmed until 2031-07-04T11:00", id, stay.EventRejected, "reservation_id")
 	if e := p.event(id); e.ReservationID == nil || *e.ReservationID != "u" {
 		t.Errorf("the event is about %v", e.ReservationID)
 	}
-	items, err := p.store.Reservations.Timeline(t.Context(), store.Ref{Source: "s", ReservationID: "u"}, 0, 10)
+	items, err := p.store.Reservations.Timeline(t.Context(), stay.Ref{Source: "s", ReservationID: "u"}, 0, 10)
 	if err != nil || len(items) == 0 || !strings.Contains(items[0].Summary, "rejected") {
 		t.Errorf("%v, the timeline: %+v", err, items)
 	}

@@ -39,7 +39,7 @@ func (c client) get(ctx context.Context, want pms.Fetch, note func(store.Try)) (
 	for _, some := range ids {
 		began := time.Now()
 		document, status, err := c.one(ctx, want, d, some)
-		if held := new(pmsapi.PausedError); errors.As(err, &held) {
+		if paused := new(pmsapi.PausedError); errors.As(err, &paused) {
 			return nil, err // there was no request to note
 		}
 

@@ -72,10 +72,10 @@ func (f *Fetcher) documents(ctx context.Context, source pms.Source, c client, e 
 		return documents, err
 	}
 	a := pmsapi.Attempt{Number: e.Attempts + 1, Since: e.Since(time.Now())}
-	switch api, held := new(pmsapi.Error), new(pmsapi.PausedError); {
+	switch api, paused := new(pmsapi.Error), new(pmsapi.PausedError); {
 	case errors.As(err, &api):
 		a.Cause = api.Cause
-	case errors.As(err, &held):
+	case errors.As(err, &paused):
 		a.Cause, a.Number = pmsapi.Silent, 0
 	default:
 		return nil, err

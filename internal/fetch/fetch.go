@@ -214,11 +214,11 @@ func (f *Fetcher) work(ctx context.Context, id uuid.UUID) error {
 
 // failed decides whether to retry, and records why the documents are still missing.
 func (f *Fetcher) failed(ctx context.Context, e store.EventFetch, reason error) error {
-	if held := new(pmsapi.PausedError); errors.As(reason, &held) {
-		if err := f.store.Fetches.Hold(ctx, e.EventID, "waits for the PMS's documents: "+held.Why); err != nil {
+	if paused := new(pmsapi.PausedError); errors.As(reason, &paused) {
+		if err := f.store.Fetches.Hold(ctx, e.EventID, "waits for the PMS's documents: "+paused.Why); err != nil {
 			return err
 		}
-		return river.JobSnooze(pmsapi.After(held.Wait))
+		return river.JobSnooze(pmsapi.After(paused.Wait))
 	}
 
 	log := f.log.With("source", e.Source, "event_id", e.EventID.String(), "reservation_ids", e.ReservationIDs)

@@ -20,6 +20,7 @@ import (
 	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -82,7 +83,7 @@ func (r *rig) post(source string, n int) []uuid.UUID {
 	var ids []uuid.UUID
 	for i := range n {
 		e := store.Event{
-			EventID: uuid.New(), Source: source, Status: store.EventAccepted, ReceivedAt: time.Now().UTC(),
+			EventID: uuid.New(), Source: source, Status: stay.EventAccepted, ReceivedAt: time.Now().UTC(),
 			Request: []byte(`{}`), Body: fmt.Appendf(nil, `{"id": %d}`, i),
 		}
 		events, ids = append(events, e), append(ids, e.EventID)
@@ -105,7 +106,7 @@ func (r *rig) drain() {
 func (r *rig) settled(ids []uuid.UUID) {
 	r.t.Helper()
 	for _, id := range ids {
-		for r.event(id).Status == store.EventAccepted {
+		for r.event(id).Status == stay.EventAccepted {
 			<-r.fetched
 			r.drain()
 		}
@@ -205,7 +206,7 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 		if err := attempt(); !errors.As(err, &snoozed) {
 			t.Fatal(err)
 		}
-		if e := r.event(id); e.Status != store.EventAccepted ||
+		if e := r.event(id); e.Status != stay.EventAccepted ||
 			!strings.Contains(*e.Reason, "400 Bad Request: invalid_client") {
 			t.Fatalf("%s: %s", e.Status, *e.Reason)
 		}
@@ -215,7 +216,7 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.drain()
-	if e := r.event(id); e.Status != store.EventIgnored || *e.Reason != "done" {
+	if e := r.event(id); e.Status != stay.EventIgnored || *e.Reason != "done" {
 		t.Errorf("with the right secret: %s %v", e.Status, e.Reason)
 	}
 	// After two days it is rejected, with the reason.
@@ -230,7 +231,7 @@ func TestAWrongSecretRejectsNothing(t *testing.T) {
 	if err := attempt(); err != nil {
 		t.Fatal(err)
 	}
-	if e := r.event(id); e.Status != store.EventRejected || !strings.Contains(*e.Reason, "invalid_client") {
+	if e := r.event(id); e.Status != stay.EventRejected || !strings.Contains(*e.Reason, "invalid_client") {
 		t.Errorf("after two days: %s %s", e.Status, *e.Reason)
 	}
 }
@@ -263,7 +264,7 @@ func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 		})
 	r := newRig(t, time.Millisecond, map[string]pms.Source{"s": s})
 	ids := r.post("s", 2)
-	for i, want := range []string{store.EventApplied, store.EventRejected} {
+	for i, want := range []string{stay.EventApplied, stay.EventRejected} {
 		_ = r.fetcher.work(t.Context(), ids[i])
 		if _, err := r.store.Pool().Exec(t.Context(),
 			`UPDATE event_fetches SET asked_at = asked_at - interval '48 hours'`); err != nil {
@@ -274,7 +275,7 @@ func TestGivingUpKeepsWhatWasApplied(t *testing.T) {
 		}
 		e := r.event(ids[i])
 		if e.Status != want || !strings.Contains(*e.Reason, "500 Internal Server Error") ||
-			(e.AppliedAt != nil) != (want == store.EventApplied) {
+			(e.AppliedAt != nil) != (want == stay.EventApplied) {
 			t.Errorf("%s %q, applied at %v; want %s", e.Status, *e.Reason, e.AppliedAt, want)
 		}
 	}
@@ -292,7 +293,7 @@ func TestEveryWebhookIsAnnounced(t *testing.T) {
 	r.start("s")
 	for i := range 3 {
 		for _, id := range r.post("s", 1) {
-			for r.event(id).Status == store.EventAccepted {
+			for r.event(id).Status == stay.EventAccepted {
 				select {
 				case <-r.fetched:
 				case <-time.After(2 * time.Minute):

@@ -55,14 +55,14 @@ func (s *Service) showCode(ctx context.Context, id string) (Code, Page, error) {
 		return Code{}, page, err
 	}
 	return code, page, s.store.BackupCodes.NoteShown(ctx, state.Ref, used(state.Recent, now), store.Entry{
-		Ref: state.Ref, At: now, Kind: store.TimelineStep, Summary: "The backup code was shown to the guest",
+		Ref: state.Ref, At: now, Kind: stay.TimelineStep, Summary: "The backup code was shown to the guest",
 		Detail: map[string]any{"acs_credential_id": stay.Text(state.CodeID)},
 	})
 }
 
 // BackupCode returns the backup code of a stay for a program that may have it, also before the stay begins. Errors:
 // [ErrGone], [NotReadyError], [ErrNoCode], [ErrUnavailable], [store.ErrNotFound].
-func (s *Service) BackupCode(ctx context.Context, ref store.Ref) (Code, error) {
+func (s *Service) BackupCode(ctx context.Context, ref stay.Ref) (Code, error) {
 	state, err := s.store.GuestStays.State(ctx, ref)
 	if err != nil {
 		return Code{}, err

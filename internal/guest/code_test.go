@@ -133,7 +133,7 @@ func TestCodesThatAreNotShown(t *testing.T) {
 	if _, err := r.guest.BackupCode(ctx, late.ref()); !errors.Is(err, guest.ErrGone) {
 		t.Errorf("after a cancel: %v", err)
 	}
-	if _, err := r.guest.BackupCode(ctx, store.Ref{Source: "default", ReservationID: "nobody"}); !errors.Is(err,
+	if _, err := r.guest.BackupCode(ctx, stay.Ref{Source: "default", ReservationID: "nobody"}); !errors.Is(err,
 		store.ErrNotFound) {
 		t.Errorf("of an unknown stay: %v", err)
 	}

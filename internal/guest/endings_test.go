@@ -126,7 +126,7 @@ func TestAppSessions(t *testing.T) {
 	if last := ask(a); last.ExpiresAt.After(a.out) {
 		t.Errorf("a session lasts until %s, the stay until %s", last.ExpiresAt, a.out)
 	}
-	none := store.Ref{Source: "default", ReservationID: "none"}
+	none := stay.Ref{Source: "default", ReservationID: "none"}
 	if _, err := r.guest.AppSession(context.Background(), none); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no such reservation: %v", err)
 	}

@@ -203,7 +203,7 @@ func (s *Service) guestKey(email *string) string {
 }
 
 // lease waits for the lease on a stay. until is by this process's clock, and before the lease ends by the database's.
-func (s *Service) lease(ctx context.Context, ref store.Ref) (l store.GuestLease, until time.Time, err error) {
+func (s *Service) lease(ctx context.Context, ref stay.Ref) (l store.GuestLease, until time.Time, err error) {
 	deadline := s.options.After(s.options.Patience)
 	for {
 		asked := time.Now()
@@ -249,7 +249,7 @@ func (s *Service) guarded(ctx context.Context, until time.Time) context.Context 
 
 // calls collects the requests to Seam for the timeline.
 type calls struct {
-	ref     store.Ref
+	ref     stay.Ref
 	entries []store.Entry
 }
 
@@ -268,7 +268,7 @@ func (c *calls) because(ctx context.Context, reason string) context.Context {
 		}
 		detail["result"] = result
 		c.entries = append(c.entries, store.Entry{
-			Ref: c.ref, At: call.At.UTC(), Kind: store.TimelineRequest,
+			Ref: c.ref, At: call.At.UTC(), Kind: stay.TimelineRequest,
 			Summary: call.Path + ": " + result, Detail: detail,
 		})
 	})
@@ -277,7 +277,7 @@ func (c *calls) because(ctx context.Context, reason string) context.Context {
 // note adds a line to the timeline.
 func (c *calls) note(at time.Time, summary string, detail map[string]any) {
 	c.entries = append(c.entries, store.Entry{
-		Ref: c.ref, At: at, Kind: store.TimelineStep,
+		Ref: c.ref, At: at, Kind: stay.TimelineStep,
 		Summary: summary, Detail: detail,
 	})
 }

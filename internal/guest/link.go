@@ -22,7 +22,7 @@ const Path = "/k/"
 
 // linkID derives the id of a stay's link: the same for as long as the counter is, and impossible
 // to guess without the key.
-func (s *Service) linkID(ref store.Ref, counter int32) string {
+func (s *Service) linkID(ref stay.Ref, counter int32) string {
 	h := hmac.New(sha256.New, s.linkKey)
 	for _, part := range []string{ref.Source, ref.ReservationID, fmt.Sprint(counter)} {
 		_, _ = fmt.Fprintf(h, "%d:%s;", len(part), part)
@@ -37,7 +37,7 @@ func hashOf(id string) []byte {
 
 // Stay is a reservation, as far as its link depends on it.
 type Stay struct {
-	store.Ref
+	stay.Ref
 	Status     string
 	GuestEmail *string
 }
@@ -45,14 +45,14 @@ type Stay struct {
 // Links returns the links of those of the stays that have one: the confirmed ones of sources with links. A stay has
 // the same link for as long as it is the same guest's and nobody renews it. What is needed to find the stay by its
 // link is recorded first.
-func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.GuestLink, error) {
+func (s *Service) Links(ctx context.Context, stays []Stay) (map[stay.Ref]stay.GuestLink, error) {
 	stays = slices.DeleteFunc(slices.Clone(stays), func(st Stay) bool {
 		return st.Status != pms.Confirmed || !s.options.Source(st.Source).GuestLinks
 	})
 	if len(stays) == 0 {
 		return nil, nil
 	}
-	refs := make([]store.Ref, len(stays))
+	refs := make([]stay.Ref, len(stays))
 	for i, st := range stays {
 		refs[i] = st.Ref
 	}
@@ -75,7 +75,7 @@ func (s *Service) Links(ctx context.Context, stays []Stay) (map[store.Ref]stay.G
 			return nil, err
 		}
 	}
-	links := make(map[store.Ref]stay.GuestLink, len(stays))
+	links := make(map[stay.Ref]stay.GuestLink, len(stays))
 	for _, ref := range refs {
 		l := known[ref]
 		links[ref] = stay.GuestLink{
@@ -161,7 +161,7 @@ func (s *Service) Renew(ctx context.Context, st Stay, audit store.Audit) error {
 	now := s.now()
 	audit.At = now
 	entry := store.Entry{
-		Ref: st.Ref, At: now, Kind: store.TimelineAction, Summary: audit.Author + " renewed the guest's link",
+		Ref: st.Ref, At: now, Kind: stay.TimelineAction, Summary: audit.Author + " renewed the guest's link",
 		Detail: map[string]any{"action": audit.Action, "by": audit.Author},
 	}
 	if err := s.store.GuestStays.RenewLink(ctx, st.Ref, now, []store.Entry{entry}, audit); err != nil {

@@ -159,7 +159,7 @@ func (r *rig) send(eventType string, data map[string]any) {
 	key := uuid.NewString()
 	e := store.Event{
 		EventID: uuid.New(), Source: "default", EventKey: &key, Type: eventType,
-		Status: store.EventAccepted, OccurredAt: &at, ReceivedAt: r.now(), Body: body,
+		Status: stay.EventAccepted, OccurredAt: &at, ReceivedAt: r.now(), Body: body,
 	}
 	if _, err := r.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		r.t.Fatal(err)
@@ -205,7 +205,7 @@ func (r *rig) cancel(b booking) {
 	r.send("reservation.cancelled", map[string]any{"reservation_id": b.id})
 }
 
-func (b booking) ref() store.Ref { return store.Ref{Source: "default", ReservationID: b.id} }
+func (b booking) ref() stay.Ref { return stay.Ref{Source: "default", ReservationID: b.id} }
 
 func (r *rig) view(b booking) store.View {
 	r.t.Helper()

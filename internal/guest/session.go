@@ -23,13 +23,13 @@ type Session struct {
 // AppSession returns a session for the app of a stay's guest. Asked again it returns the same one, which then lasts
 // longer. Errors: [ErrUnknown] where the source has no links, [ErrGone], [NotReadyError], [ErrBusy],
 // [ErrUnavailable], [store.ErrNotFound].
-func (s *Service) AppSession(ctx context.Context, ref store.Ref) (Session, error) {
+func (s *Service) AppSession(ctx context.Context, ref stay.Ref) (Session, error) {
 	session, err := s.appSession(ctx, ref)
 	count(bySession, err)
 	return session, err
 }
 
-func (s *Service) appSession(ctx context.Context, ref store.Ref) (Session, error) {
+func (s *Service) appSession(ctx context.Context, ref stay.Ref) (Session, error) {
 	state, err := s.store.GuestStays.State(ctx, ref)
 	if err != nil {
 		return Session{}, err

@@ -14,6 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -21,7 +22,7 @@ import (
 // order is what a process does until it dies, or is done.
 type order struct {
 	DSN, Seam, Link string
-	Ref             store.Ref
+	Ref             stay.Ref
 	Now             time.Time
 	Do              string
 	Dies            point.Name // where it dies, the At-th time that it gets there; "" for nowhere

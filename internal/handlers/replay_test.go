@@ -9,6 +9,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -151,13 +152,13 @@ func (a *app) lastDay(source string) map[string]any {
 func TestPagesHearOfEveryChange(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	ref := store.Ref{Source: "default", ReservationID: "3333122-433"}
+	ref := stay.Ref{Source: "default", ReservationID: "3333122-433"}
 	hold := func(a *intake.Applier) error {
 		return a.Act(ctx, ref, intake.Action{Kind: intake.ActionHold, By: "x", Why: "y"})
 	}
 	for name, change := range map[string]func(a *app) error{
 		"a replica whose clock is behind": func(a *app) error {
-			other := store.Ref{Source: "a b/c", ReservationID: "3333122-433"}
+			other := stay.Ref{Source: "a b/c", ReservationID: "3333122-433"}
 			if err := a.applier.Act(ctx, other, intake.Action{Kind: intake.ActionHold, By: "x", Why: "y"}); err != nil {
 				return err
 			}
@@ -254,7 +255,7 @@ func TestLastDayIs24Hours(t *testing.T) {
 	} {
 		source := "default"
 		activity := store.NewActivity()
-		activity.Add(source, store.EventRejected, now.Add(-tc.ago))
+		activity.Add(source, stay.EventRejected, now.Add(-tc.ago))
 		if _, err := a.store.Pool().Exec(t.Context(), `DELETE FROM activity`); err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +283,7 @@ func TestActivityIsAddedUp(t *testing.T) {
 		time.Minute, 23 * time.Hour, 24*time.Hour + 20*time.Minute, 49 * time.Hour,
 		49*time.Hour + time.Minute, 49*time.Hour + 2*time.Minute, 36 * 24 * time.Hour,
 	} {
-		activity.Add("default", store.EventApplied, now.Add(-ago))
+		activity.Add("default", stay.EventApplied, now.Add(-ago))
 	}
 	if err := a.store.Activity.Flush(t.Context(), activity); err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -296,7 +297,7 @@ func (a *Acceptor) flush(batch []*waiting) {
 
 	toApply := false
 	for i, w := range batch {
-		toApply = toApply || (!accepted[i].Duplicate && w.event.Status == store.EventAccepted)
+		toApply = toApply || (!accepted[i].Duplicate && w.event.Status == stay.EventAccepted)
 		w.result <- result{accepted: accepted[i]}
 	}
 	if toApply {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -89,7 +90,7 @@ const farthestWindow = 7 * 24 * time.Hour
 // Act performs an admin's action on a reservation. It returns an [InputError] if the action itself is invalid,
 // [store.ErrNotFound] if there is no such reservation, and a [ConflictError] if its present state doesn't allow the
 // action.
-func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
+func (a *Applier) Act(ctx context.Context, ref stay.Ref, action Action) error {
 	if err := action.check(); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (a *Applier) Act(ctx context.Context, ref store.Ref, action Action) error {
 	return fmt.Errorf("%s %s/%s: %w", action.Kind, ref.Source, ref.ReservationID, err)
 }
 
-func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Action) error {
+func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref stay.Ref, action Action) error {
 	now := a.now().UTC()
 	r, err := lockReported(ctx, tx, ref)
 	if err != nil {
@@ -138,7 +139,7 @@ func (a *Applier) act(ctx context.Context, tx pgx.Tx, ref store.Ref, action Acti
 	store.RequestKeys(&writes, []store.KeyRequest{action.keyRequest(r, before, after, now)}, now)
 
 	entry := store.Entry{
-		Ref: ref, At: now, Kind: store.TimelineAction, Summary: action.summary(),
+		Ref: ref, At: now, Kind: stay.TimelineAction, Summary: action.summary(),
 		Detail: action.detail(),
 	}
 	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
@@ -161,14 +162,14 @@ func (c Action) keyRequest(r store.Reservation, before, after store.Overrides, n
 	case before.RevokedAt != nil && after.RevokedAt != nil:
 		w.Interim = "" // it has been revoked: whatever is left is being removed
 	case after.RevokedAt != nil:
-		w.Interim = store.KeyRevoking
+		w.Interim = stay.KeyRevoking
 	}
 	return w
 }
 
 // lockReported locks a reservation that a PMS has reported; [store.ErrNotFound] for any other.
-func lockReported(ctx context.Context, tx pgx.Tx, ref store.Ref) (store.Reservation, error) {
-	found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+func lockReported(ctx context.Context, tx pgx.Tx, ref stay.Ref) (store.Reservation, error) {
+	found, err := store.LockReservations(ctx, tx, []stay.Ref{ref})
 	if err != nil {
 		return store.Reservation{}, err
 	}
@@ -301,7 +302,7 @@ func (c Action) detail() map[string]any {
 }
 
 // audit records how an action changed the admins' decisions about a reservation.
-func (c Action) audit(ref store.Ref, before, after store.Overrides, now time.Time) store.Audit {
+func (c Action) audit(ref stay.Ref, before, after store.Overrides, now time.Time) store.Audit {
 	a := c.Audit.About(ref.Source, ref.ReservationID, c.Why)
 	a.At, a.Action, a.Author = now, string(c.Kind), c.By
 	if before != after {
@@ -328,12 +329,12 @@ func decisionsOf(o store.Overrides) map[string]any {
 // sets take precedence over the PMS until it sets them to null. It is outside the order of events. An error of a check
 // of the listing as it is leaves it so. created reports whether the listing was unknown before.
 func (a *Applier) PutListing(
-	ctx context.Context, ref store.ListingRef, patch pms.ListingPatch, audit store.Audit,
+	ctx context.Context, ref stay.ListingRef, patch pms.ListingPatch, audit store.Audit,
 	checks ...func(store.Listing) error,
 ) (l store.Listing, created bool, err error) {
 	err = a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
-		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, true, now)
+		listings, err := store.LockListings(ctx, tx, []stay.ListingRef{ref}, true, now)
 		if err != nil {
 			return err
 		}

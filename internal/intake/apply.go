@@ -15,6 +15,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -128,11 +129,11 @@ func (a *Applier) Run(ctx context.Context) {
 // turn is what an applying goroutine remembers from batch to batch.
 type turn struct {
 	portion portion
-	skipped map[store.ListingRef]time.Time // listings whose fan-out failed, and until when they are skipped
+	skipped map[stay.ListingRef]time.Time // listings whose fan-out failed, and until when they are skipped
 }
 
 func newTurn() *turn {
-	return &turn{portion: portion{limit: applyBatch}, skipped: map[store.ListingRef]time.Time{}}
+	return &turn{portion: portion{limit: applyBatch}, skipped: map[stay.ListingRef]time.Time{}}
 }
 
 // Drain applies everything that waits, and carries changes of listings, policies and rooms to their stays.

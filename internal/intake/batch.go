@@ -111,7 +111,7 @@ func (m *mapped) warn(log *slog.Logger) {
 	if m.says.Disconnected != "" {
 		log.Warn("PMS disconnected: it will send no more events", "source", m.Source, "reason", m.says.Disconnected)
 	}
-	if !m.awaiting && (m.Status == store.EventRejected || len(m.says.Rejected) > 0) {
+	if !m.awaiting && (m.Status == stay.EventRejected || len(m.says.Rejected) > 0) {
 		log.Warn("event partly rejected: fix the cause, then replay it", "source", m.Source, "event_id",
 			m.EventID.String(), "reservation_id", stay.Text(m.ReservationID), "listing_id", stay.Text(m.ListingID),
 			"status", m.Status, "reason", stay.Text(m.Reason))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -13,10 +14,10 @@ import (
 // [ConflictError] while a stay that is not over uses the listing, also one that moves there later, so that no guest
 // depends on it. The listing stays locked meanwhile, so that no such stay can come in between. A later event of the
 // PMS about the listing, or a PUT, brings it back. It is outside the order of events.
-func (a *Applier) DeleteListing(ctx context.Context, ref store.ListingRef, audit store.Audit) error {
+func (a *Applier) DeleteListing(ctx context.Context, ref stay.ListingRef, audit store.Audit) error {
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
 		now := a.now().UTC()
-		listings, err := store.LockListings(ctx, tx, []store.ListingRef{ref}, true, now)
+		listings, err := store.LockListings(ctx, tx, []stay.ListingRef{ref}, true, now)
 		if err != nil {
 			return err
 		}

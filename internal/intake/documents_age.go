@@ -84,7 +84,7 @@ func (f reservationFold) cancelledAt(m *mapped, c change, r store.Reservation) (
 		}
 		return at
 	}
-	for _, ref := range f.bookings[store.Ref{Source: m.Source, ReservationID: c.Reservation.BookingID}] {
+	for _, ref := range f.bookings[stay.Ref{Source: m.Source, ReservationID: c.Reservation.BookingID}] {
 		s := f.reservations[ref]
 		if s.VersionSeq > 0 && s.Status != pms.Cancelled {
 			return time.Time{}

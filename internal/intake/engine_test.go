@@ -14,6 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/logs/logtest"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
@@ -37,7 +38,7 @@ func (w *world) event(e store.Event) store.Event {
 
 func (w *world) insert(e store.Event) store.Event {
 	w.t.Helper()
-	e.EventID, e.Status, e.ReceivedAt = uuid.New(), store.EventAccepted, w.now
+	e.EventID, e.Status, e.ReceivedAt = uuid.New(), stay.EventAccepted, w.now
 	if e.Source == "" {
 		e.Source = "default"
 	}
@@ -60,9 +61,9 @@ func TestImportsHaveTheirTime(t *testing.T) {
 	}
 	w.put("default", update("r", 1, "old")) // posted: 08:01
 	w.drain()
-	w.becomes(imported(update("r", 30, "new")), store.EventApplied, "") // the file was true at 08:30
+	w.becomes(imported(update("r", 30, "new")), stay.EventApplied, "") // the file was true at 08:30
 	w.want("r confirmed new", "r")
-	w.becomes(imported(update("r", 20, "older")), store.EventSuperseded, "")
+	w.becomes(imported(update("r", 20, "older")), stay.EventSuperseded, "")
 	imported(update("q", 30, "new"))
 	w.drain()
 	w.put("default", update("q", 1, "old")) // a webhook of 08:01 that arrives late
@@ -75,17 +76,17 @@ func TestImportsHaveTheirTime(t *testing.T) {
 func TestGuestsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const (
-		stay  = `{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","guest_id":"g","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z","version":"2024-10-20T07:01:00Z"}}`
-		first = `{"guest":{"guest_id":"g","guest_email":"old@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
-		last  = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","version":"2024-10-20T07:03:00Z"}}`
+		booked = `{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","guest_id":"g","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z","version":"2024-10-20T07:01:00Z"}}`
+		first  = `{"guest":{"guest_id":"g","guest_email":"old@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
+		last   = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","version":"2024-10-20T07:03:00Z"}}`
 	)
 	for _, order := range [][]string{
-		{stay, first, last},
-		{stay, last, first},
-		{first, stay, last},
-		{last, stay, first},
-		{first, last, stay},
-		{last, first, stay},
+		{booked, first, last},
+		{booked, last, first},
+		{first, booked, last},
+		{last, booked, first},
+		{first, last, booked},
+		{last, first, booked},
 	} {
 		for _, together := range []bool{true, false} {
 			t.Run(fmt.Sprint(order[0][2:6], order[1][2:6], order[2][2:6], together), func(t *testing.T) {
@@ -110,10 +111,10 @@ func TestGuestsInAnyOrder(t *testing.T) {
 func TestOlderGuestsOfLaterReservations(t *testing.T) {
 	t.Parallel()
 	const (
-		stay  = `{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","guest_id":"g","guest_name":"J. Doe","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z","version":"2024-10-20T07:05:00Z"}}`
-		guest = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
+		booked = `{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","guest_id":"g","guest_name":"J. Doe","check_in":"2030-11-01T15:00:00Z","check_out":"2030-11-04T11:00:00Z","version":"2024-10-20T07:05:00Z"}}`
+		guest  = `{"guest":{"guest_id":"g","guest_email":"jane@example.com","guest_name":"Jane","version":"2024-10-20T07:02:00Z"}}`
 	)
-	for _, order := range [][]string{{stay, guest}, {guest, stay}} {
+	for _, order := range [][]string{{booked, guest}, {guest, booked}} {
 		w := foreign(t, passThrough)
 		for _, output := range order {
 			w.post(output)
@@ -154,16 +155,16 @@ func TestMergedTwice(t *testing.T) {
 func TestItemsOneByOne(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
-	stay := func(id, status, out string) string {
+	booked := func(id, status, out string) string {
 		return fmt.Sprintf(
 			`{"reservation":{"reservation_id":%q,"listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":%q}}`, id, status, out)
 	}
-	w.post(stay("r1", "confirmed", "2024-11-04T11:00:00Z"), stay("r3", "confirmed", "2024-11-04T11:00:00Z"))
+	w.post(booked("r1", "confirmed", "2024-11-04T11:00:00Z"), booked("r3", "confirmed", "2024-11-04T11:00:00Z"))
 	w.drain()
 	w.now = w.now.Add(time.Minute)
-	e := w.post(stay("r1", "cancelled", "2024-11-04T11:00:00Z"), stay("r2", "confirmed", "2024-11-04T11:00:00Z"),
-		stay("r3", "confirmed", "the fourth"))
-	w.becomes(e, store.EventApplied, "applied, except for [2].reservation.check_out")
+	e := w.post(booked("r1", "cancelled", "2024-11-04T11:00:00Z"), booked("r2", "confirmed", "2024-11-04T11:00:00Z"),
+		booked("r3", "confirmed", "the fourth"))
+	w.becomes(e, stay.EventApplied, "applied, except for [2].reservation.check_out")
 	w.want("r1 cancelled l, r2 confirmed l, r3 confirmed l", "r1", "r2", "r3")
 	if notes := w.event(e).ReadNotes(); len(notes.Rejected) != 1 || notes.Rejected[0].ReservationID != "r3" {
 		t.Errorf("the event keeps %+v", notes)
@@ -173,7 +174,7 @@ func TestItemsOneByOne(t *testing.T) {
 		!strings.Contains(notes[0].Problem, "could not be read") {
 		t.Errorf("the reservation's notes: %+v", notes)
 	}
-	items, err := w.store.Reservations.Timeline(context.Background(), store.Ref{Source: "default", ReservationID: "r3"},
+	items, err := w.store.Reservations.Timeline(context.Background(), stay.Ref{Source: "default", ReservationID: "r3"},
 		0, 10)
 	if err != nil || len(items) != 2 || items[0].Summary != "posted rejected" {
 		t.Errorf("the timeline: %+v %v", items, err)
@@ -188,12 +189,12 @@ func TestItemsOneByOne(t *testing.T) {
 		}
 	}
 	// If it is the only item, the event is rejected, but still tied to its reservation.
-	e = w.post(stay("r3", "confirmed", "the fifth"))
-	w.becomes(e, store.EventRejected, "check_out")
+	e = w.post(booked("r3", "confirmed", "the fifth"))
+	w.becomes(e, stay.EventRejected, "check_out")
 	if got := w.event(e); deref(got.ReservationID) != "r3" {
 		t.Errorf("the rejected event is about %q", deref(got.ReservationID))
 	}
-	w.post(stay("r3", "confirmed", "2024-11-05T11:00:00Z"))
+	w.post(booked("r3", "confirmed", "2024-11-05T11:00:00Z"))
 	w.drain()
 	if notes := w.reservation("r3").Reservation.Notes; notes != nil {
 		t.Errorf("after the item was understood, notes are left: %s", notes)
@@ -205,7 +206,7 @@ func TestAnUnknownStatusIsVisible(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
 	w.post(room("B", "", "L", "confirmed", 1))
-	w.becomes(w.post(room("B", "", "L", "other", 2)), store.EventIgnored, "(other)")
+	w.becomes(w.post(room("B", "", "L", "other", 2)), stay.EventIgnored, "(other)")
 	w.want("B confirmed L", "B")
 	if notes := intake.ReadNotes(w.reservation("B").Reservation.Notes); len(notes) != 1 || notes[0].Field != "status" {
 		t.Errorf("notes %+v", notes)
@@ -217,7 +218,7 @@ func TestAnUnknownStatusIsVisible(t *testing.T) {
 func TestRepeatedBodies(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
-	stay := func(status, listing string) []byte {
+	booked := func(status, listing string) []byte {
 		return fmt.Appendf(nil,
 			`{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}]}`, listing, status)
 	}
@@ -225,13 +226,13 @@ func TestRepeatedBodies(t *testing.T) {
 		body         []byte
 		status, want string
 	}{
-		{stay("confirmed", "a"), store.EventApplied, "r confirmed a"},
-		{stay("confirmed", "b"), store.EventApplied, "r confirmed b"},
-		{stay("confirmed", "a"), store.EventApplied, "r confirmed a"},
-		{stay("cancelled", "a"), store.EventApplied, "r cancelled a"},
-		{stay("confirmed", "a"), store.EventIgnored, "r cancelled a"},
-		{stay("confirmed", "b"), store.EventIgnored, "r cancelled a"},
-		{stay("confirmed", "c"), store.EventApplied, "r confirmed c"},
+		{booked("confirmed", "a"), stay.EventApplied, "r confirmed a"},
+		{booked("confirmed", "b"), stay.EventApplied, "r confirmed b"},
+		{booked("confirmed", "a"), stay.EventApplied, "r confirmed a"},
+		{booked("cancelled", "a"), stay.EventApplied, "r cancelled a"},
+		{booked("confirmed", "a"), stay.EventIgnored, "r cancelled a"},
+		{booked("confirmed", "b"), stay.EventIgnored, "r cancelled a"},
+		{booked("confirmed", "c"), stay.EventApplied, "r confirmed c"},
 	} {
 		w.now = w.now.Add(time.Minute)
 		e := w.insert(store.Event{Body: c.body, Request: []byte(`{}`)})
@@ -246,12 +247,12 @@ func TestRepeatedBodies(t *testing.T) {
 // A repeated item of a list is recognized alone, among others, and however its list is spaced; another item is not.
 func TestRepeatedItems(t *testing.T) {
 	t.Parallel()
-	stay := func(id, status, listing string) string {
+	booked := func(id, status, listing string) string {
 		return fmt.Sprintf(
 			`{"reservation":{"reservation_id":%q,"listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}`, id, listing, status)
 	}
-	a, b, c := stay("r", "confirmed", "a"), stay("s", "confirmed", "b"), stay("r", "confirmed", "c")
-	gone := stay("r", "cancelled", "a")
+	a, b, c := booked("r", "confirmed", "a"), booked("s", "confirmed", "b"), booked("r", "confirmed", "c")
+	gone := booked("r", "cancelled", "a")
 	for _, form := range []struct{ program, list string }{
 		{passThrough, `{"type":"posted","says":[%s]}`},
 		{`.body | (if type == "array" then .[] else . end)`, `[%s]`},
@@ -293,7 +294,7 @@ func TestRepeatedItems(t *testing.T) {
 func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
-	stay := func(status, version string) []byte {
+	booked := func(status, version string) []byte {
 		return fmt.Appendf(nil,
 			`{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z","version":%q}}]}`, status, version)
 	}
@@ -301,10 +302,10 @@ func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
 		body         []byte
 		status, want string
 	}{
-		{stay("confirmed", "2024-10-20 11:01:00"), store.EventApplied, "r confirmed l"},
-		{stay("cancelled", "2024-10-20 11:02:00"), store.EventApplied, "r cancelled l"},
-		{stay("confirmed", "2024-10-20 11:01:00"), store.EventIgnored, "r cancelled l"},
-		{stay("confirmed", "2024-10-20 11:04:00"), store.EventApplied, "r confirmed l"},
+		{booked("confirmed", "2024-10-20 11:01:00"), stay.EventApplied, "r confirmed l"},
+		{booked("cancelled", "2024-10-20 11:02:00"), stay.EventApplied, "r cancelled l"},
+		{booked("confirmed", "2024-10-20 11:01:00"), stay.EventIgnored, "r cancelled l"},
+		{booked("confirmed", "2024-10-20 11:04:00"), stay.EventApplied, "r confirmed l"},
 	} {
 		w.now = w.now.Add(time.Minute)
 		e := w.insert(store.Event{Body: c.body, Request: []byte(`{}`)})
@@ -348,10 +349,10 @@ func TestNewsThatLooksRepeated(t *testing.T) {
 
 	w := foreign(t, `module {"accepts": ["query"]}; `+fmt.Sprintf(says, ".query.status"))
 	for _, c := range []struct{ query, status, want string }{
-		{`{"status": "confirmed", "n": "1"}`, store.EventApplied, "r confirmed l"},
-		{`{"status": "cancelled", "n": "2"}`, store.EventApplied, "r cancelled l"},
-		{`{"n": "1", "status": "confirmed"}`, store.EventIgnored, "r cancelled l"},
-		{`{"status": "confirmed", "n": "3"}`, store.EventApplied, "r confirmed l"},
+		{`{"status": "confirmed", "n": "1"}`, stay.EventApplied, "r confirmed l"},
+		{`{"status": "cancelled", "n": "2"}`, stay.EventApplied, "r cancelled l"},
+		{`{"n": "1", "status": "confirmed"}`, stay.EventIgnored, "r cancelled l"},
+		{`{"status": "confirmed", "n": "3"}`, stay.EventApplied, "r confirmed l"},
 	} {
 		w.now = w.now.Add(time.Minute)
 		e := w.insert(store.Event{Body: []byte{}, Request: []byte(`{"kind": "query", "query": ` + c.query + `}`)})
@@ -375,7 +376,7 @@ func TestNewsThatLooksRepeated(t *testing.T) {
 		if err := w.store.Fetches.Fetched(ctx, waiting, []byte(`{"booking": ["`+status+`"]}`)); err != nil {
 			t.Fatal(err)
 		}
-		w.becomes(e, store.EventApplied, "")
+		w.becomes(e, stay.EventApplied, "")
 		w.want("r "+status+" l", "r")
 	}
 }
@@ -385,7 +386,7 @@ func TestNewsThatLooksRepeated(t *testing.T) {
 func TestCheckedIn(t *testing.T) {
 	t.Parallel()
 	const planned, out = "2024-10-20T15:00:00Z", "2024-10-23T11:00:00Z"
-	stay := func(minute int, class, in, more string) string {
+	booked := func(minute int, class, in, more string) string {
 		return fmt.Sprintf(
 			`{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":%q,"check_out":%q,"version":"2024-10-20T07:%02d:00Z"%s}}`, class, in, out, minute, more)
 	}
@@ -393,30 +394,30 @@ func TestCheckedIn(t *testing.T) {
 		events []string
 		want   string
 	}{
-		"not yet": {[]string{stay(1, "confirmed", planned, "")}, "2024-10-20T15:00:00Z"},
+		"not yet": {[]string{booked(1, "confirmed", planned, "")}, "2024-10-20T15:00:00Z"},
 		"at the time of the report": {[]string{
-			stay(1, "confirmed", planned, ""),
-			stay(2, "checked_in", planned, ""),
+			booked(1, "confirmed", planned, ""),
+			booked(2, "checked_in", planned, ""),
 		}, "2024-10-20T07:02:00Z"},
 		"kept by later events": {[]string{
-			stay(2, "checked_in", planned, ""),
-			stay(3, "confirmed", planned, ""),
+			booked(2, "checked_in", planned, ""),
+			booked(3, "confirmed", planned, ""),
 		}, "2024-10-20T07:02:00Z"},
 		"the first report counts": {[]string{
-			stay(2, "checked_in", planned, ""),
-			stay(3, "checked_in", planned, ""),
+			booked(2, "checked_in", planned, ""),
+			booked(3, "checked_in", planned, ""),
 		}, "2024-10-20T07:02:00Z"},
 		"never later than planned": {
-			[]string{stay(2, "checked_in", "2024-10-20T06:00:00Z", "")},
+			[]string{booked(2, "checked_in", "2024-10-20T06:00:00Z", "")},
 			"2024-10-20T06:00:00Z",
 		},
 		"moved to other days": {[]string{
-			stay(2, "checked_in", planned, ""),
-			stay(3, "confirmed", "2024-10-22T15:00:00Z", ""),
+			booked(2, "checked_in", planned, ""),
+			booked(3, "confirmed", "2024-10-22T15:00:00Z", ""),
 		}, "2024-10-22T15:00:00Z"},
 		"cancelled, and then booked again": {[]string{
-			stay(2, "checked_in", planned, ""),
-			stay(3, "cancelled", planned, ""), stay(4, "confirmed", planned, ""),
+			booked(2, "checked_in", planned, ""),
+			booked(3, "cancelled", planned, ""), booked(4, "confirmed", planned, ""),
 		}, "2024-10-20T15:00:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -507,7 +508,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 				w.want(fmt.Sprintf("free%d confirmed l", i), fmt.Sprint("free", i))
 			}
 			for _, e := range waiting {
-				if got := w.event(e); got.Status != store.EventAccepted ||
+				if got := w.event(e); got.Status != stay.EventAccepted ||
 					!strings.Contains(deref(got.Reason), "locked") {
 					t.Errorf("%s: %s", got.Status, deref(got.Reason))
 				}
@@ -527,7 +528,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 			w.now = w.now.Add(time.Minute)
 			w.drain()
 			for _, e := range waiting {
-				if got := w.event(e); got.Status != store.EventApplied {
+				if got := w.event(e); got.Status != stay.EventApplied {
 					t.Errorf("once it is free: %s: %s", got.Status, deref(got.Reason))
 				}
 			}
@@ -648,7 +649,7 @@ func TestFanOutWaitsForTheLastStay(t *testing.T) {
 	answers := make(chan answer, 1)
 	go func() {
 		stays, err := store.LockStaysOfGeneration(context.Background(), fanOut,
-			store.ListingRef{Source: "default", ListingID: "l"}, 100, w.now, 10)
+			stay.ListingRef{Source: "default", ListingID: "l"}, 100, w.now, 10)
 		answers <- answer{len(stays), err}
 	}()
 	pid := int(fanOut.Conn().PgConn().PID())
@@ -722,9 +723,9 @@ func TestSegments(t *testing.T) {
 	t.Parallel()
 	w := foreign(t, passThrough)
 	w.source.Policy.TimeZone = "UTC"
-	const stay = `{"reservation":{"reservation_id":"r","status":"confirmed","check_in":"2024-10-20T15:00:00Z","check_out":"2024-10-23T11:00:00Z",
+	const booked = `{"reservation":{"reservation_id":"r","status":"confirmed","check_in":"2024-10-20T15:00:00Z","check_out":"2024-10-23T11:00:00Z",
 		"segments":[{"listing_id":"a"},{"listing_id":"b","from":"2024-10-21T15:00:00Z"},{"listing_id":null,"from":"2024-10-22T12:00:00Z"},{"listing_id":"c","from":"2024-10-22T15:00:00Z"}]}}`
-	w.becomes(w.post(stay), store.EventApplied, "")
+	w.becomes(w.post(booked), stay.EventApplied, "")
 	for _, c := range []struct{ at, want string }{
 		{"2024-10-20T16:00:00Z", "r confirmed a"},
 		{"2024-10-21T14:59:59Z", "r confirmed a"},
@@ -753,22 +754,22 @@ func TestSegmentsFollowTheirListings(t *testing.T) {
 	w.now = instant("2024-10-21T14:30:00Z")
 	zone := func(listing, zone string) {
 		t.Helper()
-		w.becomes(w.post(`{"listing": {"listing_id": "`+listing+`", "time_zone": "`+zone+`"}}`), store.EventApplied, "")
+		w.becomes(w.post(`{"listing": {"listing_id": "`+listing+`", "time_zone": "`+zone+`"}}`), stay.EventApplied, "")
 	}
-	stay := func(id, first, second string) {
+	booked := func(id, first, second string) {
 		w.becomes(w.post(`{"reservation":{"reservation_id":"`+id+`","status":"confirmed","listing_id":`+first+
 			`,"check_in":"2024-10-20","check_out":"2024-10-23",
 			"segments":[{"listing_id":`+first+`},{"listing_id":"`+second+`","from":"2024-10-21"}]}}`),
-			store.EventApplied, "")
+			stay.EventApplied, "")
 	}
 	for _, listing := range []string{"a", "b", "old"} {
 		zone(listing, "America/New_York")
 	}
-	stay("assigned", `"a"`, "b")
-	stay("unassigned", `null`, "b")
-	stay("nowhere", `null`, "new")
-	w.becomes(w.post(`{"merge": {"from": "old", "into": "b"}}`), store.EventApplied, "")
-	stay("merged", `null`, "old")
+	booked("assigned", `"a"`, "b")
+	booked("unassigned", `null`, "b")
+	booked("nowhere", `null`, "new")
+	w.becomes(w.post(`{"merge": {"from": "old", "into": "b"}}`), stay.EventApplied, "")
+	booked("merged", `null`, "old")
 	check := func(id, want, starts string) {
 		t.Helper()
 		r := w.reservation(id).Reservation
@@ -811,7 +812,7 @@ func TestMappingsThatTakeTooLong(t *testing.T) {
 	}
 	tries := func(e store.Event) int {
 		got := w.event(e)
-		if got.Status != store.EventAccepted {
+		if got.Status != stay.EventAccepted {
 			t.Fatalf("%s %s", got.Status, deref(got.Reason))
 		}
 		return got.Tries
@@ -820,14 +821,14 @@ func TestMappingsThatTakeTooLong(t *testing.T) {
 	w.source.Format = &hurried
 	first := slow("first")
 	quick := w.post(room("quick", "", "L", "confirmed", 1))
-	w.becomes(quick, store.EventApplied, "")
+	w.becomes(quick, stay.EventApplied, "")
 	if n := tries(first); n != 1 {
 		t.Errorf("the slow one has been tried %d times", n)
 	}
 	w.source.Format = patient
-	w.becomes(first, store.EventAccepted, "") // it is not due yet
+	w.becomes(first, stay.EventAccepted, "") // it is not due yet
 	w.now = w.now.Add(time.Minute)
-	w.becomes(first, store.EventApplied, "")
+	w.becomes(first, stay.EventApplied, "")
 
 	w.source.Format = &hurried
 	last := slow("last")
@@ -838,6 +839,6 @@ func TestMappingsThatTakeTooLong(t *testing.T) {
 		}
 		w.now = w.now.Add(time.Minute)
 	}
-	w.becomes(last, store.EventRejected, "took too long")
+	w.becomes(last, stay.EventRejected, "took too long")
 	w.want("first confirmed L, quick confirmed L, last none", "first", "quick", "last")
 }

@@ -31,7 +31,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 	}
 
 	now := time.Now()
-	maps.DeleteFunc(t.skipped, func(_ store.ListingRef, until time.Time) bool { return !now.Before(until) })
+	maps.DeleteFunc(t.skipped, func(_ stay.ListingRef, until time.Time) bool { return !now.Before(until) })
 	for _, ref := range refs {
 		if _, skip := t.skipped[ref]; skip {
 			continue
@@ -56,7 +56,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 // fanOut updates the next stays of a listing, at most a page. It may be interrupted or run twice at any point: each
 // row records what it was completed with. If all remaining stays are locked it waits for one of them; reached is 0 if
 // somebody else updated that one in the meantime.
-func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int, err error) {
+func (a *Applier) fanOut(ctx context.Context, ref stay.ListingRef) (reached int, err error) {
 	defer func() { // a panic over one listing must not stop the others
 		if recovered := recover(); recovered != nil {
 			a.log.Error("fan-out of a listing change panicked", "panic", recovered, "stack", string(debug.Stack()))
@@ -72,7 +72,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		}
 
 		rs := newRows(now, a.source)
-		if err := rs.lockListings(ctx, tx, []store.ListingRef{ref}, true); err != nil {
+		if err := rs.lockListings(ctx, tx, []stay.ListingRef{ref}, true); err != nil {
 			return err
 		}
 		generation = rs.listings[ref].Generation
@@ -87,7 +87,7 @@ func (a *Applier) fanOut(ctx context.Context, ref store.ListingRef) (reached int
 		for i := range stays {
 			// the listing that it was merged into, possibly repeatedly
 			stays[i].ListingID = rs.present(ref.Source, stays[i].ListingID)
-			completeStay(&stays[i], rs.listings[store.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}],
+			completeStay(&stays[i], rs.listings[stay.ListingRef{Source: ref.Source, ListingID: *stays[i].ListingID}],
 				policy, now)
 			// with another time zone, the present room may be another one: see move, which locks it too
 			if stays[i].Segments != nil {
@@ -180,7 +180,7 @@ func (rs *rows) lockToMove(ctx context.Context, tx pgx.Tx, seen store.Reservatio
 		return nil, err
 	}
 	var err error
-	if rs.reservations, err = store.LockReservations(ctx, tx, []store.Ref{seen.Ref()}); err != nil {
+	if rs.reservations, err = store.LockReservations(ctx, tx, []stay.Ref{seen.Ref()}); err != nil {
 		return nil, err
 	}
 	r, known := rs.reservations[seen.Ref()]
@@ -207,11 +207,11 @@ func (rs *rows) saveMove(ctx context.Context, tx pgx.Tx, before, after store.Res
 }
 
 // roomsOf are the listings of a stay: the present one and those of its segments.
-func roomsOf(source string, present *string, segments []byte) []store.ListingRef {
-	var rooms []store.ListingRef
+func roomsOf(source string, present *string, segments []byte) []stay.ListingRef {
+	var rooms []stay.ListingRef
 	add := func(id *string) {
 		if id != nil {
-			rooms = append(rooms, store.ListingRef{Source: source, ListingID: *id})
+			rooms = append(rooms, stay.ListingRef{Source: source, ListingID: *id})
 		}
 	}
 	add(present)
@@ -223,7 +223,7 @@ func roomsOf(source string, present *string, segments []byte) []store.ListingRef
 
 func moveEntry(before, after store.Reservation, now time.Time) store.Entry {
 	e := store.Entry{
-		Ref: after.Ref(), At: now, Kind: store.TimelineStep, Summary: "the stay moves from listing " +
+		Ref: after.Ref(), At: now, Kind: stay.TimelineStep, Summary: "the stay moves from listing " +
 			stay.Text(before.ListingID) + " to " + stay.Text(after.ListingID) + ", as planned by the PMS",
 		Detail: map[string]any{"from": stay.Text(before.ListingID), "to": stay.Text(after.ListingID)},
 	}

@@ -49,54 +49,54 @@ const (
 )
 
 var foldResultWords = map[foldResult]string{
-	superseded: store.EventSuperseded, repeated: store.EventIgnored, changesNothing: store.EventIgnored,
-	applied: store.EventApplied,
+	superseded: stay.EventSuperseded, repeated: stay.EventIgnored, changesNothing: stay.EventIgnored,
+	applied: stay.EventApplied,
 }
 
 // folding applies events to locked rows.
 type folding struct {
 	*rows
-	names map[store.Ref]bool // the ids of bookings' reservations that were looked for and locked
+	names map[stay.Ref]bool // the ids of bookings' reservations that were looked for and locked
 
 	stays         *stayChanges
-	listed        map[store.ListingRef]bool // listings that a change was applied to
-	guestsChanged map[store.Ref]bool        // guests that a change was applied to
-	unlocked      bool                      // a room was given a name that is not among those locked
+	listed        map[stay.ListingRef]bool // listings that a change was applied to
+	guestsChanged map[stay.Ref]bool        // guests that a change was applied to
+	unlocked      bool                     // a room was given a name that is not among those locked
 }
 
 func newFolding(l *locking) *folding {
 	return &folding{
-		rows: l.rows, names: l.names, stays: &stayChanges{now: l.now, before: map[store.Ref]store.Reservation{}},
-		listed: map[store.ListingRef]bool{}, guestsChanged: map[store.Ref]bool{},
+		rows: l.rows, names: l.names, stays: &stayChanges{now: l.now, before: map[stay.Ref]store.Reservation{}},
+		listed: map[stay.ListingRef]bool{}, guestsChanged: map[stay.Ref]bool{},
 	}
 }
 
 // stayChanges are the reservations that a batch changes, and what their timelines will say of it.
 type stayChanges struct {
 	now     time.Time
-	before  map[store.Ref]store.Reservation // the rows before the batch, for those that a change was applied to
+	before  map[stay.Ref]store.Reservation // the rows before the batch, for those that a change was applied to
 	entries []store.Entry
 }
 
 // changes records that a reservation changes, and its row before; zeros for a new one.
-func (s *stayChanges) changes(ref store.Ref, r store.Reservation) {
+func (s *stayChanges) changes(ref stay.Ref, r store.Reservation) {
 	if _, seen := s.before[ref]; !seen {
 		s.before[ref] = r
 	}
 }
 
 // entry adds a line about an event to a reservation's timeline.
-func (s *stayChanges) entry(ref store.Ref, m *mapped, what string, detail map[string]any) {
+func (s *stayChanges) entry(ref stay.Ref, m *mapped, what string, detail map[string]any) {
 	kind := m.Type
 	if kind == "" {
 		kind = "an event"
 	}
 	if detail == nil {
-		detail = map[string]any{"status": store.EventApplied}
+		detail = map[string]any{"status": stay.EventApplied}
 	}
 	detail["event_id"], detail["type"] = m.EventID.String(), m.Type
 	s.entries = append(s.entries, store.Entry{
-		Ref: ref, At: s.now, Kind: store.TimelineEvent,
+		Ref: ref, At: s.now, Kind: stay.TimelineEvent,
 		Summary: kind + " " + what, Detail: detail,
 	})
 }
@@ -144,7 +144,7 @@ func (f *folding) close(m *mapped, status, reason string) {
 	if reason != "" {
 		m.Reason = &reason
 	}
-	if status == store.EventApplied {
+	if status == stay.EventApplied {
 		m.AppliedAt = &f.now
 	}
 	if len(m.notes.Notes)+len(m.notes.Rejected) > 0 {
@@ -194,31 +194,31 @@ func (m *mapped) settle(done []foldResult) (status, reason string) {
 	lost := pms.Reasons(m.says.RejectedErrors())
 	switch {
 	case len(m.says.Invalid) > 0:
-		return store.EventRejected, pms.Reasons(m.says.Invalid)
+		return stay.EventRejected, pms.Reasons(m.says.Invalid)
 	case m.says.Ignored && m.says.Why != "":
-		return store.EventIgnored, m.says.Why
+		return stay.EventIgnored, m.says.Why
 	case m.says.Ignored:
-		return store.EventIgnored, "staykey doesn't use this type"
+		return stay.EventIgnored, "staykey doesn't use this type"
 	case slices.Contains(done, applied) && lost != "":
-		return store.EventApplied, "applied, except for " + lost
+		return stay.EventApplied, "applied, except for " + lost
 	case slices.Contains(done, applied), m.AppliedBefore && lost == "":
-		return store.EventApplied, ""
+		return stay.EventApplied, ""
 	case lost != "":
-		return store.EventRejected, lost
+		return stay.EventRejected, lost
 	case slices.Contains(done, superseded):
-		return store.EventSuperseded, "a later event of this " + m.kind() + " had been applied"
+		return stay.EventSuperseded, "a later event of this " + m.kind() + " had been applied"
 	case slices.Contains(done, repeated):
-		return store.EventIgnored,
+		return stay.EventIgnored,
 			"the same body had been applied before the reservation was cancelled, and it has no time of its own: it counts as a repetition"
 	}
 
 	for _, c := range m.changes {
 		if r := c.Reservation; r != nil {
-			return store.EventIgnored, fmt.Sprintf("the status %q (%s) neither creates nor removes a key",
+			return stay.EventIgnored, fmt.Sprintf("the status %q (%s) neither creates nor removes a key",
 				r.PMSStatus, r.StatusClass)
 		}
 	}
-	return store.EventIgnored, "no current reservation has this guest"
+	return stay.EventIgnored, "no current reservation has this guest"
 }
 
 // kind is what an event is about, in a word.
@@ -236,7 +236,7 @@ func (m *mapped) kind() string {
 
 // addTimeline adds an event to a reservation's timeline.
 func (f *folding) addTimeline(m *mapped, c change, v foldResult) {
-	ref := store.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
+	ref := stay.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
 	if f.reservations[ref].VersionSeq == 0 {
 		return // there is none
 	}

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // Some PMSs report guests separately from their reservations. What they say is kept for reservations that come later
@@ -14,14 +13,14 @@ import (
 type guestFold struct {
 	*rows
 	stays         *stayChanges
-	guestsChanged map[store.Ref]bool
+	guestsChanged map[stay.Ref]bool
 }
 
 // foldGuest updates the reservations of a guest that a PMS reports separately, and remembers the guest for later
 // ones. It counts in the order of the guest; if a reservation has the field itself, the later value wins.
 func (f guestFold) foldGuest(m *mapped, c change) foldResult {
 	says := c.Guest
-	guest := store.Ref{Source: m.Source, ReservationID: says.GuestID}
+	guest := stay.Ref{Source: m.Source, ReservationID: says.GuestID}
 	g := f.guests[guest]
 	if g.VersionSeq > 0 && c.before(version{at: g.VersionAt, seq: g.VersionSeq}) {
 		return superseded
@@ -73,7 +72,7 @@ func keepMissing(field **string, value *string) {
 }
 
 // reservationsOf are the reservations of a guest, including those of this batch.
-func (f guestFold) reservationsOf(guest store.Ref) []store.Ref {
+func (f guestFold) reservationsOf(guest stay.Ref) []stay.Ref {
 	list := slices.Clone(f.ofGuest[guest])
 	for ref := range f.stays.before {
 		r := f.reservations[ref]
@@ -82,7 +81,7 @@ func (f guestFold) reservationsOf(guest store.Ref) []store.Ref {
 		}
 	}
 	list = slices.DeleteFunc(list,
-		func(ref store.Ref) bool { return stay.Text(f.reservations[ref].GuestID) != guest.ReservationID })
-	slices.SortFunc(list, store.Ref.Compare)
+		func(ref stay.Ref) bool { return stay.Text(f.reservations[ref].GuestID) != guest.ReservationID })
+	slices.SortFunc(list, stay.Ref.Compare)
 	return list
 }

@@ -13,13 +13,13 @@ import (
 // changes.
 type listingFold struct {
 	now      time.Time
-	listings map[store.ListingRef]store.Listing
-	listed   map[store.ListingRef]bool
+	listings map[stay.ListingRef]store.Listing
+	listed   map[stay.ListingRef]bool
 }
 
 func (f listingFold) foldListing(m *mapped, c change) foldResult {
 	says := c.Listing
-	l := f.listings[store.ListingRef{Source: m.Source, ListingID: says.ListingID}]
+	l := f.listings[stay.ListingRef{Source: m.Source, ListingID: says.ListingID}]
 	if older(c.version, l.VersionAt, l.VersionSeq) {
 		return superseded
 	}
@@ -62,17 +62,17 @@ func (f listingFold) keepListing(before, l store.Listing) {
 	if listingMatters(before, l) {
 		l.Generation++
 	}
-	ref := store.ListingRef{Source: l.Source, ListingID: l.ListingID}
+	ref := stay.ListingRef{Source: l.Source, ListingID: l.ListingID}
 	f.listings[ref], f.listed[ref] = l, true
 }
 
 // foldMerge merges a listing into another. Fields that the other one lacks are copied, so that keys continue to work.
 func (f listingFold) foldMerge(m *mapped, c change) foldResult {
-	from := f.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
+	from := f.listings[stay.ListingRef{Source: m.Source, ListingID: c.Merge.From}]
 	if older(c.version, from.VersionAt, from.VersionSeq) {
 		return superseded
 	}
-	into := f.listings[store.ListingRef{Source: m.Source, ListingID: c.Merge.Into}]
+	into := f.listings[stay.ListingRef{Source: m.Source, ListingID: c.Merge.Into}]
 	if into.MergedInto != nil && *into.MergedInto == from.ListingID {
 		into.MergedInto = nil // now the other way round
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -33,13 +34,13 @@ func (f reservationFold) foldBooking(m *mapped, c change) foldResult {
 		return f.foldReservation(m, c)
 	}
 
-	booking := store.Ref{Source: m.Source, ReservationID: r.BookingID}
+	booking := stay.Ref{Source: m.Source, ReservationID: r.BookingID}
 	siblings := f.bookings[booking]
 	if f.anyIsNewer(siblings, c) {
 		return superseded
 	}
 
-	own := store.Ref{Source: m.Source, ReservationID: r.ReservationID}
+	own := stay.Ref{Source: m.Source, ReservationID: r.ReservationID}
 	// A cancel of a whole booking needs no reservation with the booking's own id, if all of its rooms have others.
 	elsewhere := r.Status == pms.Cancelled && len(siblings) > 0 && !slices.Contains(siblings, own)
 	v := applied
@@ -59,7 +60,7 @@ func (f reservationFold) foldBooking(m *mapped, c change) foldResult {
 }
 
 // anyIsNewer reports whether one of some reservations has already had a later change.
-func (f reservationFold) anyIsNewer(refs []store.Ref, c change) bool {
+func (f reservationFold) anyIsNewer(refs []stay.Ref, c change) bool {
 	for _, ref := range refs {
 		if s := f.reservations[ref]; s.VersionSeq > 0 && c.isOlder(s) {
 			return true
@@ -69,7 +70,7 @@ func (f reservationFold) anyIsNewer(refs []store.Ref, c change) bool {
 }
 
 // cancelSibling cancels a reservation, if it is known, that its booking no longer includes.
-func (f reservationFold) cancelSibling(m *mapped, c change, ref store.Ref) {
+func (f reservationFold) cancelSibling(m *mapped, c change, ref stay.Ref) {
 	s := f.reservations[ref]
 	if s.VersionSeq == 0 {
 		return
@@ -86,7 +87,7 @@ func (f reservationFold) cancelSibling(m *mapped, c change, ref store.Ref) {
 }
 
 // named reports whether an event says something about a reservation itself, even if that couldn't be read.
-func (m *mapped) named(ref store.Ref) bool {
+func (m *mapped) named(ref stay.Ref) bool {
 	return slices.ContainsFunc(m.changes,
 		func(c change) bool { return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID }) ||
 		slices.ContainsFunc(m.says.Rejected,
@@ -95,7 +96,7 @@ func (m *mapped) named(ref store.Ref) bool {
 
 func (f reservationFold) foldReservation(m *mapped, c change) foldResult {
 	says := *c.Reservation
-	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
+	ref := stay.Ref{Source: m.Source, ReservationID: says.ReservationID}
 	r := f.reservations[ref]
 	switch {
 	case r.VersionSeq > 0 && c.isOlder(r):
@@ -170,7 +171,7 @@ func (f reservationFold) ofBooking(r *store.Reservation, says pms.Reservation) {
 	if says.BookingID == "" {
 		return
 	}
-	booking := store.Ref{Source: r.Source, ReservationID: says.BookingID}
+	booking := stay.Ref{Source: r.Source, ReservationID: says.BookingID}
 	if says.BookingID != r.ReservationID && r.BookingID == nil {
 		r.BookingID = &says.BookingID
 	}
@@ -216,7 +217,7 @@ func (f reservationFold) fromGuest(r *store.Reservation, c change) {
 	if r.GuestID == nil || c.Reservation.Status != pms.Confirmed {
 		return
 	}
-	g, known := f.guests[store.Ref{Source: r.Source, ReservationID: *r.GuestID}]
+	g, known := f.guests[stay.Ref{Source: r.Source, ReservationID: *r.GuestID}]
 	if !known || g.VersionSeq == 0 {
 		return
 	}

@@ -27,7 +27,7 @@ func (a *Applier) followSome(ctx context.Context, t *turn) (more bool, err error
 		return false, err
 	}
 	for _, p := range stale {
-		policy, source := nameOf(a.source(p.Source).Policy), store.ListingRef{Source: p.Source}
+		policy, source := nameOf(a.source(p.Source).Policy), stay.ListingRef{Source: p.Source}
 		if _, skip := t.skipped[source]; skip || policy.fingerprint != p.Fingerprint {
 			continue
 		}
@@ -98,7 +98,7 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 		var completed []store.Reservation
 		var requests []store.KeyRequest
 		for _, s := range stays {
-			before := rs.reservations[store.Ref{Source: s.Source, ReservationID: s.ReservationID}]
+			before := rs.reservations[stay.Ref{Source: s.Source, ReservationID: s.ReservationID}]
 			r, followed := rs.followed(before, s, policy)
 			if !followed {
 				continue
@@ -118,10 +118,10 @@ func (a *Applier) followAll(ctx context.Context, stays []store.StayOfOtherPolicy
 
 // lockStays locks stays and, before them, the listings that they had when they were read.
 func (rs *rows) lockStays(ctx context.Context, tx pgx.Tx, stays []store.StayOfOtherPolicy) (err error) {
-	var listings []store.ListingRef
-	refs := make([]store.Ref, len(stays))
+	var listings []stay.ListingRef
+	refs := make([]stay.Ref, len(stays))
 	for i, s := range stays {
-		refs[i] = store.Ref{Source: s.Source, ReservationID: s.ReservationID}
+		refs[i] = stay.Ref{Source: s.Source, ReservationID: s.ReservationID}
 		listings = append(listings, roomsOf(s.Source, s.ListingID, s.Segments)...)
 	}
 	if err := rs.lockListings(ctx, tx, listings, false); err != nil {
@@ -154,7 +154,7 @@ func (rs *rows) followed(r store.Reservation, seen store.StayOfOtherPolicy,
 	}
 	if listing.MergedInto != nil { // it continues there, as in the listing's own fan-out
 		r.ListingID = rs.present(r.Source, r.ListingID)
-		listing = rs.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+		listing = rs.listings[stay.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	}
 	completeStay(&r, listing, policy, rs.now)
 	return r, true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -25,7 +26,7 @@ func (h hotel) post(bodies ...string) {
 	for _, body := range bodies {
 		key := uuid.NewString()
 		e := store.Event{
-			EventID: uuid.New(), Source: "hotel", EventKey: &key, Type: "x", Status: store.EventAccepted,
+			EventID: uuid.New(), Source: "hotel", EventKey: &key, Type: "x", Status: stay.EventAccepted,
 			ReceivedAt: time.Now().UTC(), Body: []byte(body),
 		}
 		if _, err := h.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
@@ -57,7 +58,7 @@ func (h hotel) work(p pms.Policy) {
 
 func (h hotel) checkIn(id string) string {
 	h.t.Helper()
-	v, err := h.store.Reservations.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
+	v, err := h.store.Reservations.View(context.Background(), stay.Ref{Source: "hotel", ReservationID: id})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func (h hotel) checkIn(id string) string {
 
 func (h hotel) generation(id string) int64 {
 	h.t.Helper()
-	v, err := h.store.Reservations.View(context.Background(), store.Ref{Source: "hotel", ReservationID: id})
+	v, err := h.store.Reservations.View(context.Background(), stay.Ref{Source: "hotel", ReservationID: id})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -37,7 +38,7 @@ func (w *world) post(outputs ...string) store.Event {
 	w.t.Helper()
 	key := uuid.NewString()
 	e := store.Event{
-		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted, ReceivedAt: w.now,
+		EventID: uuid.New(), Source: "default", EventKey: &key, Status: stay.EventAccepted, ReceivedAt: w.now,
 		Request: []byte(`{}`),
 		Body:    []byte(`{"type": "posted", "says": [` + strings.Join(outputs, ",") + `]}`),
 	}
@@ -68,7 +69,7 @@ func (w *world) stays(ids ...string) string {
 	w.t.Helper()
 	var out []string
 	for _, id := range ids {
-		v, err := w.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+		v, err := w.store.Reservations.View(context.Background(), stay.Ref{Source: "default", ReservationID: id})
 		if err != nil {
 			out = append(out, id+" none")
 			continue
@@ -325,7 +326,7 @@ func TestOmittedFieldsEraseNothing(t *testing.T) {
 	w.drain()
 	w.post(`{"listing": {"listing_id": "L", "name": "Villa"}}`)
 	w.drain()
-	l, err := w.store.Listings.Get(context.Background(), store.ListingRef{Source: "default", ListingID: "L"})
+	l, err := w.store.Listings.Get(context.Background(), stay.ListingRef{Source: "default", ListingID: "L"})
 	if err != nil || *l.Name != "Villa" || *l.TimeZone != "Europe/Madrid" || *l.CheckInTime != "16:00" {
 		t.Errorf("%+v %v", l, err)
 	}
@@ -367,7 +368,7 @@ func TestListingsMerge(t *testing.T) {
 	w.drain()
 	w.becomes(w.post(`{"merge": {"from": "old", "into": "new"}}`), "applied", "")
 	w.want("R confirmed new", "R")
-	l, err := w.store.Listings.Get(context.Background(), store.ListingRef{Source: "default", ListingID: "new"})
+	l, err := w.store.Listings.Get(context.Background(), stay.ListingRef{Source: "default", ListingID: "new"})
 	if err != nil || l.Groups()[0] != "g1" || *l.TimeZone != "Europe/Madrid" {
 		t.Errorf("%+v %v", l, err)
 	}
@@ -463,7 +464,7 @@ func TestAFailingItem(t *testing.T) {
 	e := w.post(`{"id": "gone", "status": "cancelled", "out": 4}`,
 		`{"id": "bad", "status": "confirmed", "out": 20241105}`,
 		`{"id": "new", "status": "confirmed", "out": "2024-11-06", "name": 7}`, `[]`)
-	w.becomes(e, store.EventApplied, "applied, except for [1].reservation.check_out: the program failed here")
+	w.becomes(e, stay.EventApplied, "applied, except for [1].reservation.check_out: the program failed here")
 	w.want("gone cancelled L, bad confirmed L, new confirmed L", "gone", "bad", "new")
 	notes := w.event(e).ReadNotes()
 	if len(notes.Rejected) != 2 || notes.Rejected[0].ReservationID != "bad" ||
@@ -484,7 +485,7 @@ func TestAFailingItem(t *testing.T) {
 		store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	w.becomes(e, store.EventApplied, "applied, except for [3].reservation.status: the program failed here")
+	w.becomes(e, stay.EventApplied, "applied, except for [3].reservation.status: the program failed here")
 	if out := w.reservation("bad").Reservation.CheckOut; out == nil || !out.Equal(instant("2024-11-05T11:00:00Z")) {
 		t.Errorf("after the replay, the stay ends at %v", out)
 	}
@@ -496,7 +497,7 @@ func TestNeedsFetch(t *testing.T) {
 	w := foreign(t, passThrough)
 	e := w.post(`{"fetch": {"kind": "reservation", "id": "1"}}`)
 	w.becomes(e, "accepted", "needs_fetch")
-	list, err := w.store.Events.List(context.Background(), store.EventFilter{Status: []string{store.EventAccepted}}, 0,
+	list, err := w.store.Events.List(context.Background(), store.EventFilter{Status: []string{stay.EventAccepted}}, 0,
 		10)
 	if err != nil || len(list) != 1 || *list[0].Reason != "needs_fetch" {
 		t.Errorf("%+v %v", list, err)
@@ -559,7 +560,7 @@ func TestOddTextsAreStored(t *testing.T) {
 		`,"guests":[{"guest_id":"` + long + `"},{"guest_id":"g"}]}},
 		{"reservation":{"reservation_id":"` + long + `","listing_id":"l","status":"confirmed",` + dates +
 		`,"guests":[{"guest_id":"g"}]}}]}`)})
-	w.becomes(e, store.EventApplied, "")
+	w.becomes(e, stay.EventApplied, "")
 	w.want("r confirmed l, r_guest-g confirmed l, "+long+" confirmed l", "r", "r_guest-g", long)
 	if notes := w.event(e).ReadNotes().Notes; len(notes) != 2 || !strings.Contains(notes[0].Problem, "too long") {
 		t.Errorf("notes: %+v", notes)
@@ -570,7 +571,7 @@ func TestOddTextsAreStored(t *testing.T) {
 			`{"reservation":{"reservation_id":"r","listing_id":"l","status":"confirmed","check_in":"soon","check_out":"later"}}`,
 		}, 500)
 	e = w.post(wrong...)
-	w.becomes(e, store.EventRejected, "and 9")
+	w.becomes(e, stay.EventRejected, "and 9")
 	if reason := w.event(e).Reason; len(*reason) > 2000 {
 		t.Errorf("a reason of %d bytes", len(*reason))
 	}

@@ -39,7 +39,7 @@ func (c GateAction) check() error {
 // SetGate records what a program or a person reports about a gate and returns the resulting gate. It returns an
 // [InputError] if the action itself is invalid, [ErrNoGate] if the source has no such gate, and [store.ErrNotFound]
 // if there is no such reservation. It can be repeated: the same report changes only its time.
-func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction) (stay.Gate, error) {
+func (a *Applier) SetGate(ctx context.Context, ref stay.Ref, action GateAction) (stay.Gate, error) {
 	if err := action.check(); err != nil {
 		return stay.Gate{}, err
 	}
@@ -63,7 +63,7 @@ func (a *Applier) SetGate(ctx context.Context, ref store.Ref, action GateAction)
 			return err
 		}
 
-		rows, err := store.LockedGates(ctx, tx, []store.Ref{ref})
+		rows, err := store.LockedGates(ctx, tx, []stay.Ref{ref})
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (c GateAction) save(ctx context.Context, tx pgx.Tx, r store.Reservation, se
 		store.RequestKeys(&writes, []store.KeyRequest{keepingStatus(keyRequest(r, now, true, false))}, now)
 	}
 	entry := store.Entry{
-		Ref: ref, At: now, Kind: store.TimelineAction, Summary: c.summary(set.gate),
+		Ref: ref, At: now, Kind: stay.TimelineAction, Summary: c.summary(set.gate),
 		Detail: map[string]any{"action": "set_gate", "gate": c.Name, "state": set.gate.State, "by": c.By},
 	}
 	if err := store.QueueTimeline(&writes, []store.Entry{entry}); err != nil {
@@ -170,8 +170,8 @@ func keepingStatus(w store.KeyRequest) store.KeyRequest {
 }
 
 // gatesChanged returns which of the batch's reservations have gates that changed in a way that affects a key.
-func (s saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool, error) {
-	var refs []store.Ref
+func (s saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[stay.Ref]bool, error) {
+	var refs []stay.Ref
 	for ref, before := range s.stays.before {
 		if len(s.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, s.reservations[ref].Gates) {
 			refs = append(refs, ref)
@@ -181,7 +181,7 @@ func (s saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[store.Ref]bool
 	if err != nil {
 		return nil, err
 	}
-	changed := map[store.Ref]bool{}
+	changed := map[stay.Ref]bool{}
 	for _, ref := range refs {
 		rules := s.policies.of(ref.Source).Gates
 		before, after := rows[ref].With(s.stays.before[ref].Gates), rows[ref].With(s.reservations[ref].Gates)

@@ -87,7 +87,7 @@ func (a *Applier) importedEvent(source string, body []byte) (store.Event, []pms.
 	sum := sha256.Sum256(body)
 	key := "import_" + hex.EncodeToString(sum[:16])
 	e := store.Event{
-		EventID: uuid.New(), Source: source, EventKey: &key, Type: says.Type, Status: store.EventAccepted,
+		EventID: uuid.New(), Source: source, EventKey: &key, Type: says.Type, Status: stay.EventAccepted,
 		OccurredAt: &says.OccurredAt, ReceivedAt: now,
 		Body: body, Request: []byte(`{"format":"` + pms.CanonicalFormat + `"}`), // whatever the source's own format
 	}
@@ -105,7 +105,7 @@ func (a *Applier) awaitImported(ctx context.Context, accepted []store.Accepted, 
 	var waiting []uuid.UUID
 	at := map[uuid.UUID]int{}
 	for i, e := range accepted {
-		results[rows[i]] = Imported{EventID: e.EventID, Status: store.EventAccepted}
+		results[rows[i]] = Imported{EventID: e.EventID, Status: stay.EventAccepted}
 		if e.Duplicate {
 			results[rows[i]].Status = ImportKnown
 			continue

@@ -20,6 +20,7 @@ import (
 
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
@@ -56,7 +57,7 @@ func (s *slowStore) Insert(_ context.Context, events []store.Event) ([]store.Acc
 }
 
 func keyed(key string) store.Event {
-	return store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted}
+	return store.Event{EventID: uuid.New(), Source: "default", EventKey: &key, Status: stay.EventAccepted}
 }
 
 func TestGroupCommit(t *testing.T) {
@@ -169,7 +170,7 @@ func (w *world) put(source, body string) store.Event {
 	}
 	key := uuid.NewString()
 	e := store.Event{
-		EventID: uuid.New(), Source: source, EventKey: &key, Type: p.Type, Status: store.EventAccepted,
+		EventID: uuid.New(), Source: source, EventKey: &key, Type: p.Type, Status: stay.EventAccepted,
 		OccurredAt: &p.OccurredAt, ReceivedAt: w.now, Body: []byte(body),
 	}
 	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
@@ -196,7 +197,7 @@ func (w *world) status(e store.Event) string {
 
 func (w *world) reservation(id string) store.View {
 	w.t.Helper()
-	v, err := w.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+	v, err := w.store.Reservations.View(context.Background(), stay.Ref{Source: "default", ReservationID: id})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -220,12 +221,12 @@ func TestOrderIsByTimestamp(t *testing.T) {
 	w.drain()
 	older := w.put("default", update("R", 5, "old"))
 	w.drain()
-	if w.status(newer) != store.EventApplied || w.status(older) != store.EventSuperseded {
+	if w.status(newer) != stay.EventApplied || w.status(older) != stay.EventSuperseded {
 		t.Errorf("newer %s, older %s", w.status(newer), w.status(older))
 	}
 	same := w.put("default", update("R", 10, "same time, later receipt"))
 	w.drain()
-	if v := w.reservation("R"); w.status(same) != store.EventApplied ||
+	if v := w.reservation("R"); w.status(same) != stay.EventApplied ||
 		*v.Reservation.ListingID != "same time, later receipt" {
 		t.Errorf("%s, listing %s", w.status(same), *v.Reservation.ListingID)
 	}
@@ -234,7 +235,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 		w.drain()
 		late := w.put("default", update("C", 5, "L"))
 		w.drain()
-		if v := w.reservation("C"); v.Reservation.Status != pms.Cancelled || w.status(late) != store.EventSuperseded {
+		if v := w.reservation("C"); v.Reservation.Status != pms.Cancelled || w.status(late) != stay.EventSuperseded {
 			t.Errorf("%s, the late one %s", v.Reservation.Status, w.status(late))
 		}
 		w.put("default", update("C", 15, "L"))
@@ -259,7 +260,7 @@ func TestOrderIsByTimestamp(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.drain()
-		if v := w.reservation("R"); w.status(older) != store.EventSuperseded || *v.Reservation.ListingID == "old" {
+		if v := w.reservation("R"); w.status(older) != stay.EventSuperseded || *v.Reservation.ListingID == "old" {
 			t.Errorf("replayed: %s, listing %s", w.status(older), *v.Reservation.ListingID)
 		}
 	})
@@ -359,8 +360,8 @@ func TestAPoisonEventIsSetAside(t *testing.T) {
 		`{"type":"reservation.updated","timestamp":"2024-10-20T08:00:00Z","data":{"reservation_id":"P"}}`)
 	after := w.put("default", update("S", 1, "L"))
 	w.drain()
-	if w.status(good) != store.EventApplied || w.status(after) != store.EventApplied ||
-		w.status(bad) != store.EventRejected {
+	if w.status(good) != stay.EventApplied || w.status(after) != stay.EventApplied ||
+		w.status(bad) != stay.EventRejected {
 		t.Errorf("good %s, bad %s, after %s", w.status(good), w.status(bad), w.status(after))
 	}
 }
@@ -410,7 +411,7 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 			pms.FormatInstant(at), id, i/stays)
 		sent = append(sent, store.Event{
 			EventID: uuid.New(), Source: "default", EventKey: &key,
-			Type: "reservation.updated", Status: store.EventAccepted, ReservationID: &id, OccurredAt: &at,
+			Type: "reservation.updated", Status: stay.EventAccepted, ReservationID: &id, OccurredAt: &at,
 			ReceivedAt: w.now, Body: []byte(body),
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -34,7 +35,7 @@ type locking struct {
 
 	events  []*mapped                 // those that remain in the batch
 	requeue []store.Requeue           // those that left it
-	names   map[store.Ref]bool        // possible ids of bookings' reservations, see possibleNames
+	names   map[stay.Ref]bool         // possible ids of bookings' reservations, see possibleNames
 	tries   map[uuid.UUID][]store.Try // the requests for the documents of events
 }
 
@@ -82,7 +83,7 @@ func (l *locking) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error 
 
 	for _, ref := range n.completed {
 		if id := l.reservations[ref].ListingID; id != nil {
-			if _, locked := l.listings[store.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
+			if _, locked := l.listings[stay.ListingRef{Source: ref.Source, ListingID: *id}]; !locked {
 				return store.ErrRaced // it has moved in the meantime
 			}
 		}
@@ -113,36 +114,36 @@ func (l *locking) readTries(ctx context.Context, tx pgx.Tx) (err error) {
 }
 
 // shared are the bookings and guests that several reservations may belong to.
-func (l *locking) shared() (bookings, guests []store.Ref) {
+func (l *locking) shared() (bookings, guests []stay.Ref) {
 	for _, m := range l.events {
 		for _, c := range m.changes {
 			if r := c.Reservation; r != nil {
 				if r.BookingID != "" {
-					bookings = append(bookings, store.Ref{Source: m.Source, ReservationID: r.BookingID})
+					bookings = append(bookings, stay.Ref{Source: m.Source, ReservationID: r.BookingID})
 				}
 				if r.GuestID != nil {
-					guests = append(guests, store.Ref{Source: m.Source, ReservationID: *r.GuestID})
+					guests = append(guests, stay.Ref{Source: m.Source, ReservationID: *r.GuestID})
 				}
 			}
 			if c.Guest != nil {
-				guests = append(guests, store.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
+				guests = append(guests, stay.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
 			}
 		}
 		for _, lost := range m.says.Rejected {
 			if lost.BookingID != "" {
-				bookings = append(bookings, store.Ref{Source: m.Source, ReservationID: lost.BookingID})
+				bookings = append(bookings, stay.Ref{Source: m.Source, ReservationID: lost.BookingID})
 			}
 		}
 	}
 	return bookings, guests
 }
 
-func (l *locking) changedGuests() []store.Ref {
-	var guests []store.Ref
+func (l *locking) changedGuests() []stay.Ref {
+	var guests []stay.Ref
 	for _, m := range l.events {
 		for _, c := range m.changes {
 			if c.Guest != nil {
-				guests = append(guests, store.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
+				guests = append(guests, stay.Ref{Source: m.Source, ReservationID: c.Guest.GuestID})
 			}
 		}
 	}
@@ -150,21 +151,21 @@ func (l *locking) changedGuests() []store.Ref {
 }
 
 // findRooms finds the reservations of bookings.
-func (l *locking) findRooms(ctx context.Context, tx pgx.Tx, bookings []store.Ref) error {
+func (l *locking) findRooms(ctx context.Context, tx pgx.Tx, bookings []stay.Ref) error {
 	known, err := store.ReservationsOfBookings(ctx, tx, bookings)
 	for _, k := range known {
-		booking := store.Ref{Source: k.Source, ReservationID: k.BookingID}
-		l.bookings[booking] = append(l.bookings[booking], store.Ref{Source: k.Source, ReservationID: k.ReservationID})
+		booking := stay.Ref{Source: k.Source, ReservationID: k.BookingID}
+		l.bookings[booking] = append(l.bookings[booking], stay.Ref{Source: k.Source, ReservationID: k.ReservationID})
 	}
 	return err
 }
 
 // needed is what has to be locked.
 type needed struct {
-	listings        []store.ListingRef
+	listings        []stay.ListingRef
 	changesListings bool
-	reservations    []store.Ref
-	completed       []store.Ref // their times are completed from the listing that they have, which no event names
+	reservations    []stay.Ref
+	completed       []stay.Ref // their times are completed from the listing that they have, which no event names
 }
 
 func (l *locking) needed() needed {
@@ -185,7 +186,7 @@ func (l *locking) needed() needed {
 		}
 		for _, lost := range m.says.Rejected {
 			if lost.ReservationID != "" {
-				n.reservations = append(n.reservations, store.Ref{Source: m.Source, ReservationID: lost.ReservationID})
+				n.reservations = append(n.reservations, stay.Ref{Source: m.Source, ReservationID: lost.ReservationID})
 			}
 		}
 	}
@@ -209,7 +210,7 @@ func (l *locking) needed() needed {
 }
 
 func (n *needed) reservation(source string, r pms.Reservation) {
-	ref := store.Ref{Source: source, ReservationID: r.ReservationID}
+	ref := stay.Ref{Source: source, ReservationID: r.ReservationID}
 	n.reservations = append(n.reservations, ref)
 	for _, s := range r.Segments {
 		if s.ListingID != nil {
@@ -230,7 +231,7 @@ func inheritsListing(r pms.Reservation) bool {
 }
 
 func (n *needed) listing(source, id string) {
-	n.listings = append(n.listings, store.ListingRef{Source: source, ListingID: id})
+	n.listings = append(n.listings, stay.ListingRef{Source: source, ListingID: id})
 }
 
 // stepBack removes events from the batch that are about the same objects as an earlier, postponed one: if each event

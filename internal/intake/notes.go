@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -73,21 +74,21 @@ func (f *folding) reject(m *mapped, lost pms.Rejection) {
 		})
 	}
 	m.notes.Rejected = append(m.notes.Rejected, item)
-	ref := store.Ref{Source: m.Source, ReservationID: lost.ReservationID}
+	ref := stay.Ref{Source: m.Source, ReservationID: lost.ReservationID}
 	if f.reservations[ref].VersionSeq == 0 {
 		return
 	}
 	for _, e := range item.Errors {
 		f.addNote(ref, m, e.Field, "the last event could not be read: "+e.Problem)
 	}
-	f.stays.entry(ref, m, store.EventRejected, map[string]any{
-		"status": store.EventRejected,
+	f.stays.entry(ref, m, stay.EventRejected, map[string]any{
+		"status": stay.EventRejected,
 		"reason": store.Storable(pms.Reasons(lost.Errors)),
 	})
 }
 
 // addNote adds to the notes of a reservation, which is otherwise unchanged.
-func (f *folding) addNote(ref store.Ref, m *mapped, field, problem string) {
+func (f *folding) addNote(ref stay.Ref, m *mapped, field, problem string) {
 	r := f.reservations[ref]
 	f.stays.changes(ref, r)
 	r.Notes = encodeNotes(append(ReadNotes(r.Notes), Note{field, problem, m.EventID.String(), f.now}))
@@ -100,7 +101,7 @@ func (f *folding) addNote(ref store.Ref, m *mapped, field, problem string) {
 func (f *folding) strangeStatus(m *mapped, c change) {
 	says := c.Reservation
 	why := map[string]string{"other": "is unknown", "block": "is that of a block in the calendar"}[says.StatusClass]
-	ref := store.Ref{Source: m.Source, ReservationID: says.ReservationID}
+	ref := stay.Ref{Source: m.Source, ReservationID: says.ReservationID}
 	if r := f.reservations[ref]; why == "" || r.Status != pms.Confirmed || c.before(versionOf(r)) {
 		return
 	}

@@ -71,7 +71,7 @@ func (a *Applier) PreviewReplay(ctx context.Context, events []store.Event) (Prev
 		for _, m := range l.events {
 			if m.awaiting {
 				reason := "documents of the PMS would be fetched first"
-				m.Status, m.Reason = store.EventAccepted, &reason
+				m.Status, m.Reason = stay.EventAccepted, &reason
 			}
 			p.Events = append(p.Events, m.Event)
 		}
@@ -120,7 +120,7 @@ func (a *Applier) mapAgain(ctx context.Context, events []store.Event) ([]*mapped
 }
 
 // differences lists what the events have changed; listings is how they were before.
-func (f *folding) differences(listings map[store.ListingRef]store.Listing) []Difference {
+func (f *folding) differences(listings map[stay.ListingRef]store.Listing) []Difference {
 	var list []Difference
 	for ref, before := range f.stays.before {
 		if d := (Difference{
@@ -141,10 +141,10 @@ func (f *folding) differences(listings map[store.ListingRef]store.Listing) []Dif
 	}
 
 	slices.SortFunc(list, func(x, y Difference) int {
-		return store.ListingRef{
+		return stay.ListingRef{
 			Source:    x.Source,
 			ListingID: x.ReservationID + x.ListingID,
-		}.Compare(store.ListingRef{
+		}.Compare(stay.ListingRef{
 			Source:    y.Source,
 			ListingID: y.ReservationID + y.ListingID,
 		})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -25,13 +26,13 @@ type rooms struct {
 }
 
 // roomsOf returns the present rooms of a booking.
-func (rs *rows) roomsOf(booking store.Ref) rooms {
+func (rs *rows) roomsOf(booking stay.Ref) rooms {
 	r := rooms{booking: booking.ReservationID}
 	refs := slices.Clone(rs.bookings[booking])
 	if !slices.Contains(refs, booking) {
 		refs = append(refs, booking)
 	}
-	slices.SortFunc(refs, store.Ref.Compare)
+	slices.SortFunc(refs, stay.Ref.Compare)
 	for _, ref := range refs {
 		if row := rs.reservations[ref]; row.VersionSeq > 0 && !isCompanion(ref, refs) {
 			r.known = append(r.known, row)
@@ -41,8 +42,8 @@ func (rs *rows) roomsOf(booking store.Ref) rooms {
 }
 
 // isCompanion reports whether a reservation belongs to an additional guest of a room: it is not a room of its own.
-func isCompanion(ref store.Ref, all []store.Ref) bool {
-	return slices.ContainsFunc(all, func(room store.Ref) bool {
+func isCompanion(ref stay.Ref, all []stay.Ref) bool {
+	return slices.ContainsFunc(all, func(room stay.Ref) bool {
 		begin := room.ReservationID + companion
 		return len(ref.ReservationID) > len(begin) && strings.HasPrefix(ref.ReservationID, begin)
 	})
@@ -53,9 +54,9 @@ const companion = "_guest-"
 
 // nameRooms names the rooms of an event, booking by booking.
 func (f *folding) nameRooms(m *mapped) {
-	of := map[store.Ref][]*pms.Reservation{}
+	of := map[stay.Ref][]*pms.Reservation{}
 	add := func(booking string, r *pms.Reservation) {
-		ref := store.Ref{Source: m.Source, ReservationID: booking}
+		ref := stay.Ref{Source: m.Source, ReservationID: booking}
 		of[ref] = append(of[ref], r)
 	}
 	for _, c := range m.changes {
@@ -77,7 +78,7 @@ func (f *folding) nameRooms(m *mapped) {
 	for booking, changes := range of {
 		f.roomsOf(booking).name(changes)
 		for _, c := range changes {
-			if ref := (store.Ref{
+			if ref := (stay.Ref{
 				Source:        booking.Source,
 				ReservationID: c.ReservationID,
 			}); f.reservations[ref].VersionSeq == 0 {
@@ -107,35 +108,35 @@ type possible struct {
 
 // possibleNames are the ids that the reservations of the batch's bookings may get: those that exist are locked before
 // anything is decided. The value reports whether a reservation's own listing is locked, too.
-func (l *locking) possibleNames() map[store.Ref]bool {
-	bookings := map[store.Ref]*possible{}
+func (l *locking) possibleNames() map[stay.Ref]bool {
+	bookings := map[stay.Ref]*possible{}
 	for _, m := range l.events {
 		for _, c := range m.changes {
 			if r := c.Reservation; r != nil && r.BookingID != "" {
-				p := l.possible(bookings, store.Ref{Source: m.Source, ReservationID: r.BookingID}, r.Unit)
+				p := l.possible(bookings, stay.Ref{Source: m.Source, ReservationID: r.BookingID}, r.Unit)
 				p.companions = append(p.companions, r.Companion)
 				p.inherit = p.inherit || inheritsListing(*r)
 			}
 		}
 		for _, lost := range m.says.Rejected {
 			if lost.BookingID != "" {
-				l.possible(bookings, store.Ref{Source: m.Source, ReservationID: lost.BookingID}, lost.Unit)
+				l.possible(bookings, stay.Ref{Source: m.Source, ReservationID: lost.BookingID}, lost.Unit)
 			}
 		}
 	}
 
-	names := map[store.Ref]bool{}
+	names := map[stay.Ref]bool{}
 	for booking, p := range bookings {
 		for _, room := range unique(p.rooms) {
 			for _, companion := range unique(append(p.companions, "")) {
-				names[store.Ref{Source: booking.Source, ReservationID: room + companion}] = p.inherit
+				names[stay.Ref{Source: booking.Source, ReservationID: room + companion}] = p.inherit
 			}
 		}
 	}
 	return names
 }
 
-func (l *locking) possible(bookings map[store.Ref]*possible, booking store.Ref, unit string) *possible {
+func (l *locking) possible(bookings map[stay.Ref]*possible, booking stay.Ref, unit string) *possible {
 	p := bookings[booking]
 	if p == nil {
 		p = &possible{rooms: []string{booking.ReservationID}}
@@ -151,13 +152,13 @@ func (l *locking) possible(bookings map[store.Ref]*possible, booking store.Ref, 
 }
 
 // namesOf are the possible names of a new room: from its unit, with a number if others have that name.
-func (l *locking) namesOf(booking store.Ref, unit string) []string {
+func (l *locking) namesOf(booking stay.Ref, unit string) []string {
 	full := booking.ReservationID + "_" + unit
 	names := []string{full}
 	for n := 2; ; n++ {
 		name := numbered(full, n)
 		names = append(names, name)
-		if !slices.Contains(l.bookings[booking], store.Ref{Source: booking.Source, ReservationID: name}) {
+		if !slices.Contains(l.bookings[booking], stay.Ref{Source: booking.Source, ReservationID: name}) {
 			return names
 		}
 	}

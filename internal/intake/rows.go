@@ -19,20 +19,20 @@ type rows struct {
 	policies namedPolicies
 	source   func(string) pms.Source
 
-	listings     map[store.ListingRef]store.Listing
-	reservations map[store.Ref]store.Reservation
-	guests       map[store.Ref]store.Guest // what is known about the guests that events name, by the guest's id
-	ofGuest      map[store.Ref][]store.Ref // the reservations of guests
+	listings     map[stay.ListingRef]store.Listing
+	reservations map[stay.Ref]store.Reservation
+	guests       map[stay.Ref]store.Guest // what is known about the guests that events name, by the guest's id
+	ofGuest      map[stay.Ref][]stay.Ref  // the reservations of guests
 	// the reservations of bookings, including the one with the booking's own id
-	bookings map[store.Ref][]store.Ref
+	bookings map[stay.Ref][]stay.Ref
 }
 
 func newRows(now time.Time, source func(string) pms.Source) *rows {
 	return &rows{
 		now: now, source: source, policies: namedPolicies{source, map[string]namedPolicy{}},
-		listings: map[store.ListingRef]store.Listing{}, reservations: map[store.Ref]store.Reservation{},
-		guests: map[store.Ref]store.Guest{}, ofGuest: map[store.Ref][]store.Ref{},
-		bookings: map[store.Ref][]store.Ref{},
+		listings: map[stay.ListingRef]store.Listing{}, reservations: map[stay.Ref]store.Reservation{},
+		guests: map[stay.Ref]store.Guest{}, ofGuest: map[stay.Ref][]stay.Ref{},
+		bookings: map[stay.Ref][]stay.Ref{},
 	}
 }
 
@@ -40,7 +40,7 @@ func newRows(now time.Time, source func(string) pms.Source) *rows {
 const mostMerges = 5
 
 // lockListings locks listings, and those that they were merged into.
-func (rs *rows) lockListings(ctx context.Context, tx pgx.Tx, refs []store.ListingRef, change bool) error {
+func (rs *rows) lockListings(ctx context.Context, tx pgx.Tx, refs []stay.ListingRef, change bool) error {
 	for range mostMerges {
 		found, err := store.LockListings(ctx, tx, refs, change, rs.now)
 		if err != nil {
@@ -52,7 +52,7 @@ func (rs *rows) lockListings(ctx context.Context, tx pgx.Tx, refs []store.Listin
 			if l.MergedInto == nil {
 				continue
 			}
-			into := store.ListingRef{Source: ref.Source, ListingID: *l.MergedInto}
+			into := stay.ListingRef{Source: ref.Source, ListingID: *l.MergedInto}
 			if _, locked := rs.listings[into]; !locked {
 				refs = append(refs, into)
 			}
@@ -70,7 +70,7 @@ func (rs *rows) present(source string, id *string) *string {
 		if id == nil {
 			return nil
 		}
-		l := rs.listings[store.ListingRef{Source: source, ListingID: *id}]
+		l := rs.listings[stay.ListingRef{Source: source, ListingID: *id}]
 		if l.MergedInto == nil {
 			return id
 		}
@@ -94,7 +94,7 @@ func (rs *rows) complete(r *store.Reservation) {
 	}
 	r.SegmentDue = nil
 	if present := rs.present(r.Source, room); stay.Text(present) != stay.Text(r.ListingID) {
-		if _, locked := rs.listings[store.ListingRef{Source: r.Source, ListingID: stay.Text(present)}]; !locked &&
+		if _, locked := rs.listings[stay.ListingRef{Source: r.Source, ListingID: stay.Text(present)}]; !locked &&
 			present != nil {
 			r.SegmentDue = &rs.now // another batch, which locks that one too, moves the stay
 		} else {
@@ -109,7 +109,7 @@ func (rs *rows) complete(r *store.Reservation) {
 func (rs *rows) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 	if r.ListingID == nil {
 		for _, s := range segmentsOf(r.Segments) { // its times are those of the property
-			if known, locked := rs.listings[store.ListingRef{
+			if known, locked := rs.listings[stay.ListingRef{
 				Source:    r.Source,
 				ListingID: stay.Text(rs.present(r.Source, s.ListingID)),
 			}]; locked {
@@ -121,6 +121,6 @@ func (rs *rows) listingOf(r *store.Reservation) (l store.Listing, locked bool) {
 		}
 		return store.Listing{}, true
 	}
-	l, locked = rs.listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+	l, locked = rs.listings[stay.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	return l, locked
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -30,8 +31,8 @@ import (
 type saving struct {
 	*rows
 	stays         *stayChanges
-	listed        map[store.ListingRef]bool
-	guestsChanged map[store.Ref]bool
+	listed        map[stay.ListingRef]bool
+	guestsChanged map[stay.Ref]bool
 
 	events  []*mapped
 	tries   map[uuid.UUID][]store.Try // the requests for the documents of events
@@ -123,7 +124,7 @@ func (s saving) addFetches() {
 			if c.Reservation == nil {
 				continue
 			}
-			ref := store.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
+			ref := stay.Ref{Source: m.Source, ReservationID: c.Reservation.ReservationID}
 			if s.reservations[ref].VersionSeq > 0 {
 				s.stays.entries = append(s.stays.entries, fetchEntry(ref, m.EventID, made))
 			}
@@ -132,7 +133,7 @@ func (s saving) addFetches() {
 }
 
 // fetchEntry is one line of a timeline about all requests that were made for an event, however many there were.
-func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
+func fetchEntry(ref stay.Ref, event uuid.UUID, tries []store.Try) store.Entry {
 	last, asked := tries[len(tries)-1], 0
 	for _, t := range tries {
 		asked += max(t.Attempt, 1)
@@ -153,7 +154,7 @@ func fetchEntry(ref store.Ref, event uuid.UUID, tries []store.Try) store.Entry {
 		summary = fmt.Sprintf("asked the PMS for %s, %d times: %s", what, asked, outcome)
 	}
 	return store.Entry{
-		Ref: ref, At: last.At, Kind: store.TimelineFetch, Summary: summary,
+		Ref: ref, At: last.At, Kind: stay.TimelineFetch, Summary: summary,
 		Detail: map[string]any{"event_id": event.String(), "requests": asked, "documents": tries},
 	}
 }
@@ -171,12 +172,12 @@ func (s saving) save(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	var writes pgx.Batch
-	for _, ref := range slices.SortedFunc(maps.Keys(s.listed), store.ListingRef.Compare) {
+	for _, ref := range slices.SortedFunc(maps.Keys(s.listed), stay.ListingRef.Compare) {
 		store.SaveListing(&writes, s.listings[ref])
 	}
 
 	var guests []store.Guest
-	for _, ref := range slices.SortedFunc(maps.Keys(s.guestsChanged), store.Ref.Compare) {
+	for _, ref := range slices.SortedFunc(maps.Keys(s.guestsChanged), stay.Ref.Compare) {
 		guests = append(guests, s.guests[ref])
 	}
 
@@ -202,7 +203,7 @@ type stayWrites struct {
 	made, changed []store.KeyRequest
 }
 
-func (s saving) writes(gates map[store.Ref]bool) (all stayWrites) {
+func (s saving) writes(gates map[stay.Ref]bool) (all stayWrites) {
 	for ref, before := range s.stays.before {
 		r := s.reservations[ref]
 		differs := stayChanged(before, r)
@@ -226,9 +227,9 @@ func (s saving) writes(gates map[store.Ref]bool) (all stayWrites) {
 }
 
 // lastOf is the last applied event about a reservation.
-func (s saving) lastOf(ref store.Ref) *uuid.UUID {
+func (s saving) lastOf(ref stay.Ref) *uuid.UUID {
 	for _, m := range slices.Backward(s.events) {
-		if m.Status == store.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes,
+		if m.Status == stay.EventApplied && m.Source == ref.Source && slices.ContainsFunc(m.changes,
 			func(c change) bool {
 				return c.Reservation != nil && c.Reservation.ReservationID == ref.ReservationID
 			}) {

@@ -137,9 +137,9 @@ func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.
 	}
 	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
 	case r.Status == pms.Cancelled:
-		w.Interim = store.KeyRevoking
+		w.Interim = stay.KeyRevoking
 	case !over:
-		w.Interim = store.KeyProvisioning
+		w.Interim = stay.KeyProvisioning
 	}
 	return w
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -38,7 +39,7 @@ var (
 
 // queueBatchStay records what the action does to a reservation, if it is part of a batch. A new mobile key can't be
 // taken back, and a check changes no decision.
-func (c Action) queueBatchStay(writes *pgx.Batch, ref store.Ref, before, after store.Overrides) {
+func (c Action) queueBatchStay(writes *pgx.Batch, ref stay.Ref, before, after store.Overrides) {
 	if c.Batch == uuid.Nil {
 		return
 	}
@@ -51,7 +52,7 @@ func (c Action) queueBatchStay(writes *pgx.Batch, ref store.Ref, before, after s
 
 // Undo undoes what a batch did to a reservation. It returns [store.ErrNotFound] if the batch did nothing to it, and
 // a [ConflictError] if there is nothing to undo or the decisions have changed since.
-func (a *Applier) Undo(ctx context.Context, ref store.Ref, u Undoing) error {
+func (a *Applier) Undo(ctx context.Context, ref stay.Ref, u Undoing) error {
 	err := a.store.InTx(ctx, func(tx pgx.Tx) error { return a.undo(ctx, tx, ref, u) })
 	if err == nil {
 		a.applied()
@@ -63,9 +64,9 @@ func (a *Applier) Undo(ctx context.Context, ref store.Ref, u Undoing) error {
 	return fmt.Errorf("undo an action on %s/%s: %w", ref.Source, ref.ReservationID, err)
 }
 
-func (a *Applier) undo(ctx context.Context, tx pgx.Tx, ref store.Ref, u Undoing) error {
+func (a *Applier) undo(ctx context.Context, tx pgx.Tx, ref stay.Ref, u Undoing) error {
 	now := a.now().UTC()
-	found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+	found, err := store.LockReservations(ctx, tx, []stay.Ref{ref})
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (a *Applier) undo(ctx context.Context, tx pgx.Tx, ref store.Ref, u Undoing)
 	store.RequestKeys(&writes, []store.KeyRequest{request}, now)
 
 	if err := store.QueueTimeline(&writes, []store.Entry{{
-		Ref: ref, At: now, Kind: store.TimelineAction, Summary: u.By + " undid the last action",
+		Ref: ref, At: now, Kind: stay.TimelineAction, Summary: u.By + " undid the last action",
 		Detail: map[string]any{"action": "undo", "by": u.By},
 	}}); err != nil {
 		return err
@@ -103,7 +104,7 @@ func (a *Applier) undo(ctx context.Context, tx pgx.Tx, ref store.Ref, u Undoing)
 
 // decisionsBefore returns what applies to a locked reservation, and what applied before a batch's action.
 func decisionsBefore(
-	ctx context.Context, tx pgx.Tx, ref store.Ref, batch uuid.UUID,
+	ctx context.Context, tx pgx.Tx, ref stay.Ref, batch uuid.UUID,
 ) (current, before store.Overrides, err error) {
 	done, ok, err := store.LockedBatchStay(ctx, tx, batch, ref)
 	if err != nil {
@@ -133,7 +134,7 @@ func undoRequest(r store.Reservation, current, restored store.Overrides, now tim
 	case restored.HeldAt != nil, current.RevokedAt != nil && restored.RevokedAt != nil:
 		request.Interim = "" // unchanged
 	case restored.RevokedAt != nil:
-		request.Interim = store.KeyRevoking
+		request.Interim = stay.KeyRevoking
 	}
 	return request
 }

@@ -15,7 +15,7 @@ import (
 // does not apply to the new ones. It is done here, once, and not worked out later, so that the timeline
 // says when and why, and a stay that is moved back does not open earlier unasked.
 func (s saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) error {
-	var moved []store.Ref
+	var moved []stay.Ref
 	for ref, before := range s.stays.before {
 		r := s.reservations[ref]
 		changed := stay.Text(before.CheckInText) != stay.Text(r.CheckInText) ||
@@ -35,7 +35,7 @@ func (s saving) lapseWindows(ctx context.Context, tx pgx.Tx, writes *pgx.Batch) 
 		if o.WindowHolds(r) { // the same stay, written differently
 			o.SetWindow(r, o.StartsAt, o.EndsAt)
 		} else {
-			line := lapsed(r, o, store.Entry{Ref: ref, At: s.now, Kind: store.TimelineEvent})
+			line := lapsed(r, o, store.Entry{Ref: ref, At: s.now, Kind: stay.TimelineEvent})
 			s.stays.entries = append(s.stays.entries, line)
 			o.SetWindow(r, nil, nil)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -160,7 +161,7 @@ func (n *Notifier) claim(ctx context.Context, permits *pool, s Subscription, lim
 	defer giveBack()
 	return n.store.Deliveries.Claim(ctx, store.ClaimRequest{
 		Scope: s.scope(), Now: n.Now(), Lease: leaseFor,
-		Limit: limit, Window: window,
+		Limit: limit, MostUntried: mostUntried,
 	},
 		func(in store.StayToReport) (store.Report, error) {
 			// What was read may be newer than Now above: others find that deadlines have passed.
@@ -169,7 +170,7 @@ func (n *Notifier) claim(ctx context.Context, permits *pool, s Subscription, lim
 }
 
 // address is the REST URL of a stay; "" if the base URL is unknown.
-func (n *Notifier) address(ref store.Ref) string {
+func (n *Notifier) address(ref stay.Ref) string {
 	if n.AdminURL == "" {
 		return ""
 	}

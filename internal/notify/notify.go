@@ -51,7 +51,7 @@ import (
 // How deliveries share a process and its database.
 const (
 	inFlight     = 8  // messages on their way to one receiver
-	window       = 64 // stays taken up at a time, see [store.ClaimRequest]
+	mostUntried  = 64 // stays taken up at a time, see [store.ClaimRequest]
 	claimsAtOnce = 3  // transactions of deliveries at a time: keys need the other connections
 	firstsAtOnce = 1  // and of them about receivers that have never been tried
 	// and about receivers that have not taken their last message: those may be a thousand,
@@ -175,14 +175,14 @@ func (n *Notifier) Committed() {
 	}
 }
 
-// Run delivers until ctx ends. Messages on their way then have a grace to arrive. What is cut off is sent again:
+// Run delivers until ctx ends. Messages on their way then have patience to arrive. What is cut off is sent again:
 // whether it arrived is not known.
-func (n *Notifier) Run(ctx context.Context, grace time.Duration) {
+func (n *Notifier) Run(ctx context.Context, patience time.Duration) {
 	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer n.clients.close()
 	defer cutOff()
 	defer n.runners.Wait()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cutOff) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cutOff) })()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	var pruned time.Time

@@ -22,7 +22,7 @@ var starts, ends = time.Date(2024, 11, 1, 15, 0, 0, 0, time.UTC), time.Date(2024
 // present is a stay whose key has a status, and is there if it is issued.
 func present(status, reason string) situation {
 	p := situation{Now: starts, StayState: store.StayState{
-		Ref: store.Ref{Source: "default", ReservationID: "R1"}, Sequence: 10, ReservationStatus: "confirmed",
+		Ref: stay.Ref{Source: "default", ReservationID: "R1"}, Sequence: 10, ReservationStatus: "confirmed",
 		ListingID: text("L1"), KeyStatus: status, ChangedAt: starts,
 	}}
 	if reason != "" {

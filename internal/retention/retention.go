@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -239,7 +240,7 @@ func (k *Keeper) pruneStays(ctx context.Context, stage int, ended, changed time.
 		return n, err
 	}
 	n = 0
-	var locked []store.Ref
+	var locked []stay.Ref
 	for range pageSize {
 		refs, err := k.store.Retention.PruneStaysExcept(ctx, stage, ended, changed, 1, locked)
 		switch {

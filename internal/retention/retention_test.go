@@ -14,6 +14,7 @@ import (
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/retention"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -48,14 +49,14 @@ func (w *world) put(body string) store.Event {
 	w.n++
 	key := fmt.Sprint("msg_", w.n)
 	e := store.Event{
-		EventID: uuid.New(), Source: "default", EventKey: &key, Type: p.Type, Status: store.EventAccepted,
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: p.Type, Status: stay.EventAccepted,
 		ReceivedAt: w.now, OccurredAt: &w.now, Body: []byte(body),
 	}
 	if c := p.Change().Reservation; c != nil {
 		e.ReservationID = &c.ReservationID
 	}
 	if p.Ignored {
-		e.Status = store.EventIgnored
+		e.Status = stay.EventIgnored
 	}
 	if _, err := w.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
 		w.t.Fatal(err)
@@ -70,7 +71,7 @@ func (w *world) put(body string) store.Event {
 	return e
 }
 
-func (w *world) stay(id string, checkOut time.Time) store.Event {
+func (w *world) booked(id string, checkOut time.Time) store.Event {
 	w.t.Helper()
 	return w.put(fmt.Sprintf(
 		`{"type":"reservation.created","timestamp":%q,"data":{"reservation_id":%q,"listing_id":"l","guest_email":"jane@example.com","guest_name":"Jane","guest_phone":"+34600000000","check_in":%q,"check_out":%q}}`,
@@ -127,15 +128,15 @@ func TestAges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Defaults())
 	out := start.Add(10 * day)
-	stay := w.stay("old", out)
-	w.stay("new", out.Add(1000*day))
+	booked := w.booked("old", out)
+	w.booked("new", out.Add(1000*day))
 	both := left{Bodies: 2, Events: 2, Results: 2, Timeline: 2, Reservations: 2, Guests: 2, Keys: 2}
 	w.at(out.Add(30*day), both)
 	w.at(out.Add(30*day+time.Second), left{
 		Bodies: 1, Events: 2, Results: 2, Timeline: 2, Reservations: 2,
 		Guests: 1, Keys: 2,
 	})
-	if again, err := w.store.Events.Replay(context.Background(), []store.Event{stay},
+	if again, err := w.store.Events.Replay(context.Background(), []store.Event{booked},
 		store.Audit{Author: "a test", Action: "replay"}, w.now); len(again) > 0 || err != nil {
 		t.Errorf("an event without its body is replayed: %v", err)
 	}
@@ -164,14 +165,14 @@ func TestEventsAboutSeveralStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := start.Add(10 * day)
-	stay := func(id string, out time.Time) string {
+	booked := func(id string, out time.Time) string {
 		return fmt.Sprintf(
 			`{"reservation": {"reservation_id": %q, "listing_id": "l", "status": "confirmed", "guest_email": "%s@example.com", "check_in": %q, "check_out": %q}}`,
 			id, id, pms.FormatInstant(out.Add(-2*day)), pms.FormatInstant(out))
 	}
 	e := store.Event{
-		EventID: uuid.New(), Source: "default", Status: store.EventAccepted, ReceivedAt: w.now,
-		Request: []byte(`{}`), Body: []byte(`[` + stay("long", out.Add(1000*day)) + `,` + stay("short", out) + `]`),
+		EventID: uuid.New(), Source: "default", Status: stay.EventAccepted, ReceivedAt: w.now,
+		Request: []byte(`{}`), Body: []byte(`[` + booked("long", out.Add(1000*day)) + `,` + booked("short", out) + `]`),
 	}
 	if _, err := w.store.Events.Insert(t.Context(), []store.Event{e}); err != nil {
 		t.Fatal(err)
@@ -229,7 +230,7 @@ func TestWaitingEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Defaults())
 	e := store.Event{
-		EventID: uuid.New(), Source: "ownerrez", Status: store.EventAccepted, ReceivedAt: w.now,
+		EventID: uuid.New(), Source: "ownerrez", Status: stay.EventAccepted, ReceivedAt: w.now,
 		Request: []byte(`{}`), Body: []byte(`{"entity":{"guest":{"first_name":"Jane"}}}`),
 	}
 	if _, err := w.store.Events.Insert(t.Context(), []store.Event{e}); err != nil {
@@ -243,7 +244,7 @@ func TestWaitingEvents(t *testing.T) {
 	w.at(start.Add(30*day), left{Bodies: 1, Events: 1})
 	w.at(start.Add(30*day+time.Second), left{Events: 1, Results: 1})
 	got, err := w.store.Events.Get(t.Context(), e.EventID)
-	if err != nil || got.Status != store.EventRejected || *got.Reason != store.ReasonTooOld {
+	if err != nil || got.Status != stay.EventRejected || *got.Reason != store.ReasonTooOld {
 		t.Errorf("%+v %v", got, err)
 	}
 }
@@ -289,7 +290,7 @@ func TestResultBelowRetentionsPlace(t *testing.T) {
 		}
 	}
 	turn(start) // schedules the first
-	w.stay("long", start.Add(1000*day))
+	w.booked("long", start.Add(1000*day))
 	turn(start.Add(500 * day)) // passes the event
 	if l := w.left(); l.Bodies != 1 {
 		t.Fatalf("before the replay: %+v", l)
@@ -314,7 +315,7 @@ func TestALockedStay(t *testing.T) {
 	out := start.Add(10 * day)
 	var locked store.Event
 	for i := range 5 {
-		if e := w.stay(fmt.Sprint(i), out); i == 1 {
+		if e := w.booked(fmt.Sprint(i), out); i == 1 {
 			locked = e
 		}
 	}
@@ -336,8 +337,8 @@ func TestLiveStaysAreNotTouched(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, retention.Ages{Bodies: day, Events: day, Timeline: day, Reservations: 2 * day})
 	ctx := context.Background()
-	w.stay("held", start.Add(day))
-	w.stay("free", start.Add(day))
+	w.booked("held", start.Add(day))
+	w.booked("free", start.Add(day))
 	if _, err := w.store.Pool().Exec(ctx, `
 		WITH i AS (INSERT INTO user_identities (user_identity_key, own, created_at) VALUES ('k', false, now()) RETURNING user_identity_key)
 		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key) SELECT 'default', 'held', 's', 'k', 'i', '' FROM i`); err != nil {
@@ -347,7 +348,7 @@ func TestLiveStaysAreNotTouched(t *testing.T) {
 		Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 2,
 		Guests: 1, Keys: 2,
 	})
-	w.stay("free", start.Add(day)) // the PMS says it again
+	w.booked("free", start.Add(day)) // the PMS says it again
 	if l := w.left(); l.Guests != 2 || l.Bodies != 2 {
 		t.Errorf("what was sent again is missing: %+v", l)
 	}
@@ -365,7 +366,7 @@ func TestNever(t *testing.T) {
 		Bodies: retention.Never, Events: retention.Never, Timeline: retention.Never,
 		Reservations: retention.Never,
 	})
-	w.stay("old", start.Add(day))
+	w.booked("old", start.Add(day))
 	w.at(start.AddDate(50, 0, 0), left{
 		Bodies: 1, Events: 1, Results: 1, Timeline: 1, Reservations: 1,
 		Guests: 1, Keys: 1,
@@ -380,7 +381,7 @@ func TestDiskUseLevelsOff(t *testing.T) {
 	var sizes []int64
 	for cycle := range 8 {
 		for i := range 60 {
-			w.stay(fmt.Sprintf("%d-%d", cycle, i), w.now.Add(2*time.Hour))
+			w.booked(fmt.Sprintf("%d-%d", cycle, i), w.now.Add(2*time.Hour))
 		}
 		w.now = w.now.Add(day)
 		if err := w.keeper.Prune(ctx); err != nil {

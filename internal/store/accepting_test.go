@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -159,7 +160,7 @@ func TestIntakeHasItsOwnConnections(t *testing.T) {
 	}
 	key := "k"
 	e := store.Event{
-		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: store.EventRejected,
+		EventID: uuid.New(), Source: "default", EventKey: &key, Type: "x", Status: stay.EventRejected,
 		ReceivedAt: time.Now(), Body: []byte("{}"),
 	}
 	for range 2 { // the second time it is tried again, over the same connections

@@ -303,12 +303,12 @@ func DeleteACSUser(ctx context.Context, tx pgx.Tx, id int64) error {
 func (s ACSUsers) TakenElsewhere(ctx context.Context, acsUserIDs []string, except int64) (map[string]bool, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT acs_user_id FROM acs_users WHERE acs_user_id = ANY ($1)
 		AND id <> $2`, acsUserIDs, except)
-	held := map[string]bool{}
+	taken := map[string]bool{}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	for _, id := range ids {
-		held[id] = true
+		taken[id] = true
 	}
-	return held, wrap(err, "look who holds ACS users")
+	return taken, wrap(err, "look who holds ACS users")
 }
 
 // RecordedUser is what a sweep compares with Seam.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -120,7 +121,7 @@ func TestCalendarStays(t *testing.T) {
 		slices.Sort(ids)
 		return ids
 	}
-	if diff := cmp.Diff(want, idsOf(s.Calendar.StaysOf(ctx, []store.ListingRef{
+	if diff := cmp.Diff(want, idsOf(s.Calendar.StaysOf(ctx, []stay.ListingRef{
 		{Source: "default", ListingID: "101"},
 		{Source: "other", ListingID: "102"},
 	}, from, until, 1000))); diff != "" {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -17,15 +18,15 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 	const keys = 5100
 	const system, group = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 	ids := `CASE WHEN i <= 10 THEN 'abnb-' ELSE 'HM' END || i`
-	everyone := func(ctx context.Context, s *store.Store) ([]store.Ref, error) {
-		var refs []store.Ref
+	everyone := func(ctx context.Context, s *store.Store) ([]stay.Ref, error) {
+		var refs []stay.Ref
 		rows, err := s.Pool().Query(ctx, `SELECT source, reservation_id FROM reservations`)
 		if err != nil {
 			return nil, err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var r store.Ref
+			var r stay.Ref
 			if err := rows.Scan(&r.Source, &r.ReservationID); err != nil {
 				return nil, err
 			}

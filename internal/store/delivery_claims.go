@@ -16,7 +16,7 @@ import (
 // has read the positions up to its own. A claim is one transaction, which keeps the subscription's row locked:
 //
 //	lockPosition   how far it has read, how its receiver is doing, and how many stays wait for it
-//	changedStays   the next stays that changed and that it wants, as many as fit into its window
+//	changedStays   the next stays that changed and that it wants, up to ClaimRequest.MostUntried
 //	insertStays    a row of subscription_stays for each, due now; the position moves past them in the same commit
 //	readDue        the rows that are due, locked, each with what was reported about its stay and the present state
 //	decide         the caller's: a message, or nothing to report (notify/state.go)
@@ -96,9 +96,9 @@ type ClaimRequest struct {
 	Now   time.Time     // by the caller's clock, for what is due
 	Lease time.Duration // by the database's clock
 	Limit int           // deliveries at once
-	// the maximum number of stays that were taken up but not tried yet; all others wait in the order of changes,
-	// which costs nothing
-	Window int
+	// MostUntried is how many stays may be taken up and not tried yet; all others wait in the order of changes, which
+	// costs nothing
+	MostUntried int
 }
 
 // ClaimedDelivery is a message that may leave until its lease ends.
@@ -169,13 +169,13 @@ const (
 // Dead reports whether a receiver counts as dead, and is sent one message at a time.
 func (s Subscription) Dead() bool { return s.Failures >= deadAfter }
 
-// takeUp makes rows of stays that changed since the subscription last looked, as many as fit into its window. It
+// takeUp makes rows of stays that changed since the subscription last looked, up to ClaimRequest.MostUntried. It
 // returns how many changes it passed, and the stays that are due, locked.
 func takeUp(ctx context.Context, tx pgx.Tx, c ClaimRequest, s subscriptionPosition) (passed int, due []dueStay,
 	err error,
 ) {
 	var b pgx.Batch
-	if room := s.room(c.Window); room > 0 {
+	if room := s.room(c.MostUntried); room > 0 {
 		var refs []Ref
 		var position int64
 		if refs, passed, position, err = changedStays(ctx, tx, c, s, room); err != nil {
@@ -225,7 +225,7 @@ type subscriptionPosition struct {
 	Failures         int
 	Probe            bool // it may be tried again: its last failure was some time ago
 	Unknown          bool // it has not taken a message yet
-	Fresh            int  // stays that wait for a first try, counted up to the window
+	Fresh            int  // stays that wait for a first try, counted up to ClaimRequest.MostUntried
 	Holds            bool // no more stays may wait for another try
 }
 
@@ -235,11 +235,12 @@ func lockPosition(b *pgx.Batch, c ClaimRequest, s *subscriptionPosition) {
 		SELECT position, made_at_order, failures, coalesce(last_failure_at <= @probe_before, true),
 			last_success_at IS NULL,
 			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL
-				AND w.tries = 0 LIMIT @window) w),
+				AND w.tries = 0 LIMIT @most_untried) w),
 			(SELECT count(*) FROM (SELECT FROM subscription_stays w WHERE w.subscription = name AND w.due_at IS NOT NULL
 				AND w.tries > 0 LIMIT `+deadHoldsOf+`) w) >= `+deadHoldsOf+`
 		FROM subscriptions WHERE name = @name AND disabled_at IS NULL FOR NO KEY UPDATE`, pgx.StrictNamedArgs{
-		"name": c.Subscription, "window": c.Window, "probe_before": c.Now.Add(-probeEvery), "holds": deadHolds,
+		"name": c.Subscription, "most_untried": c.MostUntried, "probe_before": c.Now.Add(-probeEvery),
+		"holds": deadHolds,
 	}).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&s.Position, &s.MadeAt, &s.Failures, &s.Probe, &s.Unknown, &s.Fresh, &s.Holds)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -251,7 +252,7 @@ func lockPosition(b *pgx.Batch, c ClaimRequest, s *subscriptionPosition) {
 }
 
 // room is how many stays it may take up now.
-func (s subscriptionPosition) room(window int) int {
+func (s subscriptionPosition) room(most int) int {
 	switch {
 	case s.Failures >= deadAfter:
 		// one at a time shows whether it is the receiver, or only the messages that it was sent
@@ -260,9 +261,9 @@ func (s subscriptionPosition) room(window int) int {
 		}
 		return 0
 	case s.Unknown:
-		return min(window, deadHolds) - s.Fresh
+		return min(most, deadHolds) - s.Fresh
 	default:
-		return window - s.Fresh
+		return most - s.Fresh
 	}
 }
 

@@ -15,13 +15,9 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// This file is the inbox: how events are stored, recognized when repeated, and settled. A row of events has the body.
-// Where an event is in its life is a row next to it, of one table at a time:
-//
-//	Insert ──▶ event_queue ── ClaimEvents, FinishEvents ──▶ event_results
-//	   │           ▲    └──▶ event_fetches (fetches.go) ──┘      │
-//	   │           └──────────── a replay, or the same key again after a rejection (tryAgain)
-//	   └──▶ event_results: what the webhook's handler has settled, such as a test event
+// This file stores events, and recognizes repeated ones; events.go shows where the row of an event may be in its life.
+// What a webhook's handler has settled already, such as a test event, gets its result at once. The same key after a
+// rejection queues the event again (tryAgain).
 //
 // An event is recognized by its source and key. Sorting by key lets two replicas insert the same events without waiting
 // for each other in a circle.

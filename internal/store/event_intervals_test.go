@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -22,7 +23,7 @@ func TestEventIntervals(t *testing.T) {
 	}
 	a.Add("busy", store.ActivitySecret+"2", now.Add(-5*time.Hour)) // another secret of the same PMS
 	a.Add("silent", store.ActivitySecret+"1", now.Add(-20*24*time.Hour))
-	for _, kind := range []string{store.ActivityTest, store.ActivityRefused, store.EventApplied} {
+	for _, kind := range []string{store.ActivityTest, store.ActivityRefused, stay.EventApplied} {
 		a.Add("silent", kind, now)
 		a.Add("tested", kind, now)
 	}
@@ -70,12 +71,12 @@ func TestHasKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	key("a", store.KeyWaiting)
-	key("a", store.KeyAttention)
+	key("a", stay.KeyWaiting)
+	key("a", stay.KeyAttention)
 	if has() || has("a") {
 		t.Error("a key that waits opens no door")
 	}
-	key("b", store.KeyExpired)
+	key("b", stay.KeyExpired)
 	if !has() || has("a") || !has("b") || !has("a", "b") {
 		t.Error("a key that has ended opened doors")
 	}

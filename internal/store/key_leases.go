@@ -115,20 +115,20 @@ func (s MobileKeys) RenewLease(ctx context.Context, l Lease, lease time.Duration
 func (s MobileKeys) WithLease(ctx context.Context, l Lease, entries []Entry, lostAt *time.Time,
 	fn func(tx pgx.Tx, generation int64) error,
 ) (generation int64, err error) {
-	held := false
+	leased := false
 	err = s.inPipeline(ctx, func(b *pgx.Batch) {
 		b.Queue(`
 			SELECT generation FROM mobile_keys WHERE source = $1 AND reservation_id = $2
 				AND lease_token = $3 FOR NO KEY UPDATE`,
 			l.Source, l.ReservationID, l.Token).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&generation)
-			if held = err == nil; errors.Is(err, pgx.ErrNoRows) {
+			if leased = err == nil; errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
 			return err
 		})
 	}, func(tx pgx.Tx) error {
-		if !held {
+		if !leased {
 			return ErrLeaseLost
 		}
 		return fn(tx, generation)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
@@ -58,7 +58,7 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	leases, err := s.Keys.Claim(ctx, 10*time.Second, time.Time{}, 10)
-	if err != nil || len(leases) != 1 || leases[0].Ref != (store.Ref{Source: "default", ReservationID: "free"}) {
+	if err != nil || len(leases) != 1 || leases[0].Ref != (stay.Ref{Source: "default", ReservationID: "free"}) {
 		t.Errorf("claimed %v: %v", leases, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -67,8 +68,8 @@ func TestEventLists(t *testing.T) {
 		return nil
 	}
 	statuses := []string{
-		store.EventAccepted, store.EventApplied, store.EventSuperseded, store.EventIgnored,
-		store.EventRejected,
+		stay.EventAccepted, stay.EventApplied, stay.EventSuperseded, stay.EventIgnored,
+		stay.EventRejected,
 	}
 	for i := range 200 {
 		key := fmt.Sprint("msg_", i)
@@ -79,8 +80,8 @@ func TestEventLists(t *testing.T) {
 			Body: []byte("{}"),
 		}
 		stored := e
-		if e.Status == store.EventApplied || e.Status == store.EventSuperseded { // such are settled by an applier
-			stored.Status = store.EventRejected
+		if e.Status == stay.EventApplied || e.Status == stay.EventSuperseded { // such are settled by an applier
+			stored.Status = stay.EventRejected
 		}
 		if _, err := s.Events.Insert(ctx, []store.Event{stored}); err != nil {
 			t.Fatal(err)
@@ -220,7 +221,7 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 			Status: status, ReceivedAt: epoch, Body: []byte(status),
 		}}
 	}
-	first, err := s.Events.Insert(ctx, event(store.EventRejected))
+	first, err := s.Events.Insert(ctx, event(stay.EventRejected))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +229,7 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 	fates := make(chan store.Accepted, replicas)
 	for range replicas {
 		go func() {
-			got, err := s.Events.Insert(ctx, event(store.EventAccepted))
+			got, err := s.Events.Insert(ctx, event(stay.EventAccepted))
 			if err != nil || len(got) != 1 {
 				t.Errorf("sent again: %v %v", got, err)
 				got = make([]store.Accepted, 1)
@@ -248,7 +249,7 @@ func TestRejectedEventSentAgainTwice(t *testing.T) {
 	}
 	n, _, err := s.Events.Backlog(ctx, nil)
 	list, lerr := s.Events.List(ctx, store.EventFilter{}, 0, 10)
-	if fresh != 1 || n != 1 || err != nil || lerr != nil || len(list) != 1 || list[0].Status != store.EventAccepted {
+	if fresh != 1 || n != 1 || err != nil || lerr != nil || len(list) != 1 || list[0].Status != stay.EventAccepted {
 		t.Errorf("%d tried it again, %d wait, the list says %+v: %v %v", fresh, n, list, err, lerr)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -17,9 +18,9 @@ import (
 func TestAVerdictBeginsWithTheLease(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
-	lease := store.Lease{Ref: store.Ref{Source: "default", ReservationID: "R1"}, Token: uuid.New()}
+	lease := store.Lease{Ref: stay.Ref{Source: "default", ReservationID: "R1"}, Token: uuid.New()}
 	err := s.Keys.Finish(t.Context(), lease, store.Finish{
-		KeyVerdict: store.KeyVerdict{Status: store.KeyIssued}, At: time.Now(),
+		KeyVerdict: store.KeyVerdict{Status: stay.KeyIssued}, At: time.Now(),
 		Also: func(b *pgx.Batch) { b.Queue("SELECT 1 / 0") },
 	})
 	if !errors.Is(err, store.ErrLeaseLost) {

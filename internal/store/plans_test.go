@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -121,7 +122,7 @@ func TestPagesReadLittle(t *testing.T) {
 		{"a text", func(f *store.ReservationFilter) { f.Query = "guest-4711" }},
 		{"a frequent name", func(f *store.ReservationFilter) { f.Query = "garcia maria" }},
 	}
-	middle, err := s.Reservations.View(ctx, store.Ref{Source: "other", ReservationID: fmt.Sprint("r", many/2+1)})
+	middle, err := s.Reservations.View(ctx, stay.Ref{Source: "other", ReservationID: fmt.Sprint("r", many/2+1)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -69,7 +70,7 @@ func dayOf(t *testing.T, text string) *store.Bound {
 	return &store.Bound{
 		At: in("UTC"), Zones: map[string]time.Time{zoneOfL1: in(zoneOfL1), "Europe/Madrid": in("Europe/Madrid")},
 		Sources: map[string]time.Time{"b": in(zoneOfB)},
-		Listings: map[store.ListingRef]time.Time{
+		Listings: map[stay.ListingRef]time.Time{
 			{Source: "a", ListingID: "l2"}: in(zoneOfL2),
 			{Source: "b", ListingID: "l2"}: in(zoneOfL2),
 		},
@@ -85,7 +86,7 @@ func startOf(b *store.Bound, r store.Reservation) time.Time {
 	case r.ListingID != nil && *r.ListingID == "l1":
 		return b.Zones[zoneOfL1]
 	case r.ListingID != nil:
-		return b.Listings[store.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
+		return b.Listings[stay.ListingRef{Source: r.Source, ListingID: *r.ListingID}]
 	}
 	return b.Sources["b"]
 }
@@ -287,7 +288,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	move := func(ref store.Ref) error {
+	move := func(ref stay.Ref) error {
 		_, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET check_in = $3 WHERE source = $1 AND reservation_id = $2`,
 			ref.Source, ref.ReservationID, epoch.AddDate(0, 0, 30))
 		return err
@@ -303,7 +304,7 @@ func TestCheckInListWhileStaysMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[store.Ref]int{}
+	seen := map[stay.Ref]int{}
 	moved := 0
 	var after store.Cursor
 	for {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
@@ -37,7 +38,7 @@ func TestSilentPostgres(t *testing.T) {
 		"accept": func() error {
 			_, err := s.Events.Insert(ctx, []store.Event{{
 				EventID: uuid.New(), Source: "default", EventKey: &key,
-				Type: "x", Status: store.EventAccepted, ReceivedAt: time.Now(), Body: []byte("{}"),
+				Type: "x", Status: stay.EventAccepted, ReceivedAt: time.Now(), Body: []byte("{}"),
 			}})
 			return err
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
@@ -70,7 +71,7 @@ func TestUndatedStaysReadLittle(t *testing.T) {
 		if err != nil || len(first) != 51 {
 			t.Fatalf("%d stays, %v", len(first), err)
 		}
-		middle, err := s.Reservations.View(ctx, store.Ref{Source: "other", ReservationID: fmt.Sprint("r", many*3/4+1)})
+		middle, err := s.Reservations.View(ctx, stay.Ref{Source: "other", ReservationID: fmt.Sprint("r", many*3/4+1)})
 		if err != nil {
 			t.Fatal(err)
 		}

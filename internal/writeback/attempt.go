@@ -15,6 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -44,15 +45,15 @@ type attempt struct {
 	set     *pms.WriteBackSettings // of the field that is written
 	rules   pms.FieldRules
 	row     store.WriteBackRow // as it was loaded
-	refs    []store.Ref
-	seen    string               // what the decision was based on
-	api     *pmsapi.Client       // of the account
-	stays   map[store.Ref]bool   // stays that exist, for the timeline
-	texts   map[store.Ref]string // of the stays
-	calls   int                  // calls that may have changed something
-	refused bool                 // the last call changed nothing
-	target  target               // where the text is
-	write   decision             // what to do
+	refs    []stay.Ref
+	seen    string              // what the decision was based on
+	api     *pmsapi.Client      // of the account
+	stays   map[stay.Ref]bool   // stays that exist, for the timeline
+	texts   map[stay.Ref]string // of the stays
+	calls   int                 // calls that may have changed something
+	refused bool                // the last call changed nothing
+	target  target              // where the text is
+	write   decision            // what to do
 }
 
 // errChanged ends an attempt whose decision is outdated: the booking is due again.
@@ -114,7 +115,7 @@ func (a *attempt) ended(ctx context.Context, f *failure) error {
 }
 
 // load reads the booking's row and its stays.
-func (a *attempt) load(ctx context.Context) (stays map[store.Ref]store.GuestState, err error) {
+func (a *attempt) load(ctx context.Context) (stays map[stay.Ref]store.GuestState, err error) {
 	if a.refs, err = a.store.Reservations.OfBooking(ctx, a.name, a.row.BookingID); err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (a *attempt) load(ctx context.Context) (stays map[store.Ref]store.GuestStat
 		a.row, stays = s.Row, s.Stays
 		return nil
 	})
-	a.seen, a.stays = stateOf(stays), map[store.Ref]bool{}
+	a.seen, a.stays = stateOf(stays), map[stay.Ref]bool{}
 	for ref := range stays {
 		a.stays[ref] = true
 	}
@@ -130,18 +131,18 @@ func (a *attempt) load(ctx context.Context) (stays map[store.Ref]store.GuestStat
 }
 
 // render computes the texts of the stays that may belong in the field.
-func (a *attempt) render(ctx context.Context, stays map[store.Ref]store.GuestState) *failure {
-	var refs []store.Ref
+func (a *attempt) render(ctx context.Context, stays map[stay.Ref]store.GuestState) *failure {
+	var refs []stay.Ref
 	for ref, s := range stays {
 		if readinessOf(s) != gone {
 			refs = append(refs, ref)
 		}
 	}
-	a.texts = map[store.Ref]string{}
+	a.texts = map[stay.Ref]string{}
 	if len(refs) == 0 || a.set.Clear {
 		return nil
 	}
-	slices.SortFunc(refs, store.Ref.Compare)
+	slices.SortFunc(refs, stay.Ref.Compare)
 	shown, err := a.Reservations(ctx, refs)
 	if err != nil {
 		return &failure{err: err, database: true}
@@ -404,7 +405,7 @@ func (a *attempt) refusal(answer pmsapi.Answer) *failure {
 }
 
 func count(source, call string, status int, err error) {
-	if held := new(pmsapi.PausedError); errors.As(err, &held) || errors.Is(err, errChanged) ||
+	if paused := new(pmsapi.PausedError); errors.As(err, &paused) || errors.Is(err, errChanged) ||
 		errors.Is(err, store.ErrLeaseLost) {
 		return // nothing left
 	}

@@ -104,8 +104,8 @@ func nextLook(row store.WriteBackRow) *time.Time {
 
 // decide compares the desired text of a booking's field with what is known about the field. texts are those of the
 // stays that are not gone.
-func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
-	texts map[store.Ref]string, hash func(string) []byte, now time.Time,
+func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[stay.Ref]store.GuestState,
+	texts map[stay.Ref]string, hash func(string) []byte, now time.Time,
 ) decision {
 	at := nextLook(row)
 	look := at != nil && !now.Before(*at)
@@ -147,10 +147,10 @@ func mayHold(set *pms.WriteBackSettings, row store.WriteBackRow) (here, elsewher
 }
 
 // desiredText joins the texts of a booking's stays. settled is false if all of them are undecided.
-func desiredText(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[store.Ref]store.GuestState,
-	texts map[store.Ref]string,
+func desiredText(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[stay.Ref]store.GuestState,
+	texts map[stay.Ref]string,
 ) (d decision, settled bool) {
-	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {
+	for _, ref := range slices.SortedFunc(maps.Keys(stays), stay.Ref.Compare) {
 		switch is := readinessOf(stays[ref]); {
 		case is == gone || set.Clear:
 			settled = true
@@ -192,9 +192,9 @@ func (s *Service) hashOf(text string) []byte {
 }
 
 // stateOf is the part of each stay that a decision depends on. If it changes, the decision is outdated.
-func stateOf(stays map[store.Ref]store.GuestState) string {
+func stateOf(stays map[stay.Ref]store.GuestState) string {
 	var b strings.Builder
-	for _, ref := range slices.SortedFunc(maps.Keys(stays), store.Ref.Compare) {
+	for _, ref := range slices.SortedFunc(maps.Keys(stays), stay.Ref.Compare) {
 		s := stays[ref]
 		// it can't fail
 		encoded, _ := json.Marshal([]any{

@@ -13,6 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -280,5 +281,5 @@ func (a *attempt) entry(summary string, f *failure) *store.Entry {
 			detail["status"] = f.status
 		}
 	}
-	return &store.Entry{At: a.Now(), Kind: store.TimelineStep, Summary: summary, Detail: detail}
+	return &store.Entry{At: a.Now(), Kind: stay.TimelineStep, Summary: summary, Detail: detail}
 }

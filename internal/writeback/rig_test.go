@@ -140,8 +140,8 @@ func (r *rig) replica(db *store.Store, reached func(point.Name)) *writeback.Serv
 }
 
 // shown are reservations as far as texts need them.
-func (r *rig) shown(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error) {
-	out := map[store.Ref]any{}
+func (r *rig) shown(ctx context.Context, refs []stay.Ref) (map[stay.Ref]any, error) {
+	out := map[stay.Ref]any{}
 	for _, ref := range refs {
 		v, err := r.store.Reservations.View(ctx, ref)
 		if err != nil {
@@ -211,7 +211,7 @@ func (r *rig) post(body []byte, request string) {
 	r.t.Helper()
 	key, at := uuid.NewString(), r.now()
 	e := store.Event{
-		EventID: uuid.New(), Source: "default", EventKey: &key, Status: store.EventAccepted,
+		EventID: uuid.New(), Source: "default", EventKey: &key, Status: stay.EventAccepted,
 		OccurredAt: &at, ReceivedAt: at, Body: body, Request: []byte(request),
 	}
 	if _, err := r.store.Events.Insert(context.Background(), []store.Event{e}); err != nil {
@@ -259,7 +259,7 @@ func (r *rig) cancel(id string) {
 
 func (r *rig) view(id string) store.View {
 	r.t.Helper()
-	v, err := r.store.Reservations.View(context.Background(), store.Ref{Source: "default", ReservationID: id})
+	v, err := r.store.Reservations.View(context.Background(), stay.Ref{Source: "default", ReservationID: id})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -326,11 +326,11 @@ func (r *rig) exec(statement string, args ...any) {
 
 func (r *rig) link(id string) string {
 	r.t.Helper()
-	shown, err := r.shown(context.Background(), []store.Ref{{Source: "default", ReservationID: id}})
+	shown, err := r.shown(context.Background(), []stay.Ref{{Source: "default", ReservationID: id}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	url, _ := pms.Lookup(shown[store.Ref{Source: "default", ReservationID: id}], "guest_link.url").(string)
+	url, _ := pms.Lookup(shown[stay.Ref{Source: "default", ReservationID: id}], "guest_link.url").(string)
 	if !strings.HasPrefix(url, links) {
 		r.t.Fatalf("%s has the link %q", id, url)
 	}

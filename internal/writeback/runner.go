@@ -100,10 +100,10 @@ func (r *runner) hold(ctx context.Context, set *pms.WriteBackSettings) (*store.W
 	fingerprint := fingerprintOf(set)
 	r.mu.Lock()
 	same := r.lease != nil && r.fingerprint == fingerprint && time.Now().Before(r.until)
-	held := r.lease
+	lease := r.lease
 	r.mu.Unlock()
 	if same {
-		return held, nil
+		return lease, nil
 	}
 	r.release(ctx)
 	asked := time.Now()
@@ -147,16 +147,16 @@ func (r *runner) renew(ctx context.Context, l store.WriteBackLease) {
 // release gives the lease back.
 func (r *runner) release(ctx context.Context) {
 	r.mu.Lock()
-	held, stop := r.lease, r.stopRenewal
+	lease, stop := r.lease, r.stopRenewal
 	r.lease, r.stopRenewal = nil, nil
 	r.mu.Unlock()
 	if stop != nil {
 		stop()
 	}
-	if held == nil {
+	if lease == nil {
 		return
 	}
-	if err := r.store.WriteBacks.DropLease(context.WithoutCancel(ctx), *held); err != nil {
+	if err := r.store.WriteBacks.DropLease(context.WithoutCancel(ctx), *lease); err != nil {
 		r.log.Warn("write-back lease not released: it will expire", "source", r.name, "error", err)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/pmsapi"
 	"github.com/staykey/staykey/internal/point"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -47,7 +48,7 @@ type Options struct {
 	Accounts *pmsapi.Clients
 	// Reservations returns reservations as REST shows them, decoded from JSON, with their guests' links. One that
 	// is missing is gone.
-	Reservations func(ctx context.Context, refs []store.Ref) (map[store.Ref]any, error)
+	Reservations func(ctx context.Context, refs []stay.Ref) (map[stay.Ref]any, error)
 	// HashKey keys the hashes of texts in the database.
 	HashKey []byte
 	// First is the first wait after a failure, which doubles. Default 2 s.
@@ -140,11 +141,12 @@ func (s *Service) reach(name point.Name) {
 	}
 }
 
-// Run writes until ctx ends. Running attempts then get a grace period; those that are cut off are compared again later.
-func (s *Service) Run(ctx context.Context, grace time.Duration) {
+// Run writes until ctx ends. Running attempts then have patience to end; those that are cut off are compared again
+// later.
+func (s *Service) Run(ctx context.Context, patience time.Duration) {
 	working, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cutOff) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cutOff) })()
 	var runners sync.WaitGroup
 	defer runners.Wait()
 	busy := map[string]chan struct{}{} // closed when the source's goroutine has ended

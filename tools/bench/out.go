@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 // This file measures events out: how soon a ready key is delivered, and what subscriptions cost the keys and each
@@ -364,7 +364,7 @@ func (b queues) awaitIssued(ctx context.Context, db *pgx.Conn, began time.Time) 
 			return fmt.Errorf("%d stays have no key after 10 minutes", left)
 		}
 		if err := db.QueryRow(ctx, `SELECT count(*) FROM mobile_keys WHERE status <> $1`,
-			store.KeyIssued).Scan(&left); err != nil {
+			stay.KeyIssued).Scan(&left); err != nil {
 			return err
 		}
 	}

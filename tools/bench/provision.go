@@ -21,6 +21,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -105,7 +106,7 @@ func (b provisioning) latencyRound(ctx context.Context, name string, db *pgx.Con
 			return nil, 0, err
 		}
 
-		for status := ""; status != store.KeyIssued; {
+		for status := ""; status != stay.KeyIssued; {
 			if err := db.QueryRow(ctx, `SELECT coalesce((SELECT status FROM mobile_keys WHERE reservation_id = $1),
 				'')`, id).Scan(&status); err != nil {
 				return nil, 0, err
@@ -308,7 +309,7 @@ func (b queues) fillWith(ctx context.Context, name string, db *pgx.Conn, policy 
 			now := time.Now().UTC()
 			events = append(events, store.Event{
 				EventID: uuid.New(), Source: "default", EventKey: &id, Type: "reservation.created",
-				Status:        store.EventAccepted,
+				Status:        stay.EventAccepted,
 				ReservationID: &id, ListingID: &listing, OccurredAt: &now, ReceivedAt: now,
 				Body: reservationWith(id, gates),
 			})

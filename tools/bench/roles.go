@@ -20,6 +20,7 @@ import (
 	"github.com/staykey/staykey/internal/handlers/webhook"
 	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -103,7 +104,7 @@ func costEvent(role string, i int) store.Event {
 			pms.FormatInstant(now), id)
 	}
 	return store.Event{
-		EventID: uuid.Must(uuid.NewV7()), Source: "default", EventKey: &key, Type: kind, Status: store.EventAccepted,
+		EventID: uuid.Must(uuid.NewV7()), Source: "default", EventKey: &key, Type: kind, Status: stay.EventAccepted,
 		ReservationID: &id, ListingID: orNone(listing), OccurredAt: &now, ReceivedAt: now, Body: body,
 	}
 }

@@ -246,7 +246,7 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 		handlers.NoteTrace(r.Context(), accepted.EventID)
 	}
 	// waiting events are counted when they are applied
-	if err == nil && !accepted.Duplicate && event.Status != store.EventAccepted {
+	if err == nil && !accepted.Duplicate && event.Status != stay.EventAccepted {
 		s.Activity.Add(event.Source, event.Status, event.ReceivedAt)
 	}
 	switch {
@@ -255,7 +255,7 @@ func (s *Receiver) accept(w http.ResponseWriter, r *http.Request, event store.Ev
 	case accepted.Duplicate:
 		s.Activity.Add(event.Source, store.ActivityDuplicate, event.ReceivedAt)
 		answer(w, http.StatusOK, accepted.EventID, "duplicate")
-	case event.Status == store.EventRejected:
+	case event.Status == stay.EventRejected:
 		s.Log.Warn("event refused with 422", "source", event.Source, "event_id", accepted.EventID.String(),
 			"reservation_id", stay.Text(event.ReservationID), "listing_id", stay.Text(event.ListingID),
 			"reason", *event.Reason)
@@ -368,7 +368,7 @@ func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) s
 		id = uuid.New()
 	}
 	e := store.Event{
-		EventID: id, Source: source, Type: store.Storable(parsed.Type), Status: store.EventAccepted,
+		EventID: id, Source: source, Type: store.Storable(parsed.Type), Status: stay.EventAccepted,
 		ReceivedAt: s.Now().UTC().Truncate(time.Microsecond), Body: body,
 	}
 	if key != "" {
@@ -380,15 +380,15 @@ func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) s
 	switch {
 	case len(parsed.Invalid) > 0:
 		reason := store.Storable(pms.Reasons(parsed.Invalid))
-		e.Status, e.Reason = store.EventRejected, &reason
+		e.Status, e.Reason = stay.EventRejected, &reason
 	case parsed.Ignored:
 		reason := "staykey doesn't use this type"
-		e.Status, e.Reason = store.EventIgnored, &reason
+		e.Status, e.Reason = stay.EventIgnored, &reason
 	}
 	if c := parsed.Change().Reservation; c != nil && c.ReservationID != "" {
 		e.ReservationID = &c.ReservationID
 		e.ListingID = c.ListingID
-		e.Urgent = e.Status == store.EventAccepted && c.ArrivesWithin(e.ReceivedAt, urgentWithin)
+		e.Urgent = e.Status == stay.EventAccepted && c.ArrivesWithin(e.ReceivedAt, urgentWithin)
 	}
 	if c := parsed.Change().Listing; c != nil && c.ListingID != "" {
 		e.ListingID = &c.ListingID
