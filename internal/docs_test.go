@@ -1,0 +1,117 @@
+package internal_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// declared are the names that the repository declares: files and folders, by any end of their path, and what Go files
+// declare, with and without their package.
+func declared(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
+			return fs.SkipDir
+		}
+
+		name := strings.TrimPrefix(filepath.ToSlash(file), "../")
+		for part, found := name, true; found; _, part, found = strings.Cut(part, "/") { // also the end of its path
+			names[part] = true
+		}
+
+		if path.Ext(file) != ".go" || strings.Contains(name, "testdata") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range parsed.Decls {
+			for _, declares := range declares(d) {
+				names[declares], names[parsed.Name.Name+"."+declares] = true, true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// declares are the names that a declaration declares: Name, or Type.Method.
+func declares(d ast.Decl) (names []string) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil {
+			return []string{d.Name.Name}
+		}
+		of := d.Recv.List[0].Type
+		if pointer, is := of.(*ast.StarExpr); is {
+			of = pointer.X
+		}
+		if of, is := of.(*ast.Ident); is {
+			return []string{of.Name + "." + d.Name.Name}
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				names = append(names, spec.Name.Name)
+			case *ast.ValueSpec:
+				for _, name := range spec.Names {
+					names = append(names, name.Name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// Every name in the pages for contributors exists: a Go name, a file, or a table.
+func TestNamesInDocsExist(t *testing.T) {
+	t.Parallel()
+	names := declared(t)
+	quoted := regexp.MustCompile("`([^`\n]+)`")
+	forms := regexp.MustCompile(`^(?:` + strings.Join([]string{
+		`[a-z]\w*\.[A-Z]\w*`,            // package.Name
+		`[A-Z]\w*[a-z]\w*\.[A-Z]\w*`,    // Type.Method
+		`(?:Test|Fuzz)[A-Z]\w*`,         // a test
+		`[\w./-]+\.(?:go|jq|md)`,        // a file
+		`(?:internal|cmd|tools)/[\w/]+`, // a folder
+	}, "|") + `)$`)
+
+	for _, page := range []string{
+		"CONTRIBUTING.md", "docs/architecture.md", "docs/development.md", "docs/glossary.md", "docs/reliability.md",
+	} {
+		text, err := os.ReadFile("../" + page) // #nosec G304 -- the repository's own files
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked := 0
+		for _, found := range quoted.FindAllStringSubmatch(string(text), -1) {
+			name := found[1]
+			if !forms.MatchString(name) || strings.Contains(name, "NAME") || strings.HasPrefix(name, "pgx.") {
+				continue
+			}
+			if checked++; !names[strings.TrimPrefix(name, "./")] {
+				t.Errorf("%s names %s, which doesn't exist", page, name)
+			}
+		}
+		if checked == 0 && page != "docs/glossary.md" {
+			t.Errorf("%s names nothing that could be checked", page)
+		}
+	}
+}
