@@ -24,7 +24,7 @@ import (
 //     ours (whose.go).
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
-	grace   time.Duration // how long Seam's reads may lag its writes
+	lag     time.Duration // how long Seam's reads may lag its writes
 	timeout time.Duration // of one call to Seam
 	began   time.Time     // when the attempt that reads began
 }
@@ -42,14 +42,14 @@ func (b belief) tooEarly(until time.Time) bool { return b.began.Before(until) }
 // lostUntil is the start of the grace for a call that ended without an answer: the call may take effect until its
 // deadline.
 func (b belief) lostUntil(started, ended time.Time) time.Time {
-	if byDeadline := started.Add(b.timeout - b.grace); byDeadline.After(ended) {
+	if byDeadline := started.Add(b.timeout - b.lag); byDeadline.After(ended) {
 		return byDeadline
 	}
 	return ended
 }
 
 // countsFrom is when "not found" counts after something happened, or was last seen.
-func (b belief) countsFrom(at time.Time) time.Time { return at.Add(b.grace) }
+func (b belief) countsFrom(at time.Time) time.Time { return at.Add(b.lag) }
 
 // userCountsFrom is when "not found" counts for an ACS user: a new one may not show up at once.
 func (b belief) userCountsFrom(u *record.User) time.Time {
@@ -64,11 +64,11 @@ func (b belief) showsFrom(u *record.User) time.Time {
 	if u.ChangedAt == nil {
 		return time.Time{}
 	}
-	return u.ChangedAt.Add(b.grace)
+	return u.ChangedAt.Add(b.lag)
 }
 
 // identitySettles is when a create of a user identity has certainly taken effect, or never will.
-func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.grace) }
+func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.lag) }
 
 // lookupDue reports whether a lost create should be looked for again, after the last full comparison.
 func lookupDue(lostAt, verifiedAt *time.Time, now time.Time) bool {

@@ -153,6 +153,6 @@ func (c *changer) keyNotFound(ctx context.Context, d plan.Desired, u *record.Use
 	if slices.Contains(u.SurplusKeys, id) || u.CredentialID != nil && *u.CredentialID == id {
 		return contradicted(cause)
 	}
-	c.observed.recheckAt(c.now().Add(c.belief.grace)) // one list may leave out a surplus key
+	c.observed.recheckAt(c.now().Add(c.belief.lag)) // one list may leave out a surplus key
 	return firstOutcome(c.ledger.saveUser(ctx, u), again)
 }

@@ -66,8 +66,8 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if out := c.verifyIdentity(ctx, d, u); out.stops() {
 		return out
 	}
-	if u.Phase() == record.Superseded {
-		return c.compareSuperseded(ctx, u, from)
+	if u.Phase() == record.Displaced {
+		return c.compareDisplaced(ctx, u, from)
 	}
 	if out := c.checkKeys(ctx, u); out.stops() {
 		return out
@@ -146,7 +146,7 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 	case "":
 		// If reads don't show our own change yet, leave it alone. But a lost change may have been the link itself:
 		// linking again is harmless. One that has lost its identity to another needs evidence that it has it again.
-		if !u.Unsure && ours && u.Phase() != record.Superseded {
+		if !u.Unsure && ours && u.Phase() != record.Displaced {
 			return outcome{}
 		}
 		linked, err := c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)

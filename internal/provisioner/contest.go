@@ -11,7 +11,7 @@ import (
 
 // Whose the identity of an ACS user is by now. Somebody may have given it another e-mail address, or have linked it to
 // another ACS user. Then ours serves nobody: linking it again would put the key in somebody else's app, or take the
-// link, and the key in somebody's app, from the other one. It is superseded: left at Seam, narrowed with the stay, and
+// link, and the key in somebody's app, from the other one. It is displaced: left at Seam, narrowed with the stay, and
 // replaced when an admin or a later event asks for a repair.
 
 // contest is what a look at the identity of an ACS user shows.
@@ -38,7 +38,7 @@ func (c *checker) verifyIdentity(ctx context.Context, d plan.Desired, u *record.
 	case is.taken == "":
 		u.Uncontested()
 		return outcome{}
-	case u.Phase() == record.Superseded:
+	case u.Phase() == record.Displaced:
 		return outcome{}
 	}
 	if until := c.belief.countsFrom(u.Contest(c.now())); c.belief.tooEarly(until) {
@@ -47,7 +47,7 @@ func (c *checker) verifyIdentity(ctx context.Context, d plan.Desired, u *record.
 		})
 	}
 	c.ledger.note("%s", is.taken)
-	u.Supersede(c.now())
+	u.Displace(c.now())
 	return outcome{}
 }
 
@@ -127,8 +127,8 @@ func (c *checker) isLinked(ctx context.Context, u *record.User, other string) (l
 	return linked, true, out
 }
 
-// compareSuperseded records what Seam shows of an ACS user whose identity is another's: what it still opens.
-func (c *checker) compareSuperseded(ctx context.Context, u *record.User, from seam.ACSUser) outcome {
+// compareDisplaced records what Seam shows of an ACS user whose identity is another's: what it still opens.
+func (c *checker) compareDisplaced(ctx context.Context, u *record.User, from seam.ACSUser) outcome {
 	if out := c.checkKeys(ctx, u); out.stops() {
 		return out
 	}

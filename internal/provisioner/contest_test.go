@@ -125,7 +125,7 @@ func TestALinkThatIsMovedForAMoment(t *testing.T) {
 
 // The ACS user that has lost its identity still has a key: its doors and hours are narrowed with the stay's, sweeps
 // leave it alone, and it goes with the stay. It is reported once, with the first time.
-func TestASupersededUserIsNarrowed(t *testing.T) {
+func TestADisplacedUserIsNarrowed(t *testing.T) {
 	t.Parallel()
 	r, s, v := stolen(t, "555555-5555", "lobby")
 	r.sim.Forget()
@@ -162,7 +162,7 @@ func TestASupersededUserIsNarrowed(t *testing.T) {
 	})
 	now := r.untilRemoved(s)
 	if !now.User.RemovedAt.Equal(*since) {
-		t.Errorf("it is superseded since %s, and was since %s", now.User.RemovedAt, since)
+		t.Errorf("it is displaced since %s, and was since %s", now.User.RemovedAt, since)
 	}
 	items, err := r.store.Reservations.Timeline(context.Background(), s.ref(), 0, 500)
 	if err != nil {
@@ -188,7 +188,7 @@ func TestASupersededUserIsNarrowed(t *testing.T) {
 }
 
 // A request replaces it, on an identity of the stay's own.
-func TestASupersededUserIsReplaced(t *testing.T) {
+func TestADisplacedUserIsReplaced(t *testing.T) {
 	t.Parallel()
 	r, s, _ := stolen(t, "555555-5555")
 	r.recheck(s)
@@ -205,7 +205,7 @@ func TestASupersededUserIsReplaced(t *testing.T) {
 }
 
 // The identity comes back: so does the key.
-func TestASupersededUserGetsItsIdentityBack(t *testing.T) {
+func TestADisplacedUserGetsItsIdentityBack(t *testing.T) {
 	t.Parallel()
 	r, s, v := stolen(t, "555555-5555")
 	r.recheck(s)

@@ -28,8 +28,8 @@ type drift struct {
 func differences(recorded, read *record.User) []drift {
 	var found []drift
 	if !recorded.SameSchedule(read) {
-		found = append(found, drift{"access_schedule", "the access schedule is " + window(read) + " instead of " +
-			window(recorded), record.Hours})
+		found = append(found, drift{"access_schedule", "the access schedule is " + hours(read) + " instead of " +
+			hours(recorded), record.Hours})
 	}
 	found = append(found, otherDoors(recorded.AccessGroupIDs, read.AccessGroupIDs)...)
 	if read.Unlinked {
@@ -60,7 +60,7 @@ func otherDoors(was, is []string) []drift {
 	return found
 }
 
-func window(u *record.User) string {
+func hours(u *record.User) string {
 	if u.StartsAt == nil || u.EndsAt == nil {
 		return "not set"
 	}

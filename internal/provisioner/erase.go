@@ -20,7 +20,7 @@ var ErrAddress = errors.New("must be one whole e-mail address")
 // Nothing is erased while a stay of the guest lasts, anything of one is left at Seam, or an event about the guest is
 // being applied. It may be repeated. It returns [ErrAddress] if the address is not one whole e-mail address.
 func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error) {
-	e := eraser{store: p.store, seam: p.seam, now: p.now, keys: p.keys, grace: p.options.Grace}
+	e := eraser{store: p.store, seam: p.seam, now: p.now, keys: p.keys, lag: p.options.Grace}
 	return e.erase(ctx, address, audit)
 }
 
@@ -30,7 +30,7 @@ type eraser struct {
 	seam  *seam.Client
 	now   func() time.Time
 	keys  identityKeys
-	grace time.Duration // how long Seam's reads may lag its writes
+	lag   time.Duration // how long Seam's reads may lag its writes
 }
 
 // erase does what [Provisioner.EraseGuest] promises.
@@ -144,7 +144,7 @@ func (e *eraser) deleteGuest(ctx context.Context, key, address string) (deletion
 		return deletion{found: true, what: fmt.Sprintf("user identity %s is kept: %d ACS users that are not ours are "+
 			"linked to it", at.UserIdentityID, n)}, nil
 	}
-	if e.now().Add(e.seam.Timeout() + e.grace).After(began.Add(store.EraseWithin)) {
+	if e.now().Add(e.seam.Timeout() + e.lag).After(began.Add(store.EraseWithin)) {
 		return deletion{found: true}, errors.New("the answer of Seam came too late: run the erasure again")
 	}
 

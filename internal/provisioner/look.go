@@ -89,7 +89,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.
 	for i, l := range list {
 		ids[i] = l.ACSUserID
 	}
-	held, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
+	taken, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
 		return nil, nil, fails(err)
 	}
@@ -113,7 +113,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.
 		if out.stops() {
 			return nil, nil, out
 		}
-		if f.belief.isOurs(shown, u, f.work.Reservation.ReservationID) && !held[l.ACSUserID] {
+		if f.belief.isOurs(shown, u, f.work.Reservation.ReservationID) && !taken[l.ACSUserID] {
 			ours = append(ours, shown)
 		} else {
 			others = append(others, shown)
@@ -162,11 +162,11 @@ func (f *finder) findUnlinked(ctx context.Context, u *record.User) ([]seam.ACSUs
 	for _, l := range list {
 		ids = append(ids, l.ACSUserID)
 	}
-	held, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
+	taken, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
 		return nil, fails(err)
 	}
-	return slices.DeleteFunc(list, func(l seam.ACSUser) bool { return held[l.ACSUserID] }), outcome{}
+	return slices.DeleteFunc(list, func(l seam.ACSUser) bool { return taken[l.ACSUserID] }), outcome{}
 }
 
 // mobileKeys lists a user's mobile keys, oldest first, without the children that represent phones. One that has just

@@ -62,7 +62,7 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 func (c *checker) noteShown(u *record.User, from seam.ACSUser, shown bool) {
 	switch {
 	case !shown:
-		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.grace))
+		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.lag))
 		c.observed.recheckAt(c.observed.unshown)
 	case from.AccessSchedule != nil && u.Drift == nil: // what is left at Seam counts as read
 		u.Kept()

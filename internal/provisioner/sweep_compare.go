@@ -208,7 +208,7 @@ func (s *systemSweep) eachPage(ctx context.Context, take func([]store.RecordedUs
 // compare reports whether an ACS user differs from its record at Seam, and whether it or its credential is gone.
 func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (differs, gone bool, err error) {
 	d, exists := s.users[s.hash(row.ACSUserID)]
-	gone = row.Removed && !row.Superseded
+	gone = row.IsRemoved()
 	if gone || !exists {
 		return gone && exists, !gone && !exists, nil
 	}
@@ -220,8 +220,8 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	want := s.digestOf(row)
 	d = d.scheduleOf(row).knownBy(want, s.noKeys)
 	d.otherCode = s.codeDiffers(row)
-	if row.Superseded {
-		return d.differsSuperseded(want), false, nil
+	if row.IsDisplaced() {
+		return d.differsDisplaced(want), false, nil
 	}
 
 	if d.identity == 0 && !row.Drifted && s.fewAreLinked() {
@@ -235,9 +235,9 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 	return differs, gone, nil
 }
 
-// differsSuperseded reports whether an ACS user whose identity is another's opens something else than is recorded, or
+// differsDisplaced reports whether an ACS user whose identity is another's opens something else than is recorded, or
 // has its identity again.
-func (d digest) differsSuperseded(want digest) bool {
+func (d digest) differsDisplaced(want digest) bool {
 	linkedAgain := d.identity == want.identity
 	d.identity = want.identity
 	return linkedAgain || d != want

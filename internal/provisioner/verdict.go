@@ -98,7 +98,7 @@ func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 		next.at(*e.recheck.time)
 	}
 	if e.codeDue != nil {
-		next.at(e.afterGrace(*e.codeDue))
+		next.at(e.afterLag(*e.codeDue))
 	}
 	if e.surplusDue != nil {
 		next.at(*e.surplusDue)
@@ -128,13 +128,13 @@ func (e *ending) whenReadsCount(at time.Time) *time.Time {
 	return &at
 }
 
-// afterGrace puts off what isn't urgent if the next attempt is to compare the key with Seam: right after a change,
+// afterLag puts off what isn't urgent if the next attempt is to compare the key with Seam: right after a change,
 // reads may not show it yet, and the attempt would make it again, and so on without end.
-func (e *ending) afterGrace(due time.Time) time.Time {
+func (e *ending) afterLag(due time.Time) time.Time {
 	if e.recheck.time == nil {
 		return due
 	}
-	shows := e.now.Add(e.belief.grace)
+	shows := e.now.Add(e.belief.lag)
 	if e.recheck.time.Before(shows) {
 		shows = *e.recheck.time
 	}

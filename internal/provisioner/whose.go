@@ -54,7 +54,7 @@ func (b belief) cameOfCreates(listed seam.ACSUser, u *record.User) bool {
 		return false
 	}
 	ended := lastCreateEnded(u)
-	return ended == nil || created.Before(ended.Add(b.timeout+b.grace+clocksFarApart))
+	return ended == nil || created.Before(ended.Add(b.timeout+b.lag+clocksFarApart))
 }
 
 // lastCreateEnded is when the last create for a row ended; nil if it may be under way.
@@ -89,7 +89,7 @@ func (b belief) isSurplus(listed seam.ACSUser, u *record.User, lostAt *time.Time
 // loss, and the end of the lost call.
 func (b belief) cameOfLoss(listed seam.ACSUser, u *record.User, lostAt time.Time) bool {
 	return b.isSurplus(listed, u, &lostAt) &&
-		seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.grace+clocksDiffer))
+		seam.ParseTime(listed.CreatedAt).Before(lostAt.Add(b.timeout+b.lag+clocksDiffer))
 }
 
 // isAnothers reports whether a create that was sent then was answered with an ACS user that isn't the stay's: some

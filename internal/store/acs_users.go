@@ -33,7 +33,7 @@ var ErrIDTaken = errors.New("this id belongs to another reservation")
 //	Unsure     ACSUserID and Unsure: a change was sent, and its result is unknown
 //	Missing    ACSUserID and MissingAt: Seam did not show it once
 //	Contested  ACSUserID and ContestedAt: Seam showed once that its identity is another's
-//	Superseded ContestedAt and RemovedAt: its identity is another's
+//	Displaced  ContestedAt and RemovedAt: its identity is another's
 //	Removed    RemovedAt: somebody else deleted it
 //	Removing   DeletedAt: we did
 //	Aside      DeletedAt without ACSUserID: a lost create of an ACS user that is no longer wanted
@@ -63,7 +63,7 @@ type ACSUser struct {
 	Settled          bool       // read back since it last changed: no error, nothing in progress
 	Subscribed       bool       // Seam reported the subscription of Salto KS
 	Problem          *string    // Seam's error code of the ACS user, as last read
-	RemovedAt        *time.Time // found deleted, by somebody else, or superseded
+	RemovedAt        *time.Time // found deleted, by somebody else, or displaced
 	ContestedAt      *time.Time // its identity was first found to be another's; counts when that is repeated
 	SuspendedAt      *time.Time // found suspended
 	DeletedAt        *time.Time // our delete was sent; the row is kept until Seam no longer has the ACS user
@@ -93,6 +93,21 @@ type ACSUser struct {
 	// acs_user_ids of other people's ACS users that were found in place of this one, or with its name: reported once,
 	// and never changed
 	Others []string
+}
+
+// IsAtSeam reports whether it exists at Seam as far as is known, whether or not it serves the stay.
+func (u ACSUser) IsAtSeam() bool {
+	return u.ACSUserID != nil && (u.RemovedAt == nil || u.IsDisplaced())
+}
+
+// IsDisplaced reports whether it exists and serves nobody: another ACS user, or another person, has its identity.
+func (u ACSUser) IsDisplaced() bool {
+	return u.ACSUserID != nil && isDisplaced(u.RemovedAt, u.ContestedAt)
+}
+
+// isDisplaced derives the state from the columns. It is the one place that does.
+func isDisplaced(removedAt, contestedAt *time.Time) bool {
+	return removedAt != nil && contestedAt != nil
 }
 
 // SurplusUser is an ACS user that a lost create left in addition to the recorded one, with the same identity, name and
@@ -326,13 +341,19 @@ type RecordedUser struct {
 	CredentialID      *string          `db:"acs_credential_id"`    // the mobile key; nil while there is none
 	Problem           *string          // as in [ACSUser]
 	CredentialProblem *string          // as in [ACSUser]
-	Removed           bool             // somebody else deleted it, or it is superseded
-	Superseded        bool             // its identity is another's
+	RemovedAt         *time.Time       // as in [ACSUser]
+	ContestedAt       *time.Time       // as in [ACSUser]
 	Suspended         bool             // somebody suspended it
 	Drifted           bool             // Seam is known to differ from the record, and is left alone
 	UnkeptBy          map[string]int16 // as in [ACSUser]
 	Others            int              // how many of other people are known
 }
+
+// IsDisplaced is [ACSUser.IsDisplaced] of the row.
+func (u RecordedUser) IsDisplaced() bool { return isDisplaced(u.RemovedAt, u.ContestedAt) }
+
+// IsRemoved reports whether somebody else deleted it.
+func (u RecordedUser) IsRemoved() bool { return u.RemovedAt != nil && !u.IsDisplaced() }
 
 // Recorded returns up to limit ACS users of an access system that are recorded as existing, were not changed
 // since the given time, and whose access has not ended by then, after the given row, in the order of the rows: most of
@@ -344,8 +365,7 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> ''
 			AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids,
 			acs_credential_id, problem, credential_problem,
-			removed_at IS NOT NULL AS removed, removed_at IS NOT NULL AND contested_at IS NOT NULL AS superseded,
-			suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept_by, cardinality(others) AS others
+			removed_at, contested_at, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept_by, cardinality(others) AS others
 		FROM acs_users
 		WHERE acs_system_id = $1 AND id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
 			AND NOT unsure

@@ -126,12 +126,14 @@ func showReservation(v admin.View) Reservation {
 	}
 
 	u := v.User
-	if u == nil || u.RemovedAt != nil {
+	if u == nil || u.ACSUserID != nil && !u.IsAtSeam() {
 		return out
 	}
 	m := &out.MobileKey
-	m.UserIdentityID, m.ACSSystemID, m.ACSUserID, m.ACSCredentialID = &u.UserIdentityID, &u.ACSSystemID,
-		u.ACSUserID, u.CredentialID
+	m.ACSSystemID, m.ACSUserID, m.ACSCredentialID = &u.ACSSystemID, u.ACSUserID, u.CredentialID
+	if !u.IsDisplaced() { // its identity is another's
+		m.UserIdentityID = &u.UserIdentityID
+	}
 	if u.ACSUserID == nil {
 		return out
 	}

@@ -154,7 +154,7 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 	exact func(time.Time) string,
 ) []comparison {
 	u := v.User
-	exists := u != nil && u.ACSUserID != nil && u.RemovedAt == nil
+	exists := u != nil && u.IsAtSeam()
 	none, there := in.T("none"), in.T("yes")
 
 	yes := func(is bool, text string) string {
@@ -179,7 +179,10 @@ func compare(in *lang.Locale, t stay.Target, v admin.View, groups admin.AccessGr
 	list := []comparison{{
 		What: in.T("Guest"), Should: yes(t.Key, there), Is: yes(exists, there), Same: t.Key == exists,
 	}}
-	if is.suspended {
+	switch {
+	case exists && u.IsDisplaced():
+		list[0].Is, list[0].Same = in.T("somebody else's"), false
+	case is.suspended:
 		list[0].Is, list[0].Same = in.T("suspended"), false
 	}
 
@@ -279,7 +282,7 @@ func canChange(v admin.View, now time.Time) bool {
 // stay's field at the PMS may still have to be cleared.
 func canRepair(v admin.View) bool {
 	ended := v.Key.Status == stay.KeyRevoked || v.Key.Status == stay.KeyExpired
-	remains := v.User != nil && v.User.ACSUserID != nil && v.User.RemovedAt == nil
+	remains := v.User != nil && v.User.IsAtSeam()
 	unwritten := v.WriteBack != nil && (v.WriteBack.Status == stay.WriteBackFailed ||
 		v.WriteBack.Status == stay.WriteBackPending)
 	return !ended || remains || unwritten

@@ -104,7 +104,7 @@ func Desire(s Situation) Desired {
 	if address := pms.GuestAddress(stay.Text(r.GuestEmail)); address != "" {
 		d.Email, d.GuestKey = address, s.GuestKey(address)
 	}
-	d.setWindow(s)
+	d.setHours(s)
 	d.PerStay = s.Policy.OwnIdentity
 	d.Moves = d.PerStay && s.Now.Before(d.Starts)
 
@@ -134,9 +134,9 @@ func Desire(s Situation) Desired {
 	return d
 }
 
-// setWindow sets when the key opens doors: from check-in to check-out, extended by the source's grace, or as an admin
+// setHours sets when the key opens doors: from check-in to check-out, extended by the source's grace, or as an admin
 // set it.
-func (d *Desired) setWindow(s Situation) {
+func (d *Desired) setHours(s Situation) {
 	r := s.Reservation
 	if r.CheckIn == nil || r.CheckOut == nil {
 		return

@@ -241,7 +241,7 @@ const (
 func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	revive = revive && u.MayRevive(d.Generation)
 	switch u.Phase() {
-	case record.Removed, record.Superseded:
+	case record.Removed, record.Displaced:
 		reason := whyCleared
 		if u.DeletedLate() {
 			reason, revive = whyDeletedLate, true
@@ -271,7 +271,7 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 // narrowUser lists the steps that take away what an ACS user that serves nobody should not open: its key may be in a
 // phone. What somebody deleted opens nothing.
 func narrowUser(d Desired, u record.User, index int) []Step {
-	if u.Phase() != record.Superseded {
+	if u.Phase() != record.Displaced {
 		return nil
 	}
 	s := stepsOf{user: index}
@@ -282,8 +282,8 @@ func narrowUser(d Desired, u record.User, index int) []Step {
 	return s.steps
 }
 
-// setSchedule sets the hours. While the result of a change is unknown the recorded window is the widest possible one,
-// which may not be the present one: then they are set again.
+// setSchedule sets the hours. While the result of a change is unknown the recorded hours are the widest possible ones,
+// which may not be the present ones: then they are set again.
 func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	known := !u.Unsure && stay.SameInstant(u.StartsAt, &d.Starts) && stay.SameInstant(u.EndsAt, &d.Ends)
 	if d.Starts.IsZero() || !d.Ends.After(d.Starts) || known {

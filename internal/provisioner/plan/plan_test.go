@@ -59,7 +59,7 @@ func drawUsers(t *rapid.T) []record.User {
 			case 0:
 				u.RemovedAt = ptr(noon)
 			case 4:
-				u.RemovedAt, u.ContestedAt = ptr(noon), ptr(noon) // superseded
+				u.RemovedAt, u.ContestedAt = ptr(noon), ptr(noon) // displaced
 			case 1:
 				u.SuspendedAt = ptr(noon)
 			case 2:
@@ -227,7 +227,7 @@ func TestPlanConverges(t *testing.T) {
 			return
 		}
 		u := users[i]
-		if u.Phase() == record.Superseded {
+		if u.Phase() == record.Displaced {
 			mustBeNarrow(t, d, u)
 		}
 		if u.RemovedAt != nil || u.SuspendedAt != nil {
@@ -252,11 +252,11 @@ func TestPlanConverges(t *testing.T) {
 // mustBeNarrow checks that an ACS user whose identity is another's opens nothing that the stay doesn't have.
 func mustBeNarrow(t *rapid.T, d Desired, u record.User) {
 	if !d.Starts.IsZero() && d.Ends.After(d.Starts) && (u.StartsAt.Before(d.Starts) || u.EndsAt.After(d.Ends)) {
-		t.Errorf("superseded: open from %s to %s, want within %s to %s", u.StartsAt, u.EndsAt, d.Starts, d.Ends)
+		t.Errorf("displaced: open from %s to %s, want within %s to %s", u.StartsAt, u.EndsAt, d.Starts, d.Ends)
 	}
 	for _, g := range u.AccessGroupIDs {
 		if !keepsGroups(d, u) && !slices.Contains(d.Listed, g) {
-			t.Errorf("superseded: group %s is open, and the listing has %v", g, d.Listed)
+			t.Errorf("displaced: group %s is open, and the listing has %v", g, d.Listed)
 		}
 	}
 }

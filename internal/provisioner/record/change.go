@@ -15,7 +15,7 @@ func (u *User) ChangeSent(generation int64, deadline time.Time) {
 	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, generation, &deadline
 }
 
-// ScheduleSent is part of the mark of a change of schedule: until the result is known, the wider window counts.
+// ScheduleSent is part of the mark of a change of schedule: until the result is known, the wider hours count.
 func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }
 
 // DoorsChanging is part of the mark of a change of access groups: they have to be read back.

@@ -51,7 +51,7 @@ func (u *User) ShowsSchedule(from seam.ACSUser) bool {
 	return !read.ReadSchedule(from) || read.SameSchedule(u)
 }
 
-// SameSchedule reports whether two records have the same window.
+// SameSchedule reports whether two records have the same hours.
 func (u *User) SameSchedule(other *User) bool {
 	same := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return same(u.StartsAt, other.StartsAt) && same(u.EndsAt, other.EndsAt)

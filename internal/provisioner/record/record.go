@@ -18,20 +18,12 @@
 //	                                   Missing ──────────────────────────────────┤
 //	                                     │ FoundGone (seen by nobody, twice)     │
 //	                                     ▼                                       │
-//	            DeleteSent             Removed  (Superseded: below)              │
+//	            DeleteSent             Removed  (Displaced: contest.go)          │
 //	       (from every state with      │                                         │
 //	        an id)                     ▼                                         │
 //	   Lost ◀──── LookOnly ───────── Removing ───────────────────────────────────┘
 //	                                   │
 //	                                   ▼ confirmed gone: the row is deleted
-//
-// An ACS user whose identity another ACS user, or another person, has by now exists and serves nobody. Its key may
-// still be in a phone: its access is narrowed with the stay's, and it is deleted with the stay or before it is
-// replaced.
-//
-//	Made ── Contest (once) ──▶ Contested ── Supersede (twice) ──▶ Superseded ── FoundGone ──▶ Removed
-//	  ▲                           │                                  │
-//	  └──────── Uncontested ──────┴──────────────────────────────────┘
 //
 // A row that is Removing records, in missing_at, what is known about the delete besides whether its result is:
 //
@@ -40,7 +32,7 @@
 //	later, or Unsure             neither get nor list showed the ACS user then, for the first time
 //
 // Two rules hold for every transition. A state records the widest thing that may be true: a change that was sent
-// counts as made (the longer window) until its result is known. And nothing that may exist at Seam is forgotten:
+// counts as made (the longer hours) until its result is known. And nothing that may exist at Seam is forgotten:
 // [User.Refused] restores what was before the try, so that a refusal never takes the mark of an earlier, lost
 // create away.
 //
@@ -49,8 +41,8 @@
 // (Created, CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows
 // what may exist. [User.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of
 // its own (key.go), and so have its backup code ([Code]) and its identity ([Identity]). What an answer of Seam shows is
-// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go;
-// several ACS users of one stay are ordered by surplus.go.
+// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go
+// and contest.go; several ACS users of one stay are ordered by surplus.go.
 package record
 
 import (
@@ -66,23 +58,23 @@ type Phase int
 
 // The phases. See the package's diagram.
 const (
-	Claimed    Phase = iota + 1 // a slot on the access system, and nothing else
-	Marked                      // its create is about to be sent, or was by a process that died since
-	Lost                        // its create was sent, and the answer was lost: it may exist
-	Made                        // it exists, and its record is known to be right
-	Unsure                      // it exists, and a change with an unknown result was sent
-	Missing                     // Seam did not show it once: that proves nothing yet
-	Contested                   // it exists, and its identity was seen to be another's once: that proves nothing yet
-	Superseded                  // it exists, and serves nobody: another ACS user, or another person, has its identity
-	Removed                     // somebody else deleted it, or a lost delete of ours took effect late
-	Removing                    // we deleted it; kept until Seam no longer has it
-	Aside                       // never known by id, and not wanted: looked for, in case a lost create shows up late
+	Claimed   Phase = iota + 1 // a slot on the access system, and nothing else
+	Marked                     // its create is about to be sent, or was by a process that died since
+	Lost                       // its create was sent, and the answer was lost: it may exist
+	Made                       // it exists, and its record is known to be right
+	Unsure                     // it exists, and a change with an unknown result was sent
+	Missing                    // Seam did not show it once: that proves nothing yet
+	Contested                  // it exists, and its identity was seen to be another's once: that proves nothing yet
+	Displaced                  // it exists, and serves nobody: another ACS user, or another person, has its identity
+	Removed                    // somebody else deleted it, or a lost delete of ours took effect late
+	Removing                   // we deleted it; kept until Seam no longer has it
+	Aside                      // never known by id, and not wanted: looked for, in case a lost create shows up late
 )
 
 // String returns the phase's name, for tests and logs.
 func (p Phase) String() string {
 	names := []string{
-		"none", "claimed", "marked", "lost", "made", "unsure", "missing", "contested", "superseded", "removed",
+		"none", "claimed", "marked", "lost", "made", "unsure", "missing", "contested", "displaced", "removed",
 		"removing", "aside",
 	}
 	if p < 0 || int(p) >= len(names) {
@@ -139,8 +131,8 @@ func (u *User) Phase() Phase {
 		return Lost
 	case u.DeletedAt != nil:
 		return Removing
-	case u.RemovedAt != nil && u.ContestedAt != nil:
-		return Superseded
+	case u.IsDisplaced():
+		return Displaced
 	case u.RemovedAt != nil:
 		return Removed
 	case u.MissingAt != nil:
@@ -164,10 +156,6 @@ func (u *User) Exists() bool {
 	}
 }
 
-// IsOut reports whether it can't serve the stay any more: somebody deleted it, or its identity is another's. Only a
-// request replaces it.
-func (u *User) IsOut() bool { return u.Phase() == Removed || u.Phase() == Superseded }
-
 // HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
 func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
 
@@ -184,7 +172,7 @@ func (u *User) MayExist() bool { return u.Phase() != Claimed }
 // --- Creating
 
 // MarkCreate records what the create that follows is about to make. After a lost create the mark keeps its time,
-// because anything that create made is later than that, and covers both windows. That of a row that only looks is
+// because anything that create made is later than that, and covers the hours of both. That of a row that only looks is
 // another's: while that ACS user existed, other people's may have come.
 func (u *User) MarkCreate(starts, ends time.Time, groups []string, generation int64, now time.Time) {
 	u.remember()
@@ -266,7 +254,7 @@ func (u *User) NotSeen(now time.Time) {
 	}
 }
 
-// Seen records that Seam shows it. That doesn't give one that is superseded its identity back.
+// Seen records that Seam shows it. That doesn't give one that is displaced its identity back.
 func (u *User) Seen() {
 	u.MissingAt = nil
 	if u.ContestedAt == nil {
@@ -284,28 +272,6 @@ func (u *User) FoundGone(now time.Time) {
 func (u *User) AgreedGone(now time.Time) {
 	u.removed(now)
 	u.ContestedAt = nil
-}
-
-// Contest records that Seam shows that its identity is another ACS user's or another person's, and returns when that
-// was first so.
-func (u *User) Contest(now time.Time) (since time.Time) {
-	if u.ContestedAt == nil {
-		u.ContestedAt = &now
-	}
-	return *u.ContestedAt
-}
-
-// Supersede records that its identity is another's: it can't be linked again, and serves nobody.
-func (u *User) Supersede(now time.Time) {
-	u.removed(now)
-	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
-}
-
-// Uncontested records that its identity is its own: what was seen before counts no longer.
-func (u *User) Uncontested() {
-	if u.ContestedAt != nil {
-		u.ContestedAt, u.RemovedAt = nil, nil
-	}
 }
 
 func (u *User) removed(now time.Time) {
@@ -422,7 +388,7 @@ func (u *User) Claimed(id int64) {
 	}
 }
 
-// widen makes the recorded window cover another one too.
+// widen makes the recorded hours cover others too.
 func (u *User) widen(starts, ends time.Time) {
 	if u.StartsAt == nil || starts.Before(*u.StartsAt) {
 		u.StartsAt = &starts

@@ -28,13 +28,13 @@ func in(t *testing.T, p Phase) *User {
 			u.CreateLost(noon)
 			u.SetAside(noon)
 		}},
-		Made:       {func() { made(u) }},
-		Unsure:     {func() { made(u); u.ChangeSent(2, noon) }},
-		Missing:    {func() { made(u); u.NotSeen(noon) }},
-		Removed:    {func() { made(u); u.NotSeen(noon); u.FoundGone(noon) }},
-		Contested:  {func() { made(u); u.Contest(noon) }},
-		Superseded: {func() { made(u); u.Contest(noon); u.Supersede(noon) }},
-		Removing:   {func() { made(u); u.DeleteSent(noon); u.DeleteKnown() }},
+		Made:      {func() { made(u) }},
+		Unsure:    {func() { made(u); u.ChangeSent(2, noon) }},
+		Missing:   {func() { made(u); u.NotSeen(noon) }},
+		Removed:   {func() { made(u); u.NotSeen(noon); u.FoundGone(noon) }},
+		Contested: {func() { made(u); u.Contest(noon) }},
+		Displaced: {func() { made(u); u.Contest(noon); u.Displace(noon) }},
+		Removing:  {func() { made(u); u.DeleteSent(noon); u.DeleteKnown() }},
 	}
 	for _, step := range steps[p] {
 		step()
@@ -97,19 +97,19 @@ func TestTransitions(t *testing.T) {
 		{"Seen", []Phase{Missing, Removed, Made}, func(u *User) { u.Seen() }, Made, "it is there"},
 		{
 			"Seen",
-			[]Phase{Superseded},
-			func(u *User) { u.Seen() }, Superseded,
+			[]Phase{Displaced},
+			func(u *User) { u.Seen() }, Displaced,
 			"that it is there doesn't give it its identity back",
 		},
 		{
 			"FoundGone",
-			[]Phase{Made, Unsure, Missing, Removed, Contested, Superseded},
+			[]Phase{Made, Unsure, Missing, Removed, Contested, Displaced},
 			func(u *User) { u.FoundGone(later) }, Removed,
 			"somebody deleted it",
 		},
 		{
 			"DeleteSent",
-			[]Phase{Made, Unsure, Missing, Removed, Removing, Contested, Superseded},
+			[]Phase{Made, Unsure, Missing, Removed, Removing, Contested, Displaced},
 			func(u *User) { u.DeleteSent(later) },
 			Removing, "from every state with an id",
 		},
@@ -120,21 +120,21 @@ func TestTransitions(t *testing.T) {
 			"once proves nothing",
 		},
 		{
-			"Supersede",
-			[]Phase{Contested, Superseded},
-			func(u *User) { u.ReadLink(false); u.Supersede(later) }, Superseded,
+			"Displace",
+			[]Phase{Contested, Displaced},
+			func(u *User) { u.ReadLink(false); u.Displace(later) }, Displaced,
 			"its identity is somebody else's, so that it can't be linked again",
 		},
 		{
 			"Uncontested",
-			[]Phase{Contested, Superseded, Made},
+			[]Phase{Contested, Displaced, Made},
 			func(u *User) { u.Uncontested() }, Made,
 			"its identity is its own",
 		},
 		{
 			"ChangeSent, ChangeKnown",
-			[]Phase{Superseded},
-			func(u *User) { u.ChangeSent(3, later); u.ChangeKnown(later) }, Superseded,
+			[]Phase{Displaced},
+			func(u *User) { u.ChangeSent(3, later); u.ChangeKnown(later) }, Displaced,
 			"it is narrowed, and still serves nobody",
 		},
 		{"ToRepair", []Phase{Made}, func(u *User) { u.ToRepair([]Part{Hours}) }, Made, "the plan repairs it"},
@@ -144,7 +144,7 @@ func TestTransitions(t *testing.T) {
 			func(u *User) { u.LeaveDrift(in(t, Made), []Part{Hours}, "other hours") }, Made,
 			"what differs is only reported",
 		},
-		{"AgreedGone", []Phase{Missing, Superseded}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
+		{"AgreedGone", []Phase{Missing, Displaced}, func(u *User) { u.AgreedGone(later) }, Removed, "nothing shows it, twice"},
 		{"DeleteDoubted", []Phase{Removing}, func(u *User) { u.DeleteDoubted() }, Removing, "one 404 proves nothing"},
 		{
 			"DeletedNotSeen",
@@ -161,8 +161,8 @@ func TestTransitions(t *testing.T) {
 		{"StillThere", []Phase{Removing}, func(u *User) { u.StillThere() }, Made, "the delete had no effect"},
 		{
 			"DeleteSent, StillThere",
-			[]Phase{Superseded},
-			func(u *User) { u.DeleteSent(later); u.StillThere() }, Superseded,
+			[]Phase{Displaced},
+			func(u *User) { u.DeleteSent(later); u.StillThere() }, Displaced,
 			"the delete had no effect, and its identity is still somebody else's",
 		},
 		{
@@ -472,13 +472,13 @@ func TestMarkAfterLookOnly(t *testing.T) {
 	}
 }
 
-// An ACS user is superseded, and then gone, since the first time that this was known.
-func TestSupersededSinceTheFirstTime(t *testing.T) {
+// An ACS user is displaced, and then gone, since the first time that this was known.
+func TestDisplacedSinceTheFirstTime(t *testing.T) {
 	t.Parallel()
-	u := in(t, Superseded)
+	u := in(t, Displaced)
 	u.Seen()
 	u.Contest(noon.Add(time.Hour))
-	u.Supersede(noon.Add(time.Hour))
+	u.Displace(noon.Add(time.Hour))
 	u.FoundGone(noon.Add(2 * time.Hour))
 	if u.Phase() != Removed || !u.RemovedAt.Equal(noon) {
 		t.Errorf("%s since %s", u.Phase(), u.RemovedAt)

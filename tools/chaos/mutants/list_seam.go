@@ -216,10 +216,10 @@ var seamMutants = []mutant{
 			"internal/provisioner/contest.go", "	if !u.Unlinked {\n",
 			"	if !u.Unlinked || u.Unsure || c.ledger.lostAt != nil {\n",
 		}),
-	provisionerTests("superseded", "an ACS user whose identity is another's keeps the doors that the stay loses",
-		"TestASupersededUserIsNarrowed",
+	provisionerTests("displaced", "an ACS user whose identity is another's keeps the doors that the stay loses",
+		"TestADisplacedUserIsNarrowed",
 		edit{
-			"internal/provisioner/plan/plan.go", "	if u.Phase() != record.Superseded {\n		return nil\n	}\n",
+			"internal/provisioner/plan/plan.go", "	if u.Phase() != record.Displaced {\n		return nil\n	}\n",
 			"	if true {\n		return nil\n	}\n",
 		}),
 	provisionerTests("links that are not listed", "an ACS user that is listed without its identity differs",

@@ -1,0 +1,37 @@
+package record
+
+import "time"
+
+// An ACS user whose identity another ACS user, or another person, has by now exists and serves nobody. Its key may
+// still be in a phone: its access is narrowed with the stay's, and it is deleted with the stay or before it is
+// replaced.
+//
+//	Made ── Contest (once) ──▶ Contested ── Displace (twice) ──▶ Displaced ── FoundGone ──▶ Removed
+//	  ▲                           │                                  │
+//	  └──────── Uncontested ──────┴──────────────────────────────────┘
+
+// IsOut reports whether it can't serve the stay any more: somebody deleted it, or its identity is another's. Only a
+// request replaces it.
+func (u *User) IsOut() bool { return u.Phase() == Removed || u.Phase() == Displaced }
+
+// Contest records that Seam shows that its identity is another ACS user's or another person's, and returns when that
+// was first so.
+func (u *User) Contest(now time.Time) (since time.Time) {
+	if u.ContestedAt == nil {
+		u.ContestedAt = &now
+	}
+	return *u.ContestedAt
+}
+
+// Displace records that its identity is another's: it can't be linked again, and serves nobody.
+func (u *User) Displace(now time.Time) {
+	u.removed(now)
+	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
+}
+
+// Uncontested records that its identity is its own: what was seen before counts no longer.
+func (u *User) Uncontested() {
+	if u.ContestedAt != nil {
+		u.ContestedAt, u.RemovedAt = nil, nil
+	}
+}
