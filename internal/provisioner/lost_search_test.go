@@ -78,11 +78,12 @@ func TestRepairsInVainSayNothingOfADelete(t *testing.T) {
 	}
 	r.sim.Configure(func(o *simulator.Options) { o.ReadLag = 3 * time.Second })
 	r.cancel(s)
-	r.untilLater(s, "revoked", func(v store.View) bool {
-		if reason := str(v.Key.Reason); reason != "" {
+	waitFor(t, "the key to be removed", func() bool {
+		k := r.view(s).Key
+		if reason := str(k.Reason); reason != "" {
 			t.Fatalf("after the first delete: %s", reason)
 		}
-		return v.Key.Status == store.KeyRevoked
+		return k.Status == store.KeyRevoked
 	})
 	r.mustHold(s.id)
 }

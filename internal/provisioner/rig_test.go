@@ -174,6 +174,14 @@ func (r *rig) start() {
 	r.t.Cleanup(r.stop)
 }
 
+// stopAndSettle stops the service, and waits for the calls that it had sent to take effect: the service relies on that
+// before their deadline, and rigs let that pass at once.
+func (r *rig) stopAndSettle() {
+	r.t.Helper()
+	r.stop()
+	until.True(r.t, "the calls that were sent to take effect", func() bool { return !r.server.IsBusy() })
+}
+
 // logTo redirects the log of the next start to a text, which the returned function returns.
 func (r *rig) logTo() (logged func() string) {
 	var mu sync.Mutex

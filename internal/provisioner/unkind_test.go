@@ -220,7 +220,7 @@ func (w *unkind) passTime(d time.Duration) {
 // waits for it.
 func (w *unkind) restart() {
 	w.tell("restart")
-	w.stop()
+	w.stopAndSettle()
 	if _, err := w.store.Pool().Exec(context.Background(), `UPDATE tasks SET lease_until = NULL`); err != nil {
 		w.t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func (w *world) run(rounds int) {
 		case 0:
 			w.setListing([]string{"L", "M", "V"}[w.random.IntN(3)])
 		case 1:
-			w.stop()
+			w.stopAndSettle()
 			w.start()
 		default:
 			w.changeStay(w.stays[w.random.IntN(len(w.stays))])

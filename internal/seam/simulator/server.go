@@ -76,6 +76,21 @@ func (s *Server) Silence() int {
 	return len(s.open)
 }
 
+// IsBusy closes the connections that serve no call, and reports whether any other is open that isn't silent. After a
+// client is gone, the calls that it has sent have taken effect, or never will, once this is false.
+func (s *Server) IsBusy() bool {
+	s.server.SetKeepAlivesEnabled(false)
+	s.server.SetKeepAlivesEnabled(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if !c.isSilent() {
+			return true
+		}
+	}
+	return false
+}
+
 type connKey struct{}
 
 // silence makes the connection of a request silent.
