@@ -65,6 +65,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	}
 	sim.AddSystem(system, "Casa Azul", "g1", "g2")
 	sim.AddSystem(systemB, "Casa Verde", "verde")
+	sim.Advance(simulated.ReadLag) // reads show the access systems
 	server, err := simulator.Serve(sim, false)
 	if err != nil {
 		t.Fatal(err)

@@ -192,7 +192,10 @@ var seamMutants = []mutant{
 	provisionerTests("a difference ends no search", "a difference that is left forgets a create that was lost",
 		"TestLeavingADifferenceEndsNoSearch",
 		edit{
-			"internal/provisioner/check.go", "		c.ledger.lostAt = lostBefore ", "		c.ledger.lostAt = c.work.Key.UncertainSince ",
+			"internal/provisioner/check.go",
+			"	if c.judgeDrift(d, before, u, ours, hasSchedule) {\n		c.ledger.lostAt = lostBefore ",
+			"	if c.judgeDrift(d, before, u, ours, hasSchedule) || u.Drift != nil {\n" +
+				"		c.ledger.lostAt = c.work.Key.UncertainSince ",
 		},
 		edit{
 			"internal/provisioner/check.go", "	before, lostBefore := *u, c.ledger.lostAt\n", "	before := *u\n",
