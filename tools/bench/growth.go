@@ -23,6 +23,7 @@ const (
 	growthAccept  = "an event accepted"
 	growthApply   = "an event applied"
 	growthClaim   = "16 keys claimed"
+	growthSoon    = "a claim in a burst, no guest arrives soon"
 	growthSweep   = "1,000 live keys read by the sweep"
 	growthPage    = "first page of a list"
 	growthDeep    = "page 4,000 rows later"
@@ -34,8 +35,8 @@ const (
 
 // growthOperations are shown in this order.
 var growthOperations = []string{
-	growthAccept, growthApply, growthClaim, growthSweep, growthPage, growthDeep, growthListing, growthSearch,
-	growthEvents, growthSummary,
+	growthAccept, growthApply, growthClaim, growthSoon, growthSweep, growthPage, growthDeep, growthListing,
+	growthSearch, growthEvents, growthSummary,
 }
 
 // growth measures each operation at each size, in a database of its own that is dropped before the next one.
@@ -119,11 +120,18 @@ func (b growth) grown(ctx context.Context, n int, report func(operation string, 
 
 // grownQueue measures claiming and the sweep's reading.
 func (b growth) grownQueue(ctx context.Context, name string, db *pgx.Conn, report func(string, float64)) error {
-	const claims, atOnce = 50, 16
-	if _, err := db.Exec(ctx, `UPDATE mobile_keys SET queued = true, next_reconcile_at = now(), rank_at = check_in
+	const claims, inVain, atOnce = 50, 2000, 16
+	// Of all reservations one in twenty is due, and none of these guests arrives soon.
+	tag, err := db.Exec(ctx, `
+		UPDATE mobile_keys SET queued = true, next_reconcile_at = now(), rank_at = now() + interval '30 days'
 		WHERE (source, reservation_id) IN (SELECT source, reservation_id FROM reservations
-			WHERE reservation_id = ANY (SELECT 'HM' || n * 10 FROM generate_series(1, $1) n))`, claims*atOnce*2); err != nil {
+			WHERE reservation_id = ANY (SELECT 'HM' || n * 20
+				FROM generate_series(1, (SELECT count(*) FROM reservations) / 20) n))`)
+	if err != nil {
 		return err
+	}
+	if due := tag.RowsAffected(); due < claims*atOnce {
+		return fmt.Errorf("%d keys are due; claims take %d", due, claims*atOnce)
 	}
 
 	s, err := store.Open(ctx, b.dsn(name))
@@ -131,6 +139,19 @@ func (b growth) grownQueue(ctx context.Context, name string, db *pgx.Conn, repor
 		return err
 	}
 	defer s.Close()
+
+	soon, err := spent(ctx, db, nil, inVain, func() error {
+		leases, err := s.Keys.Claim(ctx, time.Minute, time.Now().Add(24*time.Hour), atOnce)
+		if err == nil && len(leases) > 0 {
+			err = fmt.Errorf("%d keys of guests who don't arrive soon were claimed", len(leases))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+
+	report(growthSoon, soon)
 
 	claim, err := spent(ctx, db, nil, claims, func() error {
 		leases, err := s.Keys.Claim(ctx, time.Minute, time.Time{}, atOnce)
