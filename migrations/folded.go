@@ -32,7 +32,8 @@ func foldFunction() string {
 	return `CREATE OR REPLACE FUNCTION staykey_fold(t text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
 		$$
 		SELECT CASE WHEN octet_length(t) = char_length(t) THEN lower(t COLLATE "C")
-			ELSE translate(lower(t COLLATE "C"), '` + plainFirst + from.String() + `', '` + plainFirst + to.String() + `') END $$`
+			ELSE translate(lower(t COLLATE "C"),
+				'` + plainFirst + from.String() + `', '` + plainFirst + to.String() + `') END $$`
 }
 
 // fold returns the one letter that stands for all that differ only in case.

@@ -243,12 +243,15 @@ func TestMigrationsCanBeRepeated(t *testing.T) {
 func tables(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	rows, err := db.QueryContext(context.Background(), `
-		SELECT attrelid::regclass || ' ' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+		SELECT attrelid::regclass || ' ' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
+			FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
 			WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'S')
-		UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+		UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+			WHERE connamespace = 'public'::regnamespace
 		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
 		UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-		UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind IN ('f', 'p') AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
+		UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+			AND prokind IN ('f', 'p') AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
 		ORDER BY 1`)
 	if err != nil {
 		t.Fatal(err)
@@ -289,8 +292,11 @@ func TestStatesOfOldRows(t *testing.T) {
 	run(t, old,
 		`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) SELECT 'k' || i, 'u' || i, true, now() FROM generate_series(1, 3300) i`)
 	run(t, old,
-		`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, removed_at, lost_at, changed_at)
-		SELECT 'a', 'r' || i, 's', 'k' || i, 'u' || i, '', CASE WHEN i % 3 > 0 THEN 'acs' || i END, CASE WHEN i % 3 = 0 THEN now() END, CASE WHEN i % 3 = 2 THEN now() END, now() FROM generate_series(1, 3300) i`)
+		`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key,
+			acs_user_id, removed_at, lost_at, changed_at)
+		SELECT 'a', 'r' || i, 's', 'k' || i, 'u' || i, '', CASE WHEN i % 3 > 0 THEN 'acs' || i END,
+			CASE WHEN i % 3 = 0 THEN now() END, CASE WHEN i % 3 = 2 THEN now() END, now()
+			FROM generate_series(1, 3300) i`)
 	run(t, old, `BEGIN`)
 	// an attempt of the old version, which 00008 must wait for
 	run(t, old, `UPDATE acs_users SET changed_at = now() WHERE reservation_id = 'r1'`)

@@ -36,8 +36,11 @@ func TestBigTables(t *testing.T) {
 		}
 	}
 	run(
-		`INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at, received_at, applied_at, urgent, body)
-		SELECT gen_random_uuid(), 'a', 'msg_' || n, 'reservation.created', (ARRAY['accepted', 'applied', 'superseded', 'ignored', 'rejected'])[n], CASE WHEN n > 2 THEN 'why' END, 'r', 'l', now(), now(), CASE WHEN n = 2 THEN now() END, n = 1, 'body'
+		`INSERT INTO events (event_id, source, event_key, type, status, reason, reservation_id, listing_id, occurred_at,
+			received_at, applied_at, urgent, body)
+		SELECT gen_random_uuid(), 'a', 'msg_' || n, 'reservation.created',
+			(ARRAY['accepted', 'applied', 'superseded', 'ignored', 'rejected'])[n], CASE WHEN n > 2 THEN 'why' END, 'r',
+			'l', now(), now(), CASE WHEN n = 2 THEN now() END, n = 1, 'body'
 		FROM generate_series(1, 5) n`)
 	run(
 		`INSERT INTO reservations (source, reservation_id, status, check_in, version_at, version_seq, created_at, updated_at) VALUES ('a', 'r', 'cancelled', now(), now(), 1, now(), now())`)
@@ -69,7 +72,8 @@ func TestBigTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := read(`SELECT concat_ws(' ', seq, 'accepted', urgent) FROM event_queue UNION ALL SELECT * FROM (
-			SELECT concat_ws(' ', seq, r.status, e.rejected, r.applied_at IS NOT NULL) FROM event_results r JOIN events e USING (seq, event_id) ORDER BY seq) r`)
+			SELECT concat_ws(' ', seq, r.status, e.rejected, r.applied_at IS NOT NULL) FROM event_results r
+				JOIN events e USING (seq, event_id) ORDER BY seq) r`)
 		if diff := cmp.Diff([]string{
 			"1 accepted t", "2 applied f t", "3 superseded f f", "4 ignored f f",
 			"5 rejected t f",

@@ -66,7 +66,8 @@ func plainFunction() string {
 	return `CREATE OR REPLACE FUNCTION staykey_plain(t text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
 		$$
 		SELECT CASE WHEN octet_length(t) = char_length(t) THEN lower(t COLLATE "C")
-			ELSE translate(lower(t COLLATE "C"), '` + plainFirst + from.String() + accents.String() + `', '` + plainFirst + to.String() + `') END $$`
+			ELSE translate(lower(t COLLATE "C"),
+				'` + plainFirst + from.String() + accents.String() + `', '` + plainFirst + to.String() + `') END $$`
 }
 
 const (

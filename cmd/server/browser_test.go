@@ -431,12 +431,18 @@ func hotel(t *testing.T, p *process) {
 func many(t *testing.T, dsn string) {
 	t.Helper()
 	out, err := exec.Command("psql", dsn, "-q", "-v", "ON_ERROR_STOP=1", "-c", `
-		INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, version_at, version_seq, created_at, updated_at)
-		SELECT 'default', 'M' || n, 'confirmed', '2222222-2222', 'guest' || n || '@example.com', now() + n * interval '2 minutes', now() + n * interval '2 minutes' + interval '3 days', now(), 1, now(), now()
+		INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out,
+			version_at, version_seq, created_at, updated_at)
+		SELECT 'default', 'M' || n, 'confirmed', '2222222-2222', 'guest' || n || '@example.com',
+			now() + n * interval '2 minutes', now() + n * interval '2 minutes' + interval '3 days', now(), 1, now(),
+			now()
 		FROM generate_series(1, 100000) n;
-		INSERT INTO mobile_keys (source, reservation_id, status, reason, message, check_in, observed_generation, changed_at)
-		SELECT 'default', 'M' || n, CASE WHEN n % 997 = 0 THEN 'attention' ELSE 'issued' END, CASE WHEN n % 997 = 0 THEN 'not_subscribed' END,
-			CASE WHEN n % 997 = 0 THEN 'the stay has begun and Salto KS has not subscribed the user: check the site''s user subscriptions in Salto KS' END,
+		INSERT INTO mobile_keys (source, reservation_id, status, reason, message, check_in, observed_generation,
+			changed_at)
+		SELECT 'default', 'M' || n, CASE WHEN n % 997 = 0 THEN 'attention' ELSE 'issued' END,
+			CASE WHEN n % 997 = 0 THEN 'not_subscribed' END,
+			CASE WHEN n % 997 = 0 THEN 'the stay has begun and Salto KS has not subscribed the user: ' ||
+				'check the site''s user subscriptions in Salto KS' END,
 			now() + n * interval '2 minutes', 1, now() - n * interval '1 second' FROM generate_series(1, 100000) n;
 		ANALYZE`).CombinedOutput()
 	if err != nil {

@@ -21,10 +21,14 @@ func shiftClock(t *testing.T, dsn, by string) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	_, err = conn.Exec(context.Background(), `
 		CREATE SCHEMA IF NOT EXISTS shifted;
-		CREATE OR REPLACE FUNCTION shifted.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '`+by+`' $$;
-		CREATE OR REPLACE FUNCTION shifted.now() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT pg_catalog.now() + interval '`+by+`' $$;
-		DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = shifted, public, pg_catalog', current_database()); END $$;
-		SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).ReadAll()
+		CREATE OR REPLACE FUNCTION shifted.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$
+			SELECT pg_catalog.clock_timestamp() + interval '`+by+`' $$;
+		CREATE OR REPLACE FUNCTION shifted.now() RETURNS timestamptz LANGUAGE sql STABLE AS $$
+			SELECT pg_catalog.now() + interval '`+by+`' $$;
+		DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = shifted, public,
+			pg_catalog', current_database()); END $$;
+		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

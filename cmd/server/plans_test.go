@@ -49,12 +49,16 @@ func readLittle(t *testing.T, maintenance string) {
 	for _, statement := range []string{
 		`SET synchronous_commit = on`, // vacuum takes no row for visible to all whose commit it doesn't know on disk
 		fmt.Sprintf(
-			`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out, pruned, version_at, version_seq, created_at, updated_at)
-			SELECT CASE WHEN n %% 2 = 0 THEN 'default' ELSE 'old' END, 'r' || n, 'confirmed', 'l' || n %% 1000, 'someone-' || n || '@example.com', now() - interval '99 days', now() - interval '98 days', 1, now(), n, now(), now() FROM generate_series(1, %d) n`, old),
+			`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, check_in, check_out,
+				pruned, version_at, version_seq, created_at, updated_at)
+			SELECT CASE WHEN n %% 2 = 0 THEN 'default' ELSE 'old' END, 'r' || n, 'confirmed', 'l' || n %% 1000,
+				'someone-' || n || '@example.com', now() - interval '99 days', now() - interval '98 days', 1, now(), n,
+				now(), now() FROM generate_series(1, %d) n`, old),
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, rank_at, changed_at) SELECT source, reservation_id, 'expired', check_in, check_in, now() - interval '98 days' FROM reservations`,
 		`INSERT INTO timeline (source, reservation_id, at, kind, summary) SELECT source, reservation_id, now(), 'event', '' FROM reservations`,
 		`INSERT INTO event_results (seq, event_id, source, type, status, reservation_id, listing_id, received_at)
-			SELECT nextval('event_order'), gen_random_uuid(), source, 'reservation.updated', 'superseded', reservation_id, listing_id, now() FROM reservations`,
+			SELECT nextval('event_order'), gen_random_uuid(), source, 'reservation.updated', 'superseded',
+				reservation_id, listing_id, now() FROM reservations`,
 		`INSERT INTO events (event_id, seq, source, event_key, type, urgent, received_at) SELECT event_id, seq, source, 'm' || seq, type, false, received_at FROM event_results`,
 		maintenance, `SELECT pg_stat_force_next_flush()`,
 	} {

@@ -58,7 +58,8 @@ func (l *locks) readOnly(is bool) {
 	l.exec(
 		`SET default_transaction_read_only = off; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = ` +
 			map[bool]string{true: "on", false: "off"}[is] + `', current_database());
-		PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid(); END $$`)
+		PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid(); END $$`)
 }
 
 // A start doesn't wait for locked tables that it doesn't need. It waits for others instead of failing. SIGTERM ends the

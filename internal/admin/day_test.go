@@ -43,7 +43,8 @@ func newDesk(t *testing.T) *desk {
 		Sources:   func() map[string]pms.Source { return sources }, Gates: func(string) []pms.Gate { return nil },
 	})
 	d.sql(`INSERT INTO listings (source, listing_id, known, name, time_zone, created_at, updated_at)
-		VALUES ('plain', 'la', true, 'Bungalow', 'America/Los_Angeles', now(), now()), ('madrid', '101', true, 'Room 101', NULL, now(), now())`)
+		VALUES ('plain', 'la', true, 'Bungalow', 'America/Los_Angeles', now(), now()),
+			('madrid', '101', true, 'Room 101', NULL, now(), now())`)
 	return d
 }
 
@@ -81,7 +82,8 @@ func (d *desk) book(guests ...guest) {
 			g.source, g.listing = "madrid", "101"
 		}
 		d.sql(
-			`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, version_at, version_seq, created_at, updated_at)
+			`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, version_at,
+				version_seq, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, now(), 1, now(), now())`, g.source, g.id, g.booking, g.listing,
 			at(g.in), at(g.out))
 		d.sql(
@@ -343,9 +345,11 @@ func TestDayHasStaysWithoutTimes(t *testing.T) {
 	d := newDesk(t)
 	sent := func(id, in, out, booking, reason string, known ...string) {
 		t.Helper()
-		d.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said, check_in,
+		d.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said,
+			check_in,
 				version_at, version_seq, created_at, updated_at)
-			VALUES ('plain', $1, $2, 'attic', nullif($3, ''), nullif($4, ''), nullif($5, '')::timestamptz, now(), 1, now(), now())`,
+			VALUES ('plain', $1, $2, 'attic', nullif($3, ''), nullif($4, ''), nullif($5, '')::timestamptz, now(), 1,
+				now(), now())`,
 			id, booking, in, out, strings.Join(known, ""))
 		d.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, cancelled, changed_at)
 			VALUES ('plain', $1, 'waiting', $2, $3, now())`, id, reason, booking == "cancelled")

@@ -91,11 +91,13 @@ func (r *rig) book(id string, in time.Duration, groups ...string) {
 	starts := r.clock().Add(in)
 	r.exec(`INSERT INTO listings (source, listing_id, known, time_zone, access_group_ids, created_at, updated_at)
 		VALUES ('default', 'L', true, 'Europe/Madrid', $1, now(), now()) ON CONFLICT DO NOTHING`, groups)
-	r.exec(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, version_at, version_seq, created_at, updated_at)
+	r.exec(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, version_at,
+		version_seq, created_at, updated_at)
 		VALUES ('default', $1, 'confirmed', 'L', $2, $3, $2, 1, $2, $2)`, id, starts, starts.Add(3*24*time.Hour))
 	r.exec(`INSERT INTO mobile_keys (source, reservation_id, status, changed_at, check_in) VALUES ('default', $1, 'issued', $2, $3)`, id, r.clock(), starts)
 	r.exec(`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) VALUES ($1, $1, true, now())`, id)
-	r.exec(`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_credential_id, acs_access_group_ids)
+	r.exec(`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id,
+		guest_key, acs_user_id, made_at, acs_credential_id, acs_access_group_ids)
 		VALUES ('default', $1, $2, $1, $1, '', $1, now(), $1, $3)`, id, site, groups)
 }
 

@@ -145,9 +145,12 @@ func TestCalendarOfTooMany(t *testing.T) {
 	const say = "later ones are left out"
 	add := func(from, to int) {
 		a.sql(
-			`WITH r AS (INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
-			SELECT 'default', 'n' || n, 'confirmed', '2026-08-03', '2026-08-04', now(), 1, now(), now() FROM generate_series($1::int, $2) n)
-			INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT 'default', 'n' || n, 'waiting', now() FROM generate_series($1, $2) n`, from, to)
+			`WITH r AS (INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at,
+				version_seq, created_at, updated_at)
+			SELECT 'default', 'n' || n, 'confirmed', '2026-08-03', '2026-08-04', now(), 1, now(), now()
+				FROM generate_series($1::int, $2) n)
+			INSERT INTO mobile_keys (source, reservation_id, status, changed_at)
+				SELECT 'default', 'n' || n, 'waiting', now() FROM generate_series($1, $2) n`, from, to)
 	}
 	v := a.visitor()
 	v.signIn(adminToken)

@@ -63,7 +63,8 @@ func TestWhatProvesTheSenderIsNotStored(t *testing.T) {
 		a.apply()
 		var stored string
 		err := a.store.Pool().QueryRow(t.Context(), `
-			SELECT e.request::text || e::text || convert_from(e.body, 'UTF8') || r::text FROM events e JOIN event_results r USING (event_id) WHERE e.event_id = $1`, r.body["event_id"]).Scan(&stored)
+			SELECT e.request::text || e::text || convert_from(e.body, 'UTF8') || r::text FROM events e
+				JOIN event_results r USING (event_id) WHERE e.event_id = $1`, r.body["event_id"]).Scan(&stored)
 		if err != nil {
 			t.Fatal(err)
 		}

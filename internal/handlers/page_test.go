@@ -286,8 +286,10 @@ func TestPagesOfAHeldStay(t *testing.T) {
 	a.sql(`UPDATE mobile_keys SET reason = 'held', message = 'On hold by an admin (the police asked): nothing is changed at Seam until the hold is released.'`)
 	v := a.visitor()
 	v.signIn(adminToken)
-	a.sql(`INSERT INTO timeline (source, reservation_id, at, kind, summary, detail) VALUES ('default', '3333122-433', now(), 'status',
-		'issued → issued', '{"to": "issued", "reason": "held", "message": "On hold by an admin (the police asked): nothing is changed at Seam until the hold is released."}')`)
+	a.sql(`INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
+		VALUES ('default', '3333122-433', now(), 'status',
+		'issued → issued', ('{"to": "issued", "reason": "held", "message": "On hold by an admin ' ||
+			'(the police asked): nothing is changed at Seam until the hold is released."}')::jsonb)`)
 	page := v.see(stay)
 	if n := strings.Count(page.body, "the police asked"); page.status != http.StatusOK || n != 1 {
 		t.Errorf("%d, the reason %d times\n%s", page.status, n, page.body)

@@ -132,8 +132,10 @@ func TestExportIsBounded(t *testing.T) {
 	t.Parallel()
 	a, v := week(t)
 	a.sql(
-		`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
-		SELECT 'default', 'r' || n, 'confirmed', now(), now() + interval '1 day', now(), n, now(), now() FROM generate_series(1, 10001) n`)
+		`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq,
+			created_at, updated_at)
+		SELECT 'default', 'r' || n, 'confirmed', now(), now() + interval '1 day', now(), n, now(), now()
+			FROM generate_series(1, 10001) n`)
 	a.sql(
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, changed_at) SELECT source, reservation_id, 'waiting', check_in, now() FROM reservations`)
 	if sheet := v.see("/reservations.csv"); sheet.status != 409 ||
@@ -168,7 +170,8 @@ func TestListsCountStaysWithoutTimes(t *testing.T) {
 		SELECT 'default', 'u' || n, 'confirmed', 'l' || least(n, 2), '2090-01-01', '2090-01-02', now(), n, now(), now()
 		FROM generate_series(1, 1001) n`)
 	a.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, changed_at)
-		SELECT source, reservation_id, CASE WHEN version_seq > 3 THEN 'waiting' ELSE 'attention' END, 'time_zone_unknown', now()
+		SELECT source, reservation_id, CASE WHEN version_seq > 3 THEN 'waiting' ELSE 'attention' END,
+			'time_zone_unknown', now()
 		FROM reservations`)
 	v := a.visitor()
 	v.signIn(adminToken)

@@ -471,7 +471,8 @@ func TestDuplicatesAndDisorderAtVolume(t *testing.T) {
 	}
 	var events, results, known, latest int
 	err := w.store.Pool().QueryRow(context.Background(), `
-		SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_results WHERE status IN ('applied', 'superseded')),
+		SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_results
+			WHERE status IN ('applied', 'superseded')),
 			(SELECT count(*) FROM reservations), (SELECT count(*) FROM reservations WHERE guest_name = $1)`,
 		fmt.Sprint(each-1)).Scan(&events, &results, &known, &latest)
 	if err != nil || events != stays*each || results != events || known != stays || latest != stays {

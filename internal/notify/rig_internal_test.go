@@ -100,7 +100,8 @@ func (r *rig) stay(id string) { r.stayOf("default", id) }
 func (r *rig) stayOf(source, id string) {
 	r.t.Helper()
 	r.exec(
-		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in, check_out, version_at, version_seq, created_at, updated_at)
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone,
+			check_in, check_out, version_at, version_seq, created_at, updated_at)
 		VALUES ($1, $2, 'confirmed', 'L1', 'jane@example.com', 'Jane Doe', '+34600111222', $3, $4, $3, 1, $3, $3)`,
 		source, id, starts, ends)
 	r.exec(`INSERT INTO mobile_keys (source, reservation_id, changed_at, check_in) VALUES ($1, $2, $3, $4)`, source, id,
@@ -108,7 +109,8 @@ func (r *rig) stayOf(source, id string) {
 	r.exec(
 		`INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at) VALUES ($1, $1, true, now()) ON CONFLICT DO NOTHING`, source+"/"+id)
 	r.exec(
-		`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_credential_id, starts_at, ends_at, acs_access_group_ids)
+		`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key,
+			acs_user_id, made_at, acs_credential_id, starts_at, ends_at, acs_access_group_ids)
 		VALUES ($1, $2, 's', $3, $3, '', $3, now(), $3, $4, $5, '{g1}')`, source, id, source+"/"+id, starts, ends)
 }
 

@@ -152,7 +152,8 @@ func TestADisplacedUserIsNarrowed(t *testing.T) {
 	})
 	// The ends of the stay are an admin's decision here, so that nothing asks for a repair.
 	if _, err := r.store.Pool().Exec(context.Background(), `
-		UPDATE reservations SET check_out = check_out - interval '1 hour' WHERE reservation_id = $1`, s.id); err != nil {
+		UPDATE reservations SET check_out = check_out - interval '1 hour'
+			WHERE reservation_id = $1`, s.id); err != nil {
 		t.Fatal(err)
 	}
 	r.recheck(s)

@@ -24,7 +24,8 @@ func (r *rig) keep(stage, body, request, documents string) kept {
 	ctx, pool := context.Background(), r.store.Pool()
 	var seq int64
 	err := pool.QueryRow(ctx, `
-		INSERT INTO events (event_id, seq, source, type, received_at, body, request) VALUES ($1, nextval('event_order'), 'pms', 'message', now(), $2, nullif($3, '')::jsonb) RETURNING seq`,
+		INSERT INTO events (event_id, seq, source, type, received_at, body, request)
+			VALUES ($1, nextval('event_order'), 'pms', 'message', now(), $2, nullif($3, '')::jsonb) RETURNING seq`,
 		k.id, []byte(body), request).Scan(&seq)
 	if err != nil {
 		r.t.Fatal(err)
@@ -53,8 +54,10 @@ func (r *rig) keep(stage, body, request, documents string) kept {
 func (r *rig) keptOf(k kept) (content bool, status, reason string) {
 	r.t.Helper()
 	err := r.store.Pool().QueryRow(context.Background(), `
-		SELECT e.body IS NOT NULL OR e.request IS NOT NULL OR f.documents IS NOT NULL, coalesce(t.status, 'waiting'), coalesce(t.reason, '')
-		FROM events e LEFT JOIN event_results t USING (event_id) LEFT JOIN event_fetches f USING (event_id) WHERE e.event_id = $1`, k.id).Scan(&content, &status, &reason)
+		SELECT e.body IS NOT NULL OR e.request IS NOT NULL OR f.documents IS NOT NULL, coalesce(t.status, 'waiting'),
+			coalesce(t.reason, '')
+		FROM events e LEFT JOIN event_results t USING (event_id) LEFT JOIN event_fetches f USING (event_id)
+			WHERE e.event_id = $1`, k.id).Scan(&content, &status, &reason)
 	if err != nil {
 		r.t.Fatal(err)
 	}

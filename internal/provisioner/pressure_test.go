@@ -279,11 +279,14 @@ func TestNearTimerOvertakesOlderOnes(t *testing.T) {
 	r.book(s)
 	for _, q := range []string{
 		`UPDATE mobile_keys SET queued = false, next_reconcile_at = $1::timestamptz - interval '1 second'`,
-		`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq, created_at, updated_at)
-			SELECT 'default', 'far-' || i, 'confirmed', $1::timestamptz + interval '30 days', $1::timestamptz + interval '32 days', $1, 1, $1, $1
+		`INSERT INTO reservations (source, reservation_id, status, check_in, check_out, version_at, version_seq,
+			created_at, updated_at)
+			SELECT 'default', 'far-' || i, 'confirmed', $1::timestamptz + interval '30 days',
+				$1::timestamptz + interval '32 days', $1, 1, $1, $1
 			FROM generate_series(1, 4100) i`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, queued, next_reconcile_at, rank_at, changed_at)
-			SELECT source, reservation_id, 'waiting', false, $1::timestamptz - interval '1 hour', check_in, $1 FROM reservations
+			SELECT source, reservation_id, 'waiting', false, $1::timestamptz - interval '1 hour', check_in, $1
+				FROM reservations
 			WHERE reservation_id LIKE 'far-%'`,
 	} {
 		if _, err := r.store.Pool().Exec(context.Background(), q, r.now()); err != nil {

@@ -86,7 +86,8 @@ func (r *rig) rest(s stay) store.View {
 	waitFor(r.t, s.id+" to settle", func() bool {
 		var atRest bool
 		err := r.store.Pool().QueryRow(context.Background(), `
-			SELECT NOT queued AND lease_token IS NULL AND coalesce(next_reconcile_at > $3, true) FROM mobile_keys WHERE source = $1 AND reservation_id = $2`,
+			SELECT NOT queued AND lease_token IS NULL AND coalesce(next_reconcile_at > $3, true) FROM mobile_keys
+				WHERE source = $1 AND reservation_id = $2`,
 			s.source, s.id, r.now().Add(30*time.Second)).Scan(&atRest)
 		return err == nil && atRest
 	})

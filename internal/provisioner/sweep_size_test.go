@@ -106,16 +106,22 @@ func (r *rig) liveKeys(n, perGroup int, in time.Time) {
 	})
 	if _, err := r.store.Pool().Exec(context.Background(), `
 		WITH n AS (SELECT lpad(i::text, 5, '0') AS id, i FROM generate_series(0, $1::int - 1) i),
-		l AS (INSERT INTO listings (source, listing_id, known, access_group_ids, generation, fanned_generation, created_at, updated_at)
+		l AS (INSERT INTO listings (source, listing_id, known, access_group_ids, generation, fanned_generation,
+			created_at, updated_at)
 			SELECT DISTINCT 'default', 'G' || i / $2::int, true, ARRAY['g' || i / $2::int], 1, 1, now(), now() FROM n),
-		r AS (INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at)
+		r AS (INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out,
+			listing_generation, version_at, version_seq, created_at, updated_at)
 			SELECT 'default', 'M' || id, 'confirmed', 'G' || i / $2::int, $3, $4, 1, now(), 1, now(), now() FROM n),
-		k AS (INSERT INTO mobile_keys (source, reservation_id, status, generation, observed_generation, next_reconcile_at, rank_at, settled_at, changed_at)
+		k AS (INSERT INTO mobile_keys (source, reservation_id, status, generation, observed_generation,
+			next_reconcile_at, rank_at, settled_at, changed_at)
 			SELECT 'default', 'M' || id, 'issued', 1, 1, $3, $3, now(), now() FROM n),
-		i AS (INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, created_at) SELECT 'k' || id, 'i' || id, true, false, now() FROM n)
-		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, acs_user_id, made_at, starts_at,
+		i AS (INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, created_at)
+			SELECT 'k' || id, 'i' || id, true, false, now() FROM n)
+		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key,
+			marked_at, acs_user_id, made_at, starts_at,
 			ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, settled)
-		SELECT 'default', 'M' || id, $5, 'k' || id, 'i' || id, '', '2024-01-01', 'u' || id, '2024-01-01', $3, $4, ARRAY['g' || i / $2::int], 'c' || id, '2024-01-01', true FROM n`,
+		SELECT 'default', 'M' || id, $5, 'k' || id, 'i' || id, '', '2024-01-01', 'u' || id, '2024-01-01', $3, $4,
+			ARRAY['g' || i / $2::int], 'c' || id, '2024-01-01', true FROM n`,
 		n, perGroup, in, out, system); err != nil {
 		r.t.Fatal(err)
 	}

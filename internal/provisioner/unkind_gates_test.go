@@ -264,7 +264,8 @@ func (w *unkind) restOfNotices() {
 		w.notices.notifier.Wake()
 		var busy bool
 		if err := w.store.Pool().QueryRow(context.Background(), `
-			SELECT EXISTS (SELECT FROM stay_changes) OR coalesce((SELECT looked_to FROM gate_deadlines), '-infinity') < $1
+			SELECT EXISTS (SELECT FROM stay_changes)
+				OR coalesce((SELECT looked_to FROM gate_deadlines), '-infinity') < $1
 				OR EXISTS (SELECT FROM subscriptions WHERE position < (SELECT max(position) FROM stay_positions))
 				OR EXISTS (SELECT FROM subscription_stays JOIN subscriptions ON name = subscription
 					WHERE due_at <= $1 AND coalesce(not_before, '-infinity') <= $1)`, to).Scan(&busy); err != nil {
@@ -296,7 +297,8 @@ func (w *unkind) wrongNotice(s *unkindStay, v store.View) string {
 	}
 	var reported string
 	err := w.store.Pool().QueryRow(context.Background(), `
-		SELECT coalesce((SELECT reported->>'held' FROM subscription_stays WHERE source = $1 AND reservation_id = $2), '')`, s.source, s.id).Scan(&reported)
+		SELECT coalesce((SELECT reported->>'held' FROM subscription_stays WHERE source = $1 AND reservation_id = $2),
+			'')`, s.source, s.id).Scan(&reported)
 	if err != nil {
 		w.t.Fatal(err)
 	}

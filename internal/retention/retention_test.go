@@ -84,8 +84,10 @@ type left struct{ Bodies, Events, Results, Timeline, Reservations, Guests, Keys 
 func (w *world) left() (l left) {
 	w.t.Helper()
 	err := w.store.Pool().QueryRow(context.Background(), `
-		SELECT (SELECT count(body) FROM events), (SELECT count(*) FROM events), (SELECT count(*) FROM event_results), (SELECT count(*) FROM timeline),
-			(SELECT count(*) FROM reservations), (SELECT count(coalesce(guest_email, guest_name, guest_phone)) FROM reservations), (SELECT count(*) FROM mobile_keys)`).
+		SELECT (SELECT count(body) FROM events), (SELECT count(*) FROM events), (SELECT count(*) FROM event_results),
+			(SELECT count(*) FROM timeline),
+			(SELECT count(*) FROM reservations), (SELECT count(coalesce(guest_email, guest_name, guest_phone))
+				FROM reservations), (SELECT count(*) FROM mobile_keys)`).
 		Scan(&l.Bodies, &l.Events, &l.Results, &l.Timeline, &l.Reservations, &l.Guests, &l.Keys)
 	if err != nil {
 		w.t.Fatal(err)
@@ -238,7 +240,8 @@ func TestWaitingEvents(t *testing.T) {
 	}
 	if _, err := w.store.Pool().Exec(t.Context(), `
 		WITH taken AS (DELETE FROM event_queue RETURNING event_id, seq)
-		INSERT INTO event_fetches (event_id, seq, source, wants, created_at) SELECT event_id, seq, 'ownerrez', '[]', now() FROM taken`); err != nil {
+		INSERT INTO event_fetches (event_id, seq, source, wants, created_at)
+			SELECT event_id, seq, 'ownerrez', '[]', now() FROM taken`); err != nil {
 		t.Fatal(err)
 	}
 	w.at(start.Add(30*day), left{Bodies: 1, Events: 1})
@@ -340,8 +343,10 @@ func TestLiveStaysAreNotTouched(t *testing.T) {
 	w.booked("held", start.Add(day))
 	w.booked("free", start.Add(day))
 	if _, err := w.store.Pool().Exec(ctx, `
-		WITH i AS (INSERT INTO user_identities (user_identity_key, own, created_at) VALUES ('k', false, now()) RETURNING user_identity_key)
-		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key) SELECT 'default', 'held', 's', 'k', 'i', '' FROM i`); err != nil {
+		WITH i AS (INSERT INTO user_identities (user_identity_key, own, created_at) VALUES ('k', false, now())
+			RETURNING user_identity_key)
+		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key)
+			SELECT 'default', 'held', 's', 'k', 'i', '' FROM i`); err != nil {
 		t.Fatal(err)
 	}
 	w.at(start.Add(2*day+time.Second), left{

@@ -184,7 +184,8 @@ var claimSlot = `
 			FROM user_identities WHERE user_identity_key = @user_identity_key FOR SHARE),
 		claimed AS (INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, guest_key,
 				` + savedColumns.names() + `)
-			SELECT @source, @reservation_id, @acs_system_id, @user_identity_key, @guest_key, ` + savedColumns.values() + `
+			SELECT @source, @reservation_id, @acs_system_id, @user_identity_key, @guest_key,
+			` + savedColumns.values() + `
 			FROM mobile_keys WHERE source = @source AND reservation_id = @reservation_id AND generation = @only_if
 			ON CONFLICT (acs_system_id, user_identity_id) DO NOTHING RETURNING id)
 	SELECT staykey_require(NOT (SELECT erasing FROM identity), '` + codeErasing + `',

@@ -48,7 +48,8 @@ func SaveBackupCode(ctx context.Context, tx pgx.Tx, c BackupCode) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO backup_codes (`+backupCodeColumns+`)
 		VALUES (@user_row, @source, @reservation_id, @acs_user_id, @key_id, @marked_at, @lost_at, @looks,
-			@credential_id, @made_by_us, @sealed, @code_at, @waiting, @problem, @missing_at, @deleting_at, @surplus, @tries,
+			@credential_id, @made_by_us, @sealed, @code_at, @waiting, @problem,
+			@missing_at, @deleting_at, @surplus, @tries,
 			@due_at)
 		ON CONFLICT (user_row) DO UPDATE SET acs_user_id = excluded.acs_user_id, key_id = excluded.key_id,
 			marked_at = excluded.marked_at, lost_at = excluded.lost_at, looks = excluded.looks,

@@ -92,9 +92,11 @@ func TestCalendarStays(t *testing.T) {
 					status = "cancelled"
 				}
 				if _, err := s.Pool().Exec(ctx, `WITH r AS (
-					INSERT INTO reservations (source, reservation_id, status, listing_id, guest_name, check_in, check_out, version_at, version_seq, created_at, updated_at)
+					INSERT INTO reservations (source, reservation_id, status, listing_id, guest_name, check_in,
+						check_out, version_at, version_seq, created_at, updated_at)
 					VALUES ('default', $1, $2, $3, 'Jane', $4, $5, now(), 1, now(), now()))
-					INSERT INTO mobile_keys (source, reservation_id, status, changed_at) VALUES ('default', $1, 'issued', now())`, id, status, listing, in, out); err != nil {
+					INSERT INTO mobile_keys (source, reservation_id, status, changed_at)
+						VALUES ('default', $1, 'issued', now())`, id, status, listing, in, out); err != nil {
 					t.Fatal(err)
 				}
 				if status != "confirmed" || !in.Before(until) || out.Before(from) {

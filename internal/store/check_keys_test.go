@@ -71,11 +71,13 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 			ctx := context.Background()
 			s := storetest.New(t)
 			for _, q := range []string{
-				`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
+				`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at,
+					updated_at)
 					SELECT 'default', ` + ids + `, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 5100) i`,
 				`INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT source, reservation_id, 'issued', now() FROM reservations`,
 				`INSERT INTO user_identities (user_identity_key, own, created_at) SELECT reservation_id, false, now() FROM reservations`,
-				`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, acs_user_id, made_at, acs_access_group_ids, acs_credential_id)
+				`INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id,
+					guest_key, acs_user_id, made_at, acs_access_group_ids, acs_credential_id)
 					SELECT source, reservation_id, '` + system +
 					`', reservation_id, reservation_id, '', 'user-' || reservation_id, now(), ARRAY['` + group + `'],
 						'credential-' || reservation_id FROM reservations`,

@@ -155,7 +155,8 @@ func statementTimeout(setting string) time.Duration {
 var sessionSettings = `
 	SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') IN ('off', 'local');
-	SELECT set_config('lock_timeout', '` + LockTimeout.String() + `', false) WHERE current_setting('lock_timeout') = '0';
+	SELECT set_config('lock_timeout', '` + LockTimeout.String() + `', false)
+		WHERE current_setting('lock_timeout') = '0';
 	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin',
 		'jit']) AS name`
 

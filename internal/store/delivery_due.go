@@ -34,7 +34,8 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 	var b pgx.Batch
 
 	b.Queue(`
-		SELECT w.reported, w.unconfirmed, w.reported_sequence, w.delivery_id, w.again, w.source, w.reservation_id, k.sequence,
+		SELECT w.reported, w.unconfirmed, w.reported_sequence, w.delivery_id, w.again, w.source, w.reservation_id,
+			k.sequence,
 			r.status, r.listing_id, l.name, r.check_in, r.check_out,
 			r.guest_name, k.status, k.reason, k.message, k.changed_at, u.acs_user_id, u.acs_credential_id, u.starts_at,
 				u.ends_at, u.acs_access_group_ids,
@@ -146,7 +147,8 @@ func (d dueStay) decide(b *pgx.Batch, c ClaimRequest, t Report) *ClaimedDelivery
 		dropOvertaken(b, last, c.Now)
 		args["sequence"] = d.LastSequence
 		b.Queue(`
-			UPDATE subscription_stays SET reported = @reported, reported_sequence = greatest(reported_sequence, @sequence),
+			UPDATE subscription_stays SET reported = @reported,
+				reported_sequence = greatest(reported_sequence, @sequence),
 				unconfirmed = @unconfirmed, due_at = NULL,
 				tries = 0, again = false, lease_token = NULL, lease_until = NULL`+whose, args)
 		return nil

@@ -56,7 +56,8 @@ const staysWithDoors = `
 	s AS (
 		SELECT r.*, u.acs_system_id, u.acs_access_group_ids FROM r
 		CROSS JOIN LATERAL (
-			SELECT status FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
+			SELECT status FROM mobile_keys k WHERE k.source = r.source
+				AND k.reservation_id = r.reservation_id OFFSET 0) k
 		CROSS JOIN LATERAL (SELECT * FROM (
 			SELECT * FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
 				AND u.deleted_at IS NULL ORDER BY ` + currentFirst + ` LIMIT 1) u
@@ -157,7 +158,8 @@ func (s Doors) Check(ctx context.Context, ref Ref) error {
 func (s Doors) Problems(ctx context.Context, groups []string) (map[string][]stay.DoorProblem, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT g.acs_access_group_id, '' AS acs_entrance_id, '' AS name, @no_door::text AS problem, g.no_door_at, ''
-		FROM door_groups g WHERE g.no_door_at IS NOT NULL AND (@groups::text[] IS NULL OR g.acs_access_group_id = ANY (@groups))
+		FROM door_groups g WHERE g.no_door_at IS NOT NULL
+			AND (@groups::text[] IS NULL OR g.acs_access_group_id = ANY (@groups))
 		UNION ALL
 		SELECT g.acs_access_group_id, d.acs_entrance_id, coalesce(d.name, ''), p.key, p.value::timestamptz, ''
 		FROM door_groups g JOIN doors d ON d.acs_entrance_id = ANY (g.acs_entrance_ids)

@@ -317,7 +317,8 @@ func FinishEvents(batch *pgx.Batch, events []Event) {
 			CASE WHEN also IS NOT NULL THEN ARRAY (SELECT jsonb_array_elements_text(also::jsonb)) END
 		FROM unnest(@seqs::bigint[], @ids::uuid[], @sources::text[], @types::text[], @statuses::text[],
 			@reasons::text[], @reservations::text[], @listings::text[],
-				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[], @details::text[], @also::text[])
+				@occurred::timestamptz[], @received::timestamptz[], @applied::timestamptz[],
+				@details::text[], @also::text[])
 			AS n (seq, event_id, source, type, status, reason, reservation_id, listing_id, occurred_at, received_at,
 				applied_at, detail, also)`,
 		pgx.StrictNamedArgs{

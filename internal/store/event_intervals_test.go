@@ -64,7 +64,8 @@ func TestHasKeys(t *testing.T) {
 	key := func(source, status string) {
 		t.Helper()
 		if _, err := s.Pool().Exec(ctx,
-			`WITH r AS (INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
+			`WITH r AS (INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at,
+				updated_at)
 			VALUES ($1, $2, 'confirmed', now(), 1, now(), now()))
 			INSERT INTO mobile_keys (source, reservation_id, status, changed_at) VALUES ($1, $2, $2, now())`, source,
 			status); err != nil {

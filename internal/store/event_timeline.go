@@ -7,7 +7,8 @@ package store
 // noteResults is a statement that adds settled events to timelines, but for a condition on event_results t.
 const noteResults = `
 	INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
-	SELECT r.source, r.reservation_id, now(), '` + TimelineEvent + `', coalesce(nullif(t.type, ''), 'an event') || ' ' || t.status,
+	SELECT r.source, r.reservation_id, now(), '` + TimelineEvent + `',
+		coalesce(nullif(t.type, ''), 'an event') || ' ' || t.status,
 		jsonb_build_object('event_id', t.event_id::text, 'type', t.type, 'status', t.status, 'reason', t.reason)
 	FROM event_results t CROSS JOIN LATERAL unnest(t.reservation_id || coalesce(t.also_about, '{}')) AS n (id)
 	JOIN reservations r ON r.source = t.source AND r.reservation_id = n.id

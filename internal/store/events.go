@@ -118,7 +118,9 @@ func (s Events) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type,
 			coalesce(r.status, 'accepted') AS status,
-			coalesce(r.reason, f.reason, `+putBackReason+`) AS reason, coalesce(r.reservation_id, f.reservation_ids[1], e.reservation_id) AS reservation_id, coalesce(r.listing_id, e.listing_id) AS listing_id,
+			coalesce(r.reason, f.reason, `+putBackReason+`) AS reason,
+			coalesce(r.reservation_id, f.reservation_ids[1], e.reservation_id) AS reservation_id,
+			coalesce(r.listing_id, e.listing_id) AS listing_id,
 			e.occurred_at, e.received_at, coalesce(r.applied_at, p.applied_at) AS applied_at,
 				coalesce(q.urgent, false) AS urgent, e.body, e.request, f.documents,
 			p.event_id IS NOT NULL AS replay, r.replayed_at, r.replay_status, r.replay_reason,

@@ -112,12 +112,15 @@ func AwaitDocuments(batch *pgx.Batch, events []Awaiting, now time.Time) {
 
 	batch.Queue(`
 		WITH named AS (
-			SELECT n.event_id, array_agg(coalesce(r.reservation_id, b.id) ORDER BY b.at, r.reservation_id COLLATE "C") AS ids
+			SELECT n.event_id,
+				array_agg(coalesce(r.reservation_id, b.id) ORDER BY b.at, r.reservation_id COLLATE "C") AS ids
 			FROM unnest(@ids::uuid[], @sources::text[], @bookings::text[]) AS n (event_id, source, bookings)
-			CROSS JOIN LATERAL jsonb_array_elements_text(nullif(n.bookings, 'null')::jsonb) WITH ORDINALITY AS b (id, at)
+			CROSS JOIN LATERAL jsonb_array_elements_text(nullif(n.bookings, 'null')::jsonb)
+				WITH ORDINALITY AS b (id, at)
 			LEFT JOIN LATERAL (
 				SELECT r.reservation_id FROM reservations r WHERE r.source = n.source AND r.booking_id = b.id
-				UNION SELECT r.reservation_id FROM reservations r WHERE r.source = n.source AND r.reservation_id = b.id) r
+				UNION SELECT r.reservation_id FROM reservations r WHERE r.source = n.source
+					AND r.reservation_id = b.id) r
 				ON true
 			GROUP BY n.event_id),
 		begun AS (
@@ -151,7 +154,8 @@ func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied, sett
 // Get returns an event that waits for documents; [ErrNotFound] once it doesn't.
 func (s Fetches) Get(ctx context.Context, id uuid.UUID) (EventFetch, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request, coalesce(f.reservation_ids, '{}') AS reservation_ids
+		SELECT f.event_id, f.seq, f.source, f.attempts, f.asked_at, f.tries, e.urgent, e.body, e.request,
+			coalesce(f.reservation_ids, '{}') AS reservation_ids
 		FROM event_fetches f JOIN events e USING (event_id) WHERE f.event_id = $1 AND f.documents IS NULL
 			AND e.body IS NOT NULL`, id)
 	f, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[EventFetch])
@@ -181,7 +185,8 @@ func (s Fetches) Note(ctx context.Context, id uuid.UUID, tries []Try, reason str
 	_, err = s.pool.Exec(ctx, `
 		WITH known AS (SELECT event_id, reason FROM event_fetches WHERE event_id = $1),
 			begun AS (
-				UPDATE event_fetches f SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()), tries = $2::jsonb,
+				UPDATE event_fetches f SET attempts = attempts + 1, asked_at = coalesce(asked_at, now()),
+					tries = $2::jsonb,
 					reason = $3
 				FROM known WHERE f.event_id = known.event_id AND documents IS NULL
 				RETURNING f.event_id, f.source, f.reason, f.reservation_ids, known.reason AS before)`+
@@ -202,7 +207,8 @@ func (s Fetches) Fetched(ctx context.Context, e EventFetch, documents json.RawMe
 			WHERE event_id = $1 AND documents IS NULL RETURNING event_id, seq, reservation_ids),
 			settled AS (DELETE FROM event_results r USING done d WHERE r.seq = d.seq)
 		INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes)
-		SELECT d.seq, d.event_id, e.source, e.type, coalesce(d.reservation_ids[1], e.reservation_id), e.listing_id, $5, octet_length(e.body) + $4
+		SELECT d.seq, d.event_id, e.source, e.type, coalesce(d.reservation_ids[1], e.reservation_id), e.listing_id, $5,
+			octet_length(e.body) + $4
 		FROM done d JOIN events e USING (event_id)`, e.EventID, encoded, []byte(documents), len(documents), e.Urgent)
 	return wrap(err, "keep what was fetched for event %s", e.EventID)
 }

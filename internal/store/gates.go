@@ -153,7 +153,8 @@ const forgetEvidence = `UPDATE gate_reports t SET evidence = NULL WHERE t.eviden
 
 // keptByGates is the condition under which retention keeps the row of a reservation r: a person has decided that a
 // gate is not open.
-const keptByGates = `EXISTS (SELECT FROM gate_reports g WHERE g.source = r.source AND g.reservation_id = r.reservation_id
+const keptByGates = `EXISTS (SELECT FROM gate_reports g WHERE g.source = r.source
+	AND g.reservation_id = r.reservation_id
 	AND g.person AND g.state <> 'open')`
 
 // deadlinesBack is how far back deadlines are looked at after a time without looking: what is older is over, or
@@ -204,7 +205,8 @@ func (s Gates) PassDeadlines(ctx context.Context, sources []string, before []tim
 					WHERE NOT cancelled AND (check_in AT TIME ZONE 'UTC') > ($2::timestamptz AT TIME ZONE 'UTC')
 						AND (check_in AT TIME ZONE 'UTC') <= ($3::timestamptz AT TIME ZONE 'UTC') AND source = ANY ($1)
 						AND status NOT IN ('revoked', 'expired')
-					ORDER BY source COLLATE "C", reservation_id COLLATE "C" FOR NO KEY UPDATE `+skip+`)`, sources, from.Add(d), to.Add(d)); err != nil {
+					ORDER BY source COLLATE "C", reservation_id COLLATE "C"
+						FOR NO KEY UPDATE `+skip+`)`, sources, from.Add(d), to.Add(d)); err != nil {
 				return err
 			}
 		}

@@ -21,7 +21,8 @@ type Summary struct {
 // same however many keys there are.
 func (s MobileKeys) Summary(ctx context.Context, sources []string) (Summary, error) {
 	sum := Summary{Reservations: map[string]int{}, Keys: map[string]int{}}
-	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status, sum(n)::bigint
+	rows, _ := s.pool.Query(ctx, `SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'confirmed' END, status,
+		sum(n)::bigint
 		FROM key_counts
 		WHERE $1::text[] IS NULL OR source = ANY ($1) GROUP BY 1, 2 HAVING sum(n) <> 0`, sources)
 	var status, keyStatus string
@@ -38,9 +39,11 @@ func (s MobileKeys) Summary(ctx context.Context, sources []string) (Summary, err
 // another replica folds is passed over.
 func (s MobileKeys) FoldCounts(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `
-		WITH folded AS (DELETE FROM key_counts WHERE ctid = ANY (ARRAY(SELECT ctid FROM key_counts FOR UPDATE SKIP LOCKED))
+		WITH folded AS (DELETE FROM key_counts
+			WHERE ctid = ANY (ARRAY(SELECT ctid FROM key_counts FOR UPDATE SKIP LOCKED))
 			RETURNING source, cancelled, status, n)
-		INSERT INTO key_counts SELECT source, cancelled, status, sum(n) FROM folded GROUP BY 1, 2, 3 HAVING sum(n) <> 0`)
+		INSERT INTO key_counts SELECT source, cancelled, status, sum(n) FROM folded
+			GROUP BY 1, 2, 3 HAVING sum(n) <> 0`)
 	return wrap(err, "fold the counts of keys")
 }
 
@@ -73,7 +76,8 @@ const arrivalsWithoutKey = `
 		WHERE k.status IN ('waiting', 'provisioning', 'attention') AND k.rank_at <= @until
 			AND r.status = 'confirmed' AND r.check_in <= @until AND r.check_out > @now
 		UNION ALL
-		SELECT r.source, r.reservation_id, r.check_in, lower(` + sentDays + `), r.check_in_said, k.status, coalesce(k.reason, '')
+		SELECT r.source, r.reservation_id, r.check_in, lower(` + sentDays + `), r.check_in_said, k.status,
+			coalesce(k.reason, '')
 		FROM reservations r CROSS JOIN LATERAL (
 			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
 		WHERE ` + undated + ` AND ` + sentDays + ` && int4range(@first_day, @last_day, '[]')

@@ -53,7 +53,8 @@ func TestCountsOfKeys(t *testing.T) {
 	}
 	counted("nothing")
 	run(`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
-		SELECT CASE WHEN n % 3 = 0 THEN 'b' ELSE 'a' END, 'r' || n, 'confirmed', $1, n, $1, $1 FROM generate_series(1, 90) n`, epoch)
+		SELECT CASE WHEN n % 3 = 0 THEN 'b' ELSE 'a' END, 'r' || n, 'confirmed', $1, n, $1, $1
+			FROM generate_series(1, 90) n`, epoch)
 	const upsert = `INSERT INTO mobile_keys AS k (source, reservation_id, status, changed_at)
 		SELECT source, reservation_id, 'provisioning', $1 FROM reservations WHERE version_seq <= $2
 		ON CONFLICT (source, reservation_id) DO UPDATE SET status = 'issued', cancelled = k.reservation_id LIKE '%7'`
@@ -103,9 +104,11 @@ func TestCountsWhileKeysChange(t *testing.T) {
 	const keys, rounds = 20, 30
 	for n := range keys {
 		if _, err := s.Pool().Exec(ctx, `
-			WITH r AS (INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
+			WITH r AS (INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at,
+				updated_at)
 				VALUES ('a', $1, 'confirmed', $2, $3, $2, $2) RETURNING source, reservation_id)
-			INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT source, reservation_id, 'waiting', $2 FROM r`,
+			INSERT INTO mobile_keys (source, reservation_id, status, changed_at)
+				SELECT source, reservation_id, 'waiting', $2 FROM r`,
 			fmt.Sprint("r", n), epoch, n); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +117,8 @@ func TestCountsWhileKeysChange(t *testing.T) {
 	go func() {
 		for i := range rounds {
 			if _, err := s.Pool().Exec(ctx, `UPDATE mobile_keys SET status = $1, changed_at = $2
-				WHERE reservation_id LIKE $3`, []string{"issued", "waiting", "active"}[i%3], epoch.Add(time.Duration(i)),
+				WHERE reservation_id LIKE $3`,
+				[]string{"issued", "waiting", "active"}[i%3], epoch.Add(time.Duration(i)),
 				fmt.Sprintf("%%%d", i%10)); err != nil {
 				done <- err
 				return
@@ -165,7 +169,8 @@ func TestUndatedArrivalsWithoutKey(t *testing.T) {
 		t.Helper()
 		if _, err := s.Pool().Exec(ctx, `
 			WITH booked AS (
-				INSERT INTO reservations (source, reservation_id, status, check_in, check_out, check_in_said, check_out_said,
+				INSERT INTO reservations (source, reservation_id, status, check_in, check_out, check_in_said,
+					check_out_said,
 					version_at, version_seq, created_at, updated_at)
 				VALUES ('default', $1, $6, nullif($2, '')::timestamptz, nullif($2, '')::timestamptz + interval '1 day',
 					nullif($3, ''), nullif($4, ''), now(), 1, now(), now()) RETURNING *)

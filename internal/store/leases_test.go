@@ -17,10 +17,15 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 	s := storetest.New(t)
 	for _, q := range []string{
 		`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
-			SELECT 'default', id, 'confirmed', now(), 1, now(), now() FROM unnest(ARRAY['stranded', 'stranded and locked', 'worked on', 'free']) id`,
-		`INSERT INTO mobile_keys (source, reservation_id, status, changed_at, queued, next_reconcile_at, rank_at, lease_token, lease_until)
-			SELECT source, reservation_id, 'provisioning', now(), true, now(), now(), gen_random_uuid(), CASE reservation_id
-				WHEN 'stranded' THEN now() + interval '2 hours' WHEN 'stranded and locked' THEN now() + interval '2 hours' WHEN 'worked on' THEN now() + interval '4 minutes' END FROM reservations`,
+			SELECT 'default', id, 'confirmed', now(), 1, now(), now()
+				FROM unnest(ARRAY['stranded', 'stranded and locked', 'worked on', 'free']) id`,
+		`INSERT INTO mobile_keys (source, reservation_id, status, changed_at, queued, next_reconcile_at, rank_at,
+			lease_token, lease_until)
+			SELECT source, reservation_id, 'provisioning', now(), true, now(), now(), gen_random_uuid(),
+				CASE reservation_id
+				WHEN 'stranded' THEN now() + interval '2 hours' WHEN 'stranded and locked'
+					THEN now() + interval '2 hours' WHEN 'worked on' THEN now() + interval '4 minutes' END
+					FROM reservations`,
 		`INSERT INTO tasks (name, next_at, lease_token, lease_until) VALUES ('sweep', now(), gen_random_uuid(), now() + interval '2 hours')`,
 	} {
 		if _, err := s.Pool().Exec(ctx, q); err != nil {
@@ -43,7 +48,8 @@ func TestLeasesBehindAClockThatWasSetBack(t *testing.T) {
 	var longest time.Duration
 	var worked bool
 	if err := s.Pool().QueryRow(ctx, `
-		SELECT greatest((SELECT max(lease_until) FROM mobile_keys WHERE reservation_id <> 'worked on'), (SELECT max(lease_until) FROM tasks))
+		SELECT greatest((SELECT max(lease_until) FROM mobile_keys WHERE reservation_id <> 'worked on'),
+			(SELECT max(lease_until) FROM tasks))
 				- clock_timestamp(),
 			(SELECT lease_until = changed_at + interval '4 minutes' FROM mobile_keys
 				WHERE reservation_id = 'worked on')`).Scan(&longest, &worked); err != nil {

@@ -155,7 +155,8 @@ func TestListingLists(t *testing.T) {
 	ctx := context.Background()
 	if _, err := s.Pool().Exec(ctx, `
 		INSERT INTO listings (source, listing_id, known, deleted, name, created_at, updated_at)
-		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'L' || n, n % 10 > 0, n % 5 = 1, 'House ' || n, $1, $1::timestamptz + n / 8 * interval '1 minute' FROM generate_series(1, 60) n`, epoch); err != nil {
+		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'L' || n, n % 10 > 0, n % 5 = 1, 'House ' || n, $1,
+			$1::timestamptz + n / 8 * interval '1 minute' FROM generate_series(1, 60) n`, epoch); err != nil {
 		t.Fatal(err)
 	}
 	all, err := s.Listings.List(ctx, store.ListingFilter{}, store.Cursor{}, 1000)

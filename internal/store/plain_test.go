@@ -14,9 +14,12 @@ func TestSearchFindsWhatPeopleType(t *testing.T) {
 	s := storetest.New(t)
 	ctx := context.Background()
 	for _, statement := range []string{
-		`WITH r AS (INSERT INTO reservations (source, reservation_id, status, listing_id, guest_name, guest_email, guest_phone, version_at, version_seq, created_at, updated_at)
-			VALUES ('default', '3333122-433', 'confirmed', '102', 'José Søren Fernández', 'jose@example.com', '+34612340001', now(), 1, now(), now()))
-			INSERT INTO mobile_keys (source, reservation_id, status, changed_at) VALUES ('default', '3333122-433', 'issued', now())`,
+		`WITH r AS (INSERT INTO reservations (source, reservation_id, status, listing_id, guest_name, guest_email,
+			guest_phone, version_at, version_seq, created_at, updated_at)
+			VALUES ('default', '3333122-433', 'confirmed', '102', 'José Søren Fernández', 'jose@example.com',
+				'+34612340001', now(), 1, now(), now()))
+			INSERT INTO mobile_keys (source, reservation_id, status, changed_at)
+				VALUES ('default', '3333122-433', 'issued', now())`,
 		`INSERT INTO listings (source, listing_id, known, updated_at, created_at, name) VALUES ('default', '102', true, now(), now(), 'Ático 2ª')`,
 	} {
 		if _, err := s.Pool().Exec(ctx, statement); err != nil {

@@ -59,13 +59,19 @@ func seedMany(t *testing.T, s *store.Store, now time.Time) {
 	t.Helper()
 	ctx := context.Background()
 	for _, statement := range []string{
-		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in, check_out, version_at, version_seq, created_at, updated_at)
-		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n, CASE WHEN n % 9 = 0 THEN 'cancelled' ELSE 'confirmed' END, 'l' || n % 1000,
-			'guest-' || n || '@example.com', CASE WHEN n % 13 = 0 THEN 'María García' ELSE 'Jane Doe ' || n % 1000 END, d, d + (1 + n % 7) * interval '1 day', $1, n, $1, $1
-		FROM (SELECT n, $1::timestamptz - interval '900 days' + n * interval '38 minutes' AS d FROM generate_series(1, $2::int) n) s`,
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in,
+			check_out, version_at, version_seq, created_at, updated_at)
+		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n,
+			CASE WHEN n % 9 = 0 THEN 'cancelled' ELSE 'confirmed' END, 'l' || n % 1000,
+			'guest-' || n || '@example.com', CASE WHEN n % 13 = 0 THEN 'María García' ELSE 'Jane Doe ' || n % 1000 END,
+				d, d + (1 + n % 7) * interval '1 day', $1, n, $1, $1
+		FROM (SELECT n, $1::timestamptz - interval '900 days' + n * interval '38 minutes' AS d
+			FROM generate_series(1, $2::int) n) s`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, cancelled, changed_at)
-		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 5000 = 1 THEN 'attention' WHEN check_out < $1 THEN 'expired' ELSE 'issued' END,
-			check_in, status = 'cancelled', least(check_out, $1) + version_seq * interval '1 microsecond' FROM reservations WHERE $2::int > 0`,
+		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 5000 = 1
+			THEN 'attention' WHEN check_out < $1 THEN 'expired' ELSE 'issued' END,
+			check_in, status = 'cancelled', least(check_out, $1) + version_seq * interval '1 microsecond'
+				FROM reservations WHERE $2::int > 0`,
 	} {
 		if _, err := s.Pool().Exec(ctx, statement, now, many); err != nil {
 			t.Fatal(err)
@@ -169,7 +175,8 @@ func TestDeliveriesReadLittle(t *testing.T) {
 	s := storetest.New(t)
 	ctx := context.Background()
 	if _, err := s.Pool().Exec(ctx, `
-		INSERT INTO deliveries (delivery_id, subscription, type, source, reservation_id, sequence, status, body, created_at)
+		INSERT INTO deliveries (delivery_id, subscription, type, source, reservation_id, sequence, status, body,
+			created_at)
 		SELECT gen_random_uuid(), CASE WHEN n < 200 THEN 'rare' ELSE 'works' END, 'mobile_key.ready',
 			CASE WHEN n % 50 = 0 AND n < $1 / 2 THEN 'third' ELSE 'default' END, 'r' || n, 1,
 			CASE WHEN n < 300 THEN 'dropped' ELSE 'delivered' END, convert_to(repeat('x', 300), 'UTF8'), now()

@@ -30,14 +30,19 @@ func listed(t *testing.T) *store.Store {
 	for _, statement := range []string{
 		`INSERT INTO listings (source, listing_id, known, time_zone, created_at, updated_at) SELECT s, 'l1', true, '` +
 			zoneOfL1 + `', $1::timestamptz, $1 FROM unnest('{a,b}'::text[]) s`,
-		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in, check_out, version_at, version_seq, created_at, updated_at)
-		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'HM' || n, CASE WHEN n % 5 = 0 THEN 'cancelled' ELSE 'confirmed' END, CASE WHEN n % 3 > 0 THEN 'l' || n % 3 END,
-			CASE WHEN n % 7 > 0 THEN 'Guest-' || n % 7 || '@Example.com' END, CASE WHEN n % 2 = 0 THEN '100%_\sure ' || n END,
-			CASE WHEN n % 6 > 0 THEN $1::timestamptz + n % 11 * interval '7 hours' END, CASE WHEN n % 6 > 1 THEN $1::timestamptz + (20 + n % 13 * 9) * interval '1 hour' END,
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, guest_email, guest_name, check_in,
+			check_out, version_at, version_seq, created_at, updated_at)
+		SELECT CASE WHEN n % 4 = 0 THEN 'b' ELSE 'a' END, 'HM' || n, CASE WHEN n % 5 = 0 THEN 'cancelled'
+			ELSE 'confirmed' END, CASE WHEN n % 3 > 0 THEN 'l' || n % 3 END,
+			CASE WHEN n % 7 > 0 THEN 'Guest-' || n % 7 || '@Example.com' END,
+				CASE WHEN n % 2 = 0 THEN '100%_\sure ' || n END,
+			CASE WHEN n % 6 > 0 THEN $1::timestamptz + n % 11 * interval '7 hours' END,
+				CASE WHEN n % 6 > 1 THEN $1::timestamptz + (20 + n % 13 * 9) * interval '1 hour' END,
 			$1, n, $1, $1
 		FROM generate_series(1, 150) n`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, cancelled, changed_at)
-		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 3 = 0 THEN 'issued' ELSE 'waiting' END, check_in, status = 'cancelled',
+		SELECT source, reservation_id, CASE WHEN status = 'cancelled' THEN 'revoked' WHEN version_seq % 3 = 0
+			THEN 'issued' ELSE 'waiting' END, check_in, status = 'cancelled',
 			$1::timestamptz + version_seq / 20 * interval '1 minute' FROM reservations`,
 	} {
 		if _, err := s.Pool().Exec(context.Background(), statement, epoch); err != nil {
@@ -239,10 +244,12 @@ func TestSearchByAddress(t *testing.T) {
 	s := storetest.New(t)
 	ctx := context.Background()
 	for _, statement := range []string{
-		`INSERT INTO reservations (source, reservation_id, status, guest_email, version_at, version_seq, created_at, updated_at)
+		`INSERT INTO reservations (source, reservation_id, status, guest_email, version_at, version_seq, created_at,
+			updated_at)
 		SELECT CASE WHEN a LIKE 'other%' THEN 'b' ELSE 'a' END, a, 'confirmed', a, $1, 1, $1, $1
 		FROM unnest('{Anna@Example.com,joanna@example.com,anna@example.com.au,other@example.com}'::text[]) a`,
-		`INSERT INTO mobile_keys (source, reservation_id, status, changed_at) SELECT source, reservation_id, 'issued', $1
+		`INSERT INTO mobile_keys (source, reservation_id, status, changed_at)
+			SELECT source, reservation_id, 'issued', $1
 		FROM reservations`,
 	} {
 		if _, err := s.Pool().Exec(ctx, statement, epoch); err != nil {
@@ -352,7 +359,8 @@ func TestKeysFollowCheckOut(t *testing.T) {
 		if err := s.Pool().QueryRow(ctx, `
 			SELECT count(*) FROM mobile_keys k JOIN reservations r USING (source, reservation_id)
 			WHERE k.check_out IS DISTINCT FROM r.check_out OR k.check_out_month <>
-				coalesce(extract(year FROM r.check_out AT TIME ZONE 'UTC') * 12 + extract(month FROM r.check_out AT TIME ZONE 'UTC'), 0)`).Scan(&n); err != nil {
+				coalesce(extract(year FROM r.check_out AT TIME ZONE 'UTC') * 12 + extract(month
+					FROM r.check_out AT TIME ZONE 'UTC'), 0)`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n

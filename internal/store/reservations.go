@@ -321,7 +321,8 @@ func (s Reservations) views(ctx context.Context, page string, args ...any) ([]Vi
 func (s Reservations) viewsBy(ctx context.Context, order Order, page string, args ...any) ([]View, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT `+prefixed("r", reservationColumns)+`, `+prefixed("k", keyColumns)+`
-		FROM (`+page+`) p JOIN reservations r USING (source, reservation_id) JOIN mobile_keys k USING (source, reservation_id)
+		FROM (`+page+`) p JOIN reservations r USING (source, reservation_id)
+			JOIN mobile_keys k USING (source, reservation_id)
 		`+order.by("k"), args...)
 	views, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (View, error) {
 		var v View

@@ -69,7 +69,8 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 					WHERE NOT EXISTS (SELECT FROM acs_users u WHERE u.source = r.source
 						AND u.reservation_id = r.reservation_id)
 						AND (source, reservation_id) NOT IN (SELECT * FROM unnest($4::text[], $5::text[]))
-						AND pruned = $1 `+kept+` AND `+which.condition+` LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs), exceptSources, exceptIDs)
+						AND pruned = $1 `+kept+` AND `+which.condition+`
+							LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs), exceptSources, exceptIDs)
 			some, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 			if err != nil {
 				return err

@@ -28,7 +28,8 @@ func (s StayNotes) Of(ctx context.Context, refs []Ref) (map[Ref][]StayNote, erro
 	}
 	sources, ids := splitRefs(refs)
 	rows, _ := s.pool.Query(ctx, `SELECT source, reservation_id, note_id, at, author, body FROM stay_notes
-		WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY note_id`, sources, ids)
+		WHERE (source, reservation_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+			ORDER BY note_id`, sources, ids)
 	var ref Ref
 	var n StayNote
 	_, err := pgx.ForEachRow(rows, []any{&ref.Source, &ref.ReservationID, &n.NoteID, &n.At, &n.Author, &n.Body},
@@ -58,7 +59,8 @@ func (s StayNotes) Add(ctx context.Context, ref Ref, n StayNote, most int, audit
 		// The lock makes it wait for an erasure under way, and the other way round: no note outlives the guest's data.
 		err := tx.QueryRow(ctx, `INSERT INTO stay_notes (source, reservation_id, guest_email, at, author, body)
 			SELECT source, reservation_id, guest_email, @at, @author, @body FROM reservations
-			WHERE source = @source AND reservation_id = @id AND pruned = 0 AND version_seq > 0 FOR SHARE RETURNING note_id`,
+			WHERE source = @source AND reservation_id = @id AND pruned = 0 AND version_seq > 0 FOR SHARE
+				RETURNING note_id`,
 			pgx.StrictNamedArgs{
 				"source": ref.Source, "id": ref.ReservationID, "at": n.At, "author": n.Author, "body": n.Body,
 			}).Scan(&n.NoteID)

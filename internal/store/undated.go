@@ -52,8 +52,10 @@ func undatedBetween(from, until time.Time, sources []string) (query string, args
 	narrowed, zero := w.sql(), w.arg(time.Time{})
 	return `
 		WITH r AS MATERIALIZED (SELECT * FROM reservations r` + narrowed + `)
-		SELECT r.source, r.reservation_id, r.listing_id, coalesce(r.check_in, ` + zero + `), coalesce(r.check_out, ` + zero + `), k.status,
-			coalesce(k.reason, ''), k.attempts, k.changed_at, coalesce(l.time_zone, ''), r.check_in_said, r.check_out_said
+		SELECT r.source, r.reservation_id, r.listing_id,
+			coalesce(r.check_in, ` + zero + `), coalesce(r.check_out, ` + zero + `),
+			k.status, coalesce(k.reason, ''), k.attempts, k.changed_at, coalesce(l.time_zone, ''),
+			r.check_in_said, r.check_out_said
 		FROM r CROSS JOIN LATERAL (
 			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
 		LEFT JOIN LATERAL (

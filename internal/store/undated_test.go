@@ -23,12 +23,16 @@ func TestUndatedStaysReadLittle(t *testing.T) {
 	ctx := context.Background()
 	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 	for _, statement := range []string{
-		`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said, version_at, version_seq, created_at, updated_at)
-		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n, 'confirmed', 'l' || n % 1000, to_char(d, 'YYYY-MM-DD"T"15:00'),
+		`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said,
+			version_at, version_seq, created_at, updated_at)
+		SELECT CASE WHEN n % 2 = 0 THEN 'default' ELSE 'other' END, 'r' || n, 'confirmed', 'l' || n % 1000,
+			to_char(d, 'YYYY-MM-DD"T"15:00'),
 			to_char(d + (1 + n % 7) * interval '1 day', 'YYYY-MM-DD'), $1, n, $1, $1
-		FROM (SELECT n, $1::timestamptz - interval '530 days' + n * interval '20 minutes' AS d FROM generate_series(1, $2::int) n) s`,
+		FROM (SELECT n, $1::timestamptz - interval '530 days' + n * interval '20 minutes' AS d
+			FROM generate_series(1, $2::int) n) s`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, reason, cancelled, changed_at)
-		SELECT source, reservation_id, 'waiting', 'time_zone_unknown', false, $1::timestamptz - version_seq * 7919 % $2 * interval '1 minute'
+		SELECT source, reservation_id, 'waiting', 'time_zone_unknown', false,
+			$1::timestamptz - version_seq * 7919 % $2 * interval '1 minute'
 		FROM reservations`,
 	} {
 		if _, err := s.Pool().Exec(ctx, statement, now, many); err != nil {
@@ -102,11 +106,15 @@ func TestUndatedStaysByPages(t *testing.T) {
 	ctx := context.Background()
 	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 	for _, statement := range []string{
-		`INSERT INTO reservations (source, reservation_id, status, check_in, check_in_said, check_out_said, version_at, version_seq, created_at, updated_at)
-		SELECT 'default', 'r' || n, CASE WHEN n % 10 = 9 THEN 'cancelled' ELSE 'confirmed' END, CASE WHEN n % 4 = 0 THEN $1::timestamptz + n * interval '1 hour' END,
-			'2026-06-14', CASE n % 3 WHEN 0 THEN '2026-06-14' WHEN 1 THEN '2026-06-20T11:00' END, $1, n, $1, $1 FROM generate_series(1, 60) n`,
+		`INSERT INTO reservations (source, reservation_id, status, check_in, check_in_said, check_out_said, version_at,
+			version_seq, created_at, updated_at)
+		SELECT 'default', 'r' || n, CASE WHEN n % 10 = 9 THEN 'cancelled' ELSE 'confirmed' END,
+			CASE WHEN n % 4 = 0 THEN $1::timestamptz + n * interval '1 hour' END,
+			'2026-06-14', CASE n % 3 WHEN 0 THEN '2026-06-14' WHEN 1 THEN '2026-06-20T11:00' END, $1, n, $1, $1
+				FROM generate_series(1, 60) n`,
 		`INSERT INTO mobile_keys (source, reservation_id, status, check_in, cancelled, changed_at)
-		SELECT source, reservation_id, 'waiting', check_in, status = 'cancelled', $1::timestamptz - version_seq / 7 * interval '1 minute' FROM reservations`,
+		SELECT source, reservation_id, 'waiting', check_in, status = 'cancelled',
+			$1::timestamptz - version_seq / 7 * interval '1 minute' FROM reservations`,
 	} {
 		if _, err := s.Pool().Exec(ctx, statement, now); err != nil {
 			t.Fatal(err)

@@ -175,7 +175,8 @@ func (k kinds) merge(w *where, columns, each, tail string) string {
 			(SELECT ` + all + ` FROM ` + k.table + ` t WHERE ` + only + ` ORDER BY ` + all + ` LIMIT 1)
 			UNION ALL
 			SELECT n.* FROM kinds k CROSS JOIN LATERAL (
-				SELECT ` + all + ` FROM ` + k.table + ` t WHERE ` + only + ` AND (` + t + `) > (` + before + `) ORDER BY ` + all + ` LIMIT 1) n)
+				SELECT ` + all + ` FROM ` + k.table + ` t WHERE ` + only + ` AND (` + t + `) > (` + before + `)
+					ORDER BY ` + all + ` LIMIT 1) n)
 		SELECT t.* FROM (SELECT ` + list + ` FROM kinds k` + w.sql() + `) k CROSS JOIN LATERAL (
 			SELECT ` + columns + ` FROM ` + k.table + ` t` + narrowed + each + `) t` + tail + `)`
 }

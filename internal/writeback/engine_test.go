@@ -243,7 +243,8 @@ func TestGatesHoldTheFieldBack(t *testing.T) {
 	r := newRig(t, "hostaway", f.URL, nil)
 	r.listing("g1")
 	r.exec(
-		`INSERT INTO settings (name, value) VALUES ('policy_text:default', '{"Gates": [{"Name": "verified", "Holds": "link"}]}')
+		`INSERT INTO settings (name, value) VALUES ('policy_text:default',
+			'{"Gates": [{"Name": "verified", "Holds": "link"}]}')
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`)
 	r.issued("4101")
 	r.settle()
@@ -252,8 +253,10 @@ func TestGatesHoldTheFieldBack(t *testing.T) {
 	}
 	word := func(state string) {
 		r.exec(
-			`INSERT INTO gate_reports (source, reservation_id, name, person, state, by, at, opened) VALUES ('default', '4101', 'verified', true, $1, 'Maria', now(), $1 = 'open')
-			ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET state = excluded.state, at = clock_timestamp(), opened = gate_reports.opened OR excluded.opened`, state)
+			`INSERT INTO gate_reports (source, reservation_id, name, person, state, by, at, opened)
+				VALUES ('default', '4101', 'verified', true, $1, 'Maria', now(), $1 = 'open')
+			ON CONFLICT (source, reservation_id, name, person) DO UPDATE SET state = excluded.state,
+				at = clock_timestamp(), opened = gate_reports.opened OR excluded.opened`, state)
 		r.settle()
 	}
 	word("open")

@@ -30,7 +30,8 @@ var fillBig = []string{
 	SELECT CASE WHEN n % 50 = 0 THEN 'third' WHEN n % 10 = 0 THEN 'second' ELSE 'default' END, 'HM' || n, CASE
 		WHEN n % 10 = 3 THEN 'cancelled' ELSE 'confirmed' END,
 		'listing-' || 1 + n % $4, 'guest-' || n / 2 || '@example.com',
-			(ARRAY['Maria','José','Mette','Akira','Lucía','Tom','Chloé','Giulia','Piotr','Sofia'])[1 + n / 2 % 10] || ' ' ||
+			(ARRAY['Maria','José','Mette','Akira','Lucía','Tom','Chloé','Giulia','Piotr','Sofia'])[1 + n / 2 % 10]
+				|| ' ' ||
 			(ARRAY['García','Fernández','Sørensen','Tanaka','Ortega','Becker','Martin','Rossi','Nowak','Almeida'])
 				[1 + n / 20 % 10] || ' ' || n / 200 % 10, d::text,
 			(d + interval '3 days')::text, d, d + interval '3 days', d, n * $2, d - interval '40 days',

@@ -63,7 +63,9 @@ func (c *cost) read(ctx context.Context, db *pgx.Conn, from string) error {
 		return fmt.Errorf("read the WAL: %w", err)
 	}
 	if err := db.QueryRow(ctx, `SELECT sum(calls), (sum(total_plan_time) * 1000000)::bigint FROM pg_stat_statements
-		WHERE toplevel AND query !~* '^(begin|commit|set local|show)|pg_stat|pg_current_wal|pg_get_wal|set_config\(name'`).Scan(&c.statements, &c.plan); err != nil {
+		WHERE toplevel
+			AND query !~* '^(begin|commit|set local|show)|pg_stat|pg_current_wal|pg_get_wal|set_config\(name'`).
+		Scan(&c.statements, &c.plan); err != nil {
 		return err
 	}
 	rows, _ := db.Query(ctx, `
@@ -82,7 +84,8 @@ func (c *cost) read(ctx context.Context, db *pgx.Conn, from string) error {
 		SELECT format('%s calls, %s plans, %s µs planning, %s µs: %s', round(calls / $1::numeric, 2), plans,
 			round((total_plan_time * 1000 / $1)::numeric, 1), round((total_exec_time * 1000 / $1)::numeric, 1),
 			left(regexp_replace(query, '\s+', ' ', 'g'), 150))
-		FROM pg_stat_statements WHERE toplevel AND query !~ 'pg_stat|pg_get_wal|pg_current_wal' AND calls > $1 / 1000 ORDER BY total_exec_time + total_plan_time DESC LIMIT 25`, c.units)
+		FROM pg_stat_statements WHERE toplevel AND query !~ 'pg_stat|pg_get_wal|pg_current_wal' AND calls > $1 / 1000
+			ORDER BY total_exec_time + total_plan_time DESC LIMIT 25`, c.units)
 	c.statementsBy, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return err
 }

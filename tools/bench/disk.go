@@ -130,7 +130,8 @@ func (b disk) awaitStatus(ctx context.Context, db *pgx.Conn, status string) erro
 		var done int
 		var busy bool
 		if err := db.QueryRow(ctx, `
-			SELECT count(*) FILTER (WHERE status = $1 AND NOT queued), EXISTS (SELECT FROM event_queue) FROM mobile_keys`,
+			SELECT count(*) FILTER (WHERE status = $1 AND NOT queued), EXISTS (SELECT FROM event_queue)
+				FROM mobile_keys`,
 			status).Scan(&done, &busy); err != nil {
 			return err
 		}

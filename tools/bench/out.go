@@ -320,7 +320,8 @@ func (b queues) drainReporting(ctx context.Context, full string, s *subscriber, 
 	if _, err := db.Exec(ctx, `
 		INSERT INTO subscriptions (name, made_at_order, failures, failing_since, last_failure_at, unanswered, seen_at,
 			created_at)
-		SELECT 'dead-' || n, 0, 3, now(), now(), true, now(), now() FROM generate_series(0, $1 - 1) n`, others); err != nil {
+		SELECT 'dead-' || n, 0, 3, now(), now(), true, now(), now()
+			FROM generate_series(0, $1 - 1) n`, others); err != nil {
 		return 0, 0, err
 	}
 

@@ -66,7 +66,8 @@ func (b sweeps) sweep(ctx context.Context) error {
 
 	// What was changed a moment ago is left to a later sweep.
 	if _, err := db.Exec(ctx, `UPDATE acs_users SET made_at = made_at - interval '1 hour',
-		changed_at = changed_at - interval '1 hour', credential_marked_at = credential_marked_at - interval '1 hour'`); err != nil {
+		changed_at = changed_at - interval '1 hour',
+		credential_marked_at = credential_marked_at - interval '1 hour'`); err != nil {
 		return err
 	}
 	sim.Forget()

@@ -3,6 +3,7 @@ package main
 import (
 	"go/scanner"
 	"go/token"
+	"regexp"
 	"strings"
 )
 
@@ -10,8 +11,8 @@ import (
 const mostColumns = 120
 
 // wideLines returns the numbers of the lines that are too wide and could be broken. Three kinds of lines can't: a
-// literal that reaches beyond the last column, because people search for messages; the text of a raw string; and a
-// directive or a diagram in a comment.
+// literal that reaches beyond the last column, because people search for messages; the text of a raw string that isn't
+// SQL; and a directive or a diagram in a comment.
 func wideLines(source []byte) []int {
 	whole := map[int]bool{}
 	files := token.NewFileSet()
@@ -43,13 +44,19 @@ func staysWhole(t token.Token, text, before string) bool {
 	switch t {
 	case token.STRING:
 		crosses := columns(before) < mostColumns && columns(before+text)+len(",") > mostColumns
-		return strings.Contains(text, "\n") || len(text) > 20 && crosses
+		if strings.Contains(text, "\n") {
+			return !isSQL.MatchString(text)
+		}
+		return len(text) > 20 && crosses
 	case token.COMMENT:
 		return strings.Contains(text, "#nosec") || strings.HasPrefix(text, "//go:") || strings.HasPrefix(text, "//\t")
 	default:
 		return false
 	}
 }
+
+// isSQL matches a raw string of SQL, or of a part of a statement.
+var isSQL = regexp.MustCompile(`\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|FROM|WHERE|JOIN|CREATE|ALTER)\b`)
 
 // columns is how wide a line is shown.
 func columns(line string) int {
