@@ -377,7 +377,7 @@ func (a *attempt) verdict(d plan.Desired) store.KeyVerdict {
 	return v
 }
 
-// ending is what the attempt has reached by now.
+// ending is what the attempt has reached so far.
 func (a *attempt) ending() *ending {
 	return &ending{
 		key: a.work.Key, held: a.work.Overrides.Held(), users: a.users, known: a.demand.known(), now: a.now(),

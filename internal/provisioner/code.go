@@ -102,7 +102,7 @@ func codesIn(all []seam.Credential, acsUserID string) []seam.Credential {
 }
 
 // follow brings the code of the ACS user that serves the stay as far as it can be brought now. Its outcome stops
-// the attempt only if the reservation is another worker's by now, has been overtaken, or can't be written.
+// the attempt only if another worker has taken the reservation over, it has been overtaken, or can't be written.
 func (b *backupCodes) follow(ctx context.Context, d plan.Desired) outcome {
 	if b.ledger.preview {
 		return outcome{}

@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/seam"
 )
 
-// Whose the identity of an ACS user is by now. Somebody may have given it another e-mail address, or have linked it to
+// Whose the identity of an ACS user is. Somebody may have given it another e-mail address, or have linked it to
 // another ACS user. Then ours serves nobody: linking it again would put the key in somebody else's app, or take the
 // link, and the key in somebody's app, from the other one. It is displaced: left at Seam, narrowed with the stay, and
 // replaced when an admin or a later event asks for a repair.
@@ -20,8 +20,8 @@ type contest struct {
 	unknown bool   // Seam's answers don't tell
 }
 
-// verifyIdentity records whether the identity of an ACS user is another's by now. That counts when it is repeated after
-// the grace: one list may leave ours out, or show what was linked before.
+// verifyIdentity records whether the identity of an ACS user has become another's. That counts when it is repeated
+// after the grace: one list may leave ours out, or show what was linked before.
 func (c *checker) verifyIdentity(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	is, out := c.isGivenAway(ctx, d, u)
 	if !out.stops() && is.taken == "" {
@@ -53,7 +53,7 @@ func (c *checker) verifyIdentity(ctx context.Context, d plan.Desired, u *record.
 
 // isGivenAway finds out whether an ACS user's identity still belongs to the guest it was created for: somebody may have
 // given it another address. An ACS user that is still linked to it may be in somebody else's app: that is reported, and
-// it is replaced when an admin or a later event asks for a repair. The stay may have another guest by now, so the
+// it is replaced when an admin or a later event asks for a repair. The stay may have another guest since, so the
 // address is compared by its key.
 func (c *checker) isGivenAway(ctx context.Context, d plan.Desired, u *record.User) (contest, outcome) {
 	wanted := u.GuestKey == d.GuestKey && (c.work.Key.CheckRequested || c.work.Key.Revive)

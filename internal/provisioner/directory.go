@@ -20,12 +20,12 @@ type directory struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	asking sync.Mutex // held while Seam is asked: who waits for it finds what the one before has learnt
-	loaded bool       // held while Seam is asked, so that callers who wait for it find what the one before has learned
-	listed bool       // guarded by asking
-	mu     sync.Mutex
-	groups map[string]groupEntry
+	asking sync.Mutex // locked while Seam is asked, so that callers who wait for it find what was learned meanwhile
+	loaded bool       // what Postgres keeps has been read; guarded by asking
+	listed bool       // Seam's whole list has been read; guarded by asking
 
+	mu       sync.Mutex // guards what follows
+	groups   map[string]groupEntry
 	latest   []seam.AccessGroup // the last list, for people to look at
 	latestAt time.Time
 }

@@ -16,7 +16,7 @@ import (
 // another.
 
 // read returns a row's identity, or what it was merged into. One that a get by id doesn't find is asked for by its key,
-// too: after one wrong 404, a key would be linked to an identity that may be somebody else's by now.
+// too: after one wrong 404, a key would be linked to an identity that may have become somebody else's.
 func (r *identities) read(ctx context.Context, u *record.User) (seam.UserIdentity, error) {
 	is, notFound := r.seam.UserIdentity(ctx, u.UserIdentityID)
 	if seam.KindOf(notFound) != seam.NotFound {

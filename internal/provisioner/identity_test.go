@@ -56,7 +56,7 @@ func TestMarkOfADeletedIdentity(t *testing.T) {
 	}
 }
 
-// The identity that a stay was about to use is gone, and another one has its key by now: another installation, or a
+// The identity that a stay was about to use is gone, and another one has its key: another installation, or a
 // create of ours that was late, has made it. The stay gets that one, or ends and leaves nothing behind.
 func TestAnIdentityWhoseKeyAnotherOneHas(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@
 //	demand.go, plan                       what is desired, and the steps to it; plan is pure
 //	users.go, observation.go, ledger.go   what an attempt knows, and what it writes
 //	observe.go, check.go, drift.go        read Seam: what lost calls have left, what somebody has changed
-//	contest.go                            read Seam: whose the identity of an ACS user is by now
+//	contest.go                            read Seam: whose the identity of an ACS user is
 //	read_back.go, look.go                 read Seam: what has taken effect; what exists
 //	slot.go, identity.go, create.go       take a step that creates something
 //	change.go                             take a step that changes something: opens or closes a door, moves the hours

@@ -27,7 +27,7 @@ type listedIdentities struct {
 func (w *sweeper) listIdentities(ctx context.Context, seed maphash.Seed) listedIdentities {
 	known := map[uint64]struct{}{}
 	if err := w.store.UserIdentities.EachID(ctx, func(id string) { known[hashOf(seed, id)] = struct{}{} }); err != nil {
-		w.log.Warn("user identities not read; what the last sweep found of a newer database still counts", "error", err)
+		w.log.Warn("user identities not read; keeping the last sweep's result about them", "error", err)
 		known = nil
 	}
 

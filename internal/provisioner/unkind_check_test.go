@@ -387,7 +387,7 @@ func (w *unkind) wrong(s *unkindStay, v store.View) string {
 		return wrong
 	}
 	if s.listing == "" {
-		// Nothing is made without a room, nor is a key replaced that is in somebody else's app by now: it opens
+		// Nothing is made without a room, nor is a key replaced that is in somebody else's app: it opens
 		// nothing, and a person sees why it needs attention.
 		isGivenAway := len(got) == 1 && got[0].Identity != "own" && !s.emails[pms.GuestAddress(got[0].Identity)]
 		if v.Key.Status != store.KeyWaiting && str(v.Key.Reason) != "removed_at_seam" &&

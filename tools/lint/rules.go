@@ -74,5 +74,11 @@ var rules = []rule{
 	say("ever more seldom", "at growing intervals", `(ever )?more seldom`),
 	say("has sense", "makes sense", `(has|have|had) sense`),
 	say("no longer good", "expired, no longer valid", `no longer good`),
+	say("by now", "now, since, meanwhile", `by now`),
+	say("how it fares", "the state of", `fares?|fared|faring`),
+	say("counts no longer", "no longer counts", `counts? no longer`),
+	say("tells nothing", "has no information, doesn't show", `tells? nothing`),
+	say("nobody's", "unknown, without an owner", `nobody's`),
+	say("shall", "will, must, should", `shall`, `shall be included in all`),
 	say("gives word", "reports", `(give|gives|gave) word`),
 }

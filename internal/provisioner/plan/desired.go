@@ -201,7 +201,7 @@ func (d *Desired) setListing(s Situation) *Finding {
 	listingID := stay.Text(s.Reservation.ListingID)
 	switch {
 	case listingID == "":
-		// The old room may be somebody else's by now: its doors close, but the key is kept.
+		// The old room may be another guest's: its doors close, but the key is kept.
 		d.KeepGroups = false
 		return waiting(stay.ReasonNoRoom)
 	case s.Listing == nil:

@@ -316,7 +316,7 @@ func (u *User) DeletedNotSeen(now time.Time) time.Time {
 	return *u.MissingAt
 }
 
-// DeletedSeen records that Seam shows what we deleted: that nothing showed it before counts no longer. refused means
+// DeletedSeen records that Seam shows what we deleted: it no longer counts as gone. refused means
 // that the access system refused to delete it. It reports whether this is new.
 func (u *User) DeletedSeen(refused bool) bool {
 	before := u.MissingAt

@@ -39,7 +39,7 @@ func (u *User) SurplusNotSeen(id string, now time.Time) (since time.Time) {
 	return since
 }
 
-// SurplusSeen records that Seam shows it: that it was missing before counts no longer.
+// SurplusSeen records that Seam shows it: it no longer counts as missing.
 func (u *User) SurplusSeen(id string) {
 	u.changeSurplus(id, func(s *store.SurplusUser) { s.MissingAt = nil })
 }
