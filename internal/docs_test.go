@@ -115,3 +115,44 @@ func TestNamesInDocsExist(t *testing.T) {
 		}
 	}
 }
+
+// Files that the documentation of a package names exist, there or at the path that is named, and so do the names of
+// other packages.
+func TestNamesInPackageDocsExist(t *testing.T) {
+	t.Parallel()
+	names := declared(t)
+	file := regexp.MustCompile(`[\w/]+\.(?:go|jq|js)\b`)
+	name := regexp.MustCompile(`\b(?:admin|intake|notify|pms|provisioner|record|seam|stay|store)\.[A-Z]\w*`)
+	err := filepath.WalkDir("..", func(at string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
+			return fs.SkipDir
+		}
+		if path.Ext(at) != ".go" || strings.HasSuffix(at, "_test.go") || strings.Contains(at, "testdata") ||
+			strings.Contains(at, "tools/build") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), at, nil, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil || parsed.Doc == nil {
+			return err
+		}
+
+		text, dir := parsed.Doc.Text(), strings.TrimPrefix(filepath.ToSlash(filepath.Dir(at)), "../")
+		for _, f := range file.FindAllString(text, -1) {
+			if !names[dir+"/"+f] && !names[f] || !strings.Contains(f, "/") && !names[dir+"/"+f] {
+				t.Errorf("the documentation of %s names %s, which doesn't exist", dir, f)
+			}
+		}
+		for _, n := range name.FindAllString(text, -1) {
+			if !names[n] {
+				t.Errorf("the documentation of %s names %s, which doesn't exist", dir, n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

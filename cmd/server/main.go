@@ -1,4 +1,8 @@
 // Command staykey turns a hotel's or host's reservations into mobile keys.
+//
+// Each command has a file with its name: serve.go, doctor.go, erase_guest.go. Commands that ask a running service do so
+// over REST (remote.go, and remote_list.go for lists); the others call one internal package each. None of them decides
+// anything. How they print texts is in text.go, and in visible.go, which keeps control characters out of terminals.
 package main
 
 import (

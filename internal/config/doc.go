@@ -7,9 +7,14 @@
 //
 //	config.go            settings, and the configuration that they become
 //	load.go, reload.go   reads and checks them, with their defaults and limits; reads them again
-//	yamlfile.go          the config file: every problem with its line and column, unknown fields refused
-//	sources.go           sources of the file, with their formats, policies and verifiers
-//	secrets.go           well-known secrets of development, and where they are refused
+//	yamlfile.go          the config file: every problem with its line and column, unknown fields refused; yamlfields.go
+//	                     reads values
+//	sources.go           a source of the file: its format and verifier; source_policy.go, gates.go, guest_links.go and
+//	                     write_back.go read its parts
+//	subscriptions.go     subscriptions of the file
+//	tokens.go            admin tokens; sign_in.go: the identity provider, and the roles of its groups
+//	secrets.go           well-known secrets of development, and where they are refused; redact.go keeps secrets out of
+//	                     logs; tls.go reads the certificate
 //	commands.go          the settings of commands other than serve
 //
 // docs/configuration.md is the reference.

@@ -27,6 +27,8 @@
 //	notify.go          rounds: what is due, and starting runners
 //	deliver.go         a runner: claim, send, record; test messages and pruning
 //	state.go           pure: which message, if any, the state of a stay asks for
+//	uncertain.go       pure: the same while it isn't known what the receiver has got
+//	report.go          what a claim asks about a stay
 //	body.go            what a message says
 //	policy.go          pure: what follows from an answer: retry when, or disable the subscription
 //	dispatch.go        one HTTP request, signed; address.go keeps it away from private addresses

@@ -1,6 +1,6 @@
 // Package store is staykey's state in Postgres: one file per noun, with its SQL.
 //
-// A [Store] has a part for each subject: store.Keys is the queue of mobile keys, store.Deliveries what was sent to
+// A [Store] has a part for each subject: [MobileKeys] is the queue of mobile keys, [Deliveries] what was sent to
 // subscriptions. Methods of parts are whole transactions; functions with a transaction or a batch as an argument are
 // steps of a caller's ([Store.InTx]). Locks are taken in one order everywhere: booking, listing, reservation, mobile
 // key, ACS user; ids ascending. All times are UTC. Errors that callers act on are [ErrNotFound], [ErrRaced] and
@@ -9,7 +9,7 @@
 //	events.go, event_inbox.go, queue.go, fetches.go   the inbox: accepted, queued, waiting for documents, settled
 //	reservations.go, listings.go, guests.go           what PMSs reported
 //	mobile_keys.go, key_leases.go, key_attempts.go    the queue of keys: requests, leases, attempts and their results
-//	acs_users.go, backup_codes.go                     the record of what exists at Seam
+//	acs_users.go, user_identities.go, backup_codes.go the record of what exists at Seam
 //	subscriptions.go, deliveries.go                   events out
 //	guest_stays.go, handed_out.go                     guests' links, and what they were given
 //	timeline.go, audit.go, activity.go                history

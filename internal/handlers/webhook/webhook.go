@@ -1,7 +1,9 @@
 // Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is
 // decided later, by internal/intake.
 //
-//	webhook.go   limits, the source, its signature (internal/pms, verify.go), parsing, acceptance
+//	webhook.go   limits, the source, its signature (internal/pms/verify.go), parsing, acceptance
+//	event.go     the row of the inbox that it becomes
+//	metrics.go   what is measured of it
 //	bodies.go    compressed bodies, forms and queries
 //	seam.go      what Seam posts to /seam/webhooks
 //	tester.go    test events of our own
@@ -18,9 +20,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/staykey/staykey/internal/handlers"
@@ -68,71 +68,10 @@ func (s *Receiver) Mount(r chi.Router) {
 	r.Post("/seam/webhooks", s.seamWebhook)
 }
 
-var webhookSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-	Name:    "staykey_webhook_duration_seconds",
-	Help:    "Webhooks by source and result: accepted, duplicate, rejected, malformed, refused, over_limit, unavailable, abandoned.",
-	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-}, []string{"source", "result"})
-
-var overLimit = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_webhooks_over_limit_total", Help: "Authentic webhooks answered 429, by source.",
-}, []string{"source"})
-
-var verified = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "staykey_webhooks_verified_total",
-	Help: "Authentic webhooks by source and matching secret, counted from 1; 0 if no secret is needed.",
-}, []string{"source", "secret"})
-
-// Collectors returns the package's metrics.
-func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{overLimit, verified, webhookSeconds}
-}
-
 // source finds a source of the configuration.
 func (s *Receiver) source(name string) (pms.Source, bool) {
 	source, ok := s.Sources()[name]
 	return source, ok
-}
-
-// webhookResults are the results of webhooks, by the status of their answer.
-var webhookResults = map[int]string{
-	http.StatusAccepted: "accepted", http.StatusOK: "duplicate", http.StatusUnprocessableEntity: "rejected",
-	http.StatusUnauthorized:    "refused",
-	http.StatusTooManyRequests: "over_limit", http.StatusServiceUnavailable: "unavailable",
-}
-
-// measuredWebhook measures the webhooks of configured sources. Others are not labeled: anybody could choose their
-// names.
-func (s *Receiver) measuredWebhook(w http.ResponseWriter, r *http.Request) {
-	began := time.Now()
-	s.webhook(w, r)
-	answer, ok := w.(middleware.WrapResponseWriter)
-	if !ok || answer.Status() == http.StatusNotFound {
-		return
-	}
-	took := time.Since(began)
-	if s.isTest(r.Header) {
-		return // only events of PMSs are measured
-	}
-	result := webhookResult(answer.Status(), took, r.Context().Err() != nil)
-	webhookSeconds.WithLabelValues(chi.URLParam(r, "source"), result).Observe(took.Seconds())
-}
-
-// impatience is how soon a sender must hang up for that to count as its own decision. One that waited longer got no
-// answer in reasonable time, which is an outage.
-const impatience = time.Second
-
-// webhookResult names the outcome of a webhook for the metric. gone means that the sender hung up before it was
-// answered, so the client never received the status.
-func webhookResult(status int, took time.Duration, gone bool) string {
-	result, known := webhookResults[status]
-	switch {
-	case !known:
-		return "malformed"
-	case status == http.StatusServiceUnavailable && gone && took < impatience:
-		return "abandoned"
-	}
-	return result
 }
 
 // webhook is POST /webhooks/{source}. docs/webhooks.md lists its answers; the order of the checks decides which one
@@ -356,64 +295,4 @@ func (s *Receiver) refuseUnreadable(w http.ResponseWriter, r *http.Request, sour
 		}
 	}
 	handlers.NewProblem(http.StatusBadRequest, cause.Error()).Write(w)
-}
-
-// urgentWithin is how near a check-in must be for its event to overtake a backlog.
-const urgentWithin = 24 * time.Hour
-
-// newEvent is the row of a parsed webhook.
-func (s *Receiver) newEvent(source, key string, body []byte, parsed pms.Event) store.Event {
-	id, err := uuid.NewV7() // sorted by time, which costs the index less than a random id
-	if err != nil {
-		id = uuid.New()
-	}
-	e := store.Event{
-		EventID: id, Source: source, Type: store.Storable(parsed.Type), Status: stay.EventAccepted,
-		ReceivedAt: s.Now().UTC().Truncate(time.Microsecond), Body: body,
-	}
-	if key != "" {
-		e.EventKey = &key
-	}
-	if !parsed.OccurredAt.IsZero() {
-		e.OccurredAt = &parsed.OccurredAt
-	}
-	switch {
-	case len(parsed.Invalid) > 0:
-		reason := store.Storable(pms.Reasons(parsed.Invalid))
-		e.Status, e.Reason = stay.EventRejected, &reason
-	case parsed.Ignored:
-		reason := "staykey doesn't use this type"
-		e.Status, e.Reason = stay.EventIgnored, &reason
-	}
-	if c := parsed.Change().Reservation; c != nil && c.ReservationID != "" {
-		e.ReservationID = &c.ReservationID
-		e.ListingID = c.ListingID
-		e.Urgent = e.Status == stay.EventAccepted && c.ArrivesWithin(e.ReceivedAt, urgentWithin)
-	}
-	if c := parsed.Change().Listing; c != nil && c.ListingID != "" {
-		e.ListingID = &c.ListingID
-	}
-	return e
-}
-
-// Limits of mapping a webhook at acceptance, which only decides whether it is urgent. The sender must not notice it; a
-// mapping that takes longer counts as not urgent.
-const (
-	glanceBytes  = 64 << 10
-	glanceWithin = 20 * time.Millisecond // of processor time, so that it also works on a busy machine
-	// glanceWait is how long to wait for other programs to finish.
-	glanceWait = time.Second
-)
-
-// arrivesSoon reports whether a webhook in a PMS's own format is about a guest who arrives soon, as far as a quick
-// mapping shows. It is mapped again when it is applied.
-func arrivesSoon(ctx context.Context, source pms.Source, m pms.Mapping) bool {
-	if len(m.Body) > glanceBytes {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, glanceWait)
-	defer cancel()
-	m.Within = glanceWithin
-	e, err := source.Map(ctx, m)
-	return err == nil && e.ArrivesWithin(m.ReceivedAt, urgentWithin)
 }

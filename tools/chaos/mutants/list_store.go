@@ -35,5 +35,5 @@ var storeMutants = []mutant{
 		}),
 	packageTests("./internal/notify", "unconfirmed states", "a message without an answer is forgotten",
 		"TestALostAnswerIsNotForgotten",
-		edit{"internal/notify/state.go", "encode(withPerhaps(perhaps, e.then))", "encode(perhaps)"}),
+		edit{"internal/notify/report.go", "encode(withPerhaps(perhaps, e.then))", "encode(perhaps)"}),
 }
