@@ -61,14 +61,23 @@ func (l *locking) lock(ctx context.Context, tx pgx.Tx, anyPostponed bool) error 
 	if err := l.readTries(ctx, tx); err != nil {
 		return err
 	}
-	var err error
+	if err := l.readGuests(ctx, tx, guests); err != nil {
+		return err
+	}
+	return l.lockRows(ctx, tx)
+}
+
+// readGuests reads what is known of guests, and the reservations of those that change.
+func (l *locking) readGuests(ctx context.Context, tx pgx.Tx, guests []stay.Ref) (err error) {
 	if l.guests, err = store.Guests(ctx, tx, guests); err != nil {
 		return err
 	}
-	if l.ofGuest, err = store.ReservationsOfGuests(ctx, tx, l.changedGuests(), l.now); err != nil {
-		return err
-	}
+	l.ofGuest, err = store.ReservationsOfGuests(ctx, tx, l.changedGuests(), l.now)
+	return err
+}
 
+// lockRows locks listings, then reservations.
+func (l *locking) lockRows(ctx context.Context, tx pgx.Tx) error {
 	n := l.needed()
 	had, err := store.ListingsOf(ctx, tx, n.completed)
 	if err != nil {

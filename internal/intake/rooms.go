@@ -78,13 +78,9 @@ func (f *folding) nameRooms(m *mapped) {
 	for booking, changes := range of {
 		f.roomsOf(booking).name(changes)
 		for _, c := range changes {
-			if ref := (stay.Ref{
-				Source:        booking.Source,
-				ReservationID: c.ReservationID,
-			}); f.reservations[ref].VersionSeq == 0 {
-				if _, looked := f.names[ref]; !looked {
-					f.unlocked = true
-				}
+			ref := stay.Ref{Source: booking.Source, ReservationID: c.ReservationID}
+			if _, looked := f.names[ref]; !looked && f.reservations[ref].VersionSeq == 0 {
+				f.unlocked = true
 			}
 		}
 	}
