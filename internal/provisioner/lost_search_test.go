@@ -55,7 +55,8 @@ func TestLeavingADifferenceEndsNoSearch(t *testing.T) {
 	r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby"} })
 	if _, err := r.store.Pool().Exec(context.Background(), `
 		UPDATE acs_users SET acs_credential_id = NULL, credential_lost_at = NULL, credential_marked_at = $1,
-			unkept = 3, unkept_by = '{"credential": 3, "access_group:555555-5555": 3}', changed_at = $2`, r.now(), r.now().Add(-time.Minute)); err != nil {
+			unkept = 3, unkept_by = '{"credential": 3, "access_group:555555-5555": 3}', changed_at = $2`,
+		r.now(), r.now().Add(-time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	r.recheck(s)

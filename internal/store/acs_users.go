@@ -359,7 +359,8 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 		SELECT id, source, reservation_id, user_identity_id, user_identity_key, guest_key <> ''
 			AND guest_key = user_identity_key AS is_guests, acs_user_id, starts_at, ends_at, acs_access_group_ids,
 			acs_credential_id, problem, credential_problem,
-			removed_at, contested_at, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted, unkept_by, cardinality(others) AS others
+			removed_at, contested_at, suspended_at IS NOT NULL AS suspended, drift IS NOT NULL AS drifted,
+			unkept_by, cardinality(others) AS others
 		FROM acs_users
 		WHERE acs_system_id = $1 AND id > $3 AND acs_user_id IS NOT NULL AND deleted_at IS NULL
 			AND NOT unsure

@@ -276,7 +276,8 @@ func spent(ctx context.Context, db *pgx.Conn, servers []*program, n int, work fu
 func (b growth) fillFast(ctx context.Context, db *pgx.Conn, n int) error {
 	tables := []string{"listings", "reservations", "mobile_keys", "events", "event_results", "timeline", "acs_users"}
 	rows, _ := db.Query(ctx, `SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-		WHERE indrelid = ANY ($1::regclass[]) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)`, tables)
+		WHERE indrelid = ANY ($1::regclass[])
+			AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)`, tables)
 	var index, definition string
 	var drops, creates []string
 	if _, err := pgx.ForEachRow(rows, []any{&index, &definition}, func() error {
@@ -294,8 +295,11 @@ func (b growth) fillFast(ctx context.Context, db *pgx.Conn, n int) error {
 
 // fillUsers makes the ACS users of stays that are not over.
 const fillUsers = `INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id,
-		guest_key, acs_user_id, acs_credential_id, made_at, starts_at, ends_at, acs_access_group_ids, settled, subscribed)
+		guest_key, acs_user_id, acs_credential_id, made_at, starts_at, ends_at, acs_access_group_ids,
+		settled, subscribed)
 	SELECT source, reservation_id, 'bench-system', 'key-' || source || reservation_id,
-		'identity-' || md5(source || reservation_id), 'key-' || source || reservation_id, 'user-' || source || reservation_id,
-		'credential-' || source || reservation_id, least(created_at, now() - interval '1 day'), check_in, check_out, ARRAY['bench-group'], true, true
+		'identity-' || md5(source || reservation_id), 'key-' || source || reservation_id,
+		'user-' || source || reservation_id,
+		'credential-' || source || reservation_id, least(created_at, now() - interval '1 day'), check_in, check_out,
+		ARRAY['bench-group'], true, true
 	FROM reservations WHERE check_out > now() AND status = 'confirmed'`

@@ -2,7 +2,7 @@ package record
 
 import "time"
 
-// An ACS user whose identity another ACS user, or another person, has by now exists and serves nobody. Its key may
+// An ACS user whose identity another ACS user, or another person, has taken over exists and serves nobody. Its key may
 // still be in a phone: its access is narrowed with the stay's, and it is deleted with the stay or before it is
 // replaced.
 //
@@ -29,7 +29,7 @@ func (u *User) Displace(now time.Time) {
 	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
 }
 
-// Uncontested records that its identity is its own: what was seen before counts no longer.
+// Uncontested records that its identity is its own: earlier signs of the opposite no longer count.
 func (u *User) Uncontested() {
 	if u.ContestedAt != nil {
 		u.ContestedAt, u.RemovedAt = nil, nil
