@@ -286,6 +286,7 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 			in = min(in, seam.ProbeEvery) // the pause may end earlier
 		}
 		retry(in)
+		e.keepStatus(v)
 	case api.Kind == seam.Unauthorized && !e.keyConfirmed:
 		v.LastError, v.Message = api.Error(), "Seam refuses the API key: provisioning is paused until it accepts it."
 		retry(10 * time.Second)
@@ -298,6 +299,7 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 		e.spend(v, err)
 		v.Message = "Seam could not be reached, or its answer was lost: retrying."
 		retry(e.pacing.backoff(v.Attempts))
+		e.keepStatus(v)
 	}
 }
 

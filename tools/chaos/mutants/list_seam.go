@@ -169,6 +169,12 @@ var seamMutants = []mutant{
 	provisionerTests("a comparison too early", "what was just changed is compared before reads show it, and changed again",
 		"TestAHiddenDoorIsComparedTooEarly",
 		edit{"internal/provisioner/verdict.go", "		e.recheck.time = e.whenReadsCount(*e.recheck.time)\n", ""}),
+	provisionerTests("failed looks", "a look at an issued key that fails makes it provisioning",
+		"TestAFailedLookTakesNoStatusAway",
+		edit{
+			"internal/provisioner/verdict.go", "		retry(e.pacing.backoff(v.Attempts))\n		e.keepStatus(v)\n	}\n",
+			"		retry(e.pacing.backoff(v.Attempts))\n	}\n",
+		}),
 	provisionerTests("a repair restores, too", "a request that repairs what Seam doesn't keep restores nothing else",
 		"TestARequestRepairsAndRestores",
 		edit{
