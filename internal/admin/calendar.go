@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -53,6 +54,12 @@ type CalendarBar struct {
 	Start, Half int  // the first half day, from 0; how many
 	Earlier     bool // it began before the calendar
 	Later       bool // it ends after it
+
+	// Undated means that check-in or check-out isn't known: the bar is on the days that the PMS sent. One that it
+	// hasn't sent is the day next to the other one.
+	Undated      bool
+	CheckInText  *string // as the PMS sent it; nil for none, and where both times are known
+	CheckOutText *string // like CheckInText
 }
 
 // Calendar returns a part of the calendar, listings by name.
@@ -129,9 +136,18 @@ func (s Days) addListings(ctx context.Context, b *calendarBuild, listings []stor
 	if err != nil {
 		return err
 	}
-	stays = b.cut(stays, mostStays)
-	for _, one := range stays {
-		b.put(b.rows[stay.ListingRef{Source: one.Source, ListingID: stay.Text(one.ListingID)}], one)
+	undated, err := s.store.Calendar.UndatedOf(ctx, refs, b.Days[0], b.Days[len(b.Days)-1], mostStays+1)
+	if err != nil {
+		return err
+	}
+	row := func(one store.CalendarStay) int {
+		return b.rows[stay.ListingRef{Source: one.Source, ListingID: stay.Text(one.ListingID)}]
+	}
+	for _, one := range cut(b, stays, mostStays) {
+		b.put(row(one), CalendarBar{CalendarStay: one})
+	}
+	for _, one := range cut(b, undated, mostStays) {
+		b.putUndated(row(one.CalendarStay), one)
 	}
 	// what nobody has set up is a row only where somebody stays there
 	b.Rows = slices.DeleteFunc(b.Rows, func(r CalendarRow) bool { return !r.Known && len(r.Bars) == 0 })
@@ -145,13 +161,19 @@ func (s Days) addNoRoom(ctx context.Context, b *calendarBuild, sources []string)
 	}
 	from, until := b.span()
 	stays, err := s.store.Calendar.StaysWithoutListing(ctx, sources, from, until, mostNoRoom+1)
-	if err != nil || len(stays) == 0 {
+	if err != nil {
 		return err
 	}
-	stays = b.cut(stays, mostNoRoom)
+	undated, err := s.store.Calendar.UndatedWithoutListing(ctx, sources, b.Days[0], b.Days[len(b.Days)-1], mostNoRoom+1)
+	if err != nil || len(stays)+len(undated) == 0 {
+		return err
+	}
 	b.Rows = append(b.Rows, CalendarRow{CalendarListing: store.CalendarListing{Known: true}, NoRoom: true})
-	for _, one := range stays {
-		b.put(len(b.Rows)-1, one)
+	for _, one := range cut(b, stays, mostNoRoom) {
+		b.put(len(b.Rows)-1, CalendarBar{CalendarStay: one})
+	}
+	for _, one := range cut(b, undated, mostNoRoom) {
+		b.putUndated(len(b.Rows)-1, one)
 	}
 	if len(b.Rows[0].Bars) == 0 {
 		b.Rows = nil
@@ -160,7 +182,7 @@ func (s Days) addNoRoom(ctx context.Context, b *calendarBuild, sources []string)
 }
 
 // cut leaves out the stays that are too many.
-func (b *calendarBuild) cut(stays []store.CalendarStay, most int) []store.CalendarStay {
+func cut[T any](b *calendarBuild, stays []T, most int) []T {
 	if len(stays) <= most {
 		return stays
 	}
@@ -168,15 +190,20 @@ func (b *calendarBuild) cut(stays []store.CalendarStay, most int) []store.Calend
 	return stays[:most]
 }
 
+// zoneOf is the time zone of a stay in a row.
+func (b *calendarBuild) zoneOf(row int, one store.CalendarStay) *time.Location {
+	return b.zones(one.Source, stay.Text(one.ListingID), b.Rows[row].TimeZone)
+}
+
 // put adds a stay to a row, unless it is on none of the days in its own time zone.
-func (b *calendarBuild) put(row int, one store.CalendarStay) {
-	zone := b.zones(one.Source, stay.Text(one.ListingID), b.Rows[row].TimeZone)
-	day := func(at time.Time) int { return int(dateOf(at, zone).Sub(b.Days[0]) / oneDay) }
-	in, out := day(one.CheckIn), day(one.CheckOut)
+func (b *calendarBuild) put(row int, bar CalendarBar) {
+	bar.Zone = b.zoneOf(row, bar.CalendarStay)
+	day := func(at time.Time) int { return int(dateOf(at, bar.Zone).Sub(b.Days[0]) / oneDay) }
+	in, out := day(bar.CheckIn), day(bar.CheckOut)
 	if out < 0 || in >= len(b.Days) {
 		return
 	}
-	bar := CalendarBar{CalendarStay: one, Zone: zone, Earlier: in < 0, Later: out >= len(b.Days)}
+	bar.Earlier, bar.Later = in < 0, out >= len(b.Days)
 	end := min(2*out+1, 2*len(b.Days))
 	bar.Start = max(2*in+1, 0)
 	if in < 0 {
@@ -184,4 +211,25 @@ func (b *calendarBuild) put(row int, one store.CalendarStay) {
 	}
 	bar.Half = max(end-bar.Start, 1)
 	b.Rows[row].Bars = append(b.Rows[row].Bars, bar)
+}
+
+// putUndated adds a stay to a row by the days that the PMS sent. One without any day is on none.
+func (b *calendarBuild) putUndated(row int, one store.UndatedBar) {
+	bar := CalendarBar{
+		CalendarStay: one.CalendarStay, Undated: true, CheckInText: one.CheckInText, CheckOutText: one.CheckOutText,
+	}
+	zone := b.zoneOf(row, one.CalendarStay)
+	bar.CheckIn = shownTime(&one.CheckIn, one.CheckInText, pms.DefaultCheckInTime, zone)
+	bar.CheckOut = shownTime(&one.CheckOut, one.CheckOutText, pms.DefaultCheckOutTime, zone)
+	switch {
+	case bar.CheckIn.IsZero() && bar.CheckOut.IsZero():
+		return
+	case bar.CheckIn.IsZero():
+		bar.CheckIn = bar.CheckOut.Add(-oneDay)
+	case bar.CheckOut.IsZero():
+		bar.CheckOut = bar.CheckIn.Add(oneDay)
+	case bar.CheckOut.Before(bar.CheckIn):
+		bar.CheckOut = bar.CheckIn
+	}
+	b.put(row, bar)
 }

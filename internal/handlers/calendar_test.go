@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
@@ -113,6 +115,47 @@ func TestCalendar(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Stays whose times aren't known are on the days that their PMS sent, in the row of their listing.
+func TestCalendarOfStaysWithoutTimes(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.sql(`INSERT INTO listings (source, listing_id, known, updated_at, created_at, name) VALUES ('default', '101', true, now(), now(), 'Zebra')`)
+	for id, one := range map[string]struct{ listing, in, out any }{
+		"whole":   {"101", "2026-08-03", "2026-08-05T11:00"},
+		"no-room": {nil, "2026-08-03T15:00", "2026-08-05"},
+		"in-only": {"101", "2026-08-03", nil}, "out-only": {"101", nil, "2026-08-05"},
+		"turned":  {"101", "2026-08-05", "2026-08-03"}, // the wrong way round
+		"earlier": {"101", "2026-07-20", "2026-08-02"}, "over": {"101", "2026-07-20", "2026-07-31"},
+		"later": {"101", "2026-08-14", "2026-08-20"}, "after": {"101", "2026-08-15", "2026-08-20"},
+		"never": {"101", nil, nil},
+	} {
+		a.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in_said, check_out_said,
+				version_at, version_seq, created_at, updated_at)
+			VALUES ('default', $1, 'confirmed', $2, $3, $4, now(), 1, now(), now())`, id, one.listing, one.in, one.out)
+	}
+	a.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, changed_at)
+		SELECT source, reservation_id, 'waiting', 'time_zone_unknown', now() FROM reservations`)
+	v := a.visitor()
+	v.signIn(adminToken)
+	page := v.see("/calendar?from=2026-08-01")
+	got := map[string]string{}
+	for _, found := range barAt.FindAllStringSubmatch(page.body, -1) {
+		got[found[5]] = found[2] + " " + found[3] + found[4]
+	}
+	if diff := cmp.Diff(map[string]string{
+		"whole": "5 4 undated", "no-room": "5 4 undated", "in-only": "5 2 undated", "out-only": "7 2 undated",
+		"turned": "9 1 undated", "earlier": "0 3 earlier undated", "later": "27 1 later undated",
+	}, got); diff != "" {
+		t.Errorf("bars (-want +got):\n%s\n%s", diff, page.body)
+	}
+	if !regexp.MustCompile(`(?s)No room yet.*no-room.*Zebra.*whole`).MatchString(page.body) {
+		t.Errorf("stays are in other rows:\n%s", page.body)
+	}
+	if page := v.see("/calendar?from=2026-08-01&source=open"); strings.Contains(page.body, "undated") {
+		t.Errorf("another property shows them:\n%s", page.body)
+	}
 }
 
 // TestCalendarPages follows the pages of a calendar of more listings than one page has.

@@ -227,8 +227,11 @@ func TestFindingsOnEvents(t *testing.T) {
 			t.Errorf("Health lacks the link %s:\n%s", link, page.body)
 		}
 	}
-	for _, path := range []string{"/reservations", "/calendar", "/reservations?source=default&when=week"} {
-		if page := v.see(path); !strings.Contains(page.body, "2 stays are not shown here") {
+	for path, want := range map[string]string{
+		"/reservations": "2 stays are not shown here", "/reservations?source=default&when=week": "2 stays are not shown here",
+		"/calendar": "time of 2 stays isn&#39;t known",
+	} {
+		if page := v.see(path); !strings.Contains(page.body, want) {
 			t.Errorf("%s leaves stays out and doesn't say so:\n%s", path, page.body)
 		}
 	}

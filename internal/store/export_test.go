@@ -69,6 +69,11 @@ func UndatedBetweenQuery(from, until time.Time, sources []string) (query string,
 	return undatedBetween(from, until, sources)
 }
 
+// UndatedBarsQuery is the statement of [Calendar.UndatedOf], and of [Calendar.UndatedWithoutListing] where ids is nil.
+func UndatedBarsQuery(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
+	return undatedBars(sources, ids, from, until, most)
+}
+
 // CountUndatedQuery is the statement of [Calendar.CountUndated].
 func CountUndatedQuery(day time.Time, sources []string, most int) (query string, args []any) {
 	return countUndated(day, sources, most)

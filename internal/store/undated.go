@@ -63,6 +63,62 @@ func undatedBetween(from, until time.Time, sources []string) (query string, args
 				ON true`, w.planned()
 }
 
+// UndatedBar is an undated stay of the calendar. Of its CheckIn and CheckOut, those that aren't known are zero.
+type UndatedBar struct {
+	CalendarStay
+	CheckInText  *string // as the PMS sent it; nil for none
+	CheckOutText *string // like CheckInText
+}
+
+// UndatedOf returns the undated stays of listings that last on any day from then until then, both included, by the days
+// that were sent, and at most so many.
+func (s Calendar) UndatedOf(ctx context.Context, listings []ListingRef, from, until time.Time, most int,
+) ([]UndatedBar, error) {
+	sources, ids := make([]string, len(listings)), make([]string, len(listings))
+	for i, l := range listings {
+		sources[i], ids[i] = l.Source, l.ListingID
+	}
+	return s.undatedBars(ctx, sources, ids, from, until, most)
+}
+
+// UndatedWithoutListing is like [Calendar.UndatedOf], for the stays of sources that have no listing yet.
+func (s Calendar) UndatedWithoutListing(ctx context.Context, sources []string, from, until time.Time, most int,
+) ([]UndatedBar, error) {
+	return s.undatedBars(ctx, sources, nil, from, until, most)
+}
+
+func (s Calendar) undatedBars(ctx context.Context, sources, ids []string, from, until time.Time, most int,
+) ([]UndatedBar, error) {
+	query, args := undatedBars(sources, ids, from, until, most)
+	rows, _ := s.pool.Query(ctx, query, args...)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[UndatedBar])
+	return list, wrap(err, "find the stays without a time of the calendar from %s until %s", from, until)
+}
+
+// undatedBars asks for the undated stays of listings (sources, ids) or, where ids is nil, for those of sources that
+// have no listing. It reads those of the days first, whichever listings they have.
+func undatedBars(sources, ids []string, from, until time.Time, most int) (query string, args []any) {
+	var w where
+	w.add(undated)
+	w.add(undatedDays, dayNumber(from), dayNumber(until))
+	w.add("r.source = ANY (%s)", sources)
+	of := ""
+	if ids == nil {
+		w.add("r.listing_id IS NULL")
+	} else {
+		of = `JOIN unnest(` + w.arg(sources) + `::text[], ` + w.arg(ids) +
+			`::text[]) AS l (source, listing_id) ON l.source = r.source AND l.listing_id = r.listing_id`
+	}
+	narrowed, zero := w.sql(), w.arg(time.Time{})
+	return `
+		WITH r AS MATERIALIZED (SELECT * FROM reservations r` + narrowed + `)
+		SELECT r.source, r.reservation_id, r.listing_id, r.guest_name, r.guest_email, coalesce(r.check_in, ` + zero + `),
+			coalesce(r.check_out, ` + zero + `), k.status, coalesce(k.reason, ''), r.check_in_said, r.check_out_said
+		FROM r ` + of + ` CROSS JOIN LATERAL (
+			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
+		ORDER BY r.check_in_said COLLATE "C" NULLS FIRST, r.source, r.reservation_id LIMIT ` + w.arg(most), w.planned()
+}
+
 // UndatedStays counts undated stays that have something in common.
 type UndatedStays struct {
 	ListingRef        // an empty ListingID: no room is assigned

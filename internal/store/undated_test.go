@@ -64,6 +64,14 @@ func TestUndatedStaysReadLittle(t *testing.T) {
 	// some 72 arrive a day, and stay four days; most are over
 	query, args := store.UndatedBetweenQuery(now.AddDate(0, 0, -1), now.AddDate(0, 0, 1), nil)
 	reads("the stays of a day", query, args, many*0.05)
+	ids, sources := make([]string, 500), make([]string, 500) // a page of the calendar
+	for i := range ids {
+		ids[i], sources[i] = fmt.Sprint("l", 2*i), "default"
+	}
+	query, args = store.UndatedBarsQuery(sources, ids, now, now.AddDate(0, 0, 13), 20_000)
+	reads("two weeks of the calendar", query, args, many*0.2)
+	query, args = store.UndatedBarsQuery([]string{"default", "other"}, nil, now, now.AddDate(0, 0, 13), 1_000)
+	reads("two weeks of the calendar, without a listing", query, args, many*0.1)
 	query, args = store.ArrivalsQuery(now, now.AddDate(0, 0, 1))
 	reads("arrivals without a key", query, args, many*0.05)
 	query, args = store.CountUndatedQuery(now, nil, 500)

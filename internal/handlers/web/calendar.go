@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,7 +27,7 @@ type calendarView struct {
 	OneMonth       string
 	First, More    string      // addresses of further listings
 	Empty          bool        // no listing exists
-	Undated        undatedNote // of the stays that have no bar, because their check-in or check-out isn't known
+	Undated        undatedNote // of the stays whose check-in or check-out isn't known
 }
 
 // calendarRow is a listing of the calendar.
@@ -52,8 +53,10 @@ func newCalendarBar(b admin.CalendarBar, in *lang.Locale, now time.Time) calenda
 	if b.Later {
 		class += " later"
 	}
-	more := ", " + dayAt(in, &b.CheckIn, b.Zone, now) + " – " + dayAt(in, &b.CheckOut, b.Zone, now) + ": " +
-		in.T(keyWord(b.Status))
+	if b.Undated {
+		class += " undated"
+	}
+	more := ", " + barTimes(b, in, now) + ": " + in.T(keyWord(b.Status))
 	if b.Reason != "" && (b.Status == stay.KeyAttention || b.Status == stay.KeyWaiting) {
 		more += ". " + in.T(wordsOf(b.Reason).Problem)
 	}
@@ -61,6 +64,15 @@ func newCalendarBar(b admin.CalendarBar, in *lang.Locale, now time.Time) calenda
 		Class: class, Link: escapedPath([]string{"reservations", b.Source, b.ReservationID}),
 		Guest: guestOf(in, b.GuestName, b.GuestEmail), More: more, Alerts: b.Status == stay.KeyAttention,
 	}
+}
+
+// barTimes writes when a stay is, or what its PMS sent of that.
+func barTimes(b admin.CalendarBar, in *lang.Locale, now time.Time) string {
+	if !b.Undated {
+		return dayAt(in, &b.CheckIn, b.Zone, now) + " – " + dayAt(in, &b.CheckOut, b.Zone, now)
+	}
+	return cmp.Or(sentAt(in, b.CheckInText, now), "?") + " – " + cmp.Or(sentAt(in, b.CheckOutText, now), "?") + " " +
+		in.T("(as the PMS sent it)")
 }
 
 // Tip is the text of the bar's tooltip.
