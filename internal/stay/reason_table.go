@@ -43,7 +43,7 @@ var reasons = []Reason{
 		Desk: Desk{
 			Listings: "{guests}: {n} listing not set up yet|{guests}: {n} listings not set up yet",
 			Problem:  "This listing isn't set up yet.",
-			Do:       "Name it and choose its doors.",
+			Do:       "Enter a name and choose doors.",
 			Button:   "Set up the listing", Opens: OpenListing,
 		},
 	},
@@ -75,7 +75,7 @@ var reasons = []Reason{
 		Desk: Desk{
 			Listings: "{guests}: {n} listing without doors|{guests}: {n} listings without doors",
 			Problem:  "This listing has no doors yet.",
-			Do:       "Choose the doors that its keys open.",
+			Do:       "Choose which doors the keys open.",
 			Button:   "Choose doors", Opens: OpenListing,
 		},
 	},
@@ -86,7 +86,7 @@ var reasons = []Reason{
 		Desk: Desk{
 			Listings: "{guests}: {n} listing without an access system|{guests}: {n} listings without an access system",
 			Problem:  "The access system of this listing isn't known.",
-			Do:       "Choose its doors, or name its access system.",
+			Do:       "Choose doors, or enter the access system.",
 			Button:   "Set up the listing", Opens: OpenListing,
 		},
 	},
@@ -97,7 +97,7 @@ var reasons = []Reason{
 		Desk: Desk{
 			Listings: "{guests}: {n} listing without a time zone|{guests}: {n} listings without a time zone",
 			Problem:  "The time zone of this listing isn't known.",
-			Do:       "Enter it, so that keys open doors at the right hour.",
+			Do:       "Enter the time zone, so that keys open doors at the right hour.",
 			Button:   "Set the time zone", Opens: OpenListing,
 		},
 	},
@@ -200,7 +200,7 @@ var reasons = []Reason{
 			Listings: "{guests}: {n} listing with an unknown access system|{guests}: {n} listings with an unknown " +
 				"access system",
 			Problem: "Seam doesn't know the access system of this listing.",
-			Do:      "Correct it.",
+			Do:      "Correct the access system.",
 			Button:  "Set up the listing", Opens: OpenListing,
 		},
 	},
@@ -265,7 +265,7 @@ var reasons = []Reason{
 		Message: "On hold by an admin ({reason}): nothing is changed at Seam until the hold is released.",
 		Desk: Desk{
 			Problem: "Somebody put the stay on hold.",
-			Do:      "Release it to apply changes to the key.",
+			Do:      "Release the hold to apply changes to the key.",
 			Button:  "Release", Opens: ReleaseHold,
 		},
 	},

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/staykey/staykey/internal/admin"
+	"github.com/staykey/staykey/internal/lang"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -36,6 +38,25 @@ func TestEveryReasonHasHotelWords(t *testing.T) {
 	for _, status := range stay.KeyStatuses() {
 		if keyWords[status] == "" {
 			t.Errorf("the status %s has no word", status)
+		}
+	}
+}
+
+// What to do for a cause is shown above all of its listings, so it speaks of none of them as the only one.
+func TestCausesOfSeveralListings(t *testing.T) {
+	t.Parallel()
+	its := map[string]*regexp.Regexp{
+		"en": regexp.MustCompile(`(?i)\bits?\b`), "de": regexp.MustCompile(`\bihre?[mnrs]?\b|Sie (sie|es|ihn)\b`),
+		"es": regexp.MustCompile(`(?i)\bsus? (puertas|llaves|sistema|zona)|(indíquela|corríjalo|póngale)`),
+		"fr": regexp.MustCompile(`(?i)\b(son|sa|ses)\b|-(le|la|lui)\b`),
+		"it": regexp.MustCompile(`(?i)\b(suo|sua|sue|suoi) (porte|chiavi|sistema|fuso)|gli dia|lo corregga|lo indichi`),
+	}
+	for _, r := range stay.Reasons() {
+		for _, l := range languages {
+			in := l.catalog().Locale("", lang.RegionsClock)
+			if text := in.T(lang.Text(r.Desk.Do)); r.Desk.Listings != "" && its[l.Tag].MatchString(text) {
+				t.Errorf("%s in %s: %q is about a single listing", r.Code, l.Tag, text)
+			}
 		}
 	}
 }

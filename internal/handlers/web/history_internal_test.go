@@ -125,7 +125,7 @@ func TestDescribe(t *testing.T) {
 				"message": stay.Message(stay.ReasonNoGroups, "101", "/v1/listings/a/101"),
 			},
 			want: historyItem{
-				Text: "The key is waiting", Why: "This listing has no doors yet. Choose the doors that its keys open.",
+				Text: "The key is waiting", Why: "This listing has no doors yet. Choose which doors the keys open.",
 				Detail: []detail{{"to", stay.KeyWaiting}},
 			},
 		},
