@@ -32,40 +32,42 @@ type callText struct{ done, lost, failed lang.Text }
 // callTexts describe the calls to Seam that change something. All other calls are shown as checks.
 var callTexts = map[string]callText{
 	"/user_identities/create": {
-		"Seam: created the guest's user identity", "Seam: asked to create the guest's user identity — no answer",
-		"Seam: could not create the guest's user identity — {why}",
+		"Seam: created the guest's identity", "Seam: asked to create the guest's identity — no answer",
+		"Seam: could not create the guest's identity — {why}",
 	},
 	"/user_identities/delete": {
-		"Seam: removed the stay's own user identity", "Seam: asked to remove the stay's own user identity — no answer",
-		"Seam: could not remove the stay's own user identity — {why}",
+		"Seam: removed the stay's own identity", "Seam: asked to remove the stay's own identity — no answer",
+		"Seam: could not remove the stay's own identity — {why}",
 	},
 	"/user_identities/add_acs_user": {
-		"Seam: linked the ACS user to its user identity", "Seam: asked to link the ACS user to its user identity — no answer",
-		"Seam: could not link the ACS user to its user identity — {why}",
+		"Seam: linked the Salto user to the guest's identity",
+		"Seam: asked to link the Salto user to the guest's identity — no answer",
+		"Seam: could not link the Salto user to the guest's identity — {why}",
 	},
 	"/acs/users/create": {
-		"Seam: created the ACS user", "Seam: asked to create the ACS user — no answer",
-		"Seam: could not create the ACS user — {why}",
+		"Seam: created the Salto user", "Seam: asked to create the Salto user — no answer",
+		"Seam: could not create the Salto user — {why}",
 	},
 	"/acs/users/update": {
 		"Seam: set the access times", "Seam: asked to set the access times — no answer",
 		"Seam: could not set the access times — {why}",
 	},
 	"/acs/users/delete": {
-		"Seam: removed the ACS user and its mobile key", "Seam: asked to remove the ACS user and its mobile key — no answer",
-		"Seam: could not remove the ACS user and its mobile key — {why}",
+		"Seam: removed the Salto user and its mobile key",
+		"Seam: asked to remove the Salto user and its mobile key — no answer",
+		"Seam: could not remove the Salto user and its mobile key — {why}",
 	},
 	"/acs/users/unsuspend": {
 		"Seam: lifted the suspension", "Seam: asked to lift the suspension — no answer",
 		"Seam: could not lift the suspension — {why}",
 	},
 	"/acs/users/add_to_access_group": {
-		"Seam: opened an access group", "Seam: asked to open an access group — no answer",
-		"Seam: could not open an access group — {why}",
+		"Seam: opened a door", "Seam: asked to open a door — no answer",
+		"Seam: could not open a door — {why}",
 	},
 	"/acs/users/remove_from_access_group": {
-		"Seam: closed an access group", "Seam: asked to close an access group — no answer",
-		"Seam: could not close an access group — {why}",
+		"Seam: closed a door", "Seam: asked to close a door — no answer",
+		"Seam: could not close a door — {why}",
 	},
 	"/acs/credentials/create": {
 		"Seam: created the mobile key", "Seam: asked to create the mobile key — no answer",
@@ -81,12 +83,38 @@ var callTexts = map[string]callText{
 var statusTexts = map[string]lang.Text{
 	stay.KeyWaiting:      "The key is waiting",
 	stay.KeyProvisioning: "The key is being created or changed",
-	stay.KeyIssued:       "The key is issued",
-	stay.KeyActive:       "The key is active",
+	stay.KeyIssued:       "The key is ready",
+	stay.KeyActive:       "The key is in use",
 	stay.KeyAttention:    "The key needs attention",
 	stay.KeyRevoking:     "The key is being removed",
 	stay.KeyRevoked:      "The key is removed",
 	stay.KeyExpired:      "The stay is over",
+}
+
+// eventTexts describe what the PMS did, by the type of its event.
+var eventTexts = map[string]lang.Text{
+	"reservation.created":   "The PMS sent the reservation",
+	"reservation.updated":   "The PMS changed the reservation",
+	"reservation.cancelled": "The PMS cancelled the reservation",
+	"listing.created":       "The PMS sent the listing",
+	"listing.updated":       "The PMS changed the listing",
+	"listing.deleted":       "The PMS deleted the listing",
+}
+
+// eventResults describe the results of events that were not simply applied.
+var eventResults = map[string]lang.Text{
+	stay.EventSuperseded: "a newer message was applied before",
+	stay.EventIgnored:    "it has no effect on keys",
+}
+
+// describeEvent describes an event of the PMS and its result.
+func describeEvent(in *lang.Locale, summary string) (text, why string) {
+	kind, result, _ := strings.Cut(summary, " ")
+	what, known := eventTexts[kind]
+	if why := eventResults[result]; known && (why != "" || result == stay.EventApplied) {
+		return in.T(what), in.T(why)
+	}
+	return in.T("PMS: {event}", in.Foreign(summary)), ""
 }
 
 // history describes the entries of a timeline, newest first.
@@ -155,7 +183,7 @@ func describe(in *lang.Locale, i admin.TimelineItem) historyItem {
 			h.Tone = "bad"
 		}
 	case stay.TimelineEvent:
-		h.Text = in.T("PMS: {event}", h.Text)
+		h.Text, h.Why = describeEvent(in, i.Summary)
 	}
 
 	for _, name := range slices.Sorted(maps.Keys(i.Detail)) {

@@ -26,7 +26,7 @@ func TestDescribe(t *testing.T) {
 			reason: "a call that changed something says what, and why", kind: stay.TimelineRequest,
 			detail: map[string]any{"path": "/acs/users/create", "result": "ok", "reason": "no ACS user yet"},
 			want: historyItem{
-				Text: "Seam: created the ACS user", Tone: "good", Why: "no ACS user yet",
+				Text: "Seam: created the Salto user", Tone: "good", Why: "no ACS user yet",
 				Detail: []detail{{"path", "/acs/users/create"}, {"result", "ok"}},
 			},
 		},
@@ -42,7 +42,7 @@ func TestDescribe(t *testing.T) {
 			reason: "a change without an answer may have happened", kind: stay.TimelineRequest,
 			detail: map[string]any{"path": "/acs/users/delete", "result": "lost"},
 			want: historyItem{
-				Text: "Seam: asked to remove the ACS user and its mobile key — no answer", Tone: "bad",
+				Text: "Seam: asked to remove the Salto user and its mobile key — no answer", Tone: "bad",
 				Detail: []detail{{"path", "/acs/users/delete"}, {"result", "lost"}},
 			},
 		},
@@ -114,7 +114,7 @@ func TestDescribe(t *testing.T) {
 			reason: "a change has its reason next to it, whatever its first word", kind: stay.TimelineRequest,
 			detail: map[string]any{"path": "/acs/users/create", "result": "ok", "reason": "whether it works"},
 			want: historyItem{
-				Text: "Seam: created the ACS user", Tone: "good", Why: "whether it works",
+				Text: "Seam: created the Salto user", Tone: "good", Why: "whether it works",
 				Detail: []detail{{"path", "/acs/users/create"}, {"result", "ok"}},
 			},
 		},
@@ -149,7 +149,7 @@ func TestDescribe(t *testing.T) {
 		},
 		{
 			reason: "an issued key is good", kind: stay.TimelineStatus, detail: map[string]any{"to": stay.KeyIssued},
-			want: historyItem{Text: "The key is issued", Tone: "good", Detail: []detail{{"to", stay.KeyIssued}}},
+			want: historyItem{Text: "The key is ready", Tone: "good", Detail: []detail{{"to", stay.KeyIssued}}},
 		},
 		{
 			reason: "a status that this version doesn't know", kind: stay.TimelineStatus,
@@ -160,7 +160,7 @@ func TestDescribe(t *testing.T) {
 			reason: "an event links to its page", kind: stay.TimelineEvent, text: "reservation.updated applied",
 			detail: map[string]any{"event_id": event, "status": "applied", "pms_status": nil},
 			want: historyItem{
-				Text: "PMS: reservation.updated applied", EventID: event, Detail: []detail{{"status", "applied"}},
+				Text: "The PMS changed the reservation", EventID: event, Detail: []detail{{"status", "applied"}},
 			},
 		},
 		{
