@@ -160,6 +160,91 @@
     });
   }
 
+  // What somebody has typed into a form survives an answer that is no success: the end of the session (the way through sign-in leads
+  // back to it), a refusal, an error of the server, or none at all. The draft is in this tab only, until the form has been taken.
+  const draftKept = 30 * 60 * 1000; // milliseconds
+  const drafts = {
+    get() {
+      try {
+        const draft = JSON.parse(sessionStorage.getItem("draft"));
+        return draft && Date.now() - draft.at < draftKept ? draft : null;
+      } catch { return null; }
+    },
+    set(draft) { try { sessionStorage.setItem("draft", JSON.stringify(draft)); } catch { /* it can't be kept */ } },
+    drop() { try { sessionStorage.removeItem("draft"); } catch { /* there is none */ } },
+  };
+  // nameOf names a field in its form: rows of doors by what they are about, boxes by their values, others by their places.
+  const nameOf = (field, fields) => {
+    const box = field.matches("[type=checkbox], [type=radio]");
+    return [field.name, field.name === "typed" ? field.previousElementSibling.value : (box ? field.value : fields.filter((f) => f.name === field.name).indexOf(field))].join(" ");
+  };
+  const fieldsOf = (form) => [...form.elements].filter((f) => f.name && f.matches("input:not([type=hidden], [type=file], [type=password]), select, textarea"));
+  const targetOf = (form) => new URL(form.getAttribute("action") || location.href, location.href).pathname; // form.action may be a field
+  const formsFor = (draft) => [...document.forms].filter((form) => form.method === "post" && targetOf(form) === draft.action);
+  function keepDraft(form, failed) {
+    const fields = fieldsOf(form);
+    const values = fields.filter((f) => (f.matches("[type=checkbox], [type=radio]") ? f.checked !== f.defaultChecked : isChanged(f)))
+      .map((f) => [nameOf(f, fields), f.matches("[type=checkbox], [type=radio]") ? f.checked : f.value]);
+    const page = new URL(form.closest(".panel")?.dataset.from || form.elements.back?.value || location.href, location.href);
+    if (values.length || form.querySelector("[type=file]")) drafts.set({ page: page.pathname + page.search, action: targetOf(form), values, failed, at: Date.now() });
+  }
+  function restoreDraft(draft) {
+    const note = document.createElement("p");
+    note.className = "note";
+    note.setAttribute("role", "status");
+    note.textContent = words.restored;
+    for (const form of formsFor(draft)) {
+      const fields = fieldsOf(form);
+      const found = draft.values.map(([name, value]) => [fields.find((f) => nameOf(f, fields) === name), value]).filter(([field]) => field);
+      if (!found.length) continue;
+      for (const [field, value] of found) {
+        if (field.matches("[type=checkbox], [type=radio]")) field.checked = value;
+        else field.value = value;
+        field.closest("details")?.setAttribute("open", "");
+        field.dispatchEvent(new Event("change", { bubbles: true }));
+      }
+      main.prepend(note);
+      (found.findLast(([field]) => field.matches("input:not([type=checkbox], [type=radio]), textarea")) ?? found[0])[0].focus();
+      return;
+    }
+  }
+  function followDraft() {
+    const draft = drafts.get();
+    if (!draft) return;
+    const next = document.querySelector("form[action='/sign-in'] [name=next]"), back = document.querySelector("[data-refused] a");
+    if (next || back) { // nothing was taken
+      drafts.set({ ...draft, failed: true });
+      if (back) { back.href = draft.page; back.textContent = words.goBack; return; }
+      next.value = draft.page;
+      const provider = document.querySelector("a.primary[href*='next=']");
+      if (provider) {
+        const address = new URL(provider.href);
+        address.searchParams.set("next", draft.page);
+        provider.href = address;
+      }
+      return;
+    }
+    // Who comes back to a form by another way than its answer hasn't got one.
+    const failed = draft.failed || performance.getEntriesByType("navigation")[0]?.type !== "navigate";
+    const here = location.pathname + location.search === draft.page;
+    if (failed && !here) return; // it is offered where it was typed
+    drafts.drop();
+    if (failed) restoreDraft(draft);
+  }
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post" || targetOf(form) === "/sign-in") return;
+    if (form.matches(".person")) { drafts.drop(); return; }
+    if (navigator.onLine) { keepDraft(form, false); return; }
+    event.preventDefault();
+    const note = form.querySelector("[data-offline]") ?? document.createElement("p");
+    note.className = "problem";
+    note.dataset.offline = "";
+    note.setAttribute("role", "alert");
+    note.textContent = words.offline;
+    form.append(note);
+  });
+
   // Doors typed into a row are saved while the next row is filled in. After the last row the form itself is sent, which loads the
   // rows that are left, as it does without this for every row.
   const typed = document.getElementById("typed");
@@ -168,19 +253,34 @@
     const saving = new Set();
     const saveRow = async (field) => {
       const cell = field.closest("td");
+      const refuse = (text) => {
+        cell.querySelector(".why")?.remove();
+        field.setAttribute("aria-invalid", "true");
+        const why = document.createElement("div");
+        why.className = "why overdue wrap";
+        why.textContent = text;
+        cell.append(why);
+      };
       const body = new URLSearchParams({ csrf: typed.elements.csrf.value, back: typed.elements.back.value, row: field.previousElementSibling.value, typed: field.value });
-      const answer = await fetch(typed.action, { method: "POST", body, headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
-      if (answer.status === 401) location.reload();
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      let answer, text;
+      try {
+        answer = await fetch(typed.action, { method: "POST", body, headers: { "Staykey-Live": "1" }, credentials: "same-origin" });
+        text = await answer.text();
+      } catch { // it stays in its field, and is sent with the form
+        status.textContent = `${field.getAttribute("aria-label")}: ${words.offline}`;
+        refuse(words.offline);
+        return;
+      }
+      if (answer.status === 401) {
+        keepDraft(typed, true);
+        location.reload(); // asks to sign in
+        return;
+      }
+      const fresh = new DOMParser().parseFromString(text, "text/html");
       const doors = fresh.getElementById("saved"), outcome = fresh.getElementById("outcome") ?? fresh.querySelector("main .problem, main p");
       status.textContent = `${field.getAttribute("aria-label")}: ${outcome?.textContent ?? ""}`;
       if (doors?.children.length) { cell.innerHTML = doors.innerHTML; return; }
-      cell.querySelector(".why")?.remove();
-      field.setAttribute("aria-invalid", "true");
-      const why = document.createElement("div");
-      why.className = "why overdue wrap";
-      why.textContent = outcome?.querySelector("li")?.textContent ?? outcome?.textContent ?? "";
-      cell.append(why);
+      refuse(outcome?.querySelector("li")?.textContent ?? outcome?.textContent ?? "");
     };
     typed.addEventListener("submit", async (event) => {
       const fields = [...typed.elements.typed?.length ? typed.elements.typed : [typed.elements.typed]].filter(Boolean);
@@ -188,12 +288,13 @@
       event.preventDefault();
       if (at < 0 || at === fields.length - 1) {
         await Promise.all(saving);
+        keepDraft(typed, false);
         typed.submit();
         return;
       }
       fields[at + 1].focus();
       if (!fields[at].value.trim()) return;
-      const save = saveRow(fields[at]).catch(() => {}); // what isn't saved is sent with the form
+      const save = saveRow(fields[at]);
       saving.add(save);
       save.finally(() => saving.delete(save));
     });
@@ -308,6 +409,8 @@
   for (const box of document.querySelectorAll("[data-picks]")) {
     box.addEventListener("change", () => { document.querySelector(`input[value=${box.dataset.picks}]`).checked = true; });
   }
+
+  followDraft();
 
   if (document.body.matches(".app") && parts().length && "EventSource" in window) {
     const state = document.querySelector("[data-live-state]");
