@@ -40,7 +40,7 @@ test: ## run every test, against a real Postgres; rigs with random cases draw a 
 	  go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- $(TESTFLAGS) ./...
 
 # Under the race detector a test costs up to ten times as much, and repetitions find no other races. So make race leaves
-# out what works in one goroutine, and of the tests that start the program those whose subject is not what runs at a time.
+# out what works in one goroutine, and of the tests that start the program those whose subject is not concurrency.
 RACE_PACKAGES = $(shell go list ./... | grep -vE '/(cmd/server|migrations|tools/.*|docs/.*|deploy/.*|internal/(config|localpg.*|pms|retention|stay|provisioner/plan|provisioner/record))$$')
 RACE_PROGRAM := ^Test(ASubscriptionIsAddedWhileRunning|BackupCode|EventsOut|GracefulStop|GuestLink|GuestsAtDoors|NetworkCut|OneTrace|PostgresKilled|ReadmeFromKeyToPhone|Reload|ReloadByHTTP|ReplicasFollowTheDecidedPolicy|SeamsEvent|SecondSignalEndsAtOnce|SlowClientsAreCutOff|SourceInUseCannotVanish|StalledWorker|StopDelay|Story|StrangersHoldConnections|WriteBackFromWebhookToField)$$
 # These repeat one course with another fault, payload or scope each; the first of each kind is tried by another test.
@@ -49,7 +49,7 @@ RACE_FEWER := $(FEWER) STAYKEY_MATRIX_CELLS=10 STAYKEY_MATRIX_PAIRS=3 STAYKEY_MO
   STAYKEY_DELIVERY_DEATHS=8 STAYKEY_GUEST_DEATHS=6 STAYKEY_APPLY_ROUNDS=2 STAYKEY_CRASH_POINTS=0 STAYKEY_GUEST_POINTS=0 STAYKEY_NETWORK_CUTS=1
 
 race: export CGO_ENABLED = 1
-race: ## run the tests of what runs at a time under the race detector, the rigs with fewer rounds
+race: ## run the tests of concurrent code under the race detector, the rigs with fewer rounds
 	@$(RACE_FEWER) go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race $(TESTFLAGS) -skip '$(RACE_SKIP)' $(RACE_PACKAGES)
 	@$(RACE_FEWER) go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format pkgname --hide-summary skipped -- -race $(TESTFLAGS) -run '$(RACE_PROGRAM)' ./cmd/server
 

@@ -25,7 +25,7 @@
 //   - A change is written to the audit log in the transaction of the change, with the token's name and the person.
 //   - If it can't do what it was asked, it returns an [*Error], whose text is for the admin and whose [Kind] a face
 //     turns into a status. Any other error is internal, and none of it is for the admin to see.
-//   - Lists are pages ([Page]). A cursor is sealed with the installation's key, so it is good at every replica, and
+//   - Lists are pages ([Page]). A cursor is sealed with the installation's key, so it is valid on every replica, and
 //     only for the list that it came from.
 //
 // Read actor.go first, then errors.go, then the part that you need.

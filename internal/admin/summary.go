@@ -93,7 +93,7 @@ func (s Overview) provisioning(ctx context.Context) (Provisioning, error) {
 	return p, err
 }
 
-// Operation is how the service itself does, apart from the guests of a day.
+// Operation is the state of the service, apart from the guests of a day.
 type Operation struct {
 	Attention    int  // keys that need attention, whenever their stay is; counted to attentionCounted
 	None         bool // there is no reservation at all
@@ -106,7 +106,7 @@ type Operation struct {
 // attentionCounted bounds what is counted for a number that nobody reads to its last digit.
 const attentionCounted = 1000
 
-// Operation returns how the service itself does.
+// Operation returns the state of the service.
 func (s Overview) Operation(ctx context.Context) (Operation, error) {
 	var o Operation
 	sources := ActorOf(ctx).Sources

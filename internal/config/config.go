@@ -140,7 +140,7 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 	return c, nil
 }
 
-// environmentHelp lists the settings that are no flags, because the command line of a process is for everybody to read.
+// EnvironmentHelp lists the settings that have no flag, because other users can read command lines.
 const EnvironmentHelp = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
 
   DATABASE_URL            Postgres 15 or newer: a DSN. Required, except with --dev.

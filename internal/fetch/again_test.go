@@ -307,7 +307,8 @@ func TestASecondLookThatFails(t *testing.T) {
 	p.is("7", "confirmed until 2031-07-04", id, stay.EventApplied, "")
 }
 
-// An order that Mews' answer lacks may be one that a replica doesn't have yet, or one of a service that is no stay.
+// An order that Mews' answer lacks may be one that a replica doesn't have yet, or belong to a
+// service other than a stay.
 func TestOrdersThatAreNotThereYet(t *testing.T) {
 	t.Parallel()
 	const (
@@ -334,7 +335,7 @@ func TestOrdersThatAreNotThereYet(t *testing.T) {
 	p.fetches(id, none)
 	p.later(31)
 	p.fetches(id, none)
-	p.is("dinner", "none", id, stay.EventIgnored, "orders of services that are no stays")
+	p.is("dinner", "none", id, stay.EventIgnored, "orders of services other than stays")
 }
 
 // A stay that is booked again after a cancel that has no time of its own gets its key, whatever time the PMS's document

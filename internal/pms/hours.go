@@ -150,7 +150,7 @@ func hourOf(part []string, half string) (time.Duration, bool) {
 	case d > furthestHour:
 		return 0, false
 	case negative:
-		return -d, part[3] != "" // "-1" is no hour, but stands for one that is not known
+		return -d, part[3] != "" // "-1" means unknown
 	default:
 		return d, true
 	}

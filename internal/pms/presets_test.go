@@ -133,7 +133,7 @@ func TestPresetsMean(t *testing.T) {
 			`{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "STAY", "propertyUid": "p"}}]}`,
 			"u/ checked_in in p begun",
 		},
-		// Hostfully's leads that are no bookings.
+		// Hostfully's leads, which are not bookings.
 		{
 			"hostfully", `{}`, `{"lead": [{"lead": {"uid": "u", "type": "BOOKING", "status": "HOLD_EXPIRED"}}]}`,
 			"u/ cancelled",

@@ -133,7 +133,7 @@ func (s *API) actionOperations(api huma.API) {
 	}
 
 	huma.Register(api, action("set-window", admin.Window, "Change access times",
-		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. A change of the listing's or the source's hours does not touch it. Without both times access is that of the stay again."),
+		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. Changed hours of the listing or the source don't affect it. Omit both times to follow the stay again."),
 		func(ctx context.Context, in *WindowInput) (*Output[Reservation], error) {
 			a := admin.Action{Kind: admin.Window, Author: in.Body.Author, Reason: in.Body.Reason}
 			var err error

@@ -12,8 +12,8 @@ import (
 // GuestLink is the link by which a stay's guest gets the key.
 type GuestLink struct {
 	URL      string  `json:"url" format:"uri" example:"https://keys.example.com/k/Rk9yIHRoZSBndWVzdCBvbmx5" doc:"For the guest alone: anyone who has it gets the key."`
-	OpenedAt *string `json:"opened_at" format:"date-time" doc:"When the guest first got a key by it."`
-	Openings int     `json:"openings" doc:"How often the guest got a key by it."`
+	OpenedAt *string `json:"opened_at" format:"date-time" doc:"When the guest first got a key through the link."`
+	Openings int     `json:"openings" doc:"How often the guest got a key through the link."`
 }
 
 func showGuestLink(l *stay.GuestLink) *GuestLink {

@@ -179,7 +179,7 @@ func others() []documented {
 			descriptions: map[int]string{
 				http.StatusRequestTimeout: bodyLate, http.StatusRequestEntityTooLarge: bodyUnwanted,
 				http.StatusOK: "The stay, and whether its key is ready.", http.StatusNotFound: "No such link.",
-				http.StatusServiceUnavailable: "It can't be looked at now.",
+				http.StatusServiceUnavailable: "The link can't be checked right now: retry after Retry-After.",
 				http.StatusGone:               "The stay is over or cancelled, or the link was replaced.",
 			},
 		},

@@ -77,7 +77,7 @@ func (s *API) staffNoteOperations(api huma.API) {
 
 	remove := described(operation("delete-staff-note", http.MethodDelete, staffNotesPath+"/{note_id}", tag,
 		"Delete a note of a stay", http.StatusForbidden, http.StatusNotFound),
-		"Anybody who may write may delete it. The audit log keeps who did, and not the text.")
+		"Any token with write access can delete it. The audit log records who did, not the text.")
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *StaffNotePath) (*struct{}, error) {
 		if err := s.Admin.Notes.Delete(ctx, in.ref(), in.NoteID); err != nil {

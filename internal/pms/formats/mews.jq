@@ -77,14 +77,14 @@ else
   | (if $f.reservations then all_of($f.updated_customers; "Customers") else all_of($f.customers; "Customers") end) as $updated
   | [$orders[] | select(.AccountType == "Customer" or .AccountType == null) | .AccountId | select(type == "string") | select($by_id[.] == null)] as $missing
   | [$updated[].MergeTargetId | select(type == "string") | select($by_id[.] == null)] as $merged
-  # An order that isn't in the answer is one of a service that is no stay, or the answer comes from a lagging replica.
+  # An order that isn't in the answer belongs to a service other than a stay, or the answer comes from a lagging replica.
   | (if $f.reservations then named_orders - [$orders[].Id] else [] end) as $absent
   | (if any($absent[]; id | type == "string") then {recheck: "the PMS's answer lacks orders that the webhook names"}
     else null end) as $lags
   # Customers are known only once their reservations are: they are fetched after them. An order is worth its key without.
   | if $f.customers == null and ($missing | length) > 0 then $missing | ask("customers"; {optional: true})
     elif $f.merged_customers == null and ($merged | length) > 0 then $merged | ask("merged_customers"; {optional: true})
-    elif ($orders | length) + ($updated | length) == 0 then {ignore: "orders of services that are no stays"}, ($lags | values)
+    elif ($orders | length) + ($updated | length) == 0 then {ignore: "orders of services other than stays"}, ($lags | values)
     else ($orders[] | order($by_id)), ($updated[] | customer($by_id)), ($lags | values),
       # One without an id is for staykey to refuse.
       (if any($absent[]; id | type != "string") then {reservation: {reservation_id: null, status: "other"}} else empty end) end

@@ -212,7 +212,7 @@ var seamMutants = []mutant{
 			"internal/provisioner/observe.go", "		if out.stops() && !o.leaveUnsettled(d, i, out) {\n",
 			"		if out.stops() {\n",
 		}),
-	provisionerTests("one look at an identity", "one look at an identity that another ACS user has counts",
+	provisionerTests("one look at an identity", "one read that shows an identity at another ACS user is believed",
 		"TestALinkThatIsMovedForAMoment",
 		edit{
 			"internal/provisioner/contest.go",
