@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -87,6 +89,12 @@ func (s Events) Get(ctx context.Context, id string) (Event, error) {
 		return Event{}, refuse(NotFound, noEvent)
 	}
 	return e, nil
+}
+
+// Zone returns the time zone that the configuration has for an event's listing or source; nil for none.
+func (s Events) Zone(e Event) *time.Location {
+	source, _ := s.source(e.Source)
+	return source.Policy.Complete(stay.Text(e.ListingID), "", "", "").Zone
 }
 
 // ChangesOf returns what an event means, by the configuration of now; nothing where its body has been removed or

@@ -171,7 +171,7 @@ func (state *SourceState) addDay(rows []store.ActivityRow) {
 			}
 		case slices.Contains([]string{
 			store.ActivityMade, store.ActivityRemoved, store.ActivityAttention,
-			store.ActivityReplay, store.ActivityTest,
+			store.ActivityReplay, store.ActivityImport, store.ActivityTest,
 		}, row.Kind):
 		default:
 			state.LastDay[row.Kind] += n

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/notify"
 	"github.com/staykey/staykey/internal/pms"
@@ -119,9 +121,10 @@ type sourceReader struct {
 func (r sourceReader) read() (source pms.Source, retired bool) {
 	s := pms.Source{Name: r.ownName(), Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()}
 	r.remember("source", s.Name)
-	s.Format = r.format()
+	var known bool
+	s.Format, known = r.format()
 	if retired = r.flag("retired"); !retired || r.has("verify") {
-		r.verifier(&s)
+		r.verifier(&s, known)
 	}
 	r.policy(&s.Policy)
 	r.statuses(s.Statuses)
@@ -138,7 +141,7 @@ func (r sourceReader) read() (source pms.Source, retired bool) {
 	}
 	r.guestLinks(&s)
 	s.Limit = r.rateLimit()
-	s.Fetch = r.fetch(s.Format)
+	s.Fetch = r.fetch(s.Format, known)
 	s.WriteBack = r.writeBack(s)
 	r.done()
 	if retired {
@@ -147,10 +150,12 @@ func (r sourceReader) read() (source pms.Source, retired bool) {
 	return s, retired
 }
 
-func (r sourceReader) format() *pms.Format {
+// format reads the source's format, nil for the canonical one. It isn't known if it can't be loaded: then other
+// settings aren't reported for lacking what it may specify.
+func (r sourceReader) format() (f *pms.Format, known bool) {
 	name := r.text("format")
 	if name == "" || name == pms.CanonicalFormat {
-		return nil
+		return nil, true
 	}
 	if strings.HasSuffix(name, ".jq") && !filepath.IsAbs(name) {
 		name = filepath.Join(r.dir, name)
@@ -158,11 +163,12 @@ func (r sourceReader) format() *pms.Format {
 	f, err := pms.LoadFormat(name)
 	if err != nil {
 		r.wrong("format", "%v", err)
+		return nil, false
 	}
-	return f
+	return f, true
 }
 
-func (r sourceReader) verifier(s *pms.Source) {
+func (r sourceReader) verifier(s *pms.Source, formatKnown bool) {
 	s.Insecure = r.flag("insecure")
 	v, ok := r.inner("verify")
 	if !ok {
@@ -193,8 +199,19 @@ func (r sourceReader) verifier(s *pms.Source) {
 	}
 
 	verifier, problems := pms.NewVerifier(settings, secrets)
+	if !formatKnown {
+		problems = slices.DeleteFunc(problems, func(p pms.FieldError) bool {
+			return !v.has(p.Field) && !strings.HasPrefix(p.Field, "secrets[") // the format may specify it
+		})
+	}
+	v.verifyProblems(problems, secrets, nodes)
+	s.Verifier, s.Secrets = verifier, secrets
+}
+
+// verifyProblems reports what is wrong with the settings of a verifier; nodes are where its secrets are.
+func (m mapping) verifyProblems(problems []pms.FieldError, secrets []string, nodes []ast.Node) {
 	for _, p := range problems {
-		at := v.at(p.Field)
+		at := m.at(p.Field)
 		for i, n := range nodes {
 			switch {
 			case p.Field != fmt.Sprintf("secrets[%d]", i):
@@ -205,10 +222,9 @@ func (r sourceReader) verifier(s *pms.Source) {
 			}
 		}
 		if at != nil {
-			v.fail(at, v.name(p.Field), "%s", p.Message)
+			m.fail(at, m.name(p.Field), "%s", p.Message)
 		}
 	}
-	s.Verifier, s.Secrets = verifier, secrets
 }
 
 // verifySettings reads how webhooks are verified: as the format's PMS signs, but for what is specified here.
@@ -274,9 +290,9 @@ func (r sourceReader) rateLimit() pms.RateLimit {
 }
 
 // fetch reads the account with which a PMS is asked for documents.
-func (r sourceReader) fetch(f *pms.Format) *pms.FetchSettings {
+func (r sourceReader) fetch(f *pms.Format, formatKnown bool) *pms.FetchSettings {
 	m, ok := r.inner("fetch")
-	if !ok {
+	if !ok || !formatKnown {
 		return nil
 	}
 	if f == nil || f.Fetch == nil {

@@ -2,7 +2,9 @@ package handlers_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/until"
 )
 
 // laterReservation says something newer of the reservation than reservationBody.
@@ -133,6 +136,50 @@ func TestReplayIsNoWebhook(t *testing.T) {
 	}
 	if day := a.lastDay("default"); day["applied"] != 1.0 || len(day) != 1 {
 		t.Errorf("one webhook came, and of the last day's there are %v", day)
+	}
+}
+
+// An import is not a webhook: neither the source's counts nor the chart of what PMSs posted include it.
+func TestImportIsNoWebhook(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a := newApp(t)
+	a.post(hook{id: "one", body: listingBody})
+	a.apply()
+
+	imported := make(chan error, 1)
+	go func() {
+		event := strings.Replace(listingBody, `"timestamp":"2024`, `"timestamp":"2023`, 1) // another one
+		results, err := a.applier.Import(ctx, "default", [][]byte{[]byte(event)}, false,
+			store.Audit{Author: "a test", Action: "import"})
+		if err == nil && results[0].Status != stay.EventApplied && results[0].Status != stay.EventSuperseded {
+			err = fmt.Errorf("the event is %s: %s", results[0].Status, results[0].Reason)
+		}
+		imported <- err
+	}()
+	until.True(t, "the import", func() bool {
+		a.apply()
+		select {
+		case err := <-imported:
+			if err != nil {
+				t.Error(err)
+			}
+			return true
+		default:
+			return false
+		}
+	})
+	if err := a.store.Activity.Flush(ctx, a.applied); err != nil {
+		t.Fatal(err)
+	}
+
+	if day := a.lastDay("default"); day["applied"] != 1.0 || len(day) != 1 {
+		t.Errorf("one webhook came, and of the last day's there are %v", day)
+	}
+	v := a.visitor()
+	v.signIn(adminToken)
+	if page := v.see("/"); !strings.Contains(page.body, `aria-label="1 event and 0 keys created`) {
+		t.Errorf("one webhook came, and the chart shows\n%s", page.body)
 	}
 }
 
@@ -320,5 +367,36 @@ func TestReplayIsAsUrgentAsItsEvent(t *testing.T) {
 			id).Scan(&got); err != nil || got != want {
 			t.Errorf("its replay is urgent: %t, want %t: %v", got, want, err)
 		}
+	}
+}
+
+// Times of an event are in the zone that the configuration has for its source, and say so if there is none.
+func TestEventsAreInTheSourcesZone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ timeZone, posted string }{
+		"a source with a zone":    {"Asia/Tokyo", "18:00 JST"},
+		"a source without a zone": {"", "09:00 UTC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			source := a.sources["default"]
+			source.Policy.TimeZone = c.timeZone
+			a.sources["default"] = source
+			a.post(hook{id: "one", body: listingBody})
+			a.apply()
+			v := a.visitor()
+			v.signIn(adminToken)
+
+			zone := c.posted[len("09:00"):]
+			inZone := regexp.MustCompile(`<time datetime="[^"]+" title="[^"]+ UTC">[^<]*[0-9]` + zone)
+			if page := v.see("/events"); !inZone.MatchString(page.body) {
+				t.Errorf("the list has no time in%s:\n%s", zone, page.body)
+			}
+			page := v.see("/events/" + a.eventOf("source=default"))
+			if n := len(inZone.FindAllString(page.body, -1)); n != 3 || !strings.Contains(page.body, c.posted) {
+				t.Errorf("the event has %d times in%s, want 3, among them %s:\n%s", n, zone, c.posted, page.body)
+			}
+		})
 	}
 }

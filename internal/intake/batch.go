@@ -129,8 +129,14 @@ func (b *batch) count(activity *store.Activity) {
 			appliedEvents.WithLabelValues(m.Source, store.ActivityReplay).Inc()
 			continue
 		}
-		activity.Add(m.Source, m.Status, b.now)
+
+		kind := m.Status
+		if m.imported { // not a webhook either
+			kind = store.ActivityImport
+		}
+		activity.Add(m.Source, kind, b.now)
 		appliedEvents.WithLabelValues(m.Source, m.Status).Inc()
+
 		for _, c := range m.changes {
 			if r := c.Reservation; r != nil && r.StatusClass == "other" {
 				unknownStatuses.WithLabelValues(m.Source).Inc()

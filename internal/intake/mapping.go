@@ -29,6 +29,7 @@ type mapped struct {
 
 	says     pms.Event
 	changes  []change
+	imported bool      // it came with an import, not from the PMS
 	awaiting bool      // its documents have to be fetched: it is not settled
 	asked    time.Time // when its documents were last requested; zero if it has none
 	again    time.Time // its documents may be stale, and will be fetched again at this time; zero if not
@@ -170,7 +171,8 @@ func mapEvent(ctx context.Context, source pms.Source, e store.Event) (*mapped, e
 	if err != nil {
 		return m, err
 	}
-	if e.Request == nil || foreign.Request.Format == pms.CanonicalFormat {
+	m.imported = foreign.Request.Format == pms.CanonicalFormat // only imports specify a format
+	if e.Request == nil || m.imported {
 		m.says, err = pms.ParseStaykeyAt(e.Body, e.ReceivedAt)
 		m.order(func(pms.Change) time.Time { return m.says.OccurredAt }, e.ReceivedAt.Add(clockLead))
 		return m, err

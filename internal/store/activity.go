@@ -11,12 +11,13 @@ import (
 // ActivityLog keeps the counts of [Activity], for charts.
 type ActivityLog struct{ *db }
 
-// Kinds of activity. Events are counted by result, see [EventApplied] and the others.
+// Kinds of activity. Events that PMSs posted are counted by result, see [EventApplied] and the others.
 const (
 	ActivityRefused   = "refused"     // a webhook that could not be verified
 	ActivityDuplicate = "duplicate"   // an event that was received before
 	ActivityTest      = "test"        // a test event of ours was verified and stored
 	ActivityReplay    = "replay"      // an event was applied again
+	ActivityImport    = "import"      // an imported event was applied, or refused
 	ActivityMade      = "key_made"    // a mobile key was created
 	ActivityRemoved   = "key_removed" // an ACS user was removed, and its mobile key with it
 	ActivityAttention = "attention"   // a key began to need a person

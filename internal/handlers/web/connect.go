@@ -68,7 +68,7 @@ func (s sourcePages) show(w http.ResponseWriter, r *http.Request, tested *admin.
 		return
 	}
 
-	v := connectView{sourceRow: sourceRowOf(localeOf(r), state), Events: eventRows(found.Items), Tested: tested}
+	v := connectView{sourceRow: sourceRowOf(localeOf(r), state), Events: s.eventRows(found.Items), Tested: tested}
 	base := s.PublicURL
 	if v.Known = base != ""; !v.Known {
 		base = "http://" + r.Host

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -19,7 +20,10 @@ import (
 type eventPages struct{ *core }
 
 // eventRow is an event as pages show it.
-type eventRow struct{ admin.Event }
+type eventRow struct {
+	admin.Event
+	Zone *time.Location // of the property; nil: not known, times are in UTC
+}
 
 // Link is the page of the event.
 func (e eventRow) Link() string { return "/events/" + e.EventID.String() }
@@ -85,7 +89,7 @@ func (s eventPages) list(w http.ResponseWriter, r *http.Request) {
 	l := eventList{
 		EventQuery: query, Sources: s.Admin.Sources.Visible(r.Context()), Statuses: eventStatuses,
 		Filtered: isFiltered(q),
-		Rows:     eventRows(found.Items), Rejected: eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
+		Rows:     s.eventRows(found.Items), Rejected: s.eventRows(rejected.Items), Empty: len(found.Items) == 0 &&
 			!query.Narrowed(),
 	}
 	if l.Views, err = s.viewBar(r, "events", q); err != nil {
@@ -105,10 +109,10 @@ func replayable(q admin.EventQuery) bool {
 		[]string{stay.EventAccepted})
 }
 
-func eventRows(events []admin.Event) []eventRow {
+func (s *core) eventRows(events []admin.Event) []eventRow {
 	rows := make([]eventRow, len(events))
 	for i, e := range events {
-		rows[i] = eventRow{e}
+		rows[i] = eventRow{Event: e, Zone: s.Admin.Events.Zone(e)}
 	}
 	return rows
 }
@@ -127,7 +131,7 @@ func (s eventPages) show(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
-	v := eventView{eventRow: eventRow{e}, Pruned: e.Body == nil}
+	v := eventView{eventRow: eventRow{Event: e, Zone: s.Admin.Events.Zone(e)}, Pruned: e.Body == nil}
 	if e.Body != nil {
 		v.Raw = indented(e.Body)
 	}
@@ -199,7 +203,7 @@ func (s eventPages) replayWith(w http.ResponseWriter, r *http.Request, q url.Val
 		return
 	}
 	v := replayView{
-		Replayed: replayed, DryRun: dry, Rows: eventRows(replayed.Events), Query: q.Encode(), Done: !dry,
+		Replayed: replayed, DryRun: dry, Rows: s.eventRows(replayed.Events), Query: q.Encode(), Done: !dry,
 		in:   localeOf(r),
 		Back: nextLink("/events", q, ""),
 	}

@@ -258,7 +258,7 @@ func (s reservationPages) search(w http.ResponseWriter, r *http.Request) {
 	in := localeOf(r)
 	results := searchResults{
 		Query: query, Stays: rowsOf(in, found.Reservations.Items),
-		Events: eventRows(found.Events.Items),
+		Events: s.eventRows(found.Events.Items),
 	}
 	for _, l := range found.Listings.Items {
 		results.Listings = append(results.Listings, listingRow{Listing: l})
