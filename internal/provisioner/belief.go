@@ -22,6 +22,7 @@ import (
 //   - An object is ours by its name, or, if the name is missing or stored otherwise, by its times and hours; a missing
 //     field is never a "no", and never a "yes": nothing is adopted or deleted because nothing contradicts that it is
 //     ours (whose.go).
+//   - A mobile key that replaces a lost one counts as kept when it is shown after 5 minutes.
 //   - What a lost create may have made is looked for again after 1 and 10 minutes.
 type belief struct {
 	lag     time.Duration // how long Seam's reads may lag its writes
@@ -34,6 +35,10 @@ const (
 	firstLookup = time.Minute
 	lastLookup  = 10 * time.Minute
 )
+
+// keyKept is how long after its create Seam must show a mobile key to count as keeping it: later than the first look-up
+// that follows the loss of the key before it, and earlier than the last.
+const keyKept = 5 * time.Minute
 
 // tooEarly reports whether a read of this attempt may have begun before until, so that it doesn't count yet. An answer
 // describes the moment of its request, however long it took to arrive.
@@ -65,6 +70,12 @@ func (b belief) showsFrom(u *record.User) time.Time {
 		return time.Time{}
 	}
 	return u.ChangedAt.Add(b.lag)
+}
+
+// isKeyKept reports whether Seam keeps a mobile key that it shows, or drops each one soon after it was created.
+func (b belief) isKeyKept(u *record.User) bool {
+	return u.CredentialID != nil &&
+		(u.CredentialMarkedAt == nil || !b.tooEarly(u.CredentialMarkedAt.Add(keyKept)))
 }
 
 // identitySettles is when a create of a user identity has certainly taken effect, or never will.

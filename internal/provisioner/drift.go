@@ -79,7 +79,7 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 		u.NoDrift()
 		return false
 	}
-	noteKept(u, found, hasSchedule)
+	c.noteKept(u, found, hasSchedule)
 	u.NoDrift()
 	left, repaired := c.sortDrift(d, u, found, ours)
 	u.ToRepair(partsOf(repaired))
@@ -94,9 +94,13 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 }
 
 // noteKept records of which parts Seam shows what was set. An answer without a schedule doesn't show the
-// hours, and a list that leaves out a door that must be closed doesn't show the doors.
-func noteKept(u *record.User, found []drift, hasSchedule bool) {
+// hours, a list that leaves out a door that must be closed doesn't show the doors, and a mobile key that is new may
+// still be dropped.
+func (c *checker) noteKept(u *record.User, found []drift, hasSchedule bool) {
 	parts := partsOf(found)
+	if !c.belief.isKeyKept(u) {
+		parts = append(parts, record.MobileKey)
+	}
 	if !hasSchedule {
 		parts = append(parts, record.Hours)
 	}

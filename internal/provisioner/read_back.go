@@ -47,7 +47,8 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
 	u.ReadLink(true)
-	c.noteShown(u, from, readsBack(u, from, listed))
+	doorsListed := !u.DoorsRead
+	c.noteShown(u, from, doorsListed, readsBack(u, from, listed))
 	if out := c.readKeyProblem(ctx, d, u); out.stops() {
 		return out
 	}
@@ -58,14 +59,15 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	return outcome{}
 }
 
-// noteShown records whether Seam shows what was set. If it doesn't, it is asked again once its reads count.
-func (c *checker) noteShown(u *record.User, from seam.ACSUser, shown bool) {
+// noteShown records whether Seam shows what was set: the hours, and the doors if they were listed. If it doesn't, it is
+// asked again once its reads count.
+func (c *checker) noteShown(u *record.User, from seam.ACSUser, doorsListed, shown bool) {
 	switch {
 	case !shown:
 		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.lag))
 		c.observed.recheckAt(c.observed.unshown)
-	case from.AccessSchedule != nil && u.Drift == nil: // what is left at Seam counts as read
-		u.Kept()
+	case u.Drift == nil: // what is left at Seam counts as read
+		u.KeptShown(record.HasSchedule(from), doorsListed)
 	}
 }
 

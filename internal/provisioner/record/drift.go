@@ -11,7 +11,8 @@ import (
 //
 //	ToRepair           counts one more for each part, up to MaxUnkept
 //	RepairPostponed    takes that back: the repair was not made
-//	KeptBut, Kept      starts again from zero: Seam shows what was set
+//	KeptBut, KeptShown starts again from zero: Seam shows what was set
+//	Kept               starts again from zero: the ACS user is a new one
 
 // Part is a part of an ACS user that somebody may change at Seam.
 type Part string
@@ -98,13 +99,24 @@ func (u *User) sortedDoors() []string {
 	return slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
 }
 
-// Kept records that Seam shows all that was set.
+// Kept records that the ACS user is a new one: no part was repaired yet.
 func (u *User) Kept() { u.count(func(unkept map[string]int16) { clear(unkept) }) }
 
 // KeptBut records that Seam shows everything as it was set, except some parts.
 func (u *User) KeptBut(parts []Part) {
 	u.count(func(unkept map[string]int16) {
 		maps.DeleteFunc(unkept, func(p string, _ int16) bool { return !slices.Contains(parts, Part(p)) })
+	})
+}
+
+// KeptShown records that a read-back shows the hours, the doors, or both as they were set. It doesn't look at the other
+// parts: they count as kept when a comparison shows them.
+func (u *User) KeptShown(hours, doors bool) {
+	u.count(func(unkept map[string]int16) {
+		maps.DeleteFunc(unkept, func(p string, _ int16) bool {
+			_, isDoor := Part(p).Group()
+			return doors && isDoor || hours && Part(p) == Hours
+		})
 	})
 }
 
