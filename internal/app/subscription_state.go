@@ -51,7 +51,7 @@ func (s *service) testSubscription(ctx context.Context, name string) (store.Deli
 }
 
 var (
-	subscriptionUnreported = prometheus.NewDesc("staykey_subscription_untold_stays",
+	subscriptionUnreported = prometheus.NewDesc("staykey_subscription_undelivered_stays",
 		"Stays whose current state a subscription may not have received, counted up to 10,000.",
 		[]string{"subscription"}, nil)
 	subscriptionFailing = prometheus.NewDesc("staykey_subscription_failing_seconds",

@@ -470,7 +470,7 @@ func TestDeadReceiversCostLittle(t *testing.T) {
 	counts, err := r.db.Subscriptions.UnreportedStays(context.Background(),
 		[]store.Scope{{Subscription: "dead3"}, {Subscription: "healthy"}})
 	if err != nil || counts["dead3"] != stays || counts["healthy"] != 0 {
-		t.Errorf("untold: %v, %v", counts, err)
+		t.Errorf("undelivered: %v, %v", counts, err)
 	}
 }
 

@@ -94,8 +94,8 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // progress is what the task remembers from one run to the next.
 type progress struct {
-	LooseTo  int64 `json:"loose_behind"`  // events up to here belong to a reservation, or are gone
-	BodiesTo int64 `json:"bodies_behind"` // events up to here belong to a reservation, or have lost their bodies
+	LooseTo  int64 `json:"loose_to"`  // events up to here belong to a reservation, or are gone
+	BodiesTo int64 `json:"bodies_to"` // events up to here belong to a reservation, or have lost their bodies
 	// when both began at the first event, see lookAgain
 	Began time.Time `json:"began,omitzero"`
 }

@@ -43,7 +43,7 @@ def booking(items): .roomId as $room | {reservation: ({
     pms_status: .status,
     guest_email: .email,
     guest_name: name_of(.firstName, .lastName),
-    guest_phone: first_said(.mobile, .phone),
+    guest_phone: first_nonempty(.mobile, .phone),
     guest_language: .lang,
     check_in: local(.arrival; own_hour(items; "ACCESS_STARTTIME")),
     check_out: local(.departure; own_hour(items; "ACCESS_ENDTIME")),

@@ -16,9 +16,9 @@ def classes: {
   "canceled": "cancelled", "cancelled": "cancelled", "no_show": "no_show", "in_house": "checked_in"
 };
 
-def contact: {guest_id: (.guestID // .guestId | id), guest_email: first_said(.guestEmail, .email),
-  guest_name: first_said(.guestName, name_of(first_said(.guestFirstName, .firstName), first_said(.guestLastName, .lastName))),
-  guest_phone: first_said(.guestCellPhone, .cellPhone, .guestPhone, .phone)};
+def contact: {guest_id: (.guestID // .guestId | id), guest_email: first_nonempty(.guestEmail, .email),
+  guest_name: first_nonempty(.guestName, name_of(first_nonempty(.guestFirstName, .firstName), first_nonempty(.guestLastName, .lastName))),
+  guest_phone: first_nonempty(.guestCellPhone, .cellPhone, .guestPhone, .phone)};
 
 # guestList is an object by id, or a list: PHP writes an empty object so.
 def guests: .guestList | if type == "object" then to_entries | map(.value) else list end | map(select(type == "object"));
@@ -55,7 +55,7 @@ def rooms(version): (.data | obj) as $r
       listing_id: ($room.roomID | room),
       # A guest who has left one room for another has not left.
       status: (if $room == {} then $class else [$parts[] | room_class($class)] | (map(select(takes_away | not)) + .)[0] end),
-      pms_status: first_said($room.roomStatus, $r.status),
+      pms_status: first_nonempty($room.roomStatus, $r.status),
       guest_id: ($main.guest_id // ($r.guestID | id)),
       guest_email: ($main.guest_email // $booker.guest_email),
       guest_name: ($main.guest_name // $booker.guest_name),

@@ -22,7 +22,7 @@ def classes: {
 
 # The instant is Guesty's own. An hour that was agreed with the guest makes access begin earlier or end later, never the other
 # way.
-def moment(planned; date; instant; zone): {date: date, time: (planned | said), time_zone: (zone | said), official: instant}
+def moment(planned; date; instant; zone): {date: date, time: (planned | nonempty), time_zone: (zone | nonempty), official: instant}
   | .date |= day | if .time == null and .official != null then del(.time_zone) else . end;
 
 # The units of a stay that moves while it lasts.
@@ -36,9 +36,9 @@ def reservation: obj | (.guest | obj) as $guest | (.listing | obj | .timezone) a
     status: (.status | class_by(classes)),
     pms_status: .status,
     guest_id: (.guestId // $guest._id),
-    guest_email: first_said($guest.email, $guest.emails),
-    guest_name: first_said($guest.fullName, name_of($guest.firstName, $guest.lastName)),
-    guest_phone: first_said($guest.phone, $guest.phones),
+    guest_email: first_nonempty($guest.email, $guest.emails),
+    guest_name: first_nonempty($guest.fullName, name_of($guest.firstName, $guest.lastName)),
+    guest_phone: first_nonempty($guest.phone, $guest.phones),
     check_in: moment(.plannedArrival; .checkInDateLocalized; .checkIn; $zone),
     check_out: moment(.plannedDeparture; .checkOutDateLocalized; .checkOut; $zone),
     segments: $segments,
@@ -53,11 +53,11 @@ else .body | obj
   | (.data | obj) as $data
   | if $event == "listing.removed" then {listing: {listing_id: $listing._id, deleted: true}}
     elif ($event | IN("listing.new", "listing.updated")) then
-      {listing: {listing_id: $listing._id, name: first_said($listing.nickname, $listing.title), time_zone: ($listing.timezone | said),
-        check_in_time: ($listing.defaultCheckInTime | said), check_out_time: ($listing.defaultCheckOutTime | said)}}
+      {listing: {listing_id: $listing._id, name: first_nonempty($listing.nickname, $listing.title), time_zone: ($listing.timezone | nonempty),
+        check_in_time: ($listing.defaultCheckInTime | nonempty), check_out_time: ($listing.defaultCheckOutTime | nonempty)}}
     elif ($event | IN("guest.updated", "guest.created")) then .guest | obj
-      | {guest: {guest_id: ._id, guest_email: first_said(.email, .emails), guest_name: first_said(.fullName, name_of(.firstName, .lastName)),
-          guest_phone: first_said(.phone, .phones)}}
+      | {guest: {guest_id: ._id, guest_email: first_nonempty(.email, .emails), guest_name: first_nonempty(.fullName, name_of(.firstName, .lastName)),
+          guest_phone: first_nonempty(.phone, .phones)}}
     elif .reservation and ($event == "" or ($event | startswith("reservation."))) then .reservation | reservation
     elif ($event | IN("reservation.created.v2", "reservation.updated.v2")) then
       first_id($data.reservationId, ($data.reservation | obj | .id), $data.id) as $id

@@ -17,7 +17,7 @@ def classes: {"accepted": "confirmed", "cancelled": "cancelled", "not accepted":
   elif any([.triggers] | flatten[]; word == "test") then {ping: true}
   elif ($action | startswith("property.")) then
     # Its time zone is a fixed offset, which is wrong for half of the year: the source's or the listing's counts.
-    {listing: {listing_id: $r.id, name: $r.name, check_in_time: ($r["check-in"] | said), check_out_time: ($r["check-out"] | said), version: $version}}
+    {listing: {listing_id: $r.id, name: $r.name, check_in_time: ($r["check-in"] | nonempty), check_out_time: ($r["check-out"] | nonempty), version: $version}}
   elif ($action | startswith("reservation.")) or ($action == "" and $r.reservation_status != null) then
     ($r.reservation_status | obj | .current | obj | .category) as $category
     # The old field counts only for a cancel, and only where the new one can't be read.

@@ -23,7 +23,7 @@ def classes: {
     status: ($r.status | class_by(classes)),
     pms_status: $r.status,
     guest_email: $r.guestEmail,
-    guest_name: first_said($r.guestName, name_of($r.guestFirstName, $r.guestLastName)),
+    guest_name: first_nonempty($r.guestName, name_of($r.guestFirstName, $r.guestLastName)),
     guest_phone: $r.phone,
     guest_language: $r.guestLocale,
     check_in: local($r.arrivalDate; $r.checkInTime),

@@ -34,7 +34,7 @@ if .fetched.lead then .fetched.lead[] | obj | (if (.lead | type) == "object" the
       pms_status: .status,
       guest_email: $guest.email,
       guest_name: name_of($guest.firstName, $guest.lastName),
-      guest_phone: first_said($guest.phoneNumber, $guest.cellPhoneNumber),
+      guest_phone: first_nonempty($guest.phoneNumber, $guest.cellPhoneNumber),
       check_in: .checkInLocalDateTime,
       check_out: .checkOutLocalDateTime,
       # Other booked statuses don't show that a channel has collected the money.

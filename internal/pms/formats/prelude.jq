@@ -8,11 +8,11 @@ def str: if type == "string" then . else "" end;
 # A word that tells kinds of events apart, whatever case it has.
 def word: str | ascii_downcase;
 
-# A text that says something, else null.
-def said: if type == "string" and (test("\\S") | not) then null else . end;
+# A text that isn't empty or blank, else null. A value of another type stays.
+def nonempty: if type == "string" and (test("\\S") | not) then null else . end;
 
-# The first of the inputs that says something, else null.
-def first_said(candidates): first(candidates | said | values) // null;
+# The first of the inputs that is neither empty nor blank, else null.
+def first_nonempty(candidates): first(candidates | nonempty | values) // null;
 
 # An id, whether it came as a text or a number (7.0 is 7); null where there is none. A value of another type stays, for staykey to refuse.
 def id: if . == "" then null elif type == "number" then tostring | rtrimstr(".0") else . end;
@@ -30,7 +30,7 @@ def room_of(key): if type == "object" then key else . end | room;
 def is_true: . == true or . == 1 or (str | ascii_downcase | IN("true", "1", "yes"));
 
 # A name from its parts; null where all are missing. Parts of another type stay, for staykey to refuse.
-def name_of(parts): [parts | said | values] as $parts | try ($parts | join(" ") | said) catch $parts;
+def name_of(parts): [parts | nonempty | values] as $parts | try ($parts | join(" ") | nonempty) catch $parts;
 
 # What ends a stay in any PMS's words, however it is written: "Canceled", "CHECKED_OUT", "no-show".
 def end_of_stay: ascii_downcase | gsub("[\\s_-]+"; "")
@@ -47,14 +47,14 @@ def takes_away: IN("cancelled", "no_show", "checked_out");
 def keeps_room: if .listing_id == null then del(.listing_id) else . end;
 
 # An hour of the day; numbers are hours.
-def hour: said;
+def hour: nonempty;
 
 # The date of a text; anything else stays, for staykey to refuse.
 def day: if type != "string" then . elif startswith(" ") then sub("^ +"; "")[0:10] else .[0:10] end;
 
 # A local date, with a time of day and a time zone where they are known.
 def local(date; time; zone): date as $date | if $date == null or $date == "" then null
-  else {date: ($date | day), time: (time | hour), time_zone: (zone | said)} end;
+  else {date: ($date | day), time: (time | hour), time_zone: (zone | nonempty)} end;
 def local(date; time): local(date; time; null);
 
 # Gates. Each gives open or closed, or null if the PMS says nothing: then the gate is unchanged.

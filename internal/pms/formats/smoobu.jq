@@ -7,7 +7,7 @@ module {
 .body | obj
 | (.action | word) as $action
 | (.data | obj) as $r
-| if $action | endswith("reservation") or (. == "" and ($r.type | said) != null) | not then {ignore: "\(.action) is about nothing that a key depends on"}
+| if $action | endswith("reservation") or (. == "" and ($r.type | nonempty) != null) | not then {ignore: "\(.action) is about nothing that a key depends on"}
   else {reservation: ({
     reservation_id: ($r.id | id),
     listing_id: ($r.apartment | room_of(.id)),
@@ -18,7 +18,7 @@ module {
     pms_status: ($r.type // .action),
     guest_id: ($r.guestId | id),
     guest_email: $r.email,
-    guest_name: first_said($r["guest-name"], name_of($r.firstname, $r.lastname)),
+    guest_name: first_nonempty($r["guest-name"], name_of($r.firstname, $r.lastname)),
     guest_phone: $r.phone,
     guest_language: $r.language,
     check_in: local($r.arrival; $r["check-in"]),

@@ -15,10 +15,10 @@ def classes: {
 | {reservation: ({
     reservation_id: (.id | id),
     # The unit of a listing that has several; the key is misspelt at Uplisting.
-    listing_id: ((.mutli_unit_id | said) // .property_id | room),
+    listing_id: ((.mutli_unit_id | nonempty) // .property_id | room),
     # A removal has no status, but a reason.
-    status: (if $event == "booking_removed" or ((.status | str) == "" and (.reason | said) != null) then "cancelled" else .status | class_by(classes) end),
-    pms_status: (.status // ($event | said)),
+    status: (if $event == "booking_removed" or ((.status | str) == "" and (.reason | nonempty) != null) then "cancelled" else .status | class_by(classes) end),
+    pms_status: (.status // ($event | nonempty)),
     guest_email: .guest_email,
     guest_name: .guest_name,
     guest_phone: .guest_phone,
