@@ -91,7 +91,8 @@ func (d *diagnosis) database(ctx context.Context) {
 	d.clock("Postgres", now, asked)
 	if last, err := provisioner.LastSweep(ctx, d.store); err == nil && last.Unknown > 0 {
 		d.found("database", admin.LevelError, "Postgres",
-			"if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since; else end the copy of it that uses this workspace",
+			"if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what "+
+				"changed since; else end the copy of it that uses this workspace",
 			"the last sweep found %d ACS users that staykey created and that the database doesn't know", last.Unknown)
 	}
 	db := stdlib.OpenDBFromPool(d.store.Pool())

@@ -48,7 +48,8 @@ func troubles(p admin.Provisioning) map[string]string {
 	}
 	if p.LastSweep != nil && p.LastSweep.Unknown > 0 {
 		degraded["database"] = fmt.Sprintf(
-			"it doesn't know %d ACS users that staykey created: if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since", p.LastSweep.Unknown)
+			"it doesn't know %d ACS users that staykey created: if it was restored from a backup, restart with "+
+				"STAYKEY_DRIFT=report and have the PMS resend what changed since", p.LastSweep.Unknown)
 	}
 	return degraded
 }

@@ -94,7 +94,8 @@ func (r sourceReader) logo(page mapping) string {
 func (s Set) NeedURLs(publicURL, adminURL string, problems *Problems) {
 	if s.SignIn != nil && adminURL == "" {
 		problems.add("STAYKEY_PUBLIC_URL",
-			"is required, because the config file has sign_in: the URL where browsers reach the public listener, such as https://keys.example.com; if the page has a host of its own, set STAYKEY_ADMIN_URL too")
+			"is required, because the config file has sign_in: the URL where browsers reach the public listener, "+
+				"such as https://keys.example.com; if the page has a host of its own, set STAYKEY_ADMIN_URL too")
 	}
 	if publicURL != "" {
 		return

@@ -192,6 +192,7 @@ func (c Config) refuseTrialPassword(problems *Problems) {
 	}
 	if parsed.ConnConfig.Password == composePassword && parsed.ConnConfig.Host == composePostgresHost {
 		problems.add("DATABASE_URL",
-			"has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and set the same one on an existing Postgres with ALTER ROLE staykey PASSWORD '...'")
+			"has the password of docker-compose.yml's trial: set POSTGRES_PASSWORD (openssl rand -hex 24), and set "+
+				"the same one on an existing Postgres with ALTER ROLE staykey PASSWORD '...'")
 	}
 }

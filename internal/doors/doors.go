@@ -42,7 +42,8 @@ import (
 var (
 	atRisk = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "staykey_stays_with_doors_at_risk",
-		Help: "Stays in house, or arriving within 24 hours, with a door that Seam reports as offline, low on battery or in privacy mode, or an access group without a door for mobile keys.",
+		Help: "Stays in house, or arriving within 24 hours, with a door that Seam reports as offline, low on " +
+			"battery or in privacy mode, or an access group without a door for mobile keys.",
 	})
 	readings = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "staykey_door_checks_total",

@@ -10,7 +10,8 @@ import (
 
 var asked = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "staykey_guest_keys_total",
-	Help: "Requests for a guest's key, by how (link, app_session; code and code_request for backup codes) and result: given, not_ready, gone, unknown, limited, unavailable (Seam or Postgres did not answer).",
+	Help: "Requests for a guest's key, by how (link, app_session; code and code_request for backup codes) and " +
+		"result: given, not_ready, gone, unknown, limited, unavailable (Seam or Postgres did not answer).",
 }, []string{"kind", "result"})
 
 // Collectors returns the package's metrics.

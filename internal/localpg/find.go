@@ -37,7 +37,8 @@ func FindBinaries(ctx context.Context, o Options) (string, error) {
 		}
 		tried = append(tried, way.name+": "+err.Error())
 	}
-	return "", fmt.Errorf("no PostgreSQL %d or newer could be found or fetched:\n  %s\nInstall one (Debian, Ubuntu: sudo apt-get install -y postgresql; macOS: brew install postgresql), or set DATABASE_URL",
+	return "", fmt.Errorf("no PostgreSQL %d or newer could be found or fetched:\n  %s\nInstall one (Debian, Ubuntu: "+
+		"sudo apt-get install -y postgresql; macOS: brew install postgresql), or set DATABASE_URL",
 		MinVersion, strings.Join(tried, "\n  "))
 }
 

@@ -271,7 +271,8 @@ func (s Listings) Named(ctx context.Context, refs []ListingRef) (map[ListingRef]
 		sources[i], ids[i] = r.Source, r.ListingID
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT `+listingColumns+` FROM listings WHERE known AND (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
+		SELECT `+listingColumns+` FROM listings
+		WHERE known AND (source, listing_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, sources, ids)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Listing])
 	for _, l := range list {
 		found[ListingRef{Source: l.Source, ListingID: l.ListingID}] = l

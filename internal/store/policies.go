@@ -210,8 +210,8 @@ func (s SourcePolicies) SourcesInUse(ctx context.Context, but []string, now time
 					WHERE k.source = named.source AND NOT k.cancelled
 						AND k.status IN ('waiting', 'provisioning', 'issued', 'active', 'attention')
 						AND (r.check_out IS NULL OR r.check_out > $2)`)+` AS stays,
-				`+count(
-		`SELECT FROM event_queue q WHERE q.source = named.source UNION ALL SELECT FROM event_fetches f WHERE f.source = named.source`)+` AS events
+				`+count(`SELECT FROM event_queue q WHERE q.source = named.source UNION ALL
+					SELECT FROM event_fetches f WHERE f.source = named.source`)+` AS events
 			FROM named WHERE NOT source = ANY ($1)) u
 		WHERE keys > 0 OR stays > 0 OR events > 0 ORDER BY source`, but, now, countedInUse)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[SourceInUse])

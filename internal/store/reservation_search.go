@@ -107,7 +107,8 @@ func phoneNumber(query string) string {
 }
 
 // reservationText is what q looks in, as the index reservations_text_plain has it.
-const reservationText = `staykey_plain(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, '') || ' ' || coalesce(r.guest_phone, ''))`
+const reservationText = `staykey_plain(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' ||
+	coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, '') || ' ' || coalesce(r.guest_phone, ''))`
 
 // What such a query is.
 const (

@@ -150,7 +150,8 @@ func (s Retention) pruneLoose(ctx context.Context, after int64, received time.Ti
 		rows, _ := tx.Query(ctx, `
 			SELECT t.seq, NOT EXISTS (SELECT FROM reservations r WHERE r.source = t.source
 				AND r.reservation_id = t.reservation_id)
-			FROM (SELECT * FROM event_results WHERE seq > $1 AND seq < `+firstWaiting+` ORDER BY seq LIMIT $3) t WHERE t.received_at < $2 ORDER BY t.seq`, after, received, limit)
+			FROM (SELECT * FROM event_results WHERE seq > $1 AND seq < `+firstWaiting+` ORDER BY seq LIMIT $3) t
+			WHERE t.received_at < $2 ORDER BY t.seq`, after, received, limit)
 		var seq int64
 		var is bool
 		var loose []int64

@@ -184,7 +184,9 @@ func (b costs) measureCost(ctx context.Context, name string, db *pgx.Conn, p cos
 		}
 	}
 
-	for _, statement := range []string{`VACUUM ANALYZE`, `CHECKPOINT`, `SELECT pg_stat_statements_reset()`, `SELECT pg_stat_reset()`} {
+	for _, statement := range []string{
+		`VACUUM ANALYZE`, `CHECKPOINT`, `SELECT pg_stat_statements_reset()`, `SELECT pg_stat_reset()`,
+	} {
 		if _, err := db.Exec(ctx, statement); err != nil {
 			return c, err
 		}

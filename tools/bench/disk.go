@@ -237,7 +237,8 @@ func written(ctx context.Context, db *pgx.Conn, do func() error) (bytes int64, t
 func dropCopies(ctx context.Context, db *pgx.Conn, stays int) error {
 	for _, table := range []string{"events", "event_results", "timeline"} {
 		if _, err := db.Exec(ctx, fmt.Sprintf(
-			`CREATE TABLE dropped (LIKE %s INCLUDING INDEXES INCLUDING STORAGE); INSERT INTO dropped SELECT * FROM %[1]s`,
+			`CREATE TABLE dropped (LIKE %s INCLUDING INDEXES INCLUDING STORAGE);
+			INSERT INTO dropped SELECT * FROM %[1]s`,
 			pgx.Identifier{table}.Sanitize())); err != nil {
 			return err
 		}

@@ -24,7 +24,9 @@ const (
 )
 
 // fillSwept gives each sweepPerGroup stays of a full queue an access group of their own: it is listing n's.
-const fillSwept = `UPDATE listings SET access_group_ids = ARRAY['group-' || substr(listing_id, 9)] WHERE substr(listing_id, 9)::int <= $1`
+const fillSwept = `
+	UPDATE listings SET access_group_ids = ARRAY['group-' || substr(listing_id, 9)]
+	WHERE substr(listing_id, 9)::int <= $1`
 
 // sweep counts the calls of a sweep over keys that are issued and don't differ.
 func (b sweeps) sweep(ctx context.Context) error {

@@ -50,7 +50,10 @@ func run(write bool) error {
 	}
 
 	var b bytes.Buffer
-	b.WriteString("# Licences\n\nstaykey is under the [MIT licence](../LICENSE). Its binary contains these modules, at the versions pinned by go.mod and go.sum. `make licences WRITE=1` writes this page.\n\nThe web page has icons of [Lucide](https://lucide.dev) 1.62.0, under ISC and, for those derived from Feather, MIT (internal/handlers/web/static/icons/LICENSE).\n\n| module | version | licence |\n| --- | --- | --- |\n")
+	b.WriteString("# Licences\n\nstaykey is under the [MIT licence](../LICENSE). Its binary contains these modules, " +
+		"at the versions pinned by go.mod and go.sum. `make licences WRITE=1` writes this page.\n\nThe web page " +
+		"has icons of [Lucide](https://lucide.dev) 1.62.0, under ISC and, for those derived from Feather, MIT " +
+		"(internal/handlers/web/static/icons/LICENSE).\n\n| module | version | licence |\n| --- | --- | --- |\n")
 	for _, m := range modules {
 		licence, err := licenceOf(m.Dir)
 		if err != nil {

@@ -7,11 +7,16 @@ import (
 	"strings"
 )
 
-// mostColumns is how wide a line of Go may be, a tab counted as four columns.
-const mostColumns = 120
+const (
+	// mostColumns is how wide a line of Go may be, a tab counted as four columns.
+	mostColumns = 120
+	// mostText is how wide a text in quotes may be that makes its line wider than that. People search for messages,
+	// and nobody for a paragraph.
+	mostText = 160
+)
 
 // wideLines returns the numbers of the lines that are too wide and could be broken. Three kinds of lines can't: a
-// literal that reaches beyond the last column, because people search for messages; the text of a raw string that isn't
+// literal that reaches beyond the last column, unless it is one of [wideTexts]; the text of a raw string that isn't
 // SQL; and a directive or a diagram in a comment.
 func wideLines(source []byte) []int {
 	whole := map[int]bool{}
@@ -37,6 +42,33 @@ func wideLines(source []byte) []int {
 		}
 	}
 	return wide
+}
+
+// wideTexts returns the numbers of the lines that are too wide because of a statement of SQL, or a text in quotes that
+// is wider than mostText. Tests may have such lines: a case is one line, and its text one piece.
+func wideTexts(source []byte) []int {
+	files := token.NewFileSet()
+	file := files.AddFile("", files.Base(), len(source))
+	var s scanner.Scanner
+	s.Init(file, source, nil, 0)
+	lines := strings.Split(string(source), "\n")
+	var wide []int
+	for {
+		pos, t, text := s.Scan()
+		if t == token.EOF {
+			return wide
+		}
+		first := file.Position(pos)
+		end := columns(lines[first.Line-1][:first.Column-1] + text)
+		if t != token.STRING || strings.Contains(text, "\n") || end <= mostColumns {
+			continue
+		}
+
+		raw := strings.HasPrefix(text, "`")
+		if raw && isSQL.MatchString(text) || !raw && columns(text) > mostText {
+			wide = append(wide, first.Line)
+		}
+	}
 }
 
 // staysWhole reports whether a token can't be broken to make its line narrower; before is what its line has before it.

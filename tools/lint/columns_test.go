@@ -26,3 +26,21 @@ func TestWideLines(t *testing.T) {
 		t.Errorf("lines %v are too wide, want %v", got, want)
 	}
 }
+
+func TestWideTexts(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("word ", 30)
+	source := strings.Join([]string{
+		"package p",
+		"var message = \"" + long + "\"", // 152 columns: a message that people search for
+		"var paragraph = \"" + long + long + "\"",
+		"var statement = `SELECT " + long + "`",
+		"var payload = `" + long + long + "`",
+		"var whole = `",
+		"\tSELECT " + long + "`", // wideLines reports it
+		"var short = `SELECT 1`",
+	}, "\n")
+	if got, want := wideTexts([]byte(source)), []int{3, 4}; !slices.Equal(got, want) {
+		t.Errorf("lines %v have texts that are too wide, want %v", got, want)
+	}
+}

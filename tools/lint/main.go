@@ -78,6 +78,8 @@ var goRules = []struct {
 	fix     string // what is wrong, and how to repair it
 }{
 	{wideLines, true, fmt.Sprintf("more than %d columns: break the line", mostColumns)},
+	{wideTexts, false, fmt.Sprintf(
+		"SQL beyond column %d, or a text of more than %d: break it", mostColumns, mostText)},
 	{countedArguments, false, fmt.Sprintf("SQL with more than %d arguments: name them", mostArguments)},
 	{denseLines, false, fmt.Sprintf("%d lines without a blank one: add one where a thought ends", mostDense)},
 }

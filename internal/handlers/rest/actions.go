@@ -121,7 +121,9 @@ func (s *API) actionOperations(api huma.API) {
 		},
 		{
 			"hold", admin.Hold, "Hold a reservation: change nothing at Seam until it is released",
-			"Changes from the PMS are stored and applied on release. If changes are pending, the key shows attention with the reason held. Even a cancel or the end of the stay removes nothing; access still ends with the key's schedule.",
+			"Changes from the PMS are stored and applied on release. If changes are pending, the key shows " +
+				"attention with the reason held. Even a cancel or the end of the stay removes nothing; access " +
+				"still ends with the key's schedule.",
 		},
 		{"release", admin.Release, "Release a held reservation", "Compares with Seam and applies pending changes."},
 	} {
@@ -133,7 +135,10 @@ func (s *API) actionOperations(api huma.API) {
 	}
 
 	huma.Register(api, action("set-window", admin.Window, "Change access times",
-		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the timeline says so. Changed hours of the listing or the source don't affect it. Omit both times to follow the stay again."),
+		"For an early check-in or a late check-out, at most seven days beyond the stay. It belongs to the stay as "+
+			"the PMS specified it: if the PMS moves check-in or check-out, the whole window lapses, and the "+
+			"timeline says so. Changed hours of the listing or the source don't affect it. Omit both times to "+
+			"follow the stay again."),
 		func(ctx context.Context, in *WindowInput) (*Output[Reservation], error) {
 			a := admin.Action{Kind: admin.Window, Author: in.Body.Author, Reason: in.Body.Reason}
 			var err error

@@ -35,7 +35,9 @@ func showAudit(a admin.AuditEntry) AuditEntry {
 
 func (s *API) auditOperation(api huma.API) {
 	o := operation("list-audit", http.MethodGet, "/v1/audit", "Audit", "List audit entries, newest first")
-	o.Description = "One entry per changing request, sign-in, sign-out, export and erasure, committed together with the change. A token limited to some sources sees their entries. Entries are kept as long as reservations (STAYKEY_RETAIN_RESERVATIONS), at least 400 days."
+	o.Description = "One entry per changing request, sign-in, sign-out, export and erasure, committed together with " +
+		"the change. A token limited to some sources sees their entries. Entries are kept as long as reservations " +
+		"(STAYKEY_RETAIN_RESERVATIONS), at least 400 days."
 	huma.Register(api, o, func(ctx context.Context, in *admin.AuditQuery) (*Output[List[AuditEntry]], error) {
 		found, err := s.Admin.Audit.List(ctx, *in)
 		if err != nil {

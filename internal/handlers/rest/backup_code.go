@@ -35,7 +35,9 @@ func (s *API) backupCodeOperation(api huma.API) {
 	op := operation("show-backup-code", http.MethodPost, reservationPath+"/backup-code", "Guests",
 		"Get the digits of a reservation's backup code",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
-	op.Description = "For programs that show it to the guest. Needs a token with scope guest or write. Each request reads the digits from Seam. Returns 409 while there is no code, or a gate is closed. Each request is in the audit log. Nothing is created: it is a POST so that the digits are in no cache."
+	op.Description = "For programs that show it to the guest. Needs a token with scope guest or write. Each request " +
+		"reads the digits from Seam. Returns 409 while there is no code, or a gate is closed. Each request is in " +
+		"the audit log. Nothing is created: it is a POST so that the digits are in no cache."
 	huma.Register(api, op, func(ctx context.Context, in *ReservationPath) (*Output[ShownCode], error) {
 		got, err := s.Admin.GuestAccess.BackupCode(ctx, in.ref())
 		if err != nil {

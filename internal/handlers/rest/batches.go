@@ -109,7 +109,9 @@ func (s *API) batchOperations(api huma.API) {
 
 	undo := operation("undo", http.MethodPost, "/v1/undo/{undo_id}", tag, "Undo an action",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
-	undo.Description = "Restores what admins had decided before, within 15 minutes. Reservations that somebody has changed since are refused. A key that was deleted meanwhile is created again, and the guest must accept it."
+	undo.Description = "Restores what admins had decided before, within 15 minutes. Reservations that somebody has " +
+		"changed since are refused. A key that was deleted meanwhile is created again, and the guest must accept " +
+		"it."
 	huma.Register(api, undo, func(ctx context.Context, in *UndoInput) (*Output[BatchReport], error) {
 		var author string
 		if in.Body != nil {

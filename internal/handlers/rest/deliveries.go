@@ -63,7 +63,8 @@ func (s *API) deliveryOperations(api huma.API) {
 	const tag = "Subscriptions"
 	huma.Register(api, described(operation("list-deliveries", http.MethodGet, "/v1/deliveries", tag,
 		"List messages to subscriptions with their attempts, newest first"),
-		"Each message is about one state of one stay, or is a test. Filter by subscription, state and stay. Delivered and dropped messages are kept for STAYKEY_RETAIN_DELIVERIES."),
+		"Each message is about one state of one stay, or is a test. Filter by subscription, state and stay. "+
+			"Delivered and dropped messages are kept for STAYKEY_RETAIN_DELIVERIES."),
 		func(ctx context.Context, in *admin.DeliveryQuery) (*Output[List[Delivery]], error) {
 			found, err := s.Admin.Deliveries.List(ctx, *in)
 			if err != nil {

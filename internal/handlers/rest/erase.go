@@ -21,8 +21,11 @@ type EraseInput struct{ Body EraseRequest }
 func (s *API) eraseOperation(api huma.API) {
 	o := operation("erase-guest", http.MethodPost, "/v1/guests/erase", "Reservations", "Erase a guest's data",
 		withBody(http.StatusForbidden, http.StatusConflict)...)
-	o.Description = "Removes name, address and phone from reservations; the raw bodies, documents and requests of all events that contain the complete address, in any spelling; and the user identity at Seam, if staykey created it and nothing else is linked to it. " +
-		"Returns 409 while a stay of the guest is not over or not yet removed at Seam. Can be repeated. Not for tokens limited to some sources. Doesn't change backups of Postgres."
+	o.Description = "Removes name, address and phone from reservations; the raw bodies, documents and requests of " +
+		"all events that contain the complete address, in any spelling; and the user identity at Seam, if staykey " +
+		"created it and nothing else is linked to it. " +
+		"Returns 409 while a stay of the guest is not over or not yet removed at Seam. Can be repeated. Not for " +
+		"tokens limited to some sources. Doesn't change backups of Postgres."
 	huma.Register(api, o, func(ctx context.Context, in *EraseInput) (*Output[stay.Erasure], error) {
 		result, err := s.Admin.GuestAccess.Erase(ctx, in.Body.GuestEmail, in.Body.Author)
 		if err != nil {

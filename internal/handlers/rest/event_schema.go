@@ -44,8 +44,9 @@ func EventSchema() *huma.Schema {
 	}
 	stays := []any{"reservation.created", "reservation.updated"}
 	return &huma.Schema{
-		Title:       "staykey event",
-		Description: "The body of POST /webhooks/{source} in the canonical format. Unknown fields are stored with the event and otherwise ignored; events of other types are stored and ignored.",
+		Title: "staykey event",
+		Description: "The body of POST /webhooks/{source} in the canonical format. Unknown fields are stored with " +
+			"the event and otherwise ignored; events of other types are stored and ignored.",
 		AnyOf: []*huma.Schema{
 			envelope("A reservation: all fields every time.", confirmed, stays...),
 			envelope("A cancelled reservation, by its status.", cancelled, append(stays, "reservation.cancelled")...),

@@ -70,7 +70,8 @@ type EventName struct {
 func (s *API) eventOperations(api huma.API) {
 	const tag = "Events"
 	huma.Register(api, described(operation("list-events", http.MethodGet, "/v1/events", tag, "List the inbox, newest first"),
-		"Everything that PMSs posted with a valid signature, or that was imported, with its result: applied, superseded by a later event, ignored or rejected. Bodies are left out here."),
+		"Everything that PMSs posted with a valid signature, or that was imported, with its result: applied, "+
+			"superseded by a later event, ignored or rejected. Bodies are left out here."),
 		func(ctx context.Context, in *admin.EventQuery) (*Output[List[Event]], error) {
 			found, err := s.Admin.Events.List(ctx, *in)
 			if err != nil {

@@ -57,7 +57,8 @@ type GateInput struct {
 func (s *API) gateOperation(api huma.API) {
 	set := operation("set-gate", http.MethodPut, reservationPath+"/gates/{name}", "Actions", "Open or close a gate",
 		withBody(http.StatusForbidden, http.StatusNotFound)...)
-	set.Description = "Needs a token with scope gates or write. The gate must be one of the source's. A gate that closes under an existing key takes it away only if the gate says revoke and the stay has not begun."
+	set.Description = "Needs a token with scope gates or write. The gate must be one of the source's. A gate that " +
+		"closes under an existing key takes it away only if the gate says revoke and the stay has not begun."
 	huma.Register(api, set, func(ctx context.Context, in *GateInput) (*Output[Gate], error) {
 		gate, err := s.Admin.Actions.SetGate(ctx, in.ref(), admin.GateChange{
 			Name: in.Name, State: stay.Text(in.Body.State), Evidence: in.Body.Evidence, Author: in.Body.Author,

@@ -42,7 +42,10 @@ func (s *API) guestOperations(api huma.API) {
 	session := operation("create-app-session", http.MethodPost, reservationPath+"/app-session", tag,
 		"Get a session for the guest's app",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
-	session.Description = "For the backend of an app with Seam's mobile SDK. Needs a token with scope guest or write. The session shows this stay's key and no other. Returns 409 while the key is not ready to be handed out. Repeated requests return the same session and extend it. It is revoked when the key is removed or the guest changes. docs/guest-app.md describes the whole process."
+	session.Description = "For the backend of an app with Seam's mobile SDK. Needs a token with scope guest or " +
+		"write. The session shows this stay's key and no other. Returns 409 while the key is not ready to be " +
+		"handed out. Repeated requests return the same session and extend it. It is revoked when the key is " +
+		"removed or the guest changes. docs/guest-app.md describes the whole process."
 	huma.Register(api, session, func(ctx context.Context, in *ReservationPath) (*Output[AppSession], error) {
 		got, err := s.Admin.GuestAccess.AppSession(ctx, in.ref())
 		if err != nil {
@@ -57,7 +60,9 @@ func (s *API) guestOperations(api huma.API) {
 	renew := operation("renew-guest-link", http.MethodPost, reservationPath+"/guest-link/renew", tag,
 		"Give a reservation another link",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
-	renew.Description = "Use it if the link has been shared with somebody else. Needs a token with scope guest or write. The old link then returns 410, and the instant keys that it gave out are deleted. Sessions of the guest's app stay."
+	renew.Description = "Use it if the link has been shared with somebody else. Needs a token with scope guest or " +
+		"write. The old link then returns 410, and the instant keys that it gave out are deleted. Sessions of the " +
+		"guest's app stay."
 	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[RenewedLink], error) {
 		var why OptionalReason
 		if in.Body != nil {

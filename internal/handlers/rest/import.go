@@ -44,7 +44,9 @@ type importInput struct {
 func (s *API) importOperation(api huma.API) {
 	op := operation("import-events", http.MethodPost, "/v1/sources/{source}/import", "Sources",
 		"Import reservations and listings", withBody(http.StatusForbidden, http.StatusNotFound)...)
-	op.Description = "For bookings made before the PMS was connected. Events use the canonical format, whatever the source's own format. An event that was imported before with the same content is known and changes nothing. The request waits up to ten seconds for the events to be applied."
+	op.Description = "For bookings made before the PMS was connected. Events use the canonical format, whatever the " +
+		"source's own format. An event that was imported before with the same content is known and changes " +
+		"nothing. The request waits up to ten seconds for the events to be applied."
 	op.MaxBodyBytes = handlers.MaxBody
 	huma.Register(api, op, func(ctx context.Context, in *importInput) (*Output[ImportReport], error) {
 		done, err := s.Admin.Events.Import(ctx, in.Source, in.Body.Events, in.Body.DryRun)

@@ -99,21 +99,27 @@ func (s *API) listingOperations(api huma.API) {
 
 	put := operation("put-listing", http.MethodPut, listingPath, tag, "Create or change a listing",
 		http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
-	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
+	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a " +
+		"field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
 	put.MaxBodyBytes = handlers.MaxBody
 	put.SkipValidateBody = true
 	huma.Register(api, put, s.putListing)
 
 	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings",
 		withBody(http.StatusForbidden)...)
-	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a PUT of that listing. Items are judged one by one: the answer has the result of each, in their order, and an invalid item doesn't stop the others. Can be repeated."
+	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a " +
+		"PUT of that listing. Items are judged one by one: the answer has the result of each, in their order, and " +
+		"an invalid item doesn't stop the others. Can be repeated."
 	several.MaxBodyBytes = handlers.MaxBody
 	several.SkipValidateBody = true // each item says what is wrong with it
 	huma.Register(api, several, s.putListings)
 
 	remove := operation("delete-listing", http.MethodDelete, listingPath, tag, "Delete a listing", http.StatusForbidden,
 		http.StatusNotFound, http.StatusConflict)
-	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted already stays deleted."
+	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a " +
+		"stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing " +
+		"remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted " +
+		"already stays deleted."
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *ListingPath) (*struct{}, error) {
 		if err := s.Admin.Listings.Delete(ctx, in.ref()); err != nil {

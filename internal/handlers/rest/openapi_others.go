@@ -116,7 +116,9 @@ func others() []documented {
 			operation: huma.Operation{
 				OperationID: "post-webhook", Method: http.MethodPost, Path: "/webhooks/{source}",
 				Tags: []string{"Webhooks"}, Summary: "Receive an event from a PMS", Security: open,
-				Description: "The canonical format, signed as Standard Webhooks; staykey sign prints the headers. Sources of other PMSs accept those PMSs' own formats and signatures. An event with the source and webhook-id of an earlier one is a duplicate, whatever its body.",
+				Description: "The canonical format, signed as Standard Webhooks; staykey sign prints the headers. " +
+					"Sources of other PMSs accept those PMSs' own formats and signatures. An event with the source " +
+					"and webhook-id of an earlier one is a duplicate, whatever its body.",
 				Parameters: []*huma.Param{
 					{
 						Name: "source", In: "path", Required: true,
@@ -224,7 +226,9 @@ func others() []documented {
 			operation: huma.Operation{
 				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
 				Summary: "Check whether webhooks can be stored", Security: open,
-				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock and ours are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200, because webhooks must continue. The private listener's /readyz has the details.",
+				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock and ours " +
+					"are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200, " +
+					"because webhooks must continue. The private listener's /readyz has the details.",
 				Parameters: []*huma.Param{{
 					Name: "deep", In: "query", Example: "1", Schema: described(
 						"Answer 503 for degraded, too: for monitors that want to know whether guests get their keys. Load balancers must not use it."),

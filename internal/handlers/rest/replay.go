@@ -24,7 +24,8 @@ type ReplayInput struct{ Body admin.ReplayRequest }
 func (s *API) replayOperation(api huma.API) {
 	replay := operation("replay-events", http.MethodPost, "/v1/events/replay", "Events", "Replay events by filter",
 		withBody(http.StatusForbidden)...)
-	replay.Description = "Each event keeps its place in the order: outdated events change nothing. With dry_run nothing is changed, and the answer lists what would change. Set event_ids or at least one filter."
+	replay.Description = "Each event keeps its place in the order: outdated events change nothing. With dry_run " +
+		"nothing is changed, and the answer lists what would change. Set event_ids or at least one filter."
 	huma.Register(api, replay, func(ctx context.Context, in *ReplayInput) (*Output[ReplayReport], error) {
 		replayed, err := s.Admin.Events.Replay(ctx, in.Body)
 		if err != nil {

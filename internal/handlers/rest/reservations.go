@@ -162,7 +162,8 @@ func (s *API) reservationOperations(api huma.API) {
 	const tag = "Reservations"
 	huma.Register(api, described(operation("list-reservations", http.MethodGet, "/v1/reservations", tag,
 		"List reservations, newest change first"),
-		"Each reservation has its mobile key's status, and why. Filters can be combined. To follow changes, poll with updated_since; to be notified, use a subscription."),
+		"Each reservation has its mobile key's status, and why. Filters can be combined. To follow changes, poll "+
+			"with updated_since; to be notified, use a subscription."),
 		func(ctx context.Context, in *ReservationsInput) (*Output[List[Reservation]], error) {
 			found, err := s.Admin.Reservations.List(ctx, in.ReservationQuery)
 			if err != nil {

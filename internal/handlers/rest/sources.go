@@ -83,7 +83,8 @@ func (s *API) sourceOperations(api huma.API) {
 
 	diagnosis := operation("get-diagnosis", http.MethodGet, "/v1/diagnosis", tag, "Check the configuration",
 		http.StatusForbidden)
-	diagnosis.Description = "Checks the database, Seam's API key, access systems, listings' access groups, clocks, and the webhook with a signed test event. Takes a few seconds. Not for tokens limited to some sources."
+	diagnosis.Description = "Checks the database, Seam's API key, access systems, listings' access groups, clocks, " +
+		"and the webhook with a signed test event. Takes a few seconds. Not for tokens limited to some sources."
 	huma.Register(api, diagnosis, func(ctx context.Context, _ *struct{}) (*Output[admin.Diagnosis], error) {
 		d, err := s.Admin.Sources.Diagnose(ctx)
 		if err != nil {

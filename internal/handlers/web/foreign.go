@@ -242,7 +242,8 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"check that Postgres runs and that DATABASE_URL is right",
 	"version {version} answers in {time}",
 	"the last sweep found {n} ACS users that staykey created and that the database doesn't know",
-	"if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed since; else end the copy of it that uses this workspace",
+	"if it was restored from a backup, restart with STAYKEY_DRIFT=report and have the PMS resend what changed " +
+		"since; else end the copy of it that uses this workspace",
 	"reading failed: {error}",
 	"run staykey migrate status",
 	"run staykey migrate",

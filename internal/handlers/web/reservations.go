@@ -263,7 +263,8 @@ var allChoices = []actionChoice{
 	{admin.Revoke, "Revoke the key", "The guest loses access immediately. To restore it, use New mobile key.", true},
 	{
 		renewLink, "Renew link",
-		"Gives the guest a new link, in case this one has been shared with somebody else. The old link stops working, and the instant keys that it gave out are deleted. Send the guest the new one.", false,
+		"Gives the guest a new link, in case this one has been shared with somebody else. The old link stops " +
+			"working, and the instant keys that it gave out are deleted. Send the guest the new one.", false,
 	},
 }
 

@@ -191,7 +191,9 @@ var mutants = append([]mutant{
 		name: "look-up after a delete", what: "nothing is looked for after a stay's end although a create was lost",
 		edits: []edit{{
 			"internal/provisioner/remove.go",
-			"		if r.ledger.lostAt != nil { // even long ago: while this one existed, nobody looked for another\n			r.observed.checked = false\n			u.LookOnly()\n", "		if false {\n",
+			"		if r.ledger.lostAt != nil { // even long ago: while this one existed, " +
+				"nobody looked for another\n" +
+				"			r.observed.checked = false\n			u.LookOnly()\n", "		if false {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},

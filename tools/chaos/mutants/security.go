@@ -275,7 +275,8 @@ func init() {
 			name: "no DDL", what: "a start changes the schema, although no migration is pending",
 			edits: []edit{{
 				"internal/app/database.go", "	pending, err := migrations.Pending(ctx, sqlDB)\n",
-				"	if _, err := sqlDB.ExecContext(ctx, `CREATE TABLE mine (x int)`); err != nil {\n		return err\n	}\n	pending, err := migrations.Pending(ctx, sqlDB)\n",
+				"	if _, err := sqlDB.ExecContext(ctx, `CREATE TABLE mine (x int)`); err != nil {\n" +
+					"		return err\n	}\n	pending, err := migrations.Pending(ctx, sqlDB)\n",
 			}},
 			pkg: "./cmd/server", tests: "^TestLeastPrivilege$",
 		},
