@@ -96,6 +96,8 @@ func TestWhatAReadBackDoesNotSee(t *testing.T) {
 				r.mustBeCalm(s, "after a change")
 			}
 			r.untilThat(s, "not kept", isNotKept)
+			r.untilLater(s, "kept", func(v store.View) bool { return len(v.User.UnkeptBy) == 0 })
+			r.until(s, store.KeyIssued)
 		})
 	}
 }

@@ -68,6 +68,9 @@ func (c *checker) noteShown(u *record.User, from seam.ACSUser, doorsListed, show
 		c.observed.recheckAt(c.observed.unshown)
 	case u.Drift == nil: // what is left at Seam counts as read
 		u.KeptShown(record.HasSchedule(from), doorsListed)
+		if u.IsUnkept(record.Link) || u.IsUnkept(record.SecondKeys) { // only a comparison shows whether that is over
+			c.observed.recheckAt(later(c.belief.showsFrom(u), c.now().Add(c.belief.lag)))
+		}
 	}
 }
 
