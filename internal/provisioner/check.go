@@ -109,10 +109,7 @@ func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
 	if c.ledger.lostAt == nil && !c.work.Key.CheckRequested {
 		return outcome{}
 	}
-	ours, _, out := c.finder.find(ctx, u)
-	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		return outcome{} // the identity is not shown, so what is linked to it can't be listed
-	}
+	ours, out := c.listOurs(ctx, u)
 	if out.stops() {
 		return out
 	}
@@ -134,6 +131,26 @@ func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
 		}
 	}
 	return outcome{}
+}
+
+// listOurs lists the ACS users of a row's identity that are the stay's. A 404 is no answer while the identity exists:
+// the list is asked for once more, and if Seam still doesn't have it, the search continues at the next look-up.
+func (c *checker) listOurs(ctx context.Context, u *record.User) ([]seam.ACSUser, outcome) {
+	notListed := func(out outcome) bool { return out.kind == refused && seam.KindOf(out.err) == seam.NotFound }
+	ours, _, out := c.finder.find(ctx, u)
+	if notListed(out) {
+		ours, _, out = c.finder.find(ctx, u)
+	}
+	if !notListed(out) {
+		return ours, out
+	}
+	gone, out := c.identities.isGone(ctx, u)
+	if !gone && !out.stops() {
+		c.observed.unverified = true
+		c.ledger.note("Seam shows user identity %s and does not list its ACS users: what a lost create may have left "+
+			"is looked for later", u.UserIdentityID)
+	}
+	return nil, out
 }
 
 // readLink finds out whether an ACS user is linked to its identity. An answer without an identity proves nothing, and

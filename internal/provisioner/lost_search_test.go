@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -122,6 +123,39 @@ func TestACreateThatShowsUpAfterTheCancelOpensNothing(t *testing.T) {
 			if opens {
 				t.Error("a cancelled stay had a mobile key")
 			}
+		})
+	}
+}
+
+// Seam wrongly answers the list of the last look-up with a 404, once or until later. The search for what a lost create
+// may have left has not ended, and Seam is asked less and less often.
+func TestAWrongNotFoundEndsNoSearch(t *testing.T) {
+	t.Parallel()
+	for _, count := range []int{1, 2, -1} {
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			t.Parallel()
+			r := newLossyRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
+			s := r.stay("R1")
+			r.book(s)
+			r.until(s, store.KeyIssued)
+			r.advance(2 * time.Minute)
+			r.mustBeCalm(s, "the first look-up")
+			v := r.view(s)
+			r.leaveSecond(*v.User.ACSUserID)
+			r.sim.Inject(simulator.Fault{
+				Kind: simulator.WrongNotFound, Path: "/acs/users/list", Contains: v.User.UserIdentityID, Count: count,
+			})
+			for _, d := range []time.Duration{10 * time.Minute, time.Hour} {
+				r.advance(d)
+				r.mustBeCalm(s, d.String()+" later")
+				r.until(s, store.KeyIssued)
+			}
+			r.sim.Heal()
+			r.untilLater(s, "the end of the search", func(v store.View) bool { return v.Key.UncertainSince == nil })
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
 		})
 	}
 }

@@ -143,6 +143,8 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"check the source's entry in the config file",
 	"the source has no verifier, so it refuses all webhooks",
 	"Seam's get does not find ACS user {id} and its list shows it: nothing is changed",
+	"Seam shows user identity {id} and does not list its ACS users: what a lost create may have left is " +
+		"looked for later",
 	"ACS user {id} was left by a lost create, next to the stay's own",
 	"ACS user {id} has the reservation's number as its name, and staykey did not create it: it is left unchanged",
 	"user identity {id} of ACS user {user} now has another e-mail address and can't be used for the guest",
