@@ -169,10 +169,11 @@ func TestLateBackupCodes(t *testing.T) {
 	r := newCodeRig(t, simulator.Options{CodeDelay: 40 * time.Minute})
 	s := r.stay("R1")
 	r.book(s)
-	v := r.untilThat(s, "issued, with a code without digits", func(v store.View) bool {
+	withoutDigits := func(v store.View) bool { // and the attempt has ended, which says when to look again
 		return v.Key.Status == store.KeyIssued && v.BackupCodeOf != nil && v.BackupCodeOf.CredentialID != nil &&
 			v.BackupCodeOf.DueAt != nil
-	})
+	}
+	v := r.untilThat(s, "issued, with a code without digits", withoutDigits)
 	if c := v.BackupCodeOf; !c.Waiting || c.Sealed != nil || v.Key.NextIsRetry || v.Key.LastError != nil {
 		t.Errorf("a code that is late: %+v, key %+v", c, v.Key)
 	}
@@ -186,18 +187,14 @@ func TestLateBackupCodes(t *testing.T) {
 	other := r.stay("R2")
 	other.email = "joe@example.com"
 	r.book(other)
-	v = r.untilThat(other, "with a code", func(v store.View) bool {
-		return v.BackupCodeOf != nil &&
-			v.BackupCodeOf.CredentialID != nil
-	})
+	v = r.untilThat(other, "issued, with a code without digits", withoutDigits)
 	r.sim.Change(func(st *simulator.State) {
 		c := st.Credentials[*v.BackupCodeOf.CredentialID]
 		c.CodeAt = r.now()
 		st.Credentials[c.ID] = c
 	})
-	if n, err := r.store.BackupCodes.LookAt(context.Background(), *v.BackupCodeOf.CredentialID, false,
-		r.now()); n != 1 ||
-		err != nil {
+	n, err := r.store.BackupCodes.LookAt(context.Background(), *v.BackupCodeOf.CredentialID, false, r.now())
+	if err != nil || n != 1 && r.view(other).BackupCodeOf.Waiting { // a worker may have looked already
 		t.Fatalf("Seam's event makes %d keys due: %v", n, err)
 	}
 	r.prov.Wake()

@@ -116,6 +116,27 @@ func TestADeleteThatSaltoRefusedIsNoEvidence(t *testing.T) {
 	}
 }
 
+// A guest cancels seconds after the key was issued, Seam accepts the delete, a replica that doesn't know the new ACS
+// user yet answers the get, and then Salto refuses the delete. The user is not forgotten.
+func TestADeletedUserThatReadsMayNotShowYet(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{RefuseDeletes: true})
+	r.hideOnce(s, 0)
+	r.cancel(s)
+	advanced := 0
+	waitFor(t, "not_removed", func() bool {
+		if advanced++; advanced <= 30 { // until reads count, and not until a delete without effect is an old one
+			r.advance(time.Second)
+		}
+		r.pass()
+		return str(r.view(s).Key.Reason) == "not_removed"
+	})
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+	r.advance(6 * time.Minute)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}
+
 // Seam wrongly answers the delete of a mobile key that an admin has replaced with a 404, twice in a row. No second key
 // is created, and the old one is not forgotten.
 func TestAKeyThatWasNotFoundIsNotForgotten(t *testing.T) {

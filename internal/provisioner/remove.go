@@ -242,11 +242,13 @@ func (r *remover) forgetUser(ctx context.Context, u *record.User) outcome {
 }
 
 // confirmDeleted stops the attempt until an ACS user that we deleted is gone from Seam. If Seam accepted the delete,
-// one get is enough; otherwise get and list must agree, twice, a grace apart.
+// one get is enough, unless the user is so new that reads may not show it yet; otherwise get and list must agree,
+// twice, a lag apart.
 func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	ctx = r.ledger.because(ctx, "whether the ACS user is gone")
 	got, err := r.seam.ACSUser(ctx, *u.ACSUserID)
-	if seam.KindOf(err) == seam.NotFound && u.IsDeleteCertain() {
+	showsUp := !r.belief.tooEarly(r.belief.userCountsFrom(u))
+	if seam.KindOf(err) == seam.NotFound && u.IsDeleteCertain() && showsUp {
 		return outcome{}
 	}
 	from, is, out := r.finder.lookFurther(ctx, u, got, err)
