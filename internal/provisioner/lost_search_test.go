@@ -14,10 +14,9 @@ import (
 
 // What ends the search for what a lost create may have left.
 
-// An admin holds a stay that is then cancelled: as long as nothing is compared, the search has not ended, and what
-// shows up late is removed with the rest when the hold is released.
-func TestAHoldOfACancelledStayEndsNoSearch(t *testing.T) {
-	t.Parallel()
+// issuedAfterALoss is a stay that has its key although the answer to a create was lost: the search has begun.
+func issuedAfterALoss(t *testing.T) (*rig, stay) {
+	t.Helper()
 	r := newLossyRig(t, fast(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
@@ -25,6 +24,14 @@ func TestAHoldOfACancelledStayEndsNoSearch(t *testing.T) {
 	s := r.stay("R1")
 	r.book(s)
 	r.until(s, store.KeyIssued)
+	return r, s
+}
+
+// An admin holds a stay that is then cancelled: as long as nothing is compared, the search has not ended, and what
+// shows up late is removed with the rest when the hold is released.
+func TestAHoldOfACancelledStayEndsNoSearch(t *testing.T) {
+	t.Parallel()
+	r, s := issuedAfterALoss(t)
 	v := r.rest(s)
 	r.mustAct(s, intake.Action{Kind: intake.ActionHold})
 	r.cancel(s)
@@ -134,13 +141,7 @@ func TestAWrongNotFoundEndsNoSearch(t *testing.T) {
 	for _, count := range []int{1, 2, -1} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
 			t.Parallel()
-			r := newLossyRig(t, fast(), simulator.Options{})
-			r.listing("default", "L", "555555-5555")
-			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
-			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate})
-			s := r.stay("R1")
-			r.book(s)
-			r.until(s, store.KeyIssued)
+			r, s := issuedAfterALoss(t)
 			r.advance(2 * time.Minute)
 			r.mustBeCalm(s, "the first look-up")
 			v := r.view(s)
