@@ -146,8 +146,8 @@ func (c *checker) report(recorded *record.User, found []drift, action string) {
 	if len(found) == 0 || c.ledger.preview || action == "reported" && stay.Text(recorded.Drift) == what {
 		return
 	}
-	for _, kind := range kindsOf(found) {
-		driftFound.WithLabelValues(kind, action).Inc()
+	for _, f := range doorsAsOne(found) {
+		driftFound.WithLabelValues(f.kind, action).Inc()
 	}
 	c.ledger.note("changed at Seam, not by us: %s (%s)", what, action)
 }
@@ -160,24 +160,15 @@ func partsOf(found []drift) []record.Part {
 	return parts
 }
 
-// kindsOf are the kinds of differences; doors count as one.
-func kindsOf(found []drift) []string {
-	kinds := make([]string, 0, len(found))
-	for i, f := range found {
-		if i == 0 || f.text != found[i-1].text {
-			kinds = append(kinds, f.kind)
-		}
-	}
-	return kinds
+// doorsAsOne has the doors, which share one text, as one difference.
+func doorsAsOne(found []drift) []drift {
+	return slices.CompactFunc(slices.Clone(found), func(a, b drift) bool { return a.text == b.text })
 }
 
-// textOf describes differences; doors count as one.
 func textOf(found []drift) string {
-	words := make([]string, 0, len(found))
-	for i, f := range found {
-		if i == 0 || f.text != found[i-1].text {
-			words = append(words, f.text)
-		}
+	var words []string
+	for _, f := range doorsAsOne(found) {
+		words = append(words, f.text)
 	}
 	return strings.Join(words, "; ")
 }
