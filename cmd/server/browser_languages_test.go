@@ -12,6 +12,14 @@ import (
 // wider is by how many pixels the page is wider than the window.
 const wider = `document.documentElement.scrollWidth - document.documentElement.clientWidth`
 
+// axedIn reports whether axe looks at a page in a language other than German, in which it looks at all: at every page in
+// one of them, and at every third page in each, because a look takes half a second.
+func axedIn(tag string, page, pages int) bool {
+	at := map[string]int{"es": 0, "fr": 1, "it": 2}
+	from, known := at[tag]
+	return known && page < pages && page%len(at) == from
+}
+
 // TestPageSpeaksItsLanguages chooses each language at the foot of a page, and finds it on every page, after a reload,
 // in texts of the script and without a script, on a phone; and then each clock.
 func TestPageSpeaksItsLanguages(t *testing.T) {
@@ -76,8 +84,8 @@ func TestPageSpeaksItsLanguages(t *testing.T) {
 				if over := ask(b, chromedp.Evaluate[float64](wider)); over > 0 {
 					t.Errorf("%s in %s at %d pixels is %v pixels too wide", path, l.tag, width, over)
 				}
-				if l.tag == "de" {
-					b.inBothSchemesNow(fmt.Sprint(path, " in German at ", width))
+				if l.tag == "de" || width == 390 && axedIn(l.tag, i, len(paths)) {
+					b.inBothSchemesNow(fmt.Sprint(path, " in ", l.tag, " at ", width))
 				}
 			}
 		}
