@@ -85,7 +85,7 @@ func (s Sources) arrivals(ctx context.Context) ([]Finding, error) {
 		n = fmt.Sprintf("> %d", arrivalsShown)
 	}
 	return []Finding{{
-		Check: "arrivals", Level: LevelWarning, Subject: "guests",
+		Check: "arrivals", Level: LevelWarning, Subject: "guests", Kind: FindingGuests,
 		Message: fmt.Sprintf("guests without a key who are due within %s or have arrived: %s",
 			InWords(s.config.DueWithin), n),
 		Do: "open Today: it lists them, each with what to do",
@@ -142,13 +142,15 @@ func (s Sources) unknownListings(ctx context.Context) ([]Finding, error) {
 		if i == unknownShown {
 			f.Subject, f.Message = "more", fmt.Sprintf("more than %d listings are named by reservations and not set up",
 				unknownShown)
-			f.Do = "open Doors: it lists them first"
+			f.Do, f.Kind = "open Doors: it lists them first", FindingMoreMissing
 			findings = append(findings, f)
 			break
 		}
 		f.Subject = l.Source + "/" + l.ListingID
 		f.Message = fmt.Sprintf("reservations name it, but it isn't set up: %s waiting for a key", guests(l.Waiting))
 		f.Do = "set it up, on its page or with PUT " + stay.ListingPath(l.Source, l.ListingID)
+		f.Kind = FindingNotSetUp
+		f.Listing = &FoundListing{stay.ListingRef{Source: l.Source, ListingID: l.ListingID}, stay.Text(l.Name)}
 		findings = append(findings, f)
 	}
 	return findings, nil
@@ -172,7 +174,7 @@ func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
 	}
 	if all >= undatedCounted { // the counts by listing are of some of them
 		return []Finding{{
-			Check: "arrivals", Level: LevelWarning, Subject: subjectTimes,
+			Check: "arrivals", Level: LevelWarning, Subject: subjectTimes, Kind: FindingUndated,
 			Message: fmt.Sprintf("stays without a known check-in or check-out: %d or more", undatedCounted),
 			Do:      doUndated,
 		}}, nil
@@ -183,16 +185,11 @@ func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
 		case c.Reason != stay.ReasonNoTimeZone:
 			others[c.Source] += c.Stays
 		case zones < unknownShown:
-			findings = append(findings, Finding{
-				Check: "listing", Level: LevelWarning, Subject: c.Source + "/" + c.ListingID,
-				Message: fmt.Sprintf("its time zone isn't known: %s waiting for a key", guests(c.Stays)),
-				Do: "set its time zone, on its page or with PUT " + stay.ListingPath(c.Source, c.ListingID) +
-					", or time_zone of the source",
-			})
+			findings = append(findings, noTimeZone(c))
 			zones++
 		case zones == unknownShown:
 			findings = append(findings, Finding{
-				Check: "listing", Level: LevelWarning, Subject: subjectTimes,
+				Check: "listing", Level: LevelWarning, Subject: subjectTimes, Kind: FindingUndated,
 				Message: fmt.Sprintf("more than %d listings have no time zone", unknownShown),
 				Do:      "set time_zone of the source",
 			})
@@ -201,12 +198,39 @@ func (s Sources) undatedStays(ctx context.Context) ([]Finding, error) {
 	}
 	for _, source := range slices.Sorted(maps.Keys(others)) {
 		findings = append(findings, Finding{
-			Check: "arrivals", Level: LevelWarning, Subject: source,
+			Check: "arrivals", Level: LevelWarning, Subject: source, Kind: FindingUndated,
 			Message: fmt.Sprintf("stays without a known check-in or check-out: %d", others[source]),
 			Do:      doUndated,
 		})
 	}
-	return findings, nil
+	return findings, s.nameListings(ctx, findings)
+}
+
+func noTimeZone(c store.UndatedStays) Finding {
+	return Finding{
+		Check: "listing", Level: LevelWarning, Subject: c.Source + "/" + c.ListingID,
+		Message: fmt.Sprintf("its time zone isn't known: %s waiting for a key", guests(c.Stays)),
+		Do: "set its time zone, on its page or with PUT " + stay.ListingPath(c.Source, c.ListingID) +
+			", or time_zone of the source",
+		Kind: FindingNoTimeZone, Listing: &FoundListing{ListingRef: c.ListingRef},
+	}
+}
+
+// nameListings adds the names of the listings that findings are about.
+func (s Sources) nameListings(ctx context.Context, findings []Finding) error {
+	var refs []stay.ListingRef
+	for _, f := range findings {
+		if f.Listing != nil {
+			refs = append(refs, f.Listing.ListingRef)
+		}
+	}
+	named, err := s.store.Listings.Named(ctx, refs)
+	for _, f := range findings {
+		if f.Listing != nil {
+			f.Listing.Name = stay.Text(named[f.Listing.ListingRef].Name)
+		}
+	}
+	return err
 }
 
 // subjectTimes is the subject of findings on stays without times of many listings.

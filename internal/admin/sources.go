@@ -225,6 +225,29 @@ type Finding struct {
 	Subject string `json:"subject" example:"default/2222222-2222" doc:"Subject of the finding."`
 	Message string `json:"message" doc:"The finding."`
 	Do      string `json:"do" doc:"How to fix it; empty if no action is needed."`
+
+	Kind    FindingKind   `json:"-"` // "" for one that the page has no words of its own for
+	Listing *FoundListing `json:"-"` // of findings of a kind that is about a listing
+}
+
+// FindingKind is what findings of one cause have in common, for the page.
+type FindingKind string
+
+// Kinds of findings. The first four are each about one listing.
+const (
+	FindingNoDoors     FindingKind = "no_doors"           // it has no access groups
+	FindingUnknownDoor FindingKind = "unknown_door"       // Seam doesn't know one of its access groups
+	FindingNotSetUp    FindingKind = "not_set_up"         // reservations name it, but nobody has set it up
+	FindingNoTimeZone  FindingKind = "no_time_zone"       // its time zone isn't known, and stays need it
+	FindingMoreMissing FindingKind = "more_not_set_up"    // there are more listings that nobody has set up
+	FindingUndated     FindingKind = "undated"            // stays without times
+	FindingGuests      FindingKind = "guests_without_key" // guests who are due and have no key
+)
+
+// FoundListing is the listing that a finding is about.
+type FoundListing struct {
+	stay.ListingRef
+	Name string // "" for none
 }
 
 // Levels of a finding.

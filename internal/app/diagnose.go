@@ -251,18 +251,29 @@ func (d *diagnosis) listings(ctx context.Context, groups map[string]bool) {
 		return
 	}
 	for _, l := range wrong {
-		name, path := l.Source+"/"+l.ListingID, stay.ListingPath(l.Source, l.ListingID)
 		missing := slices.DeleteFunc(slices.Clone(l.Groups()), func(id string) bool { return groups[id] })
+		path := stay.ListingPath(l.Source, l.ListingID)
 		if len(missing) == 0 {
-			d.found("listing", admin.LevelWarning, name, "set its access groups, on its page or with PUT "+path,
-				"no access groups: its guests get no key")
+			d.foundListing(l, admin.FindingNoDoors, admin.LevelWarning,
+				"set its access groups, on its page or with PUT "+path, "no access groups: its guests get no key")
 			continue
 		}
-		d.found("listing", admin.LevelError, name, "correct its access groups, on its page or with PUT "+path,
+		d.foundListing(l, admin.FindingUnknownDoor, admin.LevelError,
+			"correct its access groups, on its page or with PUT "+path,
 			"Seam does not know access group %s", strings.Join(missing, ", "))
 	}
 	if len(wrong) == 0 {
 		d.found("listing", admin.LevelOK, "all", "", "%d listings have access groups that Seam knows", looked)
+	}
+}
+
+// foundListing adds a finding on a listing.
+func (d *diagnosis) foundListing(l store.Listing, kind admin.FindingKind, level, do, format string, args ...any) {
+	d.found("listing", level, l.Source+"/"+l.ListingID, do, format, args...)
+	f := &d.findings[len(d.findings)-1]
+	f.Kind = kind
+	f.Listing = &admin.FoundListing{
+		ListingRef: stay.ListingRef{Source: l.Source, ListingID: l.ListingID}, Name: stay.Text(l.Name),
 	}
 }
 

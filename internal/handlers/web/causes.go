@@ -127,7 +127,7 @@ func (g causeGroup) Many() string {
 		return ""
 	}
 	if g.Reason == stay.ReasonNoGroups || g.Reason == stay.ReasonListingUnknown {
-		return "/doors?missing=1"
+		return missingDoors
 	}
 	return "/doors"
 }

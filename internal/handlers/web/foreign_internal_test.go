@@ -19,7 +19,7 @@ var writers = map[string]map[string][]int{
 		"note": {0}, "because": {1}, "discreetly": {1}, "look": {2}, "list": {1}, "recordCall": {2}, "setTrouble": {0},
 	},
 	"../../provisioner/plan": {"add": {3}},
-	"../../app":              {"found": {3, 4}},
+	"../../app":              {"found": {3, 4}, "foundListing": {3, 4}},
 }
 
 // What the provisioner writes into a stay's history, and what the diagnosis finds, is shown in the person's language.

@@ -1,10 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/lang"
@@ -33,80 +33,78 @@ type healthRow struct {
 // listRef is a listing that a finding is about.
 type listRef struct{ Title, Href, Message string }
 
+// Title is what the finding is about: a listing by its name, if it has one.
+func (r healthRow) Title() string {
+	if r.Listing == nil {
+		return r.Subject
+	}
+	return cmp.Or(r.Listing.Name, r.Listing.ListingID)
+}
+
 // Count is how many listings the row is about.
 func (r healthRow) Count() int { return len(r.Listings) + r.More }
 
 // groupShown is how many listings of a group are named.
 const groupShown = 12
 
-// healthGroup is what several listings may have in common.
+// healthGroup is what several listings with findings of one kind have in common.
 type healthGroup struct {
-	begins string // of the findings' messages
-	title  lang.Text
-	href   string // the page that fixes it for all of them; "" for the pages of each
+	title lang.Text
+	href  string // the page that fixes it for all of them; "" for the pages of each
 }
 
-var healthGroups = []healthGroup{
-	{
-		"no access groups",
+var healthGroups = map[admin.FindingKind]healthGroup{
+	admin.FindingNoDoors: {
 		"{n} listing has no doors: its guests get no key.|{n} listings have no doors: their guests get no key.",
-		"/doors?missing=1",
+		missingDoors,
 	},
-	{
-		"reservations name it", "Reservations name {n} listing that isn't set up: its guests get no key.|" +
+	admin.FindingNotSetUp: {
+		"Reservations name {n} listing that isn't set up: its guests get no key.|" +
 			"Reservations name {n} listings that aren't set up: their guests get no key.",
-		"/doors?missing=1",
+		missingDoors,
 	},
-	{
-		"its time zone isn't known", "The time zone of {n} listing isn't known: its guests get no key.|" +
+	admin.FindingNoTimeZone: {
+		"The time zone of {n} listing isn't known: its guests get no key.|" +
 			"The time zone of {n} listings isn't known: their guests get no key.",
 		"",
 	},
-	{
-		"Seam does not know access group",
+	admin.FindingUnknownDoor: {
 		"{n} listing has a door that no longer exists.|{n} listings have doors that no longer exist.",
 		"/doors",
 	},
 }
 
-// grouped puts findings of the same kind about several listings into one row, where the first of them was.
+// missingDoors is the page of the listings that have no doors.
+const missingDoors = "/doors?missing=1"
+
+// grouped puts findings of one kind about several listings into one row, where the first of them was.
 func grouped(rows []healthRow) []healthRow {
-	members := map[string][]healthRow{}
+	members := map[admin.FindingKind][]healthRow{}
 	for _, row := range rows {
-		if g := groupOf(row); g != nil {
-			members[g.begins] = append(members[g.begins], row)
+		if row.Listing != nil {
+			members[row.Kind] = append(members[row.Kind], row)
 		}
 	}
 	var list []healthRow
 	for _, row := range rows {
-		g := groupOf(row)
-		if g == nil || len(members[g.begins]) == 1 {
+		all := members[row.Kind]
+		switch {
+		case row.Listing == nil || len(all) == 1:
 			list = append(list, row)
-			continue
-		}
-		if all := members[g.begins]; all[0].Subject == row.Subject {
-			list = append(list, g.row(all))
+		case all[0].Listing == row.Listing:
+			list = append(list, healthGroups[row.Kind].row(all))
 		}
 	}
 	return list
 }
 
-func groupOf(row healthRow) *healthGroup {
-	for i, g := range healthGroups {
-		if row.Check == "listing" && row.Href != "" && strings.HasPrefix(row.Message, g.begins) {
-			return &healthGroups[i]
-		}
-	}
-	return nil
-}
-
-func (g *healthGroup) row(members []healthRow) healthRow {
+func (g healthGroup) row(members []healthRow) healthRow {
 	row := healthRow{Finding: members[0].Finding, Group: g.title, More: max(len(members)-groupShown, 0)}
 	if row.Href = g.href; row.Href != "" {
 		row.Button = "Choose doors"
 	}
 	for _, m := range members[:len(members)-row.More] {
-		row.Listings = append(row.Listings, listRef{m.Subject, m.Href, m.Message})
+		row.Listings = append(row.Listings, listRef{m.Title(), m.Href, m.Message})
 	}
 	return row
 }
@@ -114,59 +112,40 @@ func (g *healthGroup) row(members []healthRow) healthRow {
 // healthRowOf adds the page to a finding that says that something is wrong. sources are those that have pages.
 func healthRowOf(f admin.Finding, sources []string) healthRow {
 	row := healthRow{Finding: f}
-	if f.Level == admin.LevelOK {
-		return row
-	}
-	ofSource := slices.Contains(sources, f.Subject)
-	switch f.Check {
-	case "listing":
-		row.Href, row.Button = pageOfListings(f.Subject)
-	case "arrivals":
-		row.Href, row.Button = pageOfArrivals(f.Subject, ofSource)
-	case "intake":
-		if ofSource {
-			row.Href = nextLink("/events", url.Values{"source": {f.Subject}, "status": {"rejected"}}, "")
-			row.Button = "Show the events"
-		}
-	case "source", "webhook":
-		if ofSource {
-			row.Href, row.Button = escapedPath([]string{"sources", f.Subject}), "Open the source"
-		}
-	case "subscription":
-		if f.Subject != "all" {
-			row.Href, row.Button = escapedPath([]string{"subscriptions", f.Subject}), "Open the subscription"
-		}
+	if f.Level != admin.LevelOK {
+		row.Href, row.Button = pageOfFinding(f, slices.Contains(sources, f.Subject))
 	}
 	return row
 }
 
-// ofTimes is the subject of findings on stays without times of many listings.
-const ofTimes = "times"
-
-func pageOfListings(subject string) (href string, button lang.Text) {
-	source, id, one := strings.Cut(subject, "/")
+// pageOfFinding is the page where a finding can be fixed. ofSource means that its subject is a source with a page.
+func pageOfFinding(f admin.Finding, ofSource bool) (href string, button lang.Text) {
 	switch {
-	case one:
-		return escapedPath([]string{"listings", source, id}), "Open the listing"
-	case subject == "more":
-		return "/doors?missing=1", "Choose doors"
-	case subject == ofTimes:
-		return pageOfArrivals(subject, false)
+	case f.Listing != nil:
+		return escapedPath([]string{"listings", f.Listing.Source, f.Listing.ListingID}), "Open the listing"
+	case f.Kind == admin.FindingMoreMissing:
+		return missingDoors, "Choose doors"
+	case f.Kind == admin.FindingGuests:
+		return "/", "Open Today"
+	case f.Kind == admin.FindingUndated:
+		return undatedLink(f.Subject, ofSource), "Show the stays"
+	case f.Check == "subscription" && f.Subject != "all":
+		return escapedPath([]string{"subscriptions", f.Subject}), "Open the subscription"
+	case ofSource && f.Check == "intake":
+		return nextLink("/events", url.Values{"source": {f.Subject}, "status": {"rejected"}}, ""), "Show the events"
+	case ofSource && (f.Check == "source" || f.Check == "webhook"):
+		return escapedPath([]string{"sources", f.Subject}), "Open the source"
 	}
 	return "", ""
 }
 
-func pageOfArrivals(subject string, ofSource bool) (href string, button lang.Text) {
+// undatedLink is the list of stays without times: of a source, or of all.
+func undatedLink(subject string, ofSource bool) string {
 	without := url.Values{"when": {undatedStays}}
-	switch {
-	case ofSource:
+	if ofSource {
 		without.Set("source", subject)
-	case subject == "guests":
-		return "/", "Open Today"
-	case subject != ofTimes:
-		return "", ""
 	}
-	return nextLink("/reservations", without, ""), "Show the stays"
+	return nextLink("/reservations", without, "")
 }
 
 func (s sourcePages) health(w http.ResponseWriter, r *http.Request) {

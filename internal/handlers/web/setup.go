@@ -89,7 +89,7 @@ func doorsStep(in *lang.Locale, set admin.Setup) setupStep {
 	case set.Missing > 0:
 		step.Now = in.T("{n} listing without doors: its guests get no key.|{n} listings without doors: their guests get no key.",
 			set.Missing)
-		step.Do = []setupLink{{in.T("Choose doors"), "/doors?missing=1"}}
+		step.Do = []setupLink{{in.T("Choose doors"), missingDoors}}
 	case !set.Listings:
 		step.Now = in.T("Listings appear when your PMS sends them, or a reservation names them. " +
 			"You can also upload a table.")
