@@ -37,7 +37,8 @@ const noListing = "listing not found: use the source and id exactly as the PMS s
 
 // List lists listings, the newest change first.
 func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], error) {
-	if err := checkEnums(q); err != nil {
+	f, err := q.filter(ctx)
+	if err != nil {
 		return Page[Listing]{}, err
 	}
 
@@ -47,19 +48,6 @@ func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], erro
 	var after store.Cursor
 	if err := s.openCursor(list, p.Cursor, &after); err != nil {
 		return Page[Listing]{}, err
-	}
-
-	since, err := ParseInstant("query.updated_since", q.UpdatedSince)
-	if err != nil {
-		return Page[Listing]{}, err
-	}
-	f := store.ListingFilter{
-		Source: q.Source, ListingID: q.ListingID, Query: q.Query, ChangedSince: since,
-		Sources: ActorOf(ctx).Sources,
-	}
-	if q.Deleted != "" {
-		deleted := q.Deleted == "true"
-		f.Deleted = &deleted
 	}
 
 	rows, err := s.store.Listings.List(ctx, f, after, p.Limit+1)
@@ -73,6 +61,32 @@ func (s Listings) List(ctx context.Context, q ListingQuery) (Page[Listing], erro
 	return page(s.core, list, rows, p.Limit, func(l Listing) any {
 		return store.Cursor{At: l.UpdatedAt, Source: l.Source, ID: l.ListingID}
 	}), nil
+}
+
+// Count counts the listings of a query, most at most.
+func (s Listings) Count(ctx context.Context, q ListingQuery, most int) (int, error) {
+	f, err := q.filter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.store.Listings.Count(ctx, f, most)
+}
+
+// filter is the query for the store, with the sources that the actor sees.
+func (q ListingQuery) filter(ctx context.Context) (store.ListingFilter, error) {
+	if err := checkEnums(q); err != nil {
+		return store.ListingFilter{}, err
+	}
+	since, err := ParseInstant("query.updated_since", q.UpdatedSince)
+	f := store.ListingFilter{
+		Source: q.Source, ListingID: q.ListingID, Query: q.Query, ChangedSince: since,
+		Sources: ActorOf(ctx).Sources,
+	}
+	if q.Deleted != "" {
+		deleted := q.Deleted == "true"
+		f.Deleted = &deleted
+	}
+	return f, err
 }
 
 // Get returns one listing.

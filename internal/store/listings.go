@@ -150,19 +150,46 @@ type Cursor struct {
 
 func (p Cursor) isBeginning() bool { return p == Cursor{} }
 
-// List lists known listings, newest change first, from after a cursor.
-func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit int) ([]Listing, error) {
-	const text = `staykey_plain(t.listing_id || ' ' || coalesce(t.name, ''))` // as the index listings_text_plain has it
-	var w where
+// listingText is what a search looks into, as the index listings_text_plain has it.
+const listingText = `staykey_plain(t.listing_id || ' ' || coalesce(t.name, ''))`
+
+// narrow adds the filters of known listings to a query, but for those by source and whether a listing is deleted.
+func (f ListingFilter) narrow(w *where) {
 	w.add("t.known")
 	w.equal("t.listing_id", f.ListingID)
+	if f.ChangedSince != nil {
+		w.add("t.updated_at >= %s", *f.ChangedSince)
+	}
+	if f.Query != "" {
+		w.words(listingText, f.Query)
+	}
+}
 
+// amongSources adds the filters that narrow leaves out.
+func (f ListingFilter) amongSources(w *where) {
+	w.among("t.source", within(f.Source, f.Sources))
+	if f.Deleted != nil {
+		w.add("t.deleted = %s", *f.Deleted)
+	}
+}
+
+// Count counts known listings, most at most.
+func (s Listings) Count(ctx context.Context, f ListingFilter, most int) (n int, err error) {
+	var w where
+	f.narrow(&w)
+	f.amongSources(&w)
+	query := `SELECT count(*) FROM (SELECT FROM listings t` + w.sql() + ` LIMIT ` + w.arg(most) + `) found`
+	err = s.pool.QueryRow(ctx, query, w.planned()...).Scan(&n)
+	return n, wrap(err, "count listings")
+}
+
+// List lists known listings, newest change first, from after a cursor.
+func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit int) ([]Listing, error) {
+	var w where
+	f.narrow(&w)
 	if !after.isBeginning() {
 		w.add("t.updated_at <= %s", after.At)
 		w.notUpTo("t.updated_at = %s", after.At, "t.source, t.listing_id", after.Source, after.ID)
-	}
-	if f.ChangedSince != nil {
-		w.add("t.updated_at >= %s", *f.ChangedSince)
 	}
 
 	sources := within(f.Source, f.Sources)
@@ -170,22 +197,18 @@ func (s Listings) List(ctx context.Context, f ListingFilter, after Cursor, limit
 	if f.Query != "" {
 		var named where
 		named.add("t.known")
-		named.words(text, f.Query)
+		named.words(listingText, f.Query)
 		found, err := s.fewer(ctx, fewTexts, `SELECT FROM listings t`+named.sql(), named.args...)
 		if err != nil {
 			return nil, wrap(err, "list listings")
 		}
 		few = few || found
-		w.words(text, f.Query)
 	}
 
 	newest := ` ORDER BY t.updated_at DESC, t.source, t.listing_id LIMIT ` + w.arg(limit)
 	var query string
 	if few {
-		w.among("t.source", sources)
-		if f.Deleted != nil {
-			w.add("t.deleted = %s", *f.Deleted)
-		}
+		f.amongSources(&w)
 		query = `SELECT ` + listingColumns + ` FROM listings t` + w.sql() + newest
 	} else {
 		k := kinds{

@@ -206,6 +206,11 @@ func TestListingLists(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%+v (-want +got):\n%s", f, diff)
 			}
+			for _, most := range []int{3, 100} {
+				if n, err := s.Listings.Count(ctx, f, most); err != nil || n != min(len(want), most) {
+					t.Errorf("%+v: of %d listings and at most %d, %d are counted: %v", f, len(want), most, n, err)
+				}
+			}
 		})
 	}
 }

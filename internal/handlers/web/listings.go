@@ -48,7 +48,8 @@ type listingList struct {
 	Deleted string // "true", "false" or "" for both
 	Sources []string
 	Rows    []listingRow
-	Asked   bool // Seam has answered with its access groups
+	Total   string // number of listings on all pages
+	Asked   bool   // Seam has answered with its access groups
 	Next    string
 	First   string
 	Empty   bool
@@ -72,7 +73,10 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 		Asked: groups.Asked, Filtered: isFiltered(q),
 		Empty: len(found.Items) == 0 && !query.Narrowed(),
 	}
-	if l.Views, err = s.viewBar(r, "listings", q); err != nil {
+	if l.Total, err = s.total(r, query); err == nil {
+		l.Views, err = s.viewBar(r, "listings", q)
+	}
+	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
@@ -82,6 +86,16 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 		l.Rows = append(l.Rows, listingRow{one, groupRows(groups, one.Groups())})
 	}
 	s.render(w, r, http.StatusOK, "listings", page{Title: localeOf(r).T("Listings"), Active: "listings", Body: l})
+}
+
+// total describes how many listings match a query, on all pages.
+func (s listingPages) total(r *http.Request, query admin.ListingQuery) (string, error) {
+	in := localeOf(r)
+	n, err := s.Admin.Listings.Count(r.Context(), query, totalCounted+1)
+	if n > totalCounted {
+		return in.T("more than {n} listings|more than {n} listings", totalCounted), err
+	}
+	return in.T("{n} listing|{n} listings", n), err
 }
 
 // listingView is the page of one listing, and its form.
