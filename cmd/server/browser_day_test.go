@@ -3,11 +3,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -47,6 +50,25 @@ func TestPageCountsItsLists(t *testing.T) {
 	}
 	day("Previous day")
 	b.untilText("h1", today)
+}
+
+// TestPagePrintsArrivals prints the sheet of a day's arrivals: all of them, and nothing but the sheet.
+func TestPagePrintsArrivals(t *testing.T) {
+	t.Parallel()
+	p := busyHotel(t)
+	b := openBrowser(t, p.url)
+	b.signIn(e2eToken, "Maria")
+	arrivals := ask(b, chromedp.Text(chromedp.CSS(`.tiles a[href*="part=arrivals"] .count`)))
+	b.do(chromedp.Click(chromedp.CSS(`nav.days a[href^="/arrivals"]`)),
+		chromedp.WaitVisible(chromedp.CSS("[data-print]")))
+	b.until(arrivals+" arrivals on the sheet",
+		`document.querySelectorAll("table.sheet tbody tr").length === `+arrivals)
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+		return err
+	}))
+	b.until("nothing but the sheet on paper", `document.querySelector("main h1").checkVisibility() &&
+		["header", "footer", "[data-print]"].every((other) => !document.querySelector(other).checkVisibility())`)
 }
 
 // TestPageFindsGuests finds a guest by words in any order and without accents, and by a phone number as it is dialed in
