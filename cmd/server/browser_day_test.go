@@ -52,7 +52,7 @@ func TestPageCountsItsLists(t *testing.T) {
 	b.untilText("h1", today)
 }
 
-// TestPagePrintsArrivals prints the sheet of a day's arrivals: all of them, and nothing but the sheet.
+// TestPagePrintsArrivals prints the sheet of a day's arrivals: all of them, and only the sheet.
 func TestPagePrintsArrivals(t *testing.T) {
 	t.Parallel()
 	p := busyHotel(t)
@@ -67,7 +67,7 @@ func TestPagePrintsArrivals(t *testing.T) {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
 		return err
 	}))
-	b.until("nothing but the sheet on paper", `document.querySelector("main h1").checkVisibility() &&
+	b.until("only the sheet on paper", `document.querySelector("main h1").checkVisibility() &&
 		["header", "footer", "[data-print]"].every((other) => !document.querySelector(other).checkVisibility())`)
 }
 
