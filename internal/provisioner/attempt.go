@@ -89,7 +89,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	ledger := &ledger{
 		store: p.store, now: p.now, lease: lease, work: work, belief: belief, lostAt: work.Key.UncertainSince,
 	}
-	observed := &observation{users: rows, unsettled: map[int64]outcome{}}
+	observed := &observation{users: rows, unsettled: map[int64]outcome{}, searched: map[int64]bool{}}
 	pacing := &pacing{
 		now: p.now, work: work, belief: belief, ledger: ledger, sweepEvery: p.options.SweepInterval,
 		retryBase: p.options.RetryBase,

@@ -78,6 +78,12 @@ func (b belief) isKeyKept(u *record.User) bool {
 		(u.CredentialMarkedAt == nil || !b.tooEarly(u.CredentialMarkedAt.Add(keyKept)))
 }
 
+// mayComeLate reports whether reads of this attempt may show what a lost create made: it takes effect before its last
+// look-up, or never.
+func (b belief) mayComeLate(lostAt *time.Time) bool {
+	return lostAt != nil && b.tooEarly(lostAt.Add(lastLookup))
+}
+
 // identitySettles is when a create of a user identity has certainly taken effect, or never will.
 func (b belief) identitySettles(created time.Time) time.Time { return created.Add(b.timeout + b.lag) }
 

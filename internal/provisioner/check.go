@@ -28,7 +28,8 @@ type checker struct {
 	policy     pms.Policy
 }
 
-// check compares everything recorded of an ACS user with Seam.
+// check compares everything recorded of an ACS user with Seam. Whatever that shows, it ends with a search for what a
+// lost create has left in addition.
 func (c *checker) check(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	from, is, out := c.finder.look(ctx, u, "whether what is recorded is still true")
 	if out.stops() {
@@ -36,15 +37,28 @@ func (c *checker) check(ctx context.Context, d plan.Desired, u *record.User) out
 	}
 	switch is {
 	case absent, beingGone:
-		return c.notSeen(ctx, u, is)
+		out = c.notSeen(ctx, u, is)
 	case ambivalent:
 		c.observed.unverified = true
 		c.observed.recheckAt(c.now().Add(c.pacing.slowRetry()))
 		c.ledger.note("Seam's get does not find ACS user %s and its list shows it: nothing is changed", *u.ACSUserID)
 		u.Seen()
-		return c.ledger.saveUnlessPreview(ctx, u)
+	default:
+		out = c.compare(ctx, d, u, from)
 	}
-	return c.compare(ctx, d, u, from)
+	if out.stops() {
+		return out
+	}
+	return c.search(ctx, u)
+}
+
+// search looks for what a lost create has left in addition to an ACS user, and commits the row.
+func (c *checker) search(ctx context.Context, u *record.User) outcome {
+	if out := c.findSurplus(ctx, u); out.stops() {
+		return out
+	}
+	c.observed.noteSearched(u)
+	return c.ledger.saveUnlessPreview(ctx, u)
 }
 
 // compare records what Seam shows of an existing ACS user, and judges what somebody has changed.
@@ -55,7 +69,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	}
 	ctx = c.ledger.because(ctx, "whether what is recorded is still true")
 	before, lostBefore := *u, c.ledger.lostAt
-	ours := u.Unsure || c.ledger.lostAt != nil || c.belief.tooEarly(c.belief.showsFrom(u))
+	ours := c.isPending(u) || c.ledger.lostAt != nil
 	c.seen(u)
 
 	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
@@ -86,13 +100,8 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if c.judgeDrift(d, before, u, ours, hasSchedule) {
 		c.ledger.lostAt = lostBefore // the mobile key is left as recorded: no other is looked for
 	}
-
-	if out := c.findSurplus(ctx, u); out.stops() {
-		return out
-	}
-
 	u.Known()
-	return c.ledger.saveUnlessPreview(ctx, u)
+	return outcome{}
 }
 
 // seen records that Seam shows an ACS user: a delete whose answer was lost long ago won't take effect any more.

@@ -201,7 +201,7 @@ func (l *ledger) noteLostCreate() {
 // noteSurplus remembers that a lost create has left a second ACS user: there may be a third, which is looked for as
 // after a lost create. It is written with the next commit.
 func (l *ledger) noteSurplus() {
-	if l.lostAt == nil || !l.belief.tooEarly(l.lostAt.Add(lastLookup)) {
+	if !l.belief.mayComeLate(l.lostAt) {
 		l.noteLostCreate()
 	}
 }

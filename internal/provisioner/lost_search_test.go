@@ -160,3 +160,97 @@ func TestAWrongNotFoundEndsNoSearch(t *testing.T) {
 		})
 	}
 }
+
+// mustEndTheSearch waits until the search has ended, and fails the test if the second ACS user is still there.
+func (r *rig) mustEndTheSearch(s stay) {
+	r.t.Helper()
+	r.untilLater(s, "the end of the search", func(v store.View) bool { return v.Key.UncertainSince == nil })
+	r.rest(s)
+	if _, there := r.sim.State().Users[secondUser]; there {
+		r.tell(s)
+		r.t.Error("the search has ended, and what the lost create left is still there")
+	}
+	r.mustBeCalm(s, "after the search")
+}
+
+// Somebody deletes or suspends the stay's ACS user before the look-ups: what a lost create has left in addition has a
+// key of its own, and is found whatever became of the first one.
+func TestTheSearchDoesntDependOnTheFirstUser(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*rig, store.View){
+		"deleted": func(r *rig, v store.View) {
+			r.sim.Change(func(st *simulator.State) { delete(st.Users, *v.User.ACSUserID) })
+		},
+		"suspended": func(r *rig, v store.View) {
+			r.sim.Change(func(st *simulator.State) {
+				u := st.Users[*v.User.ACSUserID]
+				u.Suspended = true
+				st.Users[u.ID] = u
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := issuedAfterALoss(t)
+			v := r.view(s)
+			r.leaveSecond(*v.User.ACSUserID)
+			r.giveSecondAKey()
+			change(r, v)
+			r.recheck(s)
+			r.untilLater(s, "attention", func(v store.View) bool { return v.Key.Status == store.KeyAttention })
+			r.mustEndTheSearch(s)
+		})
+	}
+}
+
+// What a lost create left can't be removed: the search for more ends all the same.
+func TestASearchEndsAlthoughTheSecondUserStays(t *testing.T) {
+	t.Parallel()
+	r, s := issuedAfterALoss(t)
+	r.leaveSecond(*r.view(s).User.ACSUserID)
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = true })
+	r.untilLater(s, "not removed", func(v store.View) bool { return str(v.Key.Reason) == "not_removed" })
+	r.mustEndWithin20Minutes(s)
+}
+
+// mustEndWithin20Minutes fails the test if the search for what a lost create has left lasts longer.
+func (r *rig) mustEndWithin20Minutes(s stay) {
+	r.t.Helper()
+	for range 4 {
+		r.advance(5 * time.Minute)
+		r.rest(s)
+	}
+	if since := r.view(s).Key.UncertainSince; since != nil {
+		r.tell(s)
+		r.t.Errorf("the search that began at %s has not ended", since)
+	}
+	r.mustBeCalm(s, "after the search")
+}
+
+// A stay has moved to another access system, and whether the old ACS user is gone can't be read: what the lost create
+// left there is removed, and the search ends.
+func TestASearchEndsWhileTheOldUserStays(t *testing.T) {
+	t.Parallel()
+	r, s := issuedAfterALoss(t)
+	r.listing("default", "V", groupsV...)
+	old := *r.view(s).User.ACSUserID
+	r.leaveSecond(old)
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == seam.PathUserDelete && !after {
+				r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
+				r.sim.Inject(simulator.Fault{
+					Kind: simulator.Forbidden, Path: "/acs/users/get", Contains: old, Count: -1,
+				})
+			}
+			return false
+		}
+	})
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the old one to stay", func() bool { r.pass(); return r.view(s).Key.Status == store.KeyAttention })
+	r.mustEndWithin20Minutes(s)
+	if _, there := r.sim.State().Users[secondUser]; there {
+		t.Error("what the lost create left is still there")
+	}
+}

@@ -1,9 +1,11 @@
 package provisioner
 
 import (
+	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
+	"github.com/staykey/staykey/internal/provisioner/record"
 )
 
 // observation is how much an attempt knows of what Seam has: whether everything was compared, which lost creates are
@@ -12,6 +14,7 @@ type observation struct {
 	users *users
 
 	unsettled  map[int64]outcome // rows of lost creates that can't be looked for now, and why
+	searched   map[int64]bool    // rows whose lost creates were looked for, after everything else was compared
 	checked    bool              // everything was compared with Seam
 	unverified bool              // everything was compared with Seam, except what Seam contradicts itself about
 	recheck    *time.Time        // compare with Seam again then
@@ -35,6 +38,14 @@ func (o *observation) isUnsettled(s plan.Step) bool {
 	}
 	_, open := o.unsettled[o.users.rows[s.User].ID]
 	return open
+}
+
+// noteSearched records that the attempt would have seen what the lost creates of a row have left.
+func (o *observation) noteSearched(u *record.User) { o.searched[u.ID] = true }
+
+// isSearched reports whether that is so of all rows. Nothing was created yet for one that is only claimed.
+func (o *observation) isSearched() bool {
+	return !slices.ContainsFunc(o.users.rows, func(u record.User) bool { return u.MayExist() && !o.searched[u.ID] })
 }
 
 // recheckAt schedules another comparison with Seam.

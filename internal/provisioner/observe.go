@@ -2,7 +2,6 @@ package provisioner
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
@@ -36,15 +35,8 @@ func (o *observer) observe(ctx context.Context, d plan.Desired) outcome {
 			return out
 		}
 	}
-	o.observed.checked = due && !o.observed.unverified && len(o.observed.unsettled) == 0 &&
-		!slices.ContainsFunc(o.users.rows, func(u record.User) bool { return isPassedOver(d, &u) })
+	o.observed.checked = due && !o.observed.unverified && o.observed.isSearched()
 	return outcome{}
-}
-
-// isPassedOver reports whether an ACS user exists, perhaps, and is not compared with Seam, because it is not wanted or
-// is being deleted: what a lost create has left besides is looked for once it is gone.
-func isPassedOver(d plan.Desired, u *record.User) bool {
-	return u.ACSUserID != nil && (d.Goal != plan.Have || u.Phase() == record.Removing)
 }
 
 // leaveUnsettled reports whether the attempt can continue without knowing what a lost create has left, and remembers
@@ -55,12 +47,7 @@ func (o *observer) leaveUnsettled(d plan.Desired, i int, out outcome) bool {
 		o.work.Overrides.Held() != "" {
 		return false
 	}
-	switch out.kind {
-	case waiting, refused, unclear, failed:
-	default:
-		return false
-	}
-	if out.leaseLost() || seam.KindOf(out.err) == seam.Unauthorized {
+	if !out.isLocal() {
 		return false
 	}
 	o.observed.unsettled[u.ID] = out
@@ -74,6 +61,9 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 		if out := o.settleUserMark(ctx, d, u); out.stops() {
 			return out
 		}
+		o.observed.noteSearched(u)
+	case record.Removing:
+		return o.searchRemoved(ctx, u, due)
 	}
 	if d.Goal != plan.Have {
 		return outcome{}
@@ -83,7 +73,7 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 			return out
 		}
 	}
-	if u.ACSUserID == nil || isPassedOver(d, u) {
+	if u.ACSUserID == nil {
 		return outcome{}
 	}
 
@@ -95,6 +85,18 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 		return wait(until, "Seam's reads may lag what was just written")
 	}
 	return o.checker.check(ctx, d, u)
+}
+
+// searchRemoved looks for what a lost create has left in addition to an ACS user that we deleted, and that is not gone
+// yet: that may take long. What is left of the ACS user itself is for the [remover].
+func (o *observer) searchRemoved(ctx context.Context, u *record.User, due bool) outcome {
+	if !due || o.ledger.lostAt == nil {
+		return outcome{}
+	}
+	if out := o.checker.search(ctx, u); out.stops() && !out.isLocal() {
+		return out
+	}
+	return outcome{} // a delete must not depend on reads that may be refused
 }
 
 // mustCheck reports whether an ACS user is compared with Seam although no check is due: because what Seam showed once

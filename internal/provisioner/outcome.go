@@ -61,6 +61,17 @@ func fails(err error) outcome {
 // leaseLost reports whether another worker has taken over the reservation.
 func (o outcome) leaseLost() bool { return errors.Is(o.err, store.ErrLeaseLost) }
 
+// isLocal reports whether an outcome concerns only what the attempt was about to do, so that it may continue with
+// something else.
+func (o outcome) isLocal() bool {
+	switch o.kind {
+	case waiting, needsPerson, refused, unclear, failed:
+		return !o.leaseLost() && seam.KindOf(o.err) != seam.Unauthorized
+	default:
+		return false
+	}
+}
+
 // isRefusal reports whether Seam refused what a call asks for, so that the same call would be refused again.
 func isRefusal(err error) bool {
 	switch seam.KindOf(err) {

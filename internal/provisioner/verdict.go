@@ -56,6 +56,7 @@ func (e *ending) newVerdict() store.KeyVerdict {
 		KeepRevive: e.held != "",
 	}
 	e.count(&v, false)
+	e.noteComparison(&v)
 	return v
 }
 
@@ -73,7 +74,6 @@ func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 	v := e.newVerdict()
 	v.Done = true
 	e.count(&v, e.changes > 0)
-	e.noteComparison(&v)
 
 	next := &earliest{}
 	switch {
@@ -107,14 +107,14 @@ func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 	return v
 }
 
-// noteComparison records that everything was compared with Seam, if it was. The last comparison after a lost create
-// ends the search for what that may have left.
+// noteComparison records that everything was compared with Seam, if it was, however the attempt ended. The last
+// comparison after a lost create ends the search for what that may have left.
 func (e *ending) noteComparison(v *store.KeyVerdict) {
 	if !e.checked {
 		return
 	}
 	v.VerifiedAt = &e.belief.began
-	if e.lostAt != nil && !e.belief.tooEarly(e.lostAt.Add(lastLookup)) {
+	if !e.belief.mayComeLate(e.lostAt) {
 		v.UncertainSince = nil
 	}
 }
@@ -203,7 +203,6 @@ func (e *ending) onHold(d plan.Desired, held, due string) store.KeyVerdict {
 	v.Status, v.Reason, v.Done = stay.KeyAttention, stay.ReasonHeld, true
 	v.Message = stay.Message(v.Reason, held) + fmt.Sprintf(" Changes are pending (%s): release the hold to apply them.",
 		due)
-	e.noteComparison(&v)
 
 	next := &earliest{}
 	for _, edge := range []time.Time{d.Starts, d.Ends} {

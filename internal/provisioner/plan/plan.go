@@ -258,7 +258,7 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 		return makeUser(d, index, u.UserIdentityID)
 	}
 	if u.SuspendedAt != nil && !revive {
-		return nil // somebody suspended it on purpose
+		return narrowUser(d, u, index) // somebody suspended it on purpose
 	}
 	s := stepsOf{user: index}
 	s.setSchedule(d, u)
@@ -269,12 +269,13 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 }
 
 // narrowUser lists the steps that take away what an ACS user that serves nobody should not open: its key may be in a
-// phone. What somebody deleted opens nothing.
+// phone. What somebody deleted or suspended opens nothing, but what a lost create left in addition may.
 func narrowUser(d Desired, u record.User, index int) []Step {
-	if u.Phase() != record.Displaced {
-		return nil
-	}
 	s := stepsOf{user: index}
+	s.deleteSurplus(u)
+	if u.Phase() != record.Displaced {
+		return s.steps
+	}
 	if u.StartsAt == nil || u.EndsAt == nil || u.StartsAt.Before(d.Starts) || u.EndsAt.After(d.Ends) {
 		s.setSchedule(d, u)
 	}
