@@ -142,24 +142,17 @@ func (c *checker) findSurplus(ctx context.Context, u *record.User) outcome {
 	return outcome{}
 }
 
-// listOurs lists the ACS users of a row's identity that are the stay's. A 404 is no answer while the identity exists:
-// the list is asked for once more, and if Seam still doesn't have it, the search continues at the next look-up.
+// listOurs lists the ACS users of a row's identity that are the stay's. If Seam doesn't list them although the identity
+// exists, the search continues at the next look-up.
 func (c *checker) listOurs(ctx context.Context, u *record.User) ([]seam.ACSUser, outcome) {
-	notListed := func(out outcome) bool { return out.kind == refused && seam.KindOf(out.err) == seam.NotFound }
-	ours, _, out := c.finder.find(ctx, u)
-	if notListed(out) {
-		ours, _, out = c.finder.find(ctx, u)
-	}
-	if !notListed(out) {
-		return ours, out
-	}
-	gone, out := c.identities.isGone(ctx, u)
-	if !gone && !out.stops() {
+	linked, out := c.finder.find(ctx, u)
+	if out.kind == unclear {
 		c.observed.unverified = true
 		c.ledger.note("Seam shows user identity %s and does not list its ACS users: what a lost create may have left "+
 			"is looked for later", u.UserIdentityID)
+		return nil, outcome{}
 	}
-	return nil, out
+	return linked.ours, out
 }
 
 // readLink finds out whether an ACS user is linked to its identity. An answer without an identity proves nothing, and
@@ -175,12 +168,14 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 		if !u.Unsure && ours && u.Phase() != record.Displaced {
 			return outcome{}
 		}
-		linked, err := c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
-		if err != nil && seam.KindOf(err) != seam.NotFound {
-			return fails(err)
+		linked, _, out := c.finder.list(ctx, u, func() ([]seam.ACSUser, error) {
+			return c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
+		})
+		if out.kind == unclear {
+			return outcome{}
 		}
 		u.ReadLink(slices.ContainsFunc(linked, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID }))
-		return outcome{}
+		return out
 	}
 	merged, out := c.identities.isMergedInto(ctx, u, from.UserIdentityID)
 	u.ReadLink(merged)

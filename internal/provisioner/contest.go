@@ -60,7 +60,8 @@ func (c *checker) isGivenAway(ctx context.Context, d plan.Desired, u *record.Use
 	if u.ReadOwner(false); !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
 		return contest{}, outcome{}
 	}
-	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"), u)
+	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID,
+		u.UserIdentityKey)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return contest{}, outcome{} // there is no other identity to link it to
@@ -84,15 +85,15 @@ func (c *checker) isLinkedElsewhere(ctx context.Context, u *record.User) (contes
 		return contest{}, outcome{}
 	}
 	ctx = c.ledger.because(ctx, "whether the identity was linked to another ACS user")
-	_, others, out := c.finder.find(ctx, u)
-	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		return contest{}, outcome{} // the identity is not shown: linking finds out
-	}
-	if out.stops() {
+	linked, out := c.finder.find(ctx, u)
+	switch {
+	case out.kind == unclear:
+		return contest{unknown: true}, outcome{}
+	case out.stops():
 		return contest{}, out
 	}
 	var is contest
-	for _, other := range others {
+	for _, other := range linked.others {
 		if other.ACSUserID == *u.ACSUserID {
 			continue
 		}

@@ -263,3 +263,21 @@ func TestALinkThatIsMovedAfterALostCall(t *testing.T) {
 		})
 	}
 }
+
+// Seam wrongly answers the list of the identity's ACS users with a 404, for a while: that it doesn't show another one
+// is no reason to take the link from it.
+func TestAWrongNotFoundTakesNoLink(t *testing.T) {
+	t.Parallel()
+	r, s, v := stolen(t, "555555-5555")
+	r.sim.Inject(simulator.Fault{
+		Kind: simulator.WrongNotFound, Path: "/acs/users/list", Contains: v.User.UserIdentityID, Count: -1,
+	})
+	r.sim.Forget()
+	r.recheck(s)
+	waitFor(t, "the list", func() bool { return r.called("/acs/users/list") > 0 })
+	r.rest(s)
+	r.mustNotLink()
+	r.sim.Heal()
+	r.untilRemoved(s)
+	r.mustNotLink()
+}

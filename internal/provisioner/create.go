@@ -82,18 +82,18 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 func (c *creator) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &c.users.rows[i]
 	asking := c.ledger.because(ctx, "whether the identity has an ACS user on the access system")
-	found, others, out := c.finder.find(asking, u)
+	linked, out := c.finder.find(asking, u)
 	switch {
-	case out.kind == refused && seam.KindOf(out.err) == seam.NotFound:
-		return c.slots.identityGone(ctx, i)
 	case out.stops():
 		return out
-	case len(found) > 0 && u.MarkedAt != nil:
-		if out := c.observer.adopt(ctx, d, u, found); out.stops() {
+	case linked.gone:
+		return c.slots.identityGone(ctx, i)
+	case len(linked.ours) > 0 && u.MarkedAt != nil:
+		if out := c.observer.adopt(ctx, d, u, linked.ours); out.stops() {
 			return out
 		}
 		return again()
-	case len(others)+len(found) > 0:
+	case len(linked.others)+len(linked.ours) > 0:
 		c.ledger.note("the user identity has an ACS user of somebody else on access system %s", u.ACSSystemID)
 		return c.slots.leave(ctx, i)
 	}
@@ -178,11 +178,15 @@ func (c *creator) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 	if out := c.blameSystem(ctx, u, cause); out.stops() {
 		return out
 	}
-	ours, others, out := c.finder.find(c.ledger.because(ctx, "why Seam refused the ACS user"), u)
-	if out.stops() {
+	linked, out := c.finder.find(c.ledger.because(ctx, "why Seam refused the ACS user"), u)
+	switch {
+	case out.kind == unclear:
+		return fails(cause)
+	case out.stops():
 		return out
-	}
-	if len(others) > 0 && len(ours) == 0 {
+	case linked.gone:
+		return c.slots.identityGone(ctx, i)
+	case len(linked.others) > 0 && len(linked.ours) == 0:
 		return c.slots.leave(ctx, i)
 	}
 	return c.blameGroups(ctx, d, cause)

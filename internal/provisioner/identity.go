@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (r *identities) ofGuest(ctx context.Context, d plan.Desired) (candidate, ou
 // verifyGuest makes sure that a known identity is still the guest's: somebody may have given it another address, or
 // merged it into another identity. A deleted one is forgotten.
 func (r *identities) verifyGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
-	is, err := r.seam.UserIdentity(r.ledger.because(ctx, "whether the user identity is still the guest's"), *c.ID)
+	is, err := r.read(r.ledger.because(ctx, "whether the user identity is still the guest's"), *c.ID, c.Key)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return r.forget(ctx, c)
@@ -91,7 +92,7 @@ func (r *identities) existingGuest(ctx context.Context, d plan.Desired, c *candi
 		r.ledger.note("the user identity with our key has another e-mail address now and is left unchanged")
 		return outcome{}
 	case err == nil:
-		c.take(byKey.UserIdentityID, true)
+		c.take(byKey.UserIdentityID, !slices.Contains(byKey.MergedKeys, d.GuestKey))
 		return outcome{}
 	case seam.KindOf(err) != seam.NotFound:
 		return fails(err)
@@ -152,7 +153,7 @@ func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome)
 	byKey, err := r.seam.UserIdentityByKey(asking, key)
 	switch {
 	case err == nil:
-		c.take(byKey.UserIdentityID, true)
+		c.take(byKey.UserIdentityID, !slices.Contains(byKey.MergedKeys, key))
 		return c, outcome{}
 	case seam.KindOf(err) != seam.NotFound:
 		return c, fails(err)

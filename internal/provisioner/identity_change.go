@@ -15,15 +15,15 @@ import (
 // Changes of a user identity at Seam while an ACS user of ours is linked to it: it may be deleted, or merged into
 // another.
 
-// read returns a row's identity, or what it was merged into. One that a get by id doesn't find is asked for by its key,
-// too: after one wrong 404, a key would be linked to an identity that may have become somebody else's.
-func (r *identities) read(ctx context.Context, u *record.User) (seam.UserIdentity, error) {
-	is, notFound := r.seam.UserIdentity(ctx, u.UserIdentityID)
+// read returns an identity, or what it was merged into. One that a get by id doesn't find is asked for by its key, too:
+// after one wrong 404, a key would be linked to an identity that may have become somebody else's.
+func (r *identities) read(ctx context.Context, id, key string) (seam.UserIdentity, error) {
+	is, notFound := r.seam.UserIdentity(ctx, id)
 	if seam.KindOf(notFound) != seam.NotFound {
 		return is, notFound
 	}
-	is, err := r.seam.UserIdentityByKey(ctx, u.UserIdentityKey)
-	if err == nil && is.Key == u.UserIdentityKey && is.UserIdentityID != u.UserIdentityID {
+	is, err := r.seam.UserIdentityByKey(ctx, key)
+	if err == nil && is.Key == key && is.UserIdentityID != id {
 		return is, notFound // another one has the key as its own, so this one is gone
 	}
 	return is, err
@@ -71,8 +71,8 @@ func (r *identities) isKeyFree(ctx context.Context, key, id string) (free bool, 
 func (r *identities) isMergedInto(ctx context.Context, u *record.User, other string) (bool, outcome) {
 	survivor, known := r.survivors[u.UserIdentityID]
 	if !known {
-		is, err := r.seam.UserIdentity(r.ledger.because(ctx, "whether the user identity was merged into another"),
-			u.UserIdentityID)
+		is, err := r.read(r.ledger.because(ctx, "whether the user identity was merged into another"), u.UserIdentityID,
+			u.UserIdentityKey)
 		switch {
 		case err == nil:
 			survivor = is.UserIdentityID

@@ -296,8 +296,9 @@ func TestErasingWhileTheGuestBooksAgain(t *testing.T) {
 // The guest's identity is merged into another at Seam. A lost create is found anyway, and the stay stays linked.
 func TestMergedIdentity(t *testing.T) {
 	t.Parallel()
-	for _, lost := range []bool{false, true} {
-		t.Run(fmt.Sprintf("create lost %v", lost), func(t *testing.T) {
+	for i := range 4 {
+		lost, wrong := i%2 == 1, i > 1
+		t.Run(fmt.Sprintf("create lost %v, one wrong 404 %v", lost, wrong), func(t *testing.T) {
 			t.Parallel()
 			r := newLossyRig(t, fast(), simulator.Options{})
 			r.listing("default", "L", "555555-5555")
@@ -314,6 +315,9 @@ func TestMergedIdentity(t *testing.T) {
 					}
 				})
 				r.sim.MergeIdentities("99999999-9999-4999-8999-999999999999", from...)
+				if wrong {
+					r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/user_identities/get"})
+				}
 			}
 			if lost {
 				r.sim.Configure(func(o *simulator.Options) {

@@ -23,8 +23,11 @@ const (
 	ambivalent          // get doesn't show it, and the list does
 )
 
-// errContradiction means that Seam's answers can't all be true.
-var errContradiction = errors.New("an ACS user is in Seam's list, but asking for it alone doesn't find it")
+// These errors mean that Seam's answers can't all be true.
+var (
+	errContradiction = errors.New("an ACS user is in Seam's list, but asking for it alone doesn't find it")
+	errNotListed     = errors.New("a user identity exists at Seam, but listing its ACS users doesn't find it")
+)
 
 // finder looks for things at Seam: an ACS user, those that a lost create may have left, and an ACS user's mobile keys.
 // It decides which of them are the stay's. It changes nothing at Seam, and leaves it to its callers what is recorded.
@@ -77,12 +80,39 @@ func (f *finder) lookFurther(ctx context.Context, u *record.User, from seam.ACSU
 	return from, ambivalent, outcome{}
 }
 
-// find lists the ACS users that can only be this stay's, oldest first: of its identity and system, with its exact
-// name, and not recorded in another row. others are any that the identity has there besides.
-func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.ACSUser, out outcome) {
-	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
-	if err != nil {
-		return nil, nil, fails(err)
+// linked is what an identity has on an access system.
+type linked struct {
+	ours   []seam.ACSUser // that can only be the stay's, oldest first
+	others []seam.ACSUser
+	gone   bool // the identity no longer exists, so that nothing can be linked to it
+}
+
+// list lists ACS users of a row's identity. A 404 is no answer while the identity exists: the list is requested again,
+// and then the identity. gone reports that it no longer exists.
+func (f *finder) list(ctx context.Context, u *record.User, request func() ([]seam.ACSUser, error)) (
+	listed []seam.ACSUser, gone bool, out outcome,
+) {
+	listed, err := request()
+	if seam.KindOf(err) == seam.NotFound { // one wrong answer is soon corrected
+		listed, err = request()
+	}
+	if seam.KindOf(err) != seam.NotFound {
+		return listed, false, fails(err)
+	}
+	if gone, out = f.identities.isGone(ctx, u); !gone && !out.stops() {
+		out = contradicted(errNotListed)
+	}
+	return nil, gone, out
+}
+
+// find lists the ACS users of a row's identity and system, and tells those that can only be this stay's, by their exact
+// name, and not recorded in another row, from others.
+func (f *finder) find(ctx context.Context, u *record.User) (found linked, out outcome) {
+	list, gone, out := f.list(ctx, u, func() ([]seam.ACSUser, error) {
+		return f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
+	})
+	if gone || out.stops() {
+		return linked{gone: gone}, out
 	}
 
 	ids := make([]string, len(list))
@@ -91,7 +121,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.
 	}
 	taken, err := f.store.ACSUsers.TakenElsewhere(ctx, ids, u.ID)
 	if err != nil {
-		return nil, nil, fails(err)
+		return linked{}, fails(err)
 	}
 
 	for _, l := range list {
@@ -102,7 +132,7 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.
 		if l.UserIdentityID != u.UserIdentityID {
 			same, out := f.identities.isMergedInto(ctx, u, l.UserIdentityID)
 			if out.stops() {
-				return nil, nil, out
+				return linked{}, out
 			}
 			if !same {
 				continue
@@ -111,17 +141,17 @@ func (f *finder) find(ctx context.Context, u *record.User) (ours, others []seam.
 
 		shown, out := f.withName(ctx, u, l)
 		if out.stops() {
-			return nil, nil, out
+			return linked{}, out
 		}
 		if f.belief.isOurs(shown, u, f.work.Reservation.ReservationID) && !taken[l.ACSUserID] {
-			ours = append(ours, shown)
+			found.ours = append(found.ours, shown)
 		} else {
-			others = append(others, shown)
+			found.others = append(found.others, shown)
 		}
 	}
-	slices.SortStableFunc(ours,
+	slices.SortStableFunc(found.ours,
 		func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
-	return ours, others, outcome{}
+	return found, outcome{}
 }
 
 // withName is a listed ACS user as a get shows it, if the list leaves out its name: whose it is must not depend on

@@ -123,18 +123,12 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 		}
 	}
 
-	found, others, out := o.finder.find(o.ledger.because(ctx, "whether a create without an answer made an ACS user"), u)
-	gone := false // the identity, and what was linked to it
-	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		if gone, out = o.identities.isGone(ctx, u); !gone && !out.stops() {
-			return contradicted(errContradiction)
-		}
-	}
-
+	linked, out := o.finder.find(o.ledger.because(ctx, "whether a create without an answer made an ACS user"), u)
 	if out.stops() {
 		return out
 	}
 
+	found := linked.ours
 	if len(found) == 0 {
 		if found, out = o.finder.findUnlinked(ctx, u); out.stops() {
 			return out
@@ -147,7 +141,7 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 	if u.LostAt != nil && o.belief.tooEarly(o.belief.countsFrom(*u.LostAt)) {
 		return wait(o.belief.countsFrom(*u.LostAt), "A create without an answer may still show up")
 	}
-	o.slots.fresh[u.ID] = len(others) == 0 && !gone && u.Phase() == record.Lost
+	o.slots.fresh[u.ID] = len(linked.others) == 0 && !linked.gone && u.Phase() == record.Lost
 	return outcome{}
 }
 

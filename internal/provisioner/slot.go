@@ -168,44 +168,28 @@ func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *reco
 	}
 
 	asking := s.ledger.because(ctx, "whether the identity has an ACS user on the access system")
-	found, others, out := s.finder.find(asking, u)
-	if out.kind == refused && seam.KindOf(out.err) == seam.NotFound {
-		return false, false, s.candidateGone(ctx, c, u)
-	}
+	linked, out := s.finder.find(asking, u)
 	if out.stops() {
 		return false, false, out
 	}
+	if linked.gone { // begin again with another identity
+		return false, false, firstOutcome(s.identities.forget(ctx, &c), again)
+	}
 
 	if c.MadeByUs {
-		if ours, out = s.finder.isStillThere(ctx, found); out.stops() {
+		if ours, out = s.finder.isStillThere(ctx, linked.ours); out.stops() {
 			return false, false, out
 		}
 	}
 
-	if len(others) > 0 || len(found) > 0 && !ours {
-		if len(found) > 0 && c.MadeByUs { // listed, but gone when asked for alone: the list lags
-			return len(others) == 0, false, outcome{}
+	if len(linked.others) > 0 || len(linked.ours) > 0 && !ours {
+		if len(linked.ours) > 0 && c.MadeByUs { // listed, but gone when asked for alone: the list lags
+			return len(linked.others) == 0, false, outcome{}
 		}
 		s.ledger.note("the user identity already has an ACS user on access system %s", d.SystemID)
 		return false, false, outcome{}
 	}
 	return true, ours, outcome{}
-}
-
-// candidateGone forgets an identity that Seam says it does not have, once that is certain, and begins again with
-// another one.
-func (s *slots) candidateGone(ctx context.Context, c candidate, u *record.User) outcome {
-	gone, out := s.identities.isGone(ctx, u)
-	if out.stops() {
-		return out
-	}
-	if !gone {
-		return contradicted(errContradiction)
-	}
-	if out := s.identities.forget(ctx, &c); out.stops() {
-		return out
-	}
-	return again()
 }
 
 // noteTaken records that another stay has the slot of the guest's own identity, so that this one gets an
@@ -243,7 +227,8 @@ func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 	case d.GuestKey == "" || u.UserIdentityKey != d.GuestKey:
 		return outcome{}
 	}
-	is, err := s.identities.read(s.ledger.because(ctx, "whether the user identity is still the guest's"), u)
+	is, err := s.identities.read(s.ledger.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID,
+		u.UserIdentityKey)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return outcome{} // neither its id nor its key is known: the create finds out
