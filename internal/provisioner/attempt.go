@@ -74,6 +74,7 @@ type attempt struct {
 	ledger     *ledger
 	pacing     *pacing
 
+	removalDue   earliest    // when a deletion under way is looked at next
 	keyConfirmed func() bool // whether Seam has just accepted the API key
 }
 
@@ -328,19 +329,40 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if surplus.restarts() {
 		return surplus
 	}
-	for i := range a.users.rows {
-		u := &a.users.rows[i]
-		if _, open := a.observed.unsettled[u.ID]; i == keep || open || d.Goal == plan.Have && u.AnsweredWithOthers() {
-			continue
-		}
-		if out := a.remover.finishRemoval(ctx, d, &a.users.rows[i]); out.stops() {
-			return out
-		}
+	if out := a.finishRemovals(ctx, d, keep); out.stops() {
+		return out
 	}
 	if d.Goal == plan.Gone && len(a.users.rows) == 0 {
 		return a.identities.removeStrays(ctx)
 	}
 	return firstOutcome(surplus, a.observed.firstUnsettled)
+}
+
+// finishRemovals follows each deletion to its end. One that is stuck, on one access system, delays no other: the outcome
+// is of the one that is most in need of attention, and the key is due when the first of the others is.
+func (a *attempt) finishRemovals(ctx context.Context, d plan.Desired, keep int) outcome {
+	var stuck outcome
+	a.removalDue = earliest{}
+	for i := range a.users.rows {
+		u := &a.users.rows[i]
+		if _, open := a.observed.unsettled[u.ID]; i == keep || open || d.Goal == plan.Have && u.AnsweredWithOthers() {
+			continue
+		}
+		out := a.remover.finishRemoval(ctx, d, u)
+		switch {
+		case !out.stops():
+			continue
+		case !out.isLocal():
+			return out
+		case out.kind == waiting:
+			a.removalDue.at(out.until)
+		}
+		if !stuck.stops() || stuck.kind == waiting && out.kind != waiting ||
+			stuck.kind != needsPerson && out.kind == needsPerson {
+			stuck = out
+		}
+	}
+	return stuck
 }
 
 // readBackIfNeeded reads back the ACS user that serves the stay, unless it is known to open every door.
@@ -385,5 +407,6 @@ func (a *attempt) ending() *ending {
 		changes: a.ledger.changes, returned: a.ledger.returned, lostAt: a.ledger.lostAt, checked: a.observed.checked,
 		keyConfirmed: a.keyConfirmed(),
 		recheck:      earliest{a.observed.recheck}, codeDue: a.codes.due, surplusDue: a.surplus.due,
+		removalDue: a.removalDue,
 	}
 }

@@ -66,7 +66,8 @@ func (o outcome) leaseLost() bool { return errors.Is(o.err, store.ErrLeaseLost) 
 func (o outcome) isLocal() bool {
 	switch o.kind {
 	case waiting, needsPerson, refused, unclear, failed:
-		return !o.leaseLost() && seam.KindOf(o.err) != seam.Unauthorized
+		kind := seam.KindOf(o.err)
+		return !o.leaseLost() && kind != seam.Unauthorized && kind != seam.RateLimited
 	default:
 		return false
 	}

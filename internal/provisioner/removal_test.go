@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -157,4 +158,61 @@ func TestAStuckDeletionLocksNobodyOut(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// A stay with an ACS user on each of two access systems is cancelled, and one system doesn't delete its own: that
+// doesn't delay the other, whose slot is free once its ACS user is gone.
+func TestAStuckRemovalDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	for name, stick := range map[string]func(r *rig, old string){
+		"its reads are refused": func(r *rig, old string) {
+			r.sim.Inject(simulator.Fault{
+				Kind: simulator.Forbidden, Path: "/acs/users/get", Contains: old, Count: -1,
+			})
+		},
+		"it refuses the delete": func(r *rig, _ string) {
+			deletes := 0
+			r.sim.Configure(func(o *simulator.Options) {
+				o.Hook = func(path string, after bool) bool {
+					if path == seam.PathUserDelete && !after {
+						deletes++
+						r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = deletes != 2 })
+					}
+					return false
+				}
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{Pending: time.Minute})
+			r.listing("default", "L", groupsL...)
+			r.listing("default", "V", groupsV...)
+			s := r.stay("R1")
+			r.book(s)
+			waitFor(t, "the first key", func() bool { return len(r.holds(s.id)) == 1 })
+			r.advance(2 * time.Minute)
+			old := *r.until(s, store.KeyIssued).User.ACSUserID
+			s.listing = "V"
+			r.book(s)
+			waitFor(t, "the second key", func() bool { return len(r.holds(s.id)) == 2 })
+			stick(r, old)
+			r.cancel(s)
+			var left string
+			r.passMinutes(4)
+			if err := r.store.Pool().QueryRow(context.Background(), `
+				SELECT coalesce(string_agg(acs_system_id, ','), '') FROM acs_users WHERE reservation_id = $1`,
+				s.id).Scan(&left); err != nil {
+				t.Fatal(err)
+			}
+			if left != system {
+				r.tell(s)
+				t.Errorf("there are ACS users on %q", left)
+			}
+			r.sim.Heal()
+			r.sim.Configure(func(o *simulator.Options) { o.Hook, o.RefuseDeletes = nil, false })
+			r.untilLater(s, "revoked", func(v store.View) bool { return v.Key.Status == store.KeyRevoked })
+			r.mustHold(s.id)
+		})
+	}
 }

@@ -46,6 +46,7 @@ type ending struct {
 	recheck    earliest   // when to compare with Seam again
 	codeDue    *time.Time // when the backup code is due
 	surplusDue *time.Time // when a second ACS user is looked at next
+	removalDue earliest   // when a deletion under way is looked at next
 }
 
 // newVerdict is what all verdicts have in common.
@@ -258,6 +259,9 @@ func (e *ending) conclude(out outcome) store.KeyVerdict {
 		e.keepStatus(&v)
 	default:
 		e.concludeError(&v, out.err, retry)
+	}
+	if due := e.removalDue.time; due != nil && due.Before(*v.Next) {
+		v.Next = due
 	}
 	return v
 }
