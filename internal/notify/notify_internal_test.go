@@ -62,16 +62,25 @@ func TestLifeOfAStay(t *testing.T) {
 	rest := receiver.take()
 	wantTypes(t, rest, TypeAttention, TypeRecovered, TypeReady)
 
+	r.exec(`UPDATE acs_users SET contested_at = now(), removed_at = now()`) // displaced: its key may be in a phone
+	r.key("R1", "attention", "removed_at_seam")
+	r.settle()
+	displaced := receiver.take()
+	wantTypes(t, displaced, TypeAttention)
+	if d := displaced[0].Data; d.AccessSchedule == nil || len(d.AccessGroupIDs) == 0 {
+		t.Errorf("the ACS user opens doors, but the message is %+v", d)
+	}
+
 	r.key("R1", "revoked", "")
 	r.exec(`DELETE FROM acs_users WHERE reservation_id = 'R1'`)
 	r.settle()
 	revoked := receiver.take()
-	wantTypes(t, revoked, TypeRevoked)
+	wantTypes(t, revoked, TypeRecovered, TypeRevoked)
 	if revoked[0].Data.AccessSchedule != nil || len(revoked[0].Data.AccessGroupIDs) > 0 {
 		t.Errorf("no key is left, but the message is %+v", revoked[0].Data)
 	}
 	sequence := int64(0)
-	for _, h := range slices.Concat(ready, changed, rest, revoked) {
+	for _, h := range slices.Concat(ready, changed, rest, displaced, revoked) {
 		if h.Data.Sequence <= sequence {
 			t.Errorf("%s has sequence %d after %d", h.Type, h.Data.Sequence, sequence)
 		}
@@ -100,7 +109,8 @@ func TestSequenceRisesWithWhatCanBeSeen(t *testing.T) {
 		{"window", `UPDATE acs_users SET ends_at = ends_at + interval '1 hour'`, true},
 		{"doors", `UPDATE acs_users SET acs_access_group_ids = '{g7}'`, true},
 		{"credential", `UPDATE acs_users SET acs_credential_id = 'c7'`, true},
-		{"removed by somebody", `UPDATE acs_users SET removed_at = now()`, true},
+		{"displaced", `UPDATE acs_users SET contested_at = now(), removed_at = now()`, true},
+		{"removed by somebody", `UPDATE acs_users SET contested_at = NULL`, true},
 		{"being deleted", `UPDATE acs_users SET deleted_at = now()`, true},
 		{"listing", `UPDATE reservations SET listing_id = 'L7'`, true},
 		{"reservation's status", `UPDATE reservations SET status = 'cancelled'`, true},

@@ -130,7 +130,11 @@ func TestADisplacedUserIsNarrowed(t *testing.T) {
 	r, s, v := stolen(t, "555555-5555", "lobby")
 	r.sim.Forget()
 	r.recheck(s)
-	since := r.untilRemoved(s).User.RemovedAt
+	v = r.untilRemoved(s)
+	since := v.User.RemovedAt
+	if !strings.Contains(str(v.Key.Message), "identity at Seam is somebody else's") {
+		t.Errorf("the message is %q", str(v.Key.Message))
+	}
 	r.rest(s)
 
 	r.sim.Forget()
@@ -278,6 +282,29 @@ func TestAWrongNotFoundTakesNoLink(t *testing.T) {
 	r.rest(s)
 	r.mustNotLink()
 	r.sim.Heal()
+	r.untilRemoved(s)
+	r.mustNotLink()
+}
+
+// What a lost create left in addition to an ACS user whose identity is another's has a key of its own: it is removed.
+func TestASecondUserOfADisplacedOne(t *testing.T) {
+	t.Parallel()
+	r, s, v := stolen(t, "555555-5555")
+	r.recheck(s)
+	r.untilRemoved(s)
+	r.leaveSecond(*v.User.ACSUserID)
+	r.giveSecondAKey()
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[secondUser]
+		u.IdentityID = v.User.UserIdentityID
+		st.Users[u.ID] = u
+	})
+	r.recheck(s)
+	waitFor(t, "the second one to be removed", func() bool {
+		r.pass()
+		_, there := r.sim.State().Users[secondUser]
+		return !there
+	})
 	r.untilRemoved(s)
 	r.mustNotLink()
 }

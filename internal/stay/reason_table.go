@@ -339,6 +339,9 @@ var reasons = []Reason{
 	},
 }
 
+// Displaced is the message of [ReasonRemovedAtSeam] while the guest's user exists at Seam and serves nobody.
+const Displaced = "The guest's user identity at Seam is somebody else's now, so the guest can't use the key: reconcile the reservation to create a new key, or leave it."
+
 // What to do about a change that is only reported, for the message of [ReasonDrifted].
 const (
 	UndoChange = "Reconcile the reservation to undo it"

@@ -101,10 +101,14 @@ func (u ACSUser) IsDisplaced() bool {
 	return u.ACSUserID != nil && isDisplaced(u.RemovedAt, u.ContestedAt)
 }
 
-// isDisplaced derives the state from the columns. It is the one place that does.
+// isDisplaced derives the state from the columns, as [isAtSeam] does in SQL.
 func isDisplaced(removedAt, contestedAt *time.Time) bool {
 	return removedAt != nil && contestedAt != nil
 }
+
+// isAtSeam is the condition that an ACS user u, as far as is known, exists at Seam: nobody removed it, or it is only
+// displaced.
+const isAtSeam = `(u.removed_at IS NULL OR u.contested_at IS NOT NULL)`
 
 // SurplusUser is an ACS user that a lost create left in addition to the recorded one, with the same identity, name and
 // hours.

@@ -49,7 +49,7 @@ func readDue(ctx context.Context, tx pgx.Tx, c ClaimRequest, due []dueStay) ([]d
 		LEFT JOIN LATERAL (SELECT * FROM (
 			SELECT * FROM acs_users u WHERE u.source = n.source AND u.reservation_id = n.reservation_id
 				AND u.deleted_at IS NULL ORDER BY `+currentFirst+` LIMIT 1) u
-			WHERE u.removed_at IS NULL) u ON true
+			WHERE `+isAtSeam+`) u ON true
 		LEFT JOIN door_uses d ON d.source = n.source AND d.reservation_id = n.reservation_id
 			AND d.guest_key = u.guest_key
 		LEFT JOIN door_risks x ON x.source = n.source AND x.reservation_id = n.reservation_id`,

@@ -316,7 +316,7 @@ func StaysUsing(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Time) (
 				AND segments @> jsonb_build_array(jsonb_build_object('listing_id', $2::text))) r
 		WHERE r.check_out IS NULL OR r.check_out > $3 OR EXISTS (
 			SELECT FROM acs_users u WHERE u.source = r.source AND u.reservation_id = r.reservation_id
-				AND u.removed_at IS NULL AND u.ends_at > $3)`,
+				AND `+isAtSeam+` AND u.ends_at > $3)`,
 		ref.Source, ref.ListingID, now).Scan(&n)
 	return n, wrap(err, "count the stays of listing %s/%s", ref.Source, ref.ListingID)
 }

@@ -14,6 +14,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	`gate "{name}" is closed and {other}`,
 	`gate "{name}" is closed`,
 	`gate "{name}" is unknown`,
+	"The guest's user identity at Seam is somebody else's now, so the guest can't use the key: reconcile the reservation to create a new key, or leave it.",
 	"Reconcile the reservation to undo it",
 	"If that isn't the guest's address, reconcile the reservation: the guest gets a new key on a new user identity, and this key is deleted",
 	"no door of the access group opens with a mobile key",

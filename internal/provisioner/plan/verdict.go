@@ -89,7 +89,11 @@ func removedAtSeam(s State) *Verdict {
 	if !s.User.IsOut() {
 		return nil
 	}
-	return needsPerson(LookNone, stay.ReasonRemovedAtSeam)
+	v := needsPerson(LookNone, stay.ReasonRemovedAtSeam)
+	if s.User.Phase() == record.Displaced {
+		v.Message = stay.Displaced
+	}
+	return v
 }
 
 func suspendedAtSeam(s State) *Verdict {
