@@ -161,6 +161,26 @@ func TestAWrongNotFoundEndsNoSearch(t *testing.T) {
 	}
 }
 
+// A lost create shows up when the ACS user of a cancelled stay is gone, and the access system has changed its name. It is
+// known by its hours.
+func TestARenamedUserIsKnownByItsHours(t *testing.T) {
+	t.Parallel()
+	r, s := issuedAfterALoss(t)
+	second := r.sim.State().Users[*r.view(s).User.ACSUserID]
+	second.ID, second.FullName = secondUser, "r-1"
+	r.cancel(s)
+	waitFor(t, "the ACS user to be gone", func() bool {
+		r.pass()
+		var onlyLooks bool
+		err := r.store.Pool().QueryRow(context.Background(), `
+			SELECT EXISTS (SELECT FROM acs_users WHERE reservation_id = $1 AND acs_user_id IS NULL
+				AND lost_at IS NOT NULL)`, s.id).Scan(&onlyLooks)
+		return err == nil && onlyLooks
+	})
+	r.sim.Change(func(st *simulator.State) { st.Users[second.ID] = second })
+	r.mustEndTheSearch(s)
+}
+
 // mustEndTheSearch waits until the search has ended, and fails the test if the second ACS user is still there.
 func (r *rig) mustEndTheSearch(s stay) {
 	r.t.Helper()

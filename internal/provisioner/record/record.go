@@ -163,8 +163,10 @@ func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdent
 // knows that of all its creates.
 func (u *User) AwaitsCreate() bool { return u.ACSUserID == nil && u.MarkedAt != nil && !u.onlyLooks() }
 
-// onlyLooks reports whether the ACS user of the row is gone: no create is marked with hours.
-func (u *User) onlyLooks() bool { return u.ACSUserID == nil && u.LostAt != nil && u.StartsAt == nil }
+// onlyLooks reports whether the ACS user of the row is gone: no create is marked with doors, and none is without.
+func (u *User) onlyLooks() bool {
+	return u.ACSUserID == nil && u.LostAt != nil && len(u.AccessGroupIDs) == 0
+}
 
 // MayExist reports whether anything of the row may exist at Seam. Such a row is never forgotten.
 func (u *User) MayExist() bool { return u.Phase() != Claimed }
@@ -172,12 +174,12 @@ func (u *User) MayExist() bool { return u.Phase() != Claimed }
 // --- Creating
 
 // MarkCreate records what the create that follows is about to make. After a lost create the mark keeps its time,
-// because anything that create made is later than that, and covers the hours of both. That of a row that only looks is
-// another's: while that ACS user existed, other people's may have come.
+// because anything that create made is later than that, and covers the hours of both. That of a row that only looks,
+// and its hours, are another's: while that ACS user existed, other people's may have come.
 func (u *User) MarkCreate(starts, ends time.Time, groups []string, generation int64, now time.Time) {
 	u.remember()
 	u.RevivedGeneration = generation
-	earlier := u.LostAt != nil
+	earlier := u.LostAt != nil && !u.onlyLooks()
 	if u.MarkedAt == nil || u.onlyLooks() {
 		u.MarkedAt = &now
 	}
@@ -359,7 +361,8 @@ func (u *User) DeleteNeverCame() { u.DeleteLostAt = nil }
 func (u *User) DeletedLate() bool { return u.Phase() == Removed && u.DeleteLostAt != nil }
 
 // LookOnly turns the row of an ACS user that is gone into a mark: something was lost recently, and what the row's
-// creates may have left is still looked for. They had all ended when the ACS user was known.
+// creates may have left is still looked for, also by its hours: the access system may have changed its name. The
+// creates had all ended when the ACS user was known.
 func (u *User) LookOnly() {
 	marked, lostAt := u.MarkedAt, u.MadeAt
 	if marked == nil {
@@ -369,6 +372,7 @@ func (u *User) LookOnly() {
 		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID,
 		UserIdentityKey: u.UserIdentityKey,
 		UserIdentityID:  u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: lostAt,
+		StartsAt: u.StartsAt, EndsAt: u.EndsAt,
 		AccessGroupIDs: []string{}, Surplus: u.Surplus,
 	}}
 }

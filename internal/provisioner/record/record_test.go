@@ -466,9 +466,15 @@ func TestMarkAfterLookOnly(t *testing.T) {
 	if u.Phase() != Lost || u.AwaitsCreate() || !u.LostAt.Equal(noon.Add(time.Second)) {
 		t.Errorf("a row that only looks: %+v", u)
 	}
-	u.MarkCreate(checkIn, checkOut, nil, 1, again)
+	if u.StartsAt == nil || !u.StartsAt.Equal(checkIn) || u.EndsAt == nil || !u.EndsAt.Equal(checkOut) {
+		t.Errorf("a row that only looks has forgotten the hours: %v to %v", u.StartsAt, u.EndsAt)
+	}
+	u.MarkCreate(checkIn.Add(time.Hour), checkOut.Add(-time.Hour), nil, 1, again)
 	if !u.AwaitsCreate() || !u.MarkedAt.Equal(again) {
 		t.Errorf("the next create: %+v", u)
+	}
+	if !u.StartsAt.Equal(checkIn.Add(time.Hour)) || !u.EndsAt.Equal(checkOut.Add(-time.Hour)) {
+		t.Errorf("the next create has the hours %s to %s", u.StartsAt, u.EndsAt)
 	}
 }
 
