@@ -75,7 +75,10 @@ func TestACreateThatReturnsTheEarlierUser(t *testing.T) {
 // one is gone, the stay gets a new one. If Seam answers each create like that, a person is asked after a few.
 func TestACreateThatReturnsTheDeletedUser(t *testing.T) {
 	t.Parallel()
-	for name, always := range map[string]bool{"once": false, "always": true} {
+	for name, c := range map[string]struct {
+		always   bool
+		failures int // of other calls, before the create
+	}{"once": {}, "always": {always: true}, "once, after other failures": {failures: 5}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{SecondUser: simulator.ReturnExisting, DeletingBlocks: true})
@@ -98,15 +101,20 @@ func TestACreateThatReturnsTheDeletedUser(t *testing.T) {
 						u.GoneAt = r.now().Add(time.Minute)
 						st.Users[id] = u
 					})
-					if !always {
+					if !c.always {
 						r.sim.Configure(func(o *simulator.Options) { o.Hook = nil })
 					}
 					return false
 				}
 			})
 			r.sim.Forget()
+			if c.failures > 0 {
+				r.sim.Inject(simulator.Fault{
+					Kind: simulator.Error500Before, Path: "/acs/users/list", Count: c.failures,
+				})
+			}
 			r.book(s)
-			if !always {
+			if !c.always {
 				r.untilLater(s, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
 				r.mustHold(s.id, s.wants(system, "555555-5555"))
 				return

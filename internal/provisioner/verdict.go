@@ -365,12 +365,15 @@ func (e *ending) settledAt() *time.Time {
 // at most.
 func (e *ending) count(v *store.KeyVerdict, spent bool) {
 	k := e.key
-	v.Attempts, v.AttemptsOf = k.Attempts, k.AttemptGeneration
+	v.Attempts, v.ReturnedCreates, v.AttemptsOf = k.Attempts, k.ReturnedCreates, k.AttemptGeneration
 	if !spent && !e.returned {
 		return
 	}
 	if v.AttemptsOf != k.Generation {
-		v.Attempts, v.AttemptsOf = 0, k.Generation
+		v.Attempts, v.ReturnedCreates, v.AttemptsOf = 0, 0, k.Generation
 	}
 	v.Attempts++
+	if e.returned {
+		v.ReturnedCreates++
+	}
 }

@@ -104,23 +104,25 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 
 // KeyVerdict is how a reconcile judged the key, and when the key is due next. [MobileKeys.Finish] writes it.
 type KeyVerdict struct {
-	Status         string     // one of the Key constants
-	Reason         string     // "" for none
-	Message        string     // for people; "" for none
-	LastError      string     // of the last call that failed, redacted; "" for none
-	Generation     int64      // the one that was worked on
-	Checks         int64      // the requests to look again that it knew about
-	Done           bool       // no work is left
-	Check          bool       // compare with Seam next time
-	KeepRevive     bool       // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
-	Attempts       int        // failed ones in a row
-	AttemptsOf     int64      // the generation that attempts count for
-	Next           *time.Time // when to look again; nil: when something changes
-	NextIsRetry    bool       // Next is a retry after a failure
-	OverAt         *time.Time // when the stay is over; nil: not known
-	UncertainSince *time.Time // the end of the last create whose answer was lost; nil: none may have left something
-	VerifiedAt     *time.Time // the last full comparison with Seam; nil: never
-	SettledAt      *time.Time // when the key reached its status; nil: not settled
+	Status     string // one of the Key constants
+	Reason     string // "" for none
+	Message    string // for people; "" for none
+	LastError  string // of the last call that failed, redacted; "" for none
+	Generation int64  // the one that was worked on
+	Checks     int64  // the requests to look again that it knew about
+	Done       bool   // no work is left
+	Check      bool   // compare with Seam next time
+	KeepRevive bool   // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
+	Attempts   int    // failed ones in a row
+	AttemptsOf int64  // the generation that attempts count for
+	// how many of the attempts had a create that Seam answered with an earlier ACS user
+	ReturnedCreates int
+	Next            *time.Time // when to look again; nil: when something changes
+	NextIsRetry     bool       // Next is a retry after a failure
+	OverAt          *time.Time // when the stay is over; nil: not known
+	UncertainSince  *time.Time // the end of the last create whose answer was lost; nil: none may have left something
+	VerifiedAt      *time.Time // the last full comparison with Seam; nil: never
+	SettledAt       *time.Time // when the key reached its status; nil: not settled
 }
 
 // finishKey writes a verdict. Whatever was requested in the meantime (another generation, more checks) stays due. The
@@ -138,6 +140,7 @@ const finishKey = `
 		observed_generation = CASE WHEN @done::boolean THEN @generation::bigint ELSE k.observed_generation END,
 		attempt_generation = CASE WHEN b.current THEN @attempts_of::bigint ELSE k.attempt_generation END,
 		attempts = CASE WHEN b.current THEN @attempts::integer ELSE k.attempts END,
+		returned_creates = CASE WHEN b.current THEN @returned_creates::smallint ELSE k.returned_creates END,
 		next_reconcile_at = CASE WHEN b.quiet THEN @next::timestamptz
 			ELSE least(@next::timestamptz, @now::timestamptz) END,
 		queued = NOT b.quiet OR coalesce(@next::timestamptz <= @now::timestamptz, false),
@@ -180,7 +183,8 @@ func (s MobileKeys) Finish(ctx context.Context, l Lease, f Finish) error {
 		"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": f.At,
 		"status": f.Status, "reason": f.Reason, "message": Storable(f.Message), "last_error": Storable(f.LastError),
 		"generation": f.Generation, "done": f.Done, "attempts": f.Attempts, "attempts_of": f.AttemptsOf,
-		"checks": f.Checks, "check": f.Check, "keep_revive": f.KeepRevive,
+		"returned_creates": f.ReturnedCreates,
+		"checks":           f.Checks, "check": f.Check, "keep_revive": f.KeepRevive,
 		"next": f.Next, "next_is_retry": f.NextIsRetry, "over_at": f.OverAt,
 		"uncertain_since": f.UncertainSince, "verified_at": f.VerifiedAt, "settled_at": f.SettledAt,
 	}

@@ -38,6 +38,7 @@ type MobileKey struct {
 	ObservedGeneration int64      // the last one that was completed; workers set it
 	AttemptGeneration  int64      // the one that Attempts counts for
 	Attempts           int        // failed ones in a row
+	ReturnedCreates    int        // how many of them had a create that Seam answered with an earlier ACS user
 	LastError          *string    // of the last call that failed, redacted; nil for none
 	NextReconcileAt    *time.Time // when it is due; nil: when something changes
 	NextIsRetry        bool       // NextReconcileAt is a retry after a failure
@@ -51,13 +52,14 @@ type MobileKey struct {
 	EventID            *uuid.UUID // the event that last changed what is desired; nil without tracing
 }
 
-const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts, last_error,
+const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts,
+	returned_creates, last_error,
 	next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since, verified_at, settled_at, changed_at, event_id`
 
 func (k *MobileKey) scan() []any {
 	return []any{
 		&k.Status, &k.Reason, &k.Message, &k.Generation, &k.ObservedGeneration, &k.AttemptGeneration,
-		&k.Attempts, &k.LastError,
+		&k.Attempts, &k.ReturnedCreates, &k.LastError,
 		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt,
 		&k.SettledAt, &k.ChangedAt, &k.EventID,
 	}
@@ -170,6 +172,7 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 			check_requested = k.check_requested OR w.checked,
 			checks = k.checks + w.checked::int,
 			attempts = CASE WHEN w.due THEN 0 ELSE k.attempts END,
+			returned_creates = CASE WHEN w.due THEN 0 ELSE k.returned_creates END,
 			attempt_generation = CASE WHEN w.due THEN k.generation + 1 ELSE k.attempt_generation END,
 			last_error = CASE WHEN w.due THEN NULL ELSE k.last_error END,
 			status = CASE WHEN w.flips THEN w.interim ELSE k.status END,
