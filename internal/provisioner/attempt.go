@@ -338,8 +338,8 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	return firstOutcome(surplus, a.observed.firstUnsettled)
 }
 
-// finishRemovals follows each deletion to its end. One that is stuck, on one access system, delays no other: the outcome
-// is of the one that is most in need of attention, and the key is due when the first of the others is.
+// finishRemovals follows each deletion to its end. One that is stuck, on one access system, delays no other: the
+// attempt ends with what needs attention most, and the key is due when the first of the others is.
 func (a *attempt) finishRemovals(ctx context.Context, d plan.Desired, keep int) outcome {
 	var stuck outcome
 	a.removalDue = earliest{}

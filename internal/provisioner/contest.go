@@ -60,8 +60,8 @@ func (c *checker) isGivenAway(ctx context.Context, d plan.Desired, u *record.Use
 	if u.ReadOwner(false); !u.HasGuestsIdentity() || !u.Unlinked && !wanted {
 		return contest{}, outcome{}
 	}
-	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID,
-		u.UserIdentityKey)
+	is, err := c.identities.read(c.ledger.because(ctx, "whether the user identity is still the guest's"),
+		u.UserIdentityID, u.UserIdentityKey)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return contest{}, outcome{} // there is no other identity to link it to

@@ -138,8 +138,8 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 }
 
 // keepRequest follows a create that was answered with an earlier ACS user, and so has restored nothing: if that one
-// turns out to be gone, the request that wants it back is not spent. These creates are counted, so that a Seam that answers
-// each one like that is asked a few times and no more.
+// turns out to be gone, the request that wants it back is not spent. These creates are counted, so that a Seam that
+// answers each one like that is asked a few times and no more.
 func (c *creator) keepRequest(u *record.User) {
 	k := c.work.Key
 	if !c.ledger.returned && (k.AttemptGeneration != k.Generation || k.ReturnedCreates < manyAttempts) {

@@ -161,8 +161,8 @@ func TestAWrongNotFoundEndsNoSearch(t *testing.T) {
 	}
 }
 
-// A lost create shows up when the ACS user of a cancelled stay is gone, and the access system has changed its name. It is
-// known by its hours.
+// A lost create shows up when the ACS user of a cancelled stay is gone, and the access system has changed its name. It
+// is known by its hours.
 func TestARenamedUserIsKnownByItsHours(t *testing.T) {
 	t.Parallel()
 	r, s := issuedAfterALoss(t)
@@ -194,7 +194,7 @@ func (r *rig) mustEndTheSearch(s stay) {
 }
 
 // Somebody deletes or suspends the stay's ACS user before the look-ups: what a lost create has left in addition has a
-// key of its own, and is found whatever became of the first one.
+// key of its own, and is found all the same.
 func TestTheSearchDoesntDependOnTheFirstUser(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*rig, store.View){

@@ -227,8 +227,8 @@ func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 	case d.GuestKey == "" || u.UserIdentityKey != d.GuestKey:
 		return outcome{}
 	}
-	is, err := s.identities.read(s.ledger.because(ctx, "whether the user identity is still the guest's"), u.UserIdentityID,
-		u.UserIdentityKey)
+	is, err := s.identities.read(s.ledger.because(ctx, "whether the user identity is still the guest's"),
+		u.UserIdentityID, u.UserIdentityKey)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		return outcome{} // neither its id nor its key is known: the create finds out

@@ -20,7 +20,7 @@ var mutants = append([]mutant{
 		edits: []edit{
 			{
 				"internal/provisioner/observe.go",
-				"	found, others, out := o.finder.find(o.ledger.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var found []seam.ACSUser\n	others, out := false, outcome{}\n",
+				"	linked, out := o.finder.find(o.ledger.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var linked linked\n	out := outcome{}\n",
 			},
 		},
 		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{
@@ -294,8 +294,8 @@ var mutants = append([]mutant{
 	{
 		name: "marks of deleted identities", what: "an identity that Seam doesn't know refuses the look-up of a lost create",
 		edits: []edit{{
-			"internal/provisioner/observe.go", "	gone := false // the identity, and what was linked to it\n	if out.kind == refused ",
-			"	gone := false\n	if gone && out.kind == refused ",
+			"internal/provisioner/look.go", "	if gone, out = f.identities.isGone(ctx, u); !gone && !out.stops() {\n",
+			"	if !gone {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestMarkOfADeletedIdentity$",
 	},
