@@ -24,7 +24,7 @@ const problemType = "application/problem+json"
 
 // Problem is every error of every endpoint (RFC 9457).
 type Problem struct {
-	Type   string `json:"type" doc:"Kind of problem; about:blank if the status is enough." example:"about:blank"`
+	Type   string `json:"type" doc:"Kind of problem; about:blank if the status alone describes it." example:"about:blank"`
 	Title  string `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
 	Status int    `json:"status" doc:"The HTTP status." example:"422"`
 	Detail string `json:"detail" doc:"What is wrong and how to fix it." example:"the event is invalid: correct it and send it again"`

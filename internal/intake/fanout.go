@@ -46,7 +46,7 @@ func (a *Applier) fanOutSome(ctx context.Context, t *turn) (more bool, err error
 		}
 
 		t.skipped[ref] = now.Add(fanOutRest)
-		a.log.Warn("listing change not carried to all stays; retrying", "source", ref.Source,
+		a.log.Warn("listing change not applied to all stays; retrying", "source", ref.Source,
 			"listing_id", ref.ListingID,
 			"waits_for", store.LockedRow(err), "error", err)
 	}

@@ -272,7 +272,7 @@ func (n *Notifier) passDeadlines(ctx context.Context) (more bool, err error) {
 	n.moreDeadlines, err = n.store.Gates.PassDeadlines(ctx, sources, deadlines, now)
 	if store.IsLockWait(err) { // the others were looked at, and their messages must not wait
 		n.deadlinesRest = deadlinesLocked
-		n.log.Warn("gates of some stays not looked at: waiting for a lock; retrying", "waits_for",
+		n.log.Warn("gates of some stays not checked: waiting for a lock; retrying", "waits_for",
 			store.LockedRow(err), "error", err)
 		return false, nil
 	}

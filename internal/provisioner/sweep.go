@@ -206,7 +206,7 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 		}
 		if s.locked != nil {
 			result.Failed = append(result.Failed, fmt.Sprintf("%s: a key that differs is locked: %v", id, s.locked))
-			w.log.Warn("sweep passed over a locked key, retrying", "acs_system_id", id, "waits_for",
+			w.log.Warn("sweep skipped a locked key; retrying", "acs_system_id", id, "waits_for",
 				store.LockedRow(s.locked), "error", s.locked)
 		}
 

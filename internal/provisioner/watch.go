@@ -63,7 +63,7 @@ func (w *watcher) run(ctx context.Context) {
 func (w *watcher) shortenLeases(ctx context.Context) {
 	n, err := w.store.ShortenLeases(ctx)
 	if err != nil && ctx.Err() == nil {
-		w.log.Warn("leases not checked, retrying", "error", err)
+		w.log.Warn("leases not checked; retrying", "error", err)
 	}
 	if n > 0 {
 		w.log.Warn("leases shortened: the clock of Postgres was set back", "leases", n)

@@ -79,7 +79,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := k.store.Keys.FoldCounts(ctx); err != nil && ctx.Err() == nil {
-			k.log.Error("counts of keys not folded; retrying", "error", err)
+			k.log.Error("key counts not folded; retrying", "error", err)
 		}
 		if err := k.turn(ctx); err != nil && ctx.Err() == nil {
 			k.log.Error("retention failed; retrying", "error", err)

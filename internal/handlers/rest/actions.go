@@ -155,7 +155,7 @@ func (s *API) actionOperations(api huma.API) {
 
 	overrides := described(operation("get-overrides", http.MethodGet, reservationPath+"/overrides", tag,
 		"Get the admins' decisions about a reservation", http.StatusNotFound),
-		"A hold, a revocation and custom access times, each with who decided it, when and why. Null means that nobody has.")
+		"A hold, a revocation and custom access times, each with who decided it, when and why. Null: no such decision.")
 	huma.Register(api, overrides, func(ctx context.Context, in *ReservationPath) (*Output[Overrides], error) {
 		v, err := s.Admin.Reservations.Get(ctx, in.ref())
 		if err != nil {

@@ -11,11 +11,11 @@ import (
 
 // BackupCode is the PIN of a reservation, without its digits.
 type BackupCode struct {
-	Status  string  `json:"status" enum:"pending,ready,failed" doc:"pending: Salto has not made it yet. failed: see problem; tried again. It never changes the status of the key."`
+	Status  string  `json:"status" enum:"pending,ready,failed" doc:"pending: Salto KS hasn't created it yet. failed: see problem; it is retried. It never changes the status of the key."`
 	Problem *string `json:"problem" doc:"Why it failed: Seam's code, or removed_at_seam." example:"invalid_input"`
 	ID      *string `json:"acs_credential_id"`
-	At      *string `json:"at" format:"date-time" doc:"When it got its digits."`
-	Code    *string `json:"code,omitempty" doc:"Only in what text programs of write_back see: never in an answer."`
+	At      *string `json:"at" format:"date-time" doc:"When the code got its digits."`
+	Code    *string `json:"code,omitempty" doc:"Only for text programs of write_back. REST never returns it."`
 }
 
 func showBackupCode(c *stay.BackupCode) *BackupCode {

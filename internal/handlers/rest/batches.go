@@ -44,7 +44,7 @@ type UndoBody struct {
 // BatchReport is the result of an action, or of its undo, for each reservation.
 type BatchReport struct {
 	UndoID    string        `json:"undo_id" format:"uuid"`
-	UndoUntil *string       `json:"undo_until" format:"date-time" doc:"Until when POST /v1/undo/{undo_id} undoes it. Null: there is nothing to undo, as for reconcile and reissue."`
+	UndoUntil *string       `json:"undo_until" format:"date-time" doc:"Until when POST /v1/undo/{undo_id} can undo the action. Null if there is nothing to undo, as for reconcile and reissue."`
 	Undone    bool          `json:"undone"`
 	Items     []BatchResult `json:"items" nullable:"false"`
 }
@@ -86,7 +86,7 @@ func (s *API) batchOperations(api huma.API) {
 	const tag = "Actions"
 	several := operation("act-on-reservations", http.MethodPost, "/v1/reservations/actions", tag,
 		"Apply one action to several reservations", withBody(http.StatusForbidden)...)
-	several.Description = "Each reservation is judged on its own: one that refuses doesn't stop the others. hold, release, revoke and window can be undone for 15 minutes."
+	several.Description = "Each reservation is handled on its own: a refusal doesn't stop the others. hold, release, revoke and window can be undone for 15 minutes."
 
 	huma.Register(api, several, func(ctx context.Context, in *BatchInput) (*Output[BatchReport], error) {
 		refs := make([]stay.Ref, len(in.Body.Reservations))

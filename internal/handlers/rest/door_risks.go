@@ -6,7 +6,7 @@ import (
 
 // DoorRisk is what may keep a key from opening the doors of a listing or a stay.
 type DoorRisk struct {
-	Since string        `json:"since" format:"date-time" doc:"Since when, of the oldest of the problems."`
+	Since string        `json:"since" format:"date-time" doc:"Since when the oldest of the problems has existed."`
 	Doors []DoorProblem `json:"doors" nullable:"false"`
 }
 

@@ -58,11 +58,11 @@ func (s *API) guestOperations(api huma.API) {
 	})
 
 	renew := operation("renew-guest-link", http.MethodPost, reservationPath+"/guest-link/renew", tag,
-		"Give a reservation another link",
+		"Replace a reservation's guest link",
 		withBody(http.StatusForbidden, http.StatusNotFound, http.StatusConflict)...)
 	renew.Description = "Use it if the link has been shared with somebody else. Needs a token with scope guest or " +
 		"write. The old link then returns 410, and the instant keys that it gave out are deleted. Sessions of the " +
-		"guest's app stay."
+		"guest's app keep working."
 	huma.Register(api, renew, func(ctx context.Context, in *ReconcileInput) (*Output[RenewedLink], error) {
 		var why OptionalReason
 		if in.Body != nil {

@@ -108,7 +108,7 @@ func (s *API) listingOperations(api huma.API) {
 	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings",
 		withBody(http.StatusForbidden)...)
 	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a " +
-		"PUT of that listing. Items are judged one by one: the answer has the result of each, in their order, and " +
+		"PUT of that listing. Items are handled one by one: the answer has the result of each, in the same order, and " +
 		"an invalid item doesn't stop the others. Can be repeated."
 	several.MaxBodyBytes = handlers.MaxBody
 	several.SkipValidateBody = true // each item says what is wrong with it
@@ -116,7 +116,7 @@ func (s *API) listingOperations(api huma.API) {
 
 	remove := operation("delete-listing", http.MethodDelete, listingPath, tag, "Delete a listing", http.StatusForbidden,
 		http.StatusNotFound, http.StatusConflict)
-	remove.Description = "Like listing.deleted from the PMS: the listing makes no new keys. Returns 409 while a " +
+	remove.Description = "Like listing.deleted from the PMS: no new keys are created for the listing. Returns 409 while a " +
 		"stay that is not over uses the listing, now or as a later room, so no guest loses a door. The listing " +
 		"remains, with deleted: true; a later event of the PMS or a PUT brings it back. A listing that is deleted " +
 		"already stays deleted."

@@ -101,7 +101,7 @@ func others() []documented {
 		http.StatusUnsupportedMediaType:  "The Content-Type isn't application/json, or the Content-Encoding isn't gzip. Nothing is stored.",
 		http.StatusUnprocessableEntity:   "Invalid: one entry per wrong field. The event is stored, and tried again if you send it again.",
 		http.StatusTooManyRequests:       "Over the source's rate limit. Nothing is stored: retry after Retry-After.",
-		http.StatusServiceUnavailable:    "The event can't be stored right now. Nothing is stored: retry after Retry-After.",
+		http.StatusServiceUnavailable:    "The event can't be stored right now: retry after Retry-After. If it was stored after all, the repeat is a duplicate.",
 	}
 	event := map[int]any{http.StatusAccepted: WebhookAnswer{}, http.StatusOK: WebhookAnswer{}}
 	descriptions := map[int]string{http.StatusAccepted: "The event is stored durably. It will be applied, or ignored if staykey doesn't use its type.", http.StatusOK: "Duplicate: the event was received before."}
@@ -166,7 +166,7 @@ func others() []documented {
 		{
 			operation: huma.Operation{
 				OperationID: "get-guest-link", Method: http.MethodGet, Path: guest.Route, Tags: []string{"Guests"},
-				Summary: "See what a guest's link says", Security: open,
+				Summary: "Show the stay of a guest's link", Security: open,
 				Description: "A page in the guest's language (Accept-Language) unless Accept is application/json. GET creates nothing, so link previews are safe.",
 				Parameters: []*huma.Param{{
 					Name: "id", In: "path", Required: true,
@@ -226,8 +226,8 @@ func others() []documented {
 			operation: huma.Operation{
 				OperationID: "get-readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Health"},
 				Summary: "Check whether webhooks can be stored", Security: open,
-				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock and ours " +
-					"are within a minute, and workers run. Trouble at Seam shows as degraded and stays 200, " +
+				Description: "Ready means that webhooks can be stored: Postgres accepts them, its clock differs from " +
+					"staykey's by less than a minute, and workers run. Problems at Seam are reported as degraded, with status 200, " +
 					"because webhooks must continue. The private listener's /readyz has the details.",
 				Parameters: []*huma.Param{{
 					Name: "deep", In: "query", Example: "1", Schema: described(

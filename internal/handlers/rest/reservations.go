@@ -65,7 +65,7 @@ type MobileKey struct {
 	NextAttemptAt   *string   `json:"next_attempt_at" format:"date-time"`
 	SettledAt       *string   `json:"settled_at" format:"date-time" doc:"When the current state was reached, as read back from Seam."`
 	FirstUsedAt     *string   `json:"first_used_at" format:"date-time" doc:"When the guest first opened a door, if Seam reports openings."`
-	Denied          *Denied   `json:"denied" doc:"The last time that a door was refused to the guest. Refusals within ten minutes of it are left out."`
+	Denied          *Denied   `json:"denied" doc:"When a door last refused the guest. Further refusals within ten minutes are left out."`
 }
 
 // TransformSchema lists the statuses and reasons, from the one table of them.

@@ -76,7 +76,7 @@ const viewsPath = "/v1/views/{list}"
 func (s *API) viewOperations(api huma.API) {
 	const tag = "Saved views"
 	list := described(operation("list-views", http.MethodGet, viewsPath, tag, "List saved views"),
-		"The views of one of the page's lists, by name. A token limited to some sources doesn't see views that name something of another.")
+		"The views of one of the page's lists, by name. A token limited to some sources doesn't see views that name anything of other sources.")
 	huma.Register(api, list, func(ctx context.Context, in *ViewListPath) (*Output[SavedViews], error) {
 		views, err := s.Admin.SavedViews.List(ctx, in.List)
 		if err != nil {
