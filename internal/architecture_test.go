@@ -94,7 +94,7 @@ var allowed = map[string][]string{
 		"internal/store",
 	},
 	"internal/provisioner/record": {
-		"internal/seam", "internal/store",
+		"internal/seam", "internal/stay", "internal/store",
 	},
 	"internal/retention": {
 		"internal/stay", "internal/store",

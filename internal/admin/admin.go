@@ -4,7 +4,7 @@
 //
 // # Parts
 //
-// [Service] has a part for each subject, one file each (actions.go, doors.go, ...):
+// [Service] has a part for each subject, one file each (actions.go, groups.go, ...):
 //
 //	svc := admin.New(admin.Config{...})
 //	ctx = admin.WithActor(ctx, actor)                          // once, at the edge, after the token was checked
@@ -124,7 +124,8 @@ type Service struct {
 
 	// Where keys open.
 	Listings Listings
-	Doors    Doors // of many listings at once, the workspace's access groups, and doors at risk
+	Groups   Groups // the workspace's access groups, and those of many listings at once
+	Doors    Doors  // that may not open
 
 	// Systems around staykey.
 	Sources       Sources       // PMS accounts: their state, tests and the diagnosis
@@ -159,6 +160,7 @@ func New(c Config) *Service {
 		GuestAccess:   GuestAccess{s},
 		Days:          Days{s},
 		Listings:      Listings{s},
+		Groups:        Groups{s},
 		Doors:         Doors{s},
 		Events:        Events{s},
 		Sources:       Sources{s},

@@ -77,6 +77,9 @@ type DoorAtRisk struct {
 // doorsShown is how many stays are looked at for doors at risk, those that are at risk for longest.
 const doorsShown = 1000
 
+// Doors reports doors that may not open.
+type Doors struct{ *core }
+
 // AtRisk returns the doors of the actor's stays that may not open, those with the most stays first. An access
 // system most of whose doors are offline is one of them.
 func (s Doors) AtRisk(ctx context.Context, source string) ([]DoorAtRisk, error) {

@@ -32,9 +32,9 @@ func (g AccessGroups) SystemName(id string) string {
 	return id
 }
 
-// AccessGroups returns the workspace's access groups. Where Seam can't be asked it returns none, because pages can do
+// All returns the workspace's access groups. Where Seam can't be asked it returns none, because pages can do
 // without their names.
-func (s Doors) AccessGroups(ctx context.Context) AccessGroups {
+func (s Groups) All(ctx context.Context) AccessGroups {
 	list, err := s.provisioner.AccessGroups(ctx)
 	if err != nil {
 		s.log.Warn("access groups not listed: showing their ids", "error", err)
@@ -58,7 +58,7 @@ func (s Doors) AccessGroups(ctx context.Context) AccessGroups {
 }
 
 // foreignGroups are those that none of the actor's sources may open.
-func (s Doors) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[string]bool, error) {
+func (s Groups) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[string]bool, error) {
 	sources := ActorOf(ctx).Sources
 	if sources == nil {
 		return nil, nil
@@ -80,9 +80,9 @@ func (s Doors) foreignGroups(ctx context.Context, list []stay.AccessGroup) (map[
 	return foreign, nil
 }
 
-// AccessGroupsOf is like [Doors.AccessGroups], with only those to pick from that keys of one source may open.
-func (s Doors) AccessGroupsOf(ctx context.Context, source string) (AccessGroups, error) {
-	groups := s.AccessGroups(ctx)
+// Of is like [Groups.All], with only those to pick from that keys of one source may open.
+func (s Groups) Of(ctx context.Context, source string) (AccessGroups, error) {
+	groups := s.All(ctx)
 	denied, err := s.provisioner.NotAllowed(ctx, source, idsOf(groups.Choices))
 	groups.Choices = slices.DeleteFunc(groups.Choices,
 		func(g stay.AccessGroup) bool { return slices.Contains(denied, g.ID) })

@@ -131,8 +131,8 @@ func InWords(d time.Duration) string {
 const unknownShown = 20
 
 func (s Sources) unknownListings(ctx context.Context) ([]Finding, error) {
-	rows, err := s.store.Listings.WithDoors(ctx, store.DoorFilter{Unknown: true, Sources: ActorOf(ctx).Sources},
-		store.DoorCursor{}, s.now().UTC(), unknownShown+1)
+	rows, err := s.store.Listings.WithGroups(ctx, store.GroupFilter{Unknown: true, Sources: ActorOf(ctx).Sources},
+		store.GroupCursor{}, s.now().UTC(), unknownShown+1)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (s Overview) Setup(ctx context.Context) (Setup, error) {
 		set.Paused = *p.Paused
 	}
 
-	groups := Doors(s).AccessGroups(ctx)
+	groups := Groups(s).All(ctx)
 	set.Asked, set.Doors = groups.Asked, len(groups.Choices)
 	if set.Sources, err = Sources(s).List(ctx); err != nil {
 		return set, err
@@ -47,7 +47,7 @@ func (s Overview) Setup(ctx context.Context) (Setup, error) {
 	}
 	set.Listings = len(listings) > 0
 
-	if set.Missing, err = Doors(s).CountMissing(ctx, missingCounted); err != nil {
+	if set.Missing, err = Groups(s).CountMissing(ctx, missingCounted); err != nil {
 		return set, err
 	}
 	if set.Stays, err = s.store.Reservations.Exist(ctx, sources); err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// suggestDoors finds the access group whose name is most like a listing's: "Room 101" and "Garden Room 0101" have
+// suggestGroup finds the access group whose name is most like a listing's: "Room 101" and "Garden Room 0101" have
 // the same number. Numbers must be the same; words decide between groups of the same number. It suggests nothing
 // where two groups are equally alike.
-func suggestDoors(listing string, groups []stay.AccessGroup) (stay.AccessGroup, bool) {
+func suggestGroup(listing string, groups []stay.AccessGroup) (stay.AccessGroup, bool) {
 	numbers, words := nameParts(listing)
 	best, bestLike, tie := stay.AccessGroup{}, 0.0, false
 	for _, g := range groups {

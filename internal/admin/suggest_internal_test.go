@@ -21,7 +21,7 @@ func TestSuggestDoors(t *testing.T) {
 		"ATICO sur": "Ático Sur", "Annex 201": "Annex 201",
 		"Room 104": "", "7": "", "Room 101 + 102": "", "Penthouse": "", "": "", "Room": "",
 	} {
-		if got, is := suggestDoors(listing, groups); got.Name != want && (is || want != "") {
+		if got, is := suggestGroup(listing, groups); got.Name != want && (is || want != "") {
 			t.Errorf("%q: %q, not %q", listing, got.Name, want)
 		}
 	}

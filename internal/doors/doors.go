@@ -18,7 +18,7 @@
 //
 // [Checker.Run] works until its context ends. Replicas share the work by a lease in the database: one that dies delays
 // it by the lease. All calls to Seam are reads in the background, after those that guests wait for. The result is in
-// the database (store/door_health.go, store/doors.go): REST and the page show it as door_at_risk, internal/notify
+// the database (store/door_health.go): REST and the page show it as door_at_risk, internal/notify
 // sends it as mobile_key.at_risk, and the gauge staykey_stays_with_doors_at_risk counts the stays.
 package doors
 
@@ -69,7 +69,7 @@ const (
 type Options struct {
 	After   func(time.Duration) <-chan time.Time // what waits for Every, default time.After
 	Every   time.Duration                        // how often what is due is looked for, default 1 min
-	Grace   time.Duration                        // how long Seam's reads may lag, default 5 s
+	ReadLag time.Duration                        // how long Seam's reads may lag, default 5 s
 	Idle    func() bool                          // whether nothing may be read now, default never
 	Now     func() time.Time                     // default time.Now
 	Policy  func(source string) pms.Policy       // required
@@ -92,8 +92,8 @@ func New(s *store.Store, client *seam.Client, log *slog.Logger, o Options) *Chec
 	if o.Every <= 0 {
 		o.Every = time.Minute
 	}
-	if o.Grace <= 0 {
-		o.Grace = 5 * time.Second
+	if o.ReadLag <= 0 {
+		o.ReadLag = 5 * time.Second
 	}
 	if o.Idle == nil {
 		o.Idle = func() bool { return false }
@@ -282,7 +282,7 @@ func (r *round) toAsk(last reading) []*group {
 	var ask []*group
 	morning := r.system.morning(r.now)
 	for _, id := range r.system.groups {
-		if g := r.groups[id]; g.due(morning, r.now, r.options.Grace) {
+		if g := r.groups[id]; g.due(morning, r.now, r.options.ReadLag) {
 			ask = append(ask, g)
 		}
 	}
@@ -302,7 +302,7 @@ func (r *round) read(ctx context.Context, ask []*group) error {
 		err = r.readGroups(ctx, ask)
 	}
 	for _, id := range r.system.groups {
-		r.groups[id].judge(r.doors, r.now, r.options.Grace)
+		r.groups[id].judge(r.doors, r.now, r.options.ReadLag)
 	}
 	return errors.Join(err, r.save(ctx))
 }
@@ -343,7 +343,7 @@ func (r *round) readGroups(ctx context.Context, ask []*group) error {
 			for _, e := range lists[i] {
 				r.see(e)
 			}
-			g.see(lists[i], r.now, r.options.Grace)
+			g.see(lists[i], r.now, r.options.ReadLag)
 		}
 	}
 	return err

@@ -149,7 +149,7 @@ func unknownFacts(s *simulator.Simulator) {
 	}
 }
 
-// A group that no list shows with a door is believed to open none only when two lists, a grace apart, say so.
+// A group that no list shows with a door is believed to open none only when two lists, a read lag apart, say so.
 func TestOneListProvesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -46,8 +46,8 @@ type group struct {
 }
 
 // due reports whether Seam must be asked which doors the group opens: once since the morning; once more, after the
-// grace, where its last list lacked something; and every hour while the group opens no door.
-func (g *group) due(morning, now time.Time, grace time.Duration) bool {
+// read lag, where its last list lacked something; and every hour while the group opens no door.
+func (g *group) due(morning, now time.Time, readLag time.Duration) bool {
 	switch {
 	case g.AskedAt == nil || g.AskedAt.Before(morning):
 		return true
@@ -55,7 +55,7 @@ func (g *group) due(morning, now time.Time, grace time.Duration) bool {
 		return now.Sub(*g.AskedAt) >= follow
 	}
 	doubt := g.doubt()
-	return doubt != nil && now.Sub(*doubt) > grace && g.AskedAt.Sub(*doubt) <= grace
+	return doubt != nil && now.Sub(*doubt) > readLag && g.AskedAt.Sub(*doubt) <= readLag
 }
 
 // doubt is when a list of the group's doors first lacked something; nil: the last one lacked nothing.
@@ -69,9 +69,9 @@ func (g *group) doubt() *time.Time {
 	return first
 }
 
-// see takes over a list of the group's doors. A door that it lacks is taken off when a second list, a grace later,
+// see takes over a list of the group's doors. A door that it lacks is taken off when a second list, a read lag later,
 // lacks it too: lists lag, and may end early.
-func (g *group) see(listed []seam.Entrance, now time.Time, grace time.Duration) {
+func (g *group) see(listed []seam.Entrance, now time.Time, readLag time.Duration) {
 	g.AskedAt, g.listed = &now, true
 	var ids []string
 	for _, e := range listed {
@@ -83,7 +83,7 @@ func (g *group) see(listed []seam.Entrance, now time.Time, grace time.Duration) 
 			continue
 		}
 		since, again := g.Missing[id]
-		if again && now.Sub(since) > grace {
+		if again && now.Sub(since) > readLag {
 			continue
 		}
 		if !again {
@@ -96,9 +96,9 @@ func (g *group) see(listed []seam.Entrance, now time.Time, grace time.Duration) 
 	g.EntranceIDs, g.Missing = slices.Compact(ids), missing
 }
 
-// judge decides whether the group opens a door with mobile keys. That it opens none counts when two readings, a grace
-// apart, agree. A door of which Seam doesn't say leaves it undecided, and so does a group that was not shown.
-func (g *group) judge(doors map[string]*store.Door, now time.Time, grace time.Duration) {
+// judge decides whether the group opens a door with mobile keys. That it opens none counts when two readings, a read
+// lag apart, agree. A door about which Seam says nothing leaves it undecided, and so does a group that was not shown.
+func (g *group) judge(doors map[string]*store.Door, now time.Time, readLag time.Duration) {
 	if len(g.EntranceIDs) == 0 && !g.listed {
 		return
 	}
@@ -117,7 +117,7 @@ func (g *group) judge(doors map[string]*store.Door, now time.Time, grace time.Du
 	case unknown || g.NoDoorAt != nil:
 	case g.SuspectedAt == nil:
 		g.SuspectedAt = &now
-	case g.listed && now.Sub(*g.SuspectedAt) > grace:
+	case g.listed && now.Sub(*g.SuspectedAt) > readLag:
 		g.NoDoorAt = g.SuspectedAt
 	}
 }

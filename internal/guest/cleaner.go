@@ -21,7 +21,7 @@ import (
 //	lost      no id, lost_at: the call may have made something. The identity is searched at the times of looks
 //	live      an id: the guest has it
 //	ending    an id and ending_at: it no longer holds. It is deleted or revoked at Seam, and tried again until it is
-//	deleted   deleted_at: Seam has confirmed. After the grace one search makes sure that nothing came back
+//	deleted   deleted_at: Seam has confirmed. After the read lag one search makes sure that nothing came back
 //
 // Rows go when nothing can be left of them (over). A cleaning is one look at one stay, under its lease:
 //
@@ -43,7 +43,7 @@ const (
 // looks are the times after a lost call at which Seam is searched for what it may have created: reads may lag, and a
 // call may take effect late.
 func (s *Service) looks() []time.Duration {
-	return []time.Duration{s.options.Grace, time.Minute, 10 * time.Minute}
+	return []time.Duration{s.options.ReadLag, time.Minute, 10 * time.Minute}
 }
 
 // Run takes back what no longer holds, until ctx ends.
@@ -187,8 +187,8 @@ func (c *cleaning) takeBack(ctx context.Context) error {
 	return failure
 }
 
-// confirmations is how many searches, a grace apart, have to confirm that something is gone: one if Seam has accepted
-// its delete, and two if Seam answered that it doesn't have it, because one wrong 404 would lose it.
+// confirmations is how many searches, a read lag apart, have to confirm that something is gone: one if Seam has
+// accepted its delete, and two if Seam answered that it doesn't have it, because one wrong 404 would lose it.
 func (c *cleaning) confirmations(h store.HandedOut) int32 {
 	if c.done[*h.SeamID] {
 		return 1
@@ -268,7 +268,7 @@ func (c *cleaning) nextLook(h store.HandedOut) time.Time {
 		looks := c.looks()
 		return h.LostAt.Add(looks[min(int(h.Looks), len(looks)-1)])
 	case h.DeletedAt != nil:
-		return h.DeletedAt.Add(c.options.Grace)
+		return h.DeletedAt.Add(c.options.ReadLag)
 	default:
 		return time.Time{}
 	}

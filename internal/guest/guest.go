@@ -122,10 +122,10 @@ type Options struct {
 	Salt      string // of identity keys, as the provisioner has it
 	LinkSalt  string // of links; together with Secret it derives them
 	// is not in the database, so that a copy of that is not enough to open doors
-	Secret string
-	Source func(name string) pms.Source // required
-	Now    func() time.Time             // default time.Now
-	Grace  time.Duration                // how long Seam's reads may lag its writes, default 5 s
+	Secret  string
+	Source  func(name string) pms.Source // required
+	Now     func() time.Time             // default time.Now
+	ReadLag time.Duration                // how long Seam's reads may lag its writes, default 5 s
 	// how long a killed process delays others, default 20 s; more than a call takes
 	Lease time.Duration
 	// how often to look for due work without a wake-up, default 1 s
@@ -141,7 +141,7 @@ func (o Options) withDefaults() Options {
 			*d = value
 		}
 	}
-	set(&o.Grace, 5*time.Second)
+	set(&o.ReadLag, 5*time.Second)
 	set(&o.Lease, 20*time.Second)
 	set(&o.PollEvery, time.Second)
 	set(&o.Patience, 10*time.Second)

@@ -171,7 +171,7 @@ func (s *Service) mark(kind string, state store.GuestState, guest string) store.
 // lookAt is when a mark that nobody has recorded the result of is looked at: its call has ended by then, and Seam's
 // reads show what it created.
 func (s *Service) lookAt(h store.HandedOut) time.Time {
-	return h.MarkedAt.Add(s.options.Lease + s.options.Grace)
+	return h.MarkedAt.Add(s.options.Lease + s.options.ReadLag)
 }
 
 // again reads the URL of an instant key that was handed out before.
@@ -281,7 +281,7 @@ func (o *opening) notMade(ctx context.Context, h store.HandedOut, err error) err
 			now := o.now()
 			h.LostAt = &now
 			store.SaveHandedOut(b, h)
-			store.DueGuestStay(b, o.ref, now.Add(o.options.Grace))
+			store.DueGuestStay(b, o.ref, now.Add(o.options.ReadLag))
 		} else {
 			store.DeleteHandedOut(b, h.ID)
 		}

@@ -86,7 +86,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	t.Cleanup(r.client.Close)
 	source := func(string) pms.Source { return r.source }
 	r.prov = provisioner.New(r.store, r.client, "salt", r.log, provisioner.Options{
-		Secret: "seam_key", Grace: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 500 * time.Millisecond,
+		Secret: "seam_key", ReadLag: 300 * time.Millisecond, Lease: leaseFor, PollEvery: 500 * time.Millisecond,
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour,
 		Workers: 4, Now: r.now, Policy: func(string) pms.Policy { return r.source.Policy },
 	})
@@ -107,8 +107,8 @@ func (r *rig) service() *guest.Service {
 func optionsOf(source func(string) pms.Source, now func() time.Time) guest.Options {
 	return guest.Options{
 		PublicURL: "https://keys.example.com", Salt: "salt", LinkSalt: "links", Secret: "seam_key",
-		Grace:  300 * time.Millisecond,
-		Source: source, Now: now,
+		ReadLag: 300 * time.Millisecond,
+		Source:  source, Now: now,
 	}
 }
 

@@ -80,7 +80,7 @@ type attempt struct {
 
 // newAttempt puts an attempt together. Parts come after those that they work with.
 func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt {
-	belief := belief{lag: p.options.Grace, timeout: p.seam.Timeout(), began: p.now()}
+	belief := belief{lag: p.options.ReadLag, timeout: p.seam.Timeout(), began: p.now()}
 	work, policy := &loaded, p.policyFor(loaded.Reservation)
 	rows := &users{}
 	for _, u := range work.Users {

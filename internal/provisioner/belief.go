@@ -10,14 +10,14 @@ import (
 // lists may be incomplete, and its answers may lack optional fields. The rest of this package leaves these questions
 // to it:
 //
-//   - "Not found" counts only after the grace, from the end of the call that may have created the object, and never
+//   - "Not found" counts only after the read lag, from the end of the call that may have created the object, and never
 //     before that call's deadline.
-//   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a grace apart. One get is
+//   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a read lag apart. One get is
 //     enough if Seam has accepted our delete, and no delete before it was without effect. That Seam doesn't find what
 //     it should delete is no evidence.
 //   - A user identity counts as gone only when neither its id nor its key is known. Once is enough: its key and its
 //     address are unique, so that Seam refuses to create a second one.
-//   - Reads show a change only after the grace. A read is as old as the attempt that makes it: a slow answer proves
+//   - Reads show a change only after the read lag. A read is as old as the attempt that makes it: a slow answer proves
 //     nothing about the time in between.
 //   - An object is ours by its name, or, if the name is missing or stored otherwise, by its times and hours; a missing
 //     field is never a "no", and never a "yes": nothing is adopted or deleted because nothing contradicts that it is
@@ -44,7 +44,7 @@ const keyKept = 5 * time.Minute
 // describes the moment of its request, however long it took to arrive.
 func (b belief) tooEarly(until time.Time) bool { return b.began.Before(until) }
 
-// lostUntil is the start of the grace for a call that ended without an answer: the call may take effect until its
+// lostUntil is the start of the read lag for a call that ended without an answer: the call may take effect until its
 // deadline.
 func (b belief) lostUntil(started, ended time.Time) time.Time {
 	if byDeadline := started.Add(b.timeout - b.lag); byDeadline.After(ended) {

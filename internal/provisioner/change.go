@@ -38,7 +38,7 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	case plan.SetSchedule:
 		u.ScheduleSent(d.Starts, d.Ends)
 	case plan.AddGroup, plan.RemoveGroup:
-		u.DoorsChanging()
+		u.GroupsChanging()
 	}
 	if out := c.ledger.saveMark(ctx, u); out.stops() {
 		return out
@@ -128,7 +128,7 @@ func (c *changer) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 		if seam.TypeOf(err) == groupUnknown {
 			err = nil
 		}
-		return func() { u.DoorClosed(in.ACSAccessGroupID) }, err
+		return func() { u.GroupRemoved(in.ACSAccessGroupID) }, err
 	}
 
 	err = c.seam.AddToAccessGroup(ctx, in)
@@ -138,7 +138,7 @@ func (c *changer) sendGroup(ctx context.Context, u *record.User, kind plan.Kind,
 			err = nil
 		}
 	}
-	return func() { u.DoorOpened(in.ACSAccessGroupID) }, err
+	return func() { u.GroupAdded(in.ACSAccessGroupID) }, err
 }
 
 // keyNotFound follows a 404 on the delete of a mobile key, which proves nothing: the key counts as gone when neither

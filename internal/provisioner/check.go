@@ -91,7 +91,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if err != nil {
 		return unreadable(err)
 	}
-	u.ReadDoors(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
+	u.ReadGroups(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
 	hasSchedule := u.ReadSchedule(from)
 	if !hasSchedule && !ours && !u.WasRepaired(record.Hours) {
 		u.HasNoSchedule()
@@ -183,7 +183,7 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 }
 
 // checkKeys compares the recorded mobile key with Seam. One that a list leaves out is confirmed by a get; one that
-// neither shows counts as deleted when that is repeated after the grace.
+// neither shows counts as deleted when that is repeated after the read lag.
 func (c *checker) checkKeys(ctx context.Context, u *record.User) outcome {
 	keys, err := c.finder.mobileKeys(ctx, u)
 	if err != nil {
@@ -233,7 +233,7 @@ func (c *checker) keyNotSeen(ctx context.Context, u *record.User, others []seam.
 }
 
 // notSeen handles an ACS user that Seam doesn't show. It counts as deleted by somebody else when that is repeated
-// after the grace, or when Seam says so.
+// after the read lag, or when Seam says so.
 func (c *checker) notSeen(ctx context.Context, u *record.User, is presence) outcome {
 	now := c.now()
 	if until := c.belief.userCountsFrom(u); c.belief.tooEarly(until) && is == absent {

@@ -79,7 +79,7 @@ func TestARepairOfTheKeyRepairsTheCode(t *testing.T) {
 	for i, s := range stays {
 		code := r.untilCode(s)
 		r.rest(s)
-		r.advance(10 * time.Second) // what is missing after the grace counts as deleted
+		r.advance(10 * time.Second) // what is missing after the read lag counts as deleted
 		r.sim.Change(func(st *simulator.State) {
 			if delete(st.Credentials, code.ID); i > 0 {
 				code.Code = "777444"

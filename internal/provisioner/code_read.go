@@ -91,7 +91,7 @@ func (w *codeWork) settle(ctx context.Context) outcome {
 	return w.save(ctx)
 }
 
-// notSeen handles a code that a get doesn't find. It counts as deleted when the list agrees, twice, a grace apart.
+// notSeen handles a code that a get doesn't find. It counts as deleted when the list agrees, twice, a read lag apart.
 func (w *codeWork) notSeen(ctx context.Context) (more bool, out outcome) {
 	c := w.code
 	listed, err := w.list(ctx, "whether the backup code is gone")

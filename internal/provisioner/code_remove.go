@@ -37,8 +37,8 @@ func (w *codeWork) remove(ctx context.Context) (more bool, out outcome) {
 	return false, w.due(ctx, next)
 }
 
-// confirmRemoved makes sure that a deleted code is gone: get and list agree after the grace, twice if it is uncertain
-// whether the delete took effect. One that is still there is deleted again.
+// confirmRemoved makes sure that a deleted code is gone: get and list agree after the read lag, twice if it is
+// uncertain whether the delete took effect. One that is still there is deleted again.
 func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) {
 	c := w.code
 	_, err := w.seam.Credential(w.ledger.discreetly(ctx, "whether the backup code is gone"), *c.CredentialID)

@@ -21,7 +21,7 @@ type contest struct {
 }
 
 // verifyIdentity records whether the identity of an ACS user has become another's. That counts when it is repeated
-// after the grace: one list may leave ours out, or show what was linked before.
+// after the read lag: one list may leave ours out, or show what was linked before.
 func (c *checker) verifyIdentity(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	is, out := c.isGivenAway(ctx, d, u)
 	if !out.stops() && is.taken == "" {
@@ -137,7 +137,7 @@ func (c *checker) compareDisplaced(ctx context.Context, u *record.User, from sea
 	if err != nil {
 		return unreadable(err)
 	}
-	u.ReadDoors(groupIDs(listed), nil) // none is opened again: what was open counts as open
+	u.ReadGroups(groupIDs(listed), nil) // none is opened again: what was open counts as open
 	u.ReadSchedule(from)
 	u.ReadState(from, c.now())
 	u.NotReadBack()

@@ -31,7 +31,7 @@ func differences(recorded, read *record.User) []drift {
 		found = append(found, drift{"access_schedule", "the access schedule is " + hours(read) + " instead of " +
 			hours(recorded), record.Hours})
 	}
-	found = append(found, otherDoors(recorded.AccessGroupIDs, read.AccessGroupIDs)...)
+	found = append(found, otherGroups(recorded.AccessGroupIDs, read.AccessGroupIDs)...)
 	if read.Unlinked {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity", record.Link})
 	}
@@ -47,14 +47,14 @@ func differences(recorded, read *record.User) []drift {
 	return found
 }
 
-// otherDoors lists the access groups that differ, each as a part. They have one text in common, of the first.
-func otherDoors(was, is []string) []drift {
+// otherGroups lists the access groups that differ, each as a part. They have one text in common, of the first.
+func otherGroups(was, is []string) []drift {
 	was, is = slices.Compact(slices.Sorted(slices.Values(was))), slices.Compact(slices.Sorted(slices.Values(is)))
 	text := fmt.Sprintf("the access groups are %q instead of %q", is, was)
 	var found []drift
 	for _, group := range slices.Concat(was, is) {
 		if slices.Contains(was, group) != slices.Contains(is, group) {
-			found = append(found, drift{"access_groups", text, record.Door(group)})
+			found = append(found, drift{"access_groups", text, record.AccessGroup(group)})
 		}
 	}
 	return found
@@ -104,10 +104,10 @@ func (c *checker) noteKept(u *record.User, found []drift, hasSchedule bool) {
 	if !hasSchedule {
 		parts = append(parts, record.Hours)
 	}
-	isDoor := func(p record.Part) bool { _, is := p.Group(); return is }
-	if !u.DoorsRead && !slices.ContainsFunc(parts, isDoor) {
+	isGroup := func(p record.Part) bool { _, is := p.Group(); return is }
+	if !u.GroupsRead && !slices.ContainsFunc(parts, isGroup) {
 		for p := range u.UnkeptBy {
-			if isDoor(record.Part(p)) {
+			if isGroup(record.Part(p)) {
 				parts = append(parts, record.Part(p))
 			}
 		}
@@ -146,7 +146,7 @@ func (c *checker) report(recorded *record.User, found []drift, action string) {
 	if len(found) == 0 || c.ledger.preview || action == "reported" && stay.Text(recorded.Drift) == what {
 		return
 	}
-	for _, f := range doorsAsOne(found) {
+	for _, f := range groupsAsOne(found) {
 		driftFound.WithLabelValues(f.kind, action).Inc()
 	}
 	c.ledger.note("changed at Seam, not by us: %s (%s)", what, action)
@@ -160,14 +160,14 @@ func partsOf(found []drift) []record.Part {
 	return parts
 }
 
-// doorsAsOne has the doors, which share one text, as one difference.
-func doorsAsOne(found []drift) []drift {
+// groupsAsOne has the doors, which share one text, as one difference.
+func groupsAsOne(found []drift) []drift {
 	return slices.CompactFunc(slices.Clone(found), func(a, b drift) bool { return a.text == b.text })
 }
 
 func textOf(found []drift) string {
 	var words []string
-	for _, f := range doorsAsOne(found) {
+	for _, f := range groupsAsOne(found) {
 		words = append(words, f.text)
 	}
 	return strings.Join(words, "; ")

@@ -20,7 +20,7 @@ var ErrAddress = errors.New("must be one whole e-mail address")
 // Nothing is erased while a stay of the guest lasts, anything of one is left at Seam, or an event about the guest is
 // being applied. It may be repeated. It returns [ErrAddress] if the address is not one whole e-mail address.
 func (p *Provisioner) EraseGuest(ctx context.Context, address string, audit store.Audit) (stay.Erasure, error) {
-	e := eraser{store: p.store, seam: p.seam, now: p.now, keys: p.keys, lag: p.options.Grace}
+	e := eraser{store: p.store, seam: p.seam, now: p.now, keys: p.keys, lag: p.options.ReadLag}
 	return e.erase(ctx, address, audit)
 }
 

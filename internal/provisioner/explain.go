@@ -12,7 +12,7 @@ import (
 
 // Explain works out what should be true for a reservation from what is known, without asking Seam. It returns
 // [store.ErrNotFound] if there is no such reservation.
-func (p *Provisioner) Explain(ctx context.Context, ref store.Ref) (stay.Target, error) {
+func (p *Provisioner) Explain(ctx context.Context, ref stay.Ref) (stay.Target, error) {
 	work, err := p.store.Keys.LoadWork(ctx, ref)
 	if err != nil {
 		return stay.Target{}, err

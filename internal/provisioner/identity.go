@@ -28,7 +28,7 @@ type identities struct {
 	ledger      *ledger
 	belief      belief
 	users       *users
-	reservation store.Ref
+	reservation stay.Ref
 
 	survivors map[string]string // user identities that were merged, and the surviving one
 }
@@ -165,7 +165,7 @@ func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome)
 }
 
 // unseen handles a create that was refused although no look-up shows why. Reads may lag: that counts only
-// after the grace.
+// after the read lag.
 func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
 		c.Unseen(r.now())

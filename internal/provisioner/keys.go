@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // identityKeys computes the keys of user identities at Seam. They name guests and reservations only to those who have
@@ -17,6 +16,6 @@ type identityKeys struct {
 func (k identityKeys) guest(address string) string { return stay.GuestKey(k.salt, address) }
 
 // own is the key of a reservation's nth own identity.
-func (k identityKeys) own(ref store.Ref, n int) string {
+func (k identityKeys) own(ref stay.Ref, n int) string {
 	return "staykey_stay_" + stay.Keyed(k.salt, "stay", ref.Source, ref.ReservationID, fmt.Sprint(n))
 }

@@ -48,11 +48,11 @@ func fired(r *rig, path string) bool {
 	return false
 }
 
-// Reads that lag by less than the grace hide the result of a lost create; it is found anyway.
+// Reads that lag by less than ReadLag hide the result of a lost create; it is found anyway.
 func TestReadsThatLag(t *testing.T) {
 	t.Parallel()
 	options := fast()
-	options.Grace = 900 * time.Millisecond
+	options.ReadLag = 900 * time.Millisecond
 	for _, kind := range []simulator.FaultKind{simulator.LostAfter, simulator.Error500After, simulator.Hang} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -80,8 +80,8 @@ func TestReadsThatLag(t *testing.T) {
 	}
 }
 
-// An answer may take longer than the grace. It describes the time of its request: "not found" doesn't count, although
-// the grace is over when it arrives.
+// An answer may take longer than the read lag. It describes the time of its request: "not found" doesn't count,
+// although the read lag is over when it arrives.
 func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ create, list string }{
@@ -91,7 +91,7 @@ func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
 		t.Run(c.create, func(t *testing.T) {
 			t.Parallel()
 			options := fast()
-			options.Grace = time.Minute // nothing asks again before the clock moves
+			options.ReadLag = time.Minute // nothing asks again before the clock moves
 			r := newLossyRig(t, options, simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
@@ -117,7 +117,7 @@ func TestASlowAnswerIsAsOldAsItsQuestion(t *testing.T) {
 	}
 }
 
-// A second ACS user that was created because reads lagged by more than the grace is removed, even if the stay is
+// A second ACS user that was created because reads lagged by more than ReadLag is removed, even if the stay is
 // cancelled before the look-ups that would have found it.
 func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 	t.Parallel()
@@ -153,7 +153,7 @@ func TestReadsThatLagTooLongThenCancel(t *testing.T) {
 	}
 }
 
-// If reads lag by more than the grace, a second ACS user may be created; it is found and removed at the next look-up,
+// If reads lag by more than ReadLag, a second ACS user may be created; it is found and removed at the next look-up,
 // and the one that REST reports is kept.
 func TestReadsThatLagTooLong(t *testing.T) {
 	t.Parallel()

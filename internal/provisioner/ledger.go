@@ -12,6 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
 )
@@ -184,7 +185,7 @@ func (l *ledger) finish(ctx context.Context, v store.KeyVerdict) error {
 	return l.store.Keys.Finish(ctx, l.lease, store.Finish{
 		KeyVerdict: v, At: now, Entries: l.entries,
 		OnChange: store.Entry{
-			Ref: l.lease.Ref, At: now, Kind: store.TimelineStatus, Summary: before.Status + " → " + v.Status,
+			Ref: l.lease.Ref, At: now, Kind: stay.TimelineStatus, Summary: before.Status + " → " + v.Status,
 			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
 		},
 		Also: func(b *pgx.Batch) { queueUsers(b, pending) },
@@ -209,7 +210,7 @@ func (l *ledger) noteSurplus() {
 // note adds a decision without a call to the timeline.
 func (l *ledger) note(format string, args ...any) {
 	l.entries = append(l.entries, store.Entry{
-		Ref: l.work.Reservation.Ref(), At: l.now(), Kind: store.TimelineStep, Summary: fmt.Sprintf(format, args...),
+		Ref: l.work.Reservation.Ref(), At: l.now(), Kind: stay.TimelineStep, Summary: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -248,7 +249,7 @@ func (l *ledger) recordCall(ctx context.Context, c seam.Call, reason string) {
 	}
 	detail["result"] = result
 	l.entries = append(l.entries, store.Entry{
-		Ref: l.work.Reservation.Ref(), At: c.At.UTC(), Kind: store.TimelineRequest, Summary: c.Path + ": " +
+		Ref: l.work.Reservation.Ref(), At: c.At.UTC(), Kind: stay.TimelineRequest, Summary: c.Path + ": " +
 			result, Detail: detail,
 	})
 }

@@ -271,7 +271,7 @@ func reconcile(r *rig, s *stay) {
 func spoilt(change func(*simulator.State, simulator.User)) func(*rig, *stay) {
 	return func(r *rig, s *stay) {
 		issued(r, s)
-		r.advance(10 * time.Second) // what is missing after the grace counts as deleted
+		r.advance(10 * time.Second) // what is missing after the read lag counts as deleted
 		r.sim.Change(func(st *simulator.State) {
 			for _, u := range st.UsersNamed(s.id) {
 				change(st, u)

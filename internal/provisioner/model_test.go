@@ -109,7 +109,7 @@ type modelSwitch struct {
 	turn func(*simulator.Options)
 }
 
-// modelSwitches: none of them excuses a wrong result, and no lag exceeds the grace.
+// modelSwitches: none of them excuses a wrong result, and no lag exceeds ReadLag.
 var modelSwitches = []modelSwitch{
 	{"gets lag", func(o *simulator.Options) { o.GetLag = longestLag }},
 	{"lists lag", func(o *simulator.Options) { o.ListLag = longestLag }},

@@ -110,7 +110,7 @@ func (o *observer) mustCheck(u *record.User) bool {
 // While it is still desired it is simply sent again. A listing may have its doors back before its stays are
 // updated: then no step is left that would show the effect of the lost change.
 func (o *observer) isOvertaken(d plan.Desired, u *record.User) bool {
-	return u.Unsure && (u.UnsureGeneration != o.work.Key.Generation || !u.DoorsRead && plan.DoorsFit(d, *u))
+	return u.Unsure && (u.UnsureGeneration != o.work.Key.Generation || !u.GroupsRead && plan.GroupsFit(d, *u))
 }
 
 // settleUserMark finds out what a create without an answer has left. It stops the attempt until that is known.

@@ -10,7 +10,7 @@ import (
 
 // Plan compares a reservation with Seam and returns the changing calls that a reconcile would make now. It only
 // reads. It returns [store.ErrNotFound] if there is no such reservation.
-func (p *Provisioner) Plan(ctx context.Context, ref store.Ref) ([]stay.PlannedCall, error) {
+func (p *Provisioner) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCall, error) {
 	work, err := p.store.Keys.LoadWork(ctx, ref)
 	if err != nil {
 		return nil, err

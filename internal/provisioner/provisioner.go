@@ -70,7 +70,7 @@ type Options struct {
 	DefaultSystem string      // access system for listings and sources that name none
 	// arrivals within this time without a key are counted and logged, default 24 h
 	DueWithin time.Duration
-	Grace     time.Duration    // how long Seam's reads may lag its writes, default 5 s
+	ReadLag   time.Duration    // how long Seam's reads may lag its writes, default 5 s
 	Lease     time.Duration    // how long a killed worker delays a key, default 10 s
 	Now       func() time.Time // default time.Now
 	// whether this machine's clock is known to be wrong: nothing is swept; default never
@@ -93,7 +93,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	set(&o.DueWithin, 24*time.Hour)
-	set(&o.Grace, 5*time.Second)
+	set(&o.ReadLag, 5*time.Second)
 	set(&o.Lease, 10*time.Second)
 	set(&o.PollEvery, time.Second)
 	set(&o.RetryBase, 2*time.Second)

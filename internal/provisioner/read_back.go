@@ -21,9 +21,9 @@ func (c *checker) needsReadBack(d plan.Desired, u *record.User) bool {
 }
 
 // readBack reads the state of an ACS user, and its doors if they were changed: both in parallel, because a guest is
-// waiting. What differs from our writes may still be under way; it is compared after the grace.
+// waiting. What differs from our writes may still be under way; it is compared after the read lag.
 func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	doors := c.askForDoors(ctx, u)
+	doors := c.askForGroups(ctx, u)
 	from, is, out := c.finder.look(ctx, u, "whether everything has reached the access system")
 	listed, err := doors()
 	switch {
@@ -47,8 +47,8 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 	wasSuspended := u.SuspendedAt != nil
 	u.ReadState(from, now)
 	u.ReadLink(true)
-	doorsListed := !u.DoorsRead
-	c.noteShown(u, from, doorsListed, readsBack(u, from, listed))
+	groupsListed := !u.GroupsRead
+	c.noteShown(u, from, groupsListed, readsBack(u, from, listed))
 	if out := c.readKeyProblem(ctx, d, u); out.stops() {
 		return out
 	}
@@ -61,13 +61,13 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 
 // noteShown records whether Seam shows what was set: the hours, and the doors if they were listed. If it doesn't, it is
 // asked again once its reads count.
-func (c *checker) noteShown(u *record.User, from seam.ACSUser, doorsListed, shown bool) {
+func (c *checker) noteShown(u *record.User, from seam.ACSUser, groupsListed, shown bool) {
 	switch {
 	case !shown:
 		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.lag))
 		c.observed.recheckAt(c.observed.unshown)
 	case u.Drift == nil: // what is left at Seam counts as read
-		u.KeptShown(record.HasSchedule(from), doorsListed)
+		u.KeptShown(record.HasSchedule(from), groupsListed)
 		if u.IsUnkept(record.Link) || u.IsUnkept(record.SecondKeys) { // only a comparison shows whether that is over
 			c.observed.recheckAt(later(c.belief.showsFrom(u), c.now().Add(c.belief.lag)))
 		}
@@ -86,7 +86,7 @@ func readsBack(u *record.User, from seam.ACSUser, listed []seam.AccessGroup) boo
 	if !shown {
 		u.NotReadBack()
 	}
-	return (u.DoorsRead || u.ReadBackDoors(groupIDs(listed))) && shown
+	return (u.GroupsRead || u.ReadBackGroups(groupIDs(listed))) && shown
 }
 
 // readKeyProblem asks whether a mobile key still has a problem.
@@ -108,11 +108,11 @@ func (c *checker) readKeyProblem(ctx context.Context, d plan.Desired, u *record.
 	return outcome{}
 }
 
-// askForDoors asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait
+// askForGroups asks for the access groups of an ACS user whose doors are not read back yet, and returns how to wait
 // for the answer. It runs in the background and doesn't touch the attempt: the call is recorded once its answer is
 // waited for.
-func (c *checker) askForDoors(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
-	if u.DoorsRead {
+func (c *checker) askForGroups(ctx context.Context, u *record.User) (answer func() ([]seam.AccessGroup, error)) {
+	if u.GroupsRead {
 		return func() ([]seam.AccessGroup, error) { return nil, nil }
 	}
 	var calls []seam.Call

@@ -25,9 +25,9 @@ import (
 //	                  removing         confirmDeleted, below
 //	                  others           kept: the stay has only just ended
 //	confirmDeleted  gone (a delete that Seam accepted and a 404 that follows): forget it
-//	                not shown: count that as gone after the grace, if it is repeated
+//	                not shown: count that as gone after the read lag, if it is repeated
 //	                going: wait, at growing intervals, until a person is notified
-//	                there, after the grace: the delete had no effect. Delete it again if the plan still does
+//	                there, after the read lag: the delete had no effect. Delete it again if the plan still does
 //	forgetUser      delete the row, which frees its slot, and the identity if it was the stay's own
 //
 // Two rules hold throughout. A guest in the house never loses the old key before the new one opens doors
@@ -281,7 +281,7 @@ func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 }
 
 // deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows, although it is uncertain
-// whether the delete took effect. It counts as gone when that is repeated after the grace.
+// whether the delete took effect. It counts as gone when that is repeated after the read lag.
 func (r *remover) deletedNotSeen(ctx context.Context, u *record.User) outcome {
 	if until := r.belief.userCountsFrom(u); r.belief.tooEarly(until) {
 		return wait(until, "A new ACS user may not show up at once")

@@ -133,14 +133,14 @@ func (p *pacing) backoff(attempts int) time.Duration {
 }
 
 // canWait reports whether the guest can wait for a deletion to free its slot: until 15 minutes after it began or an
-// hour before check-in, whichever is first, and always for the grace.
+// hour before check-in, whichever is first, and always for the read lag.
 func (p *pacing) canWait(d plan.Desired, deletedAt time.Time) bool {
 	until := deletedAt.Add(removedWithin)
 	if near := d.Starts.Add(-time.Hour); near.Before(until) {
 		until = near
 	}
-	if grace := p.belief.countsFrom(deletedAt); grace.After(until) {
-		until = grace
+	if lagged := p.belief.countsFrom(deletedAt); lagged.After(until) {
+		until = lagged
 	}
 	return p.now().Before(until)
 }

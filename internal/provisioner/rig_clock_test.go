@@ -129,13 +129,13 @@ func TestTimeThatAnAttemptMissesPassesAgain(t *testing.T) {
 const idlePasses = 20
 
 // pass moves the clocks on to when the next key is due, if that is soon and the service is doing nothing else. So a
-// test waits for a grace or a retry, however long it is, only as long as the machine needs; and no grace ends while the
-// machine is slow. It always returns false.
+// test waits for a read lag or a retry, however long it is, only as long as the machine needs; and no read lag
+// ends while the machine is slow. It always returns false.
 func (r *rig) pass() bool {
 	now := r.now()
 	switch busy, next := r.work(); {
 	case busy || next == nil || !next.After(now):
-	case !next.After(now.Add(r.options.Grace + time.Second)):
+	case !next.After(now.Add(r.options.ReadLag + time.Second)):
 		r.move(next.Sub(now))
 	default:
 		if d := r.missedTime(); d > 0 {

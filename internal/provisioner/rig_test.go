@@ -60,7 +60,7 @@ type rig struct {
 // fast are options under which faults pass in a moment.
 func fast() provisioner.Options {
 	return provisioner.Options{
-		Grace: 5 * time.Second, Lease: 10 * time.Second, PollEvery: time.Second,
+		ReadLag: 5 * time.Second, Lease: 10 * time.Second, PollEvery: time.Second,
 		RetryBase: 20 * time.Millisecond, SweepInterval: time.Hour, Workers: 8,
 	}
 }

@@ -21,7 +21,7 @@ func TestSeamFallsSilent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			options := fast()
-			options.Grace = 3 * time.Second
+			options.ReadLag = 3 * time.Second
 			r := newRigWith(t, 2*time.Second, options, simulator.Options{}, overTLS, true)
 			r.listing("default", "L", groupsL...)
 			for i := range 3 {

@@ -195,7 +195,7 @@ func (s *slots) isFree(ctx context.Context, d plan.Desired, c candidate, u *reco
 // noteTaken records that another stay has the slot of the guest's own identity, so that this one gets an
 // identity of its own, without the guest's address. A reservation of another source is not named: readers of this
 // timeline may not have access to that source.
-func (s *slots) noteTaken(d plan.Desired, holder store.Ref) {
+func (s *slots) noteTaken(d plan.Desired, holder stay.Ref) {
 	own := s.work.Reservation.Ref()
 	if holder == own {
 		return

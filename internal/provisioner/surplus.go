@@ -91,7 +91,7 @@ func (s *surplus) followOne(ctx context.Context, u *record.User, second store.Su
 	return s.stillThere(ctx, u, second, from)
 }
 
-// notSeen counts a second ACS user as gone when get and list agree on that twice, a grace apart.
+// notSeen counts a second ACS user as gone when get and list agree on that twice, a read lag apart.
 func (s *surplus) notSeen(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
 	until := s.belief.countsFrom(u.SurplusNotSeen(second.ID, s.now()))
 	if s.belief.tooEarly(until) {

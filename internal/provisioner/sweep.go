@@ -195,7 +195,7 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 
 		s := &systemSweep{
 			store: w.store, seam: w.seam, log: w.log, now: w.now, sealer: w.sealer, policy: w.options.Policy,
-			wake: w.wake, systemID: id, recorded: systems[id], since: started.Add(-w.options.Grace), seed: seed,
+			wake: w.wake, systemID: id, recorded: systems[id], since: started.Add(-w.options.ReadLag), seed: seed,
 			listedIdentities: identities,
 		}
 

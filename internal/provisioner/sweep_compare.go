@@ -340,9 +340,9 @@ func (d digest) knownBy(want digest, noKeys bool) digest {
 // flag schedules a comparison of each key by an attempt.
 func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error {
 	for page := range slices.Chunk(rows, sweepPage) {
-		refs := make([]store.Ref, len(page))
+		refs := make([]stay.Ref, len(page))
 		for i, row := range page {
-			refs[i] = store.Ref{Source: row.Source, ReservationID: row.ReservationID}
+			refs[i] = stay.Ref{Source: row.Source, ReservationID: row.ReservationID}
 		}
 		switch err := s.store.Keys.Check(ctx, refs, s.now()); {
 		case store.IsLockWait(err): // the others are flagged

@@ -18,12 +18,12 @@ import (
 // unhurried are options under which nothing becomes certain before the test moves the clock.
 func unhurried() provisioner.Options {
 	o := fast()
-	o.Grace = 5 * time.Minute
+	o.ReadLag = 5 * time.Minute
 	return o
 }
 
 // arriving is a rig with the key of a guest who arrives in 45 minutes, and for whom no removal is waited for. The
-// grace is over.
+// read lag is over.
 func arriving(t *testing.T, options provisioner.Options, simulated simulator.Options) (*rig, stay) {
 	t.Helper()
 	r := newRig(t, options, simulated)

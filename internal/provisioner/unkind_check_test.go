@@ -124,14 +124,14 @@ func (w *unkind) changeIdentities() {
 }
 
 // silence waits for a moment when no worker is active and no call is still to take effect. The function that it
-// returns lets the grace pass, after which every read shows what was done meanwhile.
+// returns lets the read lag pass, after which every read shows what was done meanwhile.
 func (w *unkind) silence() func() {
 	w.rest()
 	for w.sim.LateCalls() > 0 {
 		w.passTime(time.Second)
 		w.rest()
 	}
-	return func() { w.passTime(unkindGrace) }
+	return func() { w.passTime(unkindLag) }
 }
 
 // addWalkIn has the hotel add an ACS user by hand, on the identity of a stay's guest, at a moment of silence: one that

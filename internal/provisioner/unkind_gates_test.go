@@ -162,7 +162,7 @@ func (w *unkind) seal() {
 		case !holding || g.sealed != nil:
 		case g.restedAt.IsZero():
 			g.restedAt = now
-		case now.Sub(g.restedAt) > 4*unkindGrace:
+		case now.Sub(g.restedAt) > 4*unkindLag:
 			g.sealed = map[string]bool{}
 			for _, u := range state.UsersNamed(s.id) {
 				g.sealed[u.ID] = true

@@ -88,16 +88,16 @@ type unkindStay struct {
 // [codedSources] have backup codes.
 var unkindSources = []string{"default", "coded", "gated", "strict"}
 
-// What is late and what lags is together less than the grace, which is what the service relies on.
+// What is late and what lags is together less than ReadLag, which is what the service relies on.
 const (
-	unkindGrace  = 5 * time.Second
+	unkindLag    = 5 * time.Second
 	longestLag   = 4 * time.Second
-	longestDelay = unkindGrace - longestLag - 100*time.Millisecond
+	longestDelay = unkindLag - longestLag - 100*time.Millisecond
 )
 
 func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *unkind {
 	options := fast()
-	options.Grace, options.SweepInterval, options.RetryBase = unkindGrace, 15*time.Minute, time.Second
+	options.ReadLag, options.SweepInterval, options.RetryBase = unkindLag, 15*time.Minute, time.Second
 	w := &unkind{
 		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second,
 		groups: map[string][]string{},

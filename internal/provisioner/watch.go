@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -83,7 +84,7 @@ type watched struct {
 // sighting is how many there are, and what the log reports about it.
 type sighting struct {
 	n       int
-	first   store.Ref
+	first   stay.Ref
 	message string
 	about   []any
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/tracing"
 )
@@ -79,7 +80,7 @@ func (p *Provisioner) work(ctx context.Context, lease store.Lease, unreachable e
 	}
 
 	point.Reach(point.FinishAfter)
-	if verdict.Status == store.KeyAttention && work.Key.Status != store.KeyAttention {
+	if verdict.Status == stay.KeyAttention && work.Key.Status != stay.KeyAttention {
 		p.options.Activity.Add(lease.Source, store.ActivityAttention, p.now())
 	}
 
@@ -138,10 +139,10 @@ func (a *attempt) report(log *slog.Logger, v store.KeyVerdict, out outcome, took
 }
 
 // mayCall refuses a call that could take effect after another worker believes that it never will. A worker that takes
-// over waits for the grace after the lease's end, so a call's deadline must be before that. A process that was
+// over waits for the read lag after the lease's end, so a call's deadline must be before that. A process that was
 // stopped for longer than its lease finds out here, before it creates anything a second time.
 func (p *Provisioner) mayCall(leaseUntil time.Time) error {
-	until, deadline := leaseUntil.Add(p.options.Grace), time.Now().Add(p.seam.Timeout())
+	until, deadline := leaseUntil.Add(p.options.ReadLag), time.Now().Add(p.seam.Timeout())
 	// By the wall clock too: the monotonic clock stops while a machine is suspended.
 	if deadline.After(until) || deadline.Round(0).After(until.Round(0)) {
 		return errors.New("the lease on this reservation may end before the call does: another worker takes over")

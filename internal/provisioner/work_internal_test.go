@@ -17,7 +17,7 @@ func TestNoCallAfterAMachineWasSuspended(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	p := &Provisioner{seam: client, options: Options{Grace: 5 * time.Second}}
+	p := &Provisioner{seam: client, options: Options{ReadLag: 5 * time.Second}}
 	until := time.Now().Add(time.Hour)
 	if err := p.mayCall(until); err != nil {
 		t.Errorf("under a lease: %v", err)

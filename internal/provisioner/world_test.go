@@ -60,7 +60,7 @@ func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *wor
 		w.stays = append(w.stays, &modelStay{stay: s})
 	}
 	waitFor(t, "the access groups to be known", func() bool { return w.sim.Calls() >= 2 })
-	w.sim.Configure(func(o *simulator.Options) { // less than the grace, so that it must not show
+	w.sim.Configure(func(o *simulator.Options) { // less than the read lag, so that it must not show
 		o.ReadLag, o.Pending = time.Duration(random.IntN(2)*80)*time.Millisecond,
 			time.Duration(random.IntN(2)*60)*time.Millisecond
 	})

@@ -55,7 +55,7 @@ import (
 const DefaultEndpoint = "https://connect.getseam.com"
 
 const (
-	// DefaultTimeout is the deadline of one call. Together with the provisioner's grace it bounds how long a
+	// DefaultTimeout is the deadline of one call. Together with the provisioner's read lag it bounds how long a
 	// hanging call can delay a key.
 	DefaultTimeout = 8 * time.Second
 	maxAnswer      = 16 << 20

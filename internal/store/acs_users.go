@@ -66,14 +66,14 @@ type ACSUser struct {
 	DeleteLostAt     *time.Time // the answer to our last delete was lost, and Seam shows no effect, which may come late
 	Unsure           bool       // a change was sent and its result is not recorded
 	UnsureGeneration int64      // of the desired state that it was for: while current, it can be sent again
-	ChangedAt        *time.Time // the end of our last change: reads within a grace may be stale
+	ChangedAt        *time.Time // the end of our last change: reads within a read lag may be stale
 
 	Drift             *string // found changed at Seam and left alone
 	CredentialProblem *string // an error that Seam reports on the mobile key
 
-	MissingAt           *time.Time // Seam did not show the ACS user once; counts when that is repeated after the grace
+	MissingAt           *time.Time // Seam did not show the ACS user once; counts when repeated after the read lag
 	CredentialMissingAt *time.Time // the same for the mobile key
-	DoorsRead           bool       // its access groups were read back since they were last changed
+	GroupsRead          bool       `db:"doors_read"` // its access groups were read back since they were last changed
 
 	Unkept        int16            // repairs in a row that Seam did not keep, of the part that it kept least
 	UnkeptBy      map[string]int16 // the same, by the part of the ACS user (record.Part)
@@ -276,7 +276,7 @@ func savedArgs(u ACSUser) pgx.StrictNamedArgs {
 		"suspended_at": u.SuspendedAt, "deleted_at": u.DeletedAt, "delete_lost_at": u.DeleteLostAt,
 		"unsure":            u.Unsure,
 		"unsure_generation": u.UnsureGeneration,
-		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.DoorsRead, "unkept": u.Unkept,
+		"changed_at":        u.ChangedAt, "drift": textOrNil(u.Drift), "doors_read": u.GroupsRead, "unkept": u.Unkept,
 		"unkept_by":       countsOrNone(u.UnkeptBy),
 		"deletes_in_vain": u.DeletesInVain,
 		"surplus":         notNil(u.Surplus), "others": notNil(u.Others),

@@ -54,7 +54,7 @@ type Store struct {
 	// What PMSs reported, and what admins decided about it.
 	Reservations Reservations  // stays, with their guests and keys, as lists and pages show them
 	Calendar     Calendar      // stays by listing and day
-	Listings     Listings      // what is rented, and its doors
+	Listings     Listings      // what is rented, and its access groups
 	Gates        Gates         // what a key or a link waits for
 	Notes        StayNotes     // admins' notes on stays
 	Batches      ActionBatches // actions on several stays at once

@@ -82,7 +82,7 @@ func newRig(t testing.TB, preset, url string, change func(*pms.WriteBackSettings
 	source := func(string) pms.Source { return r.source }
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	r.prov = provisioner.New(db, client, "salt", log, provisioner.Options{
-		Grace: 50 * time.Millisecond, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond,
+		ReadLag: 50 * time.Millisecond, PollEvery: 500 * time.Millisecond, RetryBase: 20 * time.Millisecond,
 		SweepInterval: time.Hour, Workers: 4, Now: r.now,
 		Policy: func(string) pms.Policy { return r.source.Policy },
 	})

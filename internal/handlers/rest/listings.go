@@ -108,8 +108,8 @@ func (s *API) listingOperations(api huma.API) {
 	several := operation("put-listings", http.MethodPut, "/v1/listings", tag, "Create or change several listings",
 		withBody(http.StatusForbidden)...)
 	several.Description = "Each item names its listing with source and listing_id, and is otherwise the body of a " +
-		"PUT of that listing. Items are handled one by one: the answer has the result of each, in the same order, and " +
-		"an invalid item doesn't stop the others. Can be repeated."
+		"PUT of that listing. Items are handled one by one: the answer has the result of each, in the same order, " +
+		"and an invalid item doesn't stop the others. Can be repeated."
 	several.MaxBodyBytes = handlers.MaxBody
 	several.SkipValidateBody = true // each item says what is wrong with it
 	huma.Register(api, several, s.putListings)

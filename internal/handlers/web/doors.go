@@ -32,7 +32,7 @@ type doorGrid struct {
 	Lacking  int // listings without doors, counted to lackingCounted
 	Empty    bool
 	Problem  string
-	Changed  *admin.DoorsChanged
+	Changed  *admin.GroupsChanged
 	Suggests bool // a row has a suggestion
 	NextUp   int  // the row whose doors are typed next; -1 for none
 }
@@ -41,7 +41,7 @@ const lackingCounted = 1000
 
 // doorRow is a listing as the page shows it.
 type doorRow struct {
-	admin.DoorRow
+	admin.GroupRow
 	Rows []groupRow
 }
 
@@ -60,21 +60,21 @@ func (s doorPages) list(w http.ResponseWriter, r *http.Request) {
 
 // show shows the page for a query; say adds a message or what was chosen.
 func (s doorPages) show(w http.ResponseWriter, r *http.Request, status int, q url.Values, say func(*doorGrid)) {
-	query := admin.DoorQuery{
+	query := admin.GroupQuery{
 		Paging: paging(q), Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
 		Missing: q.Get("missing") != "",
 	}
-	found, err := s.Admin.Doors.List(r.Context(), query)
+	found, err := s.Admin.Groups.List(r.Context(), query)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
-	lacking, err := s.Admin.Doors.CountMissing(r.Context(), lackingCounted)
+	lacking, err := s.Admin.Groups.CountMissing(r.Context(), lackingCounted)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
-	groups := s.Admin.Doors.AccessGroups(r.Context())
+	groups := s.Admin.Groups.All(r.Context())
 	g := doorGrid{
 		Query: query.Query, Source: query.Source, Missing: query.Missing, Sources: s.Admin.Sources.Visible(r.Context()),
 		Systems: pickFrom(groups, nil),
@@ -113,11 +113,11 @@ func (s doorPages) change(w http.ResponseWriter, r *http.Request) {
 		again("Choose doors first.")
 		return
 	}
-	var changed admin.DoorsChanged
+	var changed admin.GroupsChanged
 	if mode == "suggested" {
-		changed, err = s.Admin.Doors.UseSuggested(r.Context(), refs)
+		changed, err = s.Admin.Groups.UseSuggested(r.Context(), refs)
 	} else {
-		changed, err = s.Admin.Doors.Change(r.Context(), refs, admin.DoorMode(mode), groups)
+		changed, err = s.Admin.Groups.Change(r.Context(), refs, admin.GroupMode(mode), groups)
 	}
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
@@ -137,14 +137,14 @@ func (s doorPages) setTyped(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	var typed []admin.TypedDoors
+	var typed []admin.TypedGroups
 	for i, ref := range refs {
 		if strings.TrimSpace(texts[i]) != "" {
-			typed = append(typed, admin.TypedDoors{ListingRef: ref, Doors: texts[i]})
+			typed = append(typed, admin.TypedGroups{ListingRef: ref, Text: texts[i]})
 		}
 	}
 
-	set, err := s.Admin.Doors.SetTyped(r.Context(), typed)
+	set, err := s.Admin.Groups.SetTyped(r.Context(), typed)
 	if err != nil {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
@@ -155,7 +155,7 @@ func (s doorPages) setTyped(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.show(w, r, http.StatusOK, back.Query(), func(g *doorGrid) {
-		g.Changed = &set.DoorsChanged
+		g.Changed = &set.GroupsChanged
 		g.NextUp = slices.IndexFunc(g.Rows, func(row doorRow) bool { return len(row.Rows) == 0 })
 		if len(typed) == 0 {
 			g.Problem = localeOf(r).T("Type doors first.")
@@ -166,13 +166,13 @@ func (s doorPages) setTyped(w http.ResponseWriter, r *http.Request) {
 // typedDoors is the answer to the page's script: the doors of the row that was saved, or why it wasn't.
 type typedDoors struct {
 	Doors   []groupRow
-	Changed admin.DoorsChanged
+	Changed admin.GroupsChanged
 }
 
-func (s doorPages) answerTyped(w http.ResponseWriter, r *http.Request, set admin.DoorsTyped) {
-	t := typedDoors{Changed: set.DoorsChanged}
-	groups := s.Admin.Doors.AccessGroups(r.Context())
-	for _, ids := range set.Doors {
+func (s doorPages) answerTyped(w http.ResponseWriter, r *http.Request, set admin.GroupsTyped) {
+	t := typedDoors{Changed: set.GroupsChanged}
+	groups := s.Admin.Groups.All(r.Context())
+	for _, ids := range set.Groups {
 		t.Doors = append(t.Doors, groupRows(groups, ids)...)
 	}
 	s.render(w, r, http.StatusOK, "doors-typed",
@@ -196,11 +196,11 @@ func listingsOf(values []string) (refs []stay.ListingRef, ok bool) {
 func (s doorPages) export(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	sheetHeaders(w, "doors.csv")
-	query := admin.DoorQuery{
+	query := admin.GroupQuery{
 		Query: strings.TrimSpace(q.Get("q")), Source: q.Get("source"),
 		Missing: q.Get("missing") != "",
 	}
-	if err := s.Admin.Doors.Export(r.Context(), query, w); err != nil {
+	if err := s.Admin.Groups.Export(r.Context(), query, w); err != nil {
 		s.Log.Warn("export of doors ended early", "error", err)
 		panic(http.ErrAbortHandler) // so that a truncated file isn't taken for a complete one
 	}
@@ -219,11 +219,11 @@ type doorTable struct {
 	Changes int
 	Wrong   int
 	Problem string
-	Done    *admin.DoorsChanged
+	Done    *admin.GroupsChanged
 }
 
 type doorTableLine struct {
-	admin.DoorLine
+	admin.GroupLine
 	From, To []groupRow
 }
 
@@ -246,7 +246,7 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 			page{Title: localeOf(r).T("Doors from a file"), Active: "listings", Body: t})
 	}
 
-	lines, err := s.Admin.Doors.Read(r.Context(), []byte(text))
+	lines, err := s.Admin.Groups.Read(r.Context(), []byte(text))
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		t.Problem = wrongFields(localeOf(r), refusal)
 		show(http.StatusUnprocessableEntity)
@@ -258,7 +258,7 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 	}
 
 	if r.PostFormValue("apply") != "" {
-		done, err := s.Admin.Doors.Apply(r.Context(), lines)
+		done, err := s.Admin.Groups.Apply(r.Context(), lines)
 		if err != nil {
 			s.refuse(w, r, s.problemOf(r, err))
 			return
@@ -268,7 +268,7 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	groups := s.Admin.Doors.AccessGroups(r.Context())
+	groups := s.Admin.Groups.All(r.Context())
 	for _, l := range lines {
 		switch {
 		case l.Problem != "":

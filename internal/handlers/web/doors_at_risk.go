@@ -25,7 +25,7 @@ func (s *core) riskRows(ctx context.Context, source string) ([]riskRow, error) {
 	if len(found) == 0 {
 		return rows, err
 	}
-	groups := s.Admin.Doors.AccessGroups(ctx)
+	groups := s.Admin.Groups.All(ctx)
 	for i, d := range found {
 		nameDoors(groups, &d.DoorProblem)
 		rows[i] = riskRow{DoorProblem: d.DoorProblem, Guests: len(d.Stays)}

@@ -67,7 +67,7 @@ func (s listingPages) list(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.problemOf(r, err))
 		return
 	}
-	groups := s.Admin.Doors.AccessGroups(r.Context())
+	groups := s.Admin.Groups.All(r.Context())
 	l := listingList{
 		Query: query.Query, Source: query.Source, Deleted: query.Deleted, Sources: s.Admin.Sources.Visible(r.Context()),
 		Asked: groups.Asked, Filtered: isFiltered(q),
@@ -154,7 +154,7 @@ func (s listingPages) view(r *http.Request) (listingView, error) {
 	if err != nil {
 		return listingView{}, err
 	}
-	groups, err := s.Admin.Doors.AccessGroupsOf(r.Context(), l.Source)
+	groups, err := s.Admin.Groups.Of(r.Context(), l.Source)
 	if err != nil {
 		return listingView{}, err
 	}
@@ -226,7 +226,7 @@ func (s listingPages) save(w http.ResponseWriter, r *http.Request) {
 	_, _, err = s.Admin.Listings.Put(r.Context(), listingRef(r), body)
 	if refusal, is := admin.IsRefusal(err); is && refusal.Kind == admin.Invalid {
 		v.Problem = wrongFields(localeOf(r), refusal)
-		v.typed(r, pickFrom(s.Admin.Doors.AccessGroups(r.Context()), chosen))
+		v.typed(r, pickFrom(s.Admin.Groups.All(r.Context()), chosen))
 		s.render(w, r, http.StatusUnprocessableEntity, "listing",
 			page{Title: localeOf(r).T("Listing {name}", v.Title()), Active: "listings", Body: v})
 		return

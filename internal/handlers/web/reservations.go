@@ -123,7 +123,7 @@ func (s stayPages) view(r *http.Request, v admin.View) (reservationView, error) 
 		return b, err
 	}
 
-	groups := s.Admin.Doors.AccessGroups(ctx)
+	groups := s.Admin.Groups.All(ctx)
 	nameRisk(groups, v.DoorRisk)
 	b.Compared = compare(in, b.Target, v, groups, func(at time.Time) string { return exactly(in, at, b.Zone, s.Now()) })
 	if v.User != nil {

@@ -101,7 +101,7 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 	}
 
 	if gone := operation.Provisioning.Disconnected; len(gone) > 0 {
-		groups := s.Admin.Doors.AccessGroups(r.Context())
+		groups := s.Admin.Groups.All(r.Context())
 		for i := range gone {
 			gone[i].ACSSystemID = groups.SystemName(gone[i].ACSSystemID)
 		}

@@ -39,7 +39,7 @@ func keyOf(s Situation) record.User {
 	return record.User{ACSUser: store.ACSUser{
 		ID: 1, ACSSystemID: "s1", UserIdentityID: "i1", UserIdentityKey: d.GuestKey, GuestKey: d.GuestKey,
 		ACSUserID: ptr("u1"), MadeAt: &noon, CredentialID: ptr("c1"),
-		StartsAt: &d.Starts, EndsAt: &d.Ends, AccessGroupIDs: []string{"a"}, DoorsRead: true, Settled: true,
+		StartsAt: &d.Starts, EndsAt: &d.Ends, AccessGroupIDs: []string{"a"}, GroupsRead: true, Settled: true,
 	}}
 }
 

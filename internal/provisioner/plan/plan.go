@@ -56,7 +56,7 @@ func (s Step) Part() record.Part {
 	case LinkUser:
 		return record.Link
 	case AddGroup, RemoveGroup:
-		return record.Door(s.Body.(seam.GroupMembership).ACSAccessGroupID)
+		return record.AccessGroup(s.Body.(seam.GroupMembership).ACSAccessGroupID)
 	case DeleteKey:
 		return record.SecondKeys
 	default:
@@ -294,8 +294,8 @@ func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	s.add(SetSchedule, seam.PathUserUpdate, body, "access lasts from check-in to check-out")
 }
 
-// DoorsFit reports whether the recorded doors of an ACS user need no change.
-func DoorsFit(d Desired, u record.User) bool {
+// GroupsFit reports whether the recorded doors of an ACS user need no change.
+func GroupsFit(d Desired, u record.User) bool {
 	s := stepsOf{}
 	s.setGroups(d, u)
 	return len(s.steps) == 0

@@ -50,7 +50,7 @@ var verdicts = []func(State) *Verdict{
 	drifted,
 	blocked,
 	notSettled,
-	doorsNotRead,
+	groupsNotRead,
 	active,
 	notSubscribed,
 	begun,
@@ -183,8 +183,8 @@ func notSettled(s State) *Verdict {
 	}
 }
 
-func doorsNotRead(s State) *Verdict {
-	if s.User.DoorsRead && s.User.KeyPhase() == record.KeyMade && s.User.Phase() == record.Made {
+func groupsNotRead(s State) *Verdict {
+	if s.User.GroupsRead && s.User.KeyPhase() == record.KeyMade && s.User.Phase() == record.Made {
 		return nil
 	}
 	return &Verdict{stay.KeyProvisioning, "", "Seam does not show everything that was created yet.", LookSettling}

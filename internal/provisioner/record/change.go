@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A change of an ACS user that exists is marked before it is sent (ChangeSent, with ScheduleSent or DoorsChanging), and
-// its result recorded after it: ChangeKnown and then what it has changed, ChangeLost, or [User.Refused].
+// A change of an ACS user that exists is marked before it is sent (ChangeSent, with ScheduleSent or GroupsChanging),
+// and its result recorded after it: ChangeKnown and then what it has changed, ChangeLost, or [User.Refused].
 
 // ChangeSent marks a change that is about to be sent. By deadline it has certainly taken effect or never will;
 // generation is the desired state that it belongs to: while that is the same, sending it again is enough.
@@ -18,8 +18,8 @@ func (u *User) ChangeSent(generation int64, deadline time.Time) {
 // ScheduleSent is part of the mark of a change of schedule: until the result is known, the wider hours count.
 func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }
 
-// DoorsChanging is part of the mark of a change of access groups: they have to be read back.
-func (u *User) DoorsChanging() { u.DoorsRead = false }
+// GroupsChanging is part of the mark of a change of access groups: they have to be read back.
+func (u *User) GroupsChanging() { u.GroupsRead = false }
 
 // ChangeKnown records that a change took effect.
 func (u *User) ChangeKnown(now time.Time) {
@@ -33,17 +33,17 @@ func (u *User) ChangeLost(until time.Time) { u.ChangedAt = &until }
 // ScheduleSet records that Seam has accepted a schedule. What an earlier, lost change may have set is overwritten.
 func (u *User) ScheduleSet(starts, ends time.Time) { u.StartsAt, u.EndsAt = &starts, &ends }
 
-// DoorOpened records that Seam has accepted an access group.
-func (u *User) DoorOpened(group string) {
-	u.AccessGroupIDs = append(u.doorsWithout(group), group)
+// GroupAdded records that Seam has accepted an access group.
+func (u *User) GroupAdded(group string) {
+	u.AccessGroupIDs = append(u.groupsWithout(group), group)
 	slices.Sort(u.AccessGroupIDs)
 }
 
-// DoorClosed records that an access group was removed, or doesn't exist any more.
-func (u *User) DoorClosed(group string) { u.AccessGroupIDs = u.doorsWithout(group) }
+// GroupRemoved records that an access group was removed, or doesn't exist any more.
+func (u *User) GroupRemoved(group string) { u.AccessGroupIDs = u.groupsWithout(group) }
 
-// doorsWithout is a copy: what [User.Refused] restores may share the list.
-func (u *User) doorsWithout(group string) []string {
+// groupsWithout is a copy: what [User.Refused] restores may share the list.
+func (u *User) groupsWithout(group string) []string {
 	return slices.DeleteFunc(slices.Clone(u.AccessGroupIDs), func(g string) bool { return g == group })
 }
 

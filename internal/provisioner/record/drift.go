@@ -17,7 +17,7 @@ import (
 // Part is a part of an ACS user that somebody may change at Seam.
 type Part string
 
-// The parts. Each access group is one of its own, too: [Door].
+// The parts. Each access group is one of its own, too: [AccessGroup].
 const (
 	Hours      Part = "access_schedule"
 	Link       Part = "user_identity"
@@ -25,17 +25,17 @@ const (
 	SecondKeys Part = "surplus_credential"
 )
 
-const doorPrefix = "access_group:"
+const groupPrefix = "access_group:"
 
-// Door is the part that is an access group.
-func Door(group string) Part { return Part(doorPrefix + group) }
+// AccessGroup is the part that is an access group.
+func AccessGroup(group string) Part { return Part(groupPrefix + group) }
 
 // Group returns the access group of a part that is one.
 func (p Part) Group() (group string, is bool) {
-	if len(p) <= len(doorPrefix) || p[:len(doorPrefix)] != doorPrefix {
+	if len(p) <= len(groupPrefix) || p[:len(groupPrefix)] != groupPrefix {
 		return "", false
 	}
-	return string(p[len(doorPrefix):]), true
+	return string(p[len(groupPrefix):]), true
 }
 
 // MaxUnkept is how many repairs in a row are made of something that Seam doesn't keep, and how many deletes without
@@ -80,22 +80,22 @@ func (u *User) LeaveDrift(recorded *User, parts []Part, what string) {
 		case SecondKeys:
 			u.SurplusKeys = nil
 		default:
-			u.leaveDoor(recorded, p)
+			u.leaveGroup(recorded, p)
 		}
 	}
-	u.DoorsRead = slices.Equal(u.sortedDoors(), recorded.sortedDoors())
+	u.GroupsRead = slices.Equal(u.sortedGroups(), recorded.sortedGroups())
 }
 
-func (u *User) leaveDoor(recorded *User, p Part) {
+func (u *User) leaveGroup(recorded *User, p Part) {
 	group, _ := p.Group()
 	if slices.Contains(recorded.AccessGroupIDs, group) {
-		u.DoorOpened(group)
+		u.GroupAdded(group)
 	} else {
-		u.DoorClosed(group)
+		u.GroupRemoved(group)
 	}
 }
 
-func (u *User) sortedDoors() []string {
+func (u *User) sortedGroups() []string {
 	return slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
 }
 
@@ -109,13 +109,13 @@ func (u *User) KeptBut(parts []Part) {
 	})
 }
 
-// KeptShown records that a read-back shows the hours, the doors, or both as they were set. It doesn't look at the other
-// parts: they count as kept when a comparison shows them.
-func (u *User) KeptShown(hours, doors bool) {
+// KeptShown records that a read-back shows the hours, the groups, or both as they were set. It doesn't look at the
+// other parts: they count as kept when a comparison shows them.
+func (u *User) KeptShown(hours, groups bool) {
 	u.count(func(unkept map[string]int16) {
 		maps.DeleteFunc(unkept, func(p string, _ int16) bool {
-			_, isDoor := Part(p).Group()
-			return doors && isDoor || hours && Part(p) == Hours
+			_, isGroup := Part(p).Group()
+			return groups && isGroup || hours && Part(p) == Hours
 		})
 	})
 }

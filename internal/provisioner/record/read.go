@@ -84,14 +84,14 @@ func (u *User) ReadLink(linked bool) { u.Unlinked = !linked }
 // ReadOwner records whether its identity now has an e-mail address other than the guest's.
 func (u *User) ReadOwner(foreign bool) { u.Foreign = foreign }
 
-// ReadDoors records the access groups that Seam lists. A list may be incomplete for a while: a group that was opened
+// ReadGroups records the access groups that Seam lists. A list may be incomplete for a while: a group that was opened
 // and is no longer wanted counts as open until it is closed, and one that is wanted is simply opened again. shown
 // reports whether the list is exactly what is recorded.
-func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
+func (u *User) ReadGroups(listed, wanted []string) (shown bool) {
 	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
 	recorded := slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
 	if slices.Equal(listed, recorded) {
-		u.AccessGroupIDs, u.DoorsRead = recorded, true
+		u.AccessGroupIDs, u.GroupsRead = recorded, true
 		return true
 	}
 	for _, g := range recorded {
@@ -100,15 +100,15 @@ func (u *User) ReadDoors(listed, wanted []string) (shown bool) {
 		}
 	}
 	slices.Sort(listed)
-	u.AccessGroupIDs, u.DoorsRead = listed, false
+	u.AccessGroupIDs, u.GroupsRead = listed, false
 	return false
 }
 
-// ReadBackDoors records whether Seam lists exactly the recorded access groups, and reports it. What differs is not
-// recorded here: it is compared after the grace.
-func (u *User) ReadBackDoors(listed []string) (shown bool) {
+// ReadBackGroups records whether Seam lists exactly the recorded access groups, and reports it. What differs is not
+// recorded here: it is compared after the read lag.
+func (u *User) ReadBackGroups(listed []string) (shown bool) {
 	recorded := slices.Clone(u.AccessGroupIDs)
-	shown = u.ReadDoors(listed, listed)
+	shown = u.ReadGroups(listed, listed)
 	u.AccessGroupIDs = recorded
 	return shown
 }
@@ -117,4 +117,4 @@ func (u *User) ReadBackDoors(listed []string) (shown bool) {
 func (u *User) NotReadBack() { u.Settled = false }
 
 // IsOpen reports whether everything of the key was read back: nothing pending, no error, and every door.
-func (u *User) IsOpen() bool { return u.Settled && u.DoorsRead && u.CredentialProblem == nil }
+func (u *User) IsOpen() bool { return u.Settled && u.GroupsRead && u.CredentialProblem == nil }

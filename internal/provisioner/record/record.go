@@ -50,6 +50,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -98,10 +99,10 @@ type User struct {
 func Of(row store.ACSUser) User { return User{ACSUser: row} }
 
 // InSlot is a new record for a slot that no row claims yet: ref's, for the guest, on an access system and an identity.
-func InSlot(ref store.Ref, guestKey, systemID, identityKey, identityID string) User {
+func InSlot(ref stay.Ref, guestKey, systemID, identityKey, identityID string) User {
 	return Of(store.ACSUser{
 		Source: ref.Source, ReservationID: ref.ReservationID, ACSSystemID: systemID, UserIdentityKey: identityKey,
-		UserIdentityID: identityID, GuestKey: guestKey, AccessGroupIDs: []string{}, DoorsRead: true,
+		UserIdentityID: identityID, GuestKey: guestKey, AccessGroupIDs: []string{}, GroupsRead: true,
 	})
 }
 
@@ -202,7 +203,7 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.DeleteLostAt = nil, nil, nil, nil, nil
 	u.Kept()
 	u.ContestedAt, u.DeletesInVain = nil, 0
-	u.Unsure, u.Settled, u.DoorsRead, u.Unlinked = false, false, false, false
+	u.Unsure, u.Settled, u.GroupsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
 	u.CredentialMarkedAt = &now
 	u.undo = nil
@@ -212,7 +213,7 @@ func (u *User) Created(id string, starts, ends time.Time, groups []string, now t
 // same create.
 func (u *User) Adopted(id string, surplus []string, now time.Time) {
 	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt = &id, &now, nil, nil
-	u.DoorsRead, u.Settled = false, false
+	u.GroupsRead, u.Settled = false, false
 	for _, other := range surplus {
 		u.AddSurplus(other)
 	}

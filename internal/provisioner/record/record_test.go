@@ -18,7 +18,7 @@ var (
 // in returns an ACS user in each phase, reached by the transitions that lead there.
 func in(t *testing.T, p Phase) *User {
 	t.Helper()
-	u := &User{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "s", UserIdentityID: "i", DoorsRead: true}}
+	u := &User{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "s", UserIdentityID: "i", GroupsRead: true}}
 	steps := map[Phase][]func(){
 		Claimed: {},
 		Marked:  {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon) }},
@@ -234,7 +234,7 @@ func TestRefusedRestores(t *testing.T) {
 		"change": func(u *User) {
 			u.ChangeSent(9, noon.Add(time.Hour))
 			u.ScheduleSent(checkIn, checkOut.Add(time.Hour))
-			u.DoorsChanging()
+			u.GroupsChanging()
 		},
 		"delete": func(u *User) { u.DeleteSent(noon.Add(time.Hour)) },
 		"key":    func(u *User) { u.MarkKey(noon.Add(time.Hour)) },
@@ -262,7 +262,7 @@ func same(a, b store.ACSUser) bool {
 		times(a.EndsAt, b.EndsAt) &&
 		times(a.ChangedAt, b.ChangedAt) && times(a.DeletedAt, b.DeletedAt) && times(a.RemovedAt, b.RemovedAt) &&
 		times(a.CredentialMarkedAt, b.CredentialMarkedAt) &&
-		a.Unsure == b.Unsure && a.UnsureGeneration == b.UnsureGeneration && a.DoorsRead == b.DoorsRead &&
+		a.Unsure == b.Unsure && a.UnsureGeneration == b.UnsureGeneration && a.GroupsRead == b.GroupsRead &&
 		a.Settled == b.Settled
 }
 
@@ -270,7 +270,7 @@ func same(a, b store.ACSUser) bool {
 // one that was kept ends the count.
 func TestWhatIsNotKeptIsCounted(t *testing.T) {
 	t.Parallel()
-	u, door := in(t, Made), Door("a")
+	u, door := in(t, Made), AccessGroup("a")
 	for range MaxUnkept + 1 {
 		u.ToRepair([]Part{door})
 	}
@@ -302,23 +302,23 @@ func TestLeftDriftRestoresTheRecord(t *testing.T) {
 	read := func() *User {
 		u := in(t, Made)
 		u.ScheduleSet(checkIn, checkOut.Add(time.Hour))
-		u.DoorOpened("b")
-		u.DoorClosed("a")
+		u.GroupAdded("b")
+		u.GroupRemoved("a")
 		u.ReadLink(false)
 		u.ForgetKey()
 		u.SurplusKeys = []string{"c"}
-		u.DoorsRead = false
+		u.GroupsRead = false
 		return u
 	}
 	u, recorded := read(), in(t, Made)
-	u.LeaveDrift(recorded, []Part{Hours, Door("a"), Door("b"), Link, MobileKey, SecondKeys}, "everything")
-	if !u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a"}) || u.Unlinked || !u.DoorsRead ||
+	u.LeaveDrift(recorded, []Part{Hours, AccessGroup("a"), AccessGroup("b"), Link, MobileKey, SecondKeys}, "everything")
+	if !u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a"}) || u.Unlinked || !u.GroupsRead ||
 		u.CredentialMarkedAt == nil || len(u.SurplusKeys) > 0 || *u.Drift != "everything" {
 		t.Errorf("%+v", u)
 	}
 	u = read()
-	u.LeaveDrift(recorded, []Part{Door("a")}, "a door")
-	if u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) || !u.Unlinked || u.DoorsRead ||
+	u.LeaveDrift(recorded, []Part{AccessGroup("a")}, "a door")
+	if u.EndsAt.Equal(checkOut) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) || !u.Unlinked || u.GroupsRead ||
 		u.CredentialMarkedAt != nil || len(u.SurplusKeys) == 0 {
 		t.Errorf("only the door is left: %+v", u)
 	}
@@ -329,15 +329,16 @@ func TestDoorsAreCopied(t *testing.T) {
 	t.Parallel()
 	u := in(t, Made)
 	u.ChangeSent(2, noon)
-	u.DoorsChanging()
-	u.DoorOpened("0")
-	if u.DoorClosed("a"); !slices.Equal(u.AccessGroupIDs, []string{"0"}) {
+	u.GroupsChanging()
+	u.GroupAdded("0")
+	if u.GroupRemoved("a"); !slices.Equal(u.AccessGroupIDs, []string{"0"}) {
 		t.Errorf("the doors are %v", u.AccessGroupIDs)
 	}
 	if u.Refused(); !slices.Equal(u.AccessGroupIDs, []string{"a"}) {
 		t.Errorf("a refusal leaves %v", u.AccessGroupIDs)
 	}
-	if shown := u.ReadBackDoors([]string{"b"}); shown || u.DoorsRead || !slices.Equal(u.AccessGroupIDs, []string{"a"}) {
+	shown := u.ReadBackGroups([]string{"b"})
+	if shown || u.GroupsRead || !slices.Equal(u.AccessGroupIDs, []string{"a"}) {
 		t.Errorf("other doors read back: %t, %v", shown, u.AccessGroupIDs)
 	}
 }
@@ -430,11 +431,11 @@ func TestMissingFieldsChangeNothing(t *testing.T) {
 		t.Error("an answer without the field has lifted the suspension")
 	}
 	u.AccessGroupIDs = []string{"a", "b", "c"}
-	if u.ReadDoors([]string{"a"}, []string{"a", "c"}) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) ||
-		u.DoorsRead {
+	if u.ReadGroups([]string{"a"}, []string{"a", "c"}) || !slices.Equal(u.AccessGroupIDs, []string{"a", "b"}) ||
+		u.GroupsRead {
 		t.Errorf("of a, b and c the list has a, and a and c are wanted: %v", u.AccessGroupIDs)
 	}
-	if !u.ReadDoors([]string{"b", "a"}, nil) || !u.DoorsRead {
+	if !u.ReadGroups([]string{"b", "a"}, nil) || !u.GroupsRead {
 		t.Error("the list has what is recorded, and the doors are not read")
 	}
 }
@@ -445,7 +446,7 @@ func TestReturned(t *testing.T) {
 	u := &User{}
 	u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon)
 	u.Returned(seam.ACSUser{ACSUserID: "u"}, noon.Add(time.Hour))
-	if u.Phase() != Unsure || u.StartsAt != nil || u.EndsAt != nil || u.DoorsRead || u.KeyPhase() != NoKey {
+	if u.Phase() != Unsure || u.StartsAt != nil || u.EndsAt != nil || u.GroupsRead || u.KeyPhase() != NoKey {
 		t.Errorf("an ACS user without hours: %+v", u)
 	}
 	u.Refused()

@@ -56,11 +56,11 @@ var mutants = append([]mutant{
 	},
 	{
 		name: "lost doors", what: "the effect of a lost closing call is not read when the door is wanted again",
-		edits: []edit{{"internal/provisioner/observe.go", " || !u.DoorsRead && plan.DoorsFit(d, *u))", ")"}},
+		edits: []edit{{"internal/provisioner/observe.go", " || !u.GroupsRead && plan.GroupsFit(d, *u))", ")"}},
 		pkg:   "./internal/provisioner", tests: "^TestALostDoorThatIsWantedAgain$",
 	},
 	{
-		name: "grace", what: "\"not found\" counts at once",
+		name: "read lag", what: "\"not found\" counts at once",
 		edits: []edit{{
 			"internal/provisioner/observe.go",
 			"	if u.LostAt != nil && o.belief.tooEarly(o.belief.countsFrom(*u.LostAt)) {\n", "	if false {\n",
@@ -180,8 +180,8 @@ var mutants = append([]mutant{
 		edits: []edit{
 			{"internal/provisioner/observe.go", "	overtaken := o.isOvertaken(d, u)\n", "	overtaken := false\n"},
 			{
-				"internal/provisioner/record/change.go", "func (u *User) DoorsChanging() { u.DoorsRead = false }\n",
-				"func (u *User) DoorsChanging() {}\n",
+				"internal/provisioner/record/change.go", "func (u *User) GroupsChanging() { u.GroupsRead = false }\n",
+				"func (u *User) GroupsChanging() {}\n",
 			},
 		},
 		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$",

@@ -13,10 +13,10 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// Doors of listings as a table: somebody exports it, corrects it with a spreadsheet, and imports it again. Read says
+// Groups of listings as a table: somebody exports it, corrects it with a spreadsheet, and imports it again. Read says
 // what each line would change, and Apply changes it.
 
-// The columns of the table of doors.
+// The columns of the table of groups.
 const (
 	columnSource  = "source"
 	columnListing = "listing_id"
@@ -24,15 +24,15 @@ const (
 	columnDoors   = "doors"
 )
 
-// Export writes all listings with the names of their doors as CSV. Somebody corrects the column doors and
-// gives the table to [Doors.Read].
-func (s Doors) Export(ctx context.Context, q DoorQuery, to io.Writer) error {
+// Export writes all listings with the names of their groups as CSV. Somebody corrects the column doors and
+// gives the table to [Groups.Read].
+func (s Groups) Export(ctx context.Context, q GroupQuery, to io.Writer) error {
 	w := csv.NewWriter(to)
 	if err := writeSheet(w, columnSource, columnListing, columnName, columnDoors); err != nil {
 		return err
 	}
 
-	groups := s.AccessGroups(ctx)
+	groups := s.All(ctx)
 	q.Paging = Paging{Limit: 500}
 	for {
 		found, err := s.List(ctx, q)
@@ -71,8 +71,8 @@ func nameOrID(groups AccessGroups, id string) string {
 	return group.Name
 }
 
-// DoorLine is a row of a table of doors that somebody wants to apply.
-type DoorLine struct {
+// GroupLine is a row of a table of groups that somebody wants to apply.
+type GroupLine struct {
 	stay.ListingRef
 	Line    int
 	Name    string
@@ -83,27 +83,27 @@ type DoorLine struct {
 }
 
 // Changes reports whether applying the line changes the listing.
-func (l DoorLine) Changes() bool {
+func (l GroupLine) Changes() bool {
 	return l.Problem == "" && (l.New || !slices.Equal(l.Before, l.After))
 }
 
-// Read reads a table as [Doors.Export] writes it, and says of each row what applying it changes. Doors
-// are names or ids, separated by semicolons; none takes the listing's doors away.
-func (s Doors) Read(ctx context.Context, table []byte) ([]DoorLine, error) {
+// Read reads a table as [Groups.Export] writes it, and says of each row what applying it changes. Groups
+// are names or ids, separated by semicolons; none takes the listing's groups away.
+func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 	if !utf8.Valid(table) || bytes.ContainsRune(table, 0) {
 		return nil, InvalidField("file", "must be a CSV file in UTF-8")
 	}
 	rows, err := readSheet(table, []string{columnSource, columnListing, columnName, columnDoors},
-		[]string{columnListing, columnDoors}, mostDoors)
+		[]string{columnListing, columnDoors}, mostListings)
 	if err != nil {
 		return nil, InvalidField("file", err.Error())
 	}
 
 	choices, sources := s.choices(ctx), s.visible(ctx)
 	seen := map[stay.ListingRef]int{}
-	lines := make([]DoorLine, len(rows))
+	lines := make([]GroupLine, len(rows))
 	for i, row := range rows {
-		l := DoorLine{Line: row.Line, Name: row.Cells[columnName]}
+		l := GroupLine{Line: row.Line, Name: row.Cells[columnName]}
 		l.Source, l.ListingID = row.Cells[columnSource], row.Cells[columnListing]
 		if l.Source == "" && len(sources) == 1 {
 			l.Source = sources[0]
@@ -121,7 +121,7 @@ func (s Doors) Read(ctx context.Context, table []byte) ([]DoorLine, error) {
 	return lines, nil
 }
 
-func (s Doors) readLine(ctx context.Context, l *DoorLine, doors string,
+func (s Groups) readLine(ctx context.Context, l *GroupLine, doors string,
 	choices func(string) ([]stay.AccessGroup, error),
 ) error {
 	if l.ListingID == "" || l.Source == "" {
@@ -143,12 +143,15 @@ func (s Doors) readLine(ctx context.Context, l *DoorLine, doors string,
 	if err != nil {
 		return err
 	}
-	l.After, l.Problem = doorsIn(doors, func(door string) (string, string) { return doorNamed(door, groups, l.Before) })
+
+	l.After, l.Problem = groupsIn(doors, func(door string) (id, problem string) {
+		return groupNamed(door, groups, l.Before)
+	})
 	return nil
 }
 
-// doorNamed finds a door by its id or its name. What the listing has already may stay, whatever Seam says of it.
-func doorNamed(door string, groups []stay.AccessGroup, has []string) (id, problem string) {
+// groupNamed finds a group by its id or its name. What the listing has already may stay, whatever Seam says of it.
+func groupNamed(door string, groups []stay.AccessGroup, has []string) (id, problem string) {
 	if slices.Contains(has, door) {
 		return door, ""
 	}
@@ -171,14 +174,14 @@ func doorNamed(door string, groups []stay.AccessGroup, has []string) (id, proble
 }
 
 // Apply applies the rows of a table that change something and have no problem.
-func (s Doors) Apply(ctx context.Context, lines []DoorLine) (DoorsChanged, error) {
+func (s Groups) Apply(ctx context.Context, lines []GroupLine) (GroupsChanged, error) {
 	var refs []stay.ListingRef
-	byRef := map[stay.ListingRef]DoorLine{}
-	var refused []DoorsRefused
+	byRef := map[stay.ListingRef]GroupLine{}
+	var refused []GroupsRefused
 	for _, l := range lines {
 		switch {
 		case l.Problem != "":
-			refused = append(refused, DoorsRefused{l.ListingRef, l.Line, l.Problem})
+			refused = append(refused, GroupsRefused{l.ListingRef, l.Line, l.Problem})
 		default:
 			refs = append(refs, l.ListingRef)
 			byRef[l.ListingRef] = l
@@ -186,7 +189,7 @@ func (s Doors) Apply(ctx context.Context, lines []DoorLine) (DoorsChanged, error
 	}
 	result, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
 		line := byRef[stay.ListingRef{Source: l.Source, ListingID: l.ListingID}]
-		patch := doorPatch(l, line.After)
+		patch := groupPatch(l, line.After)
 		if !l.Known && line.Name != "" {
 			patch["name"] = line.Name
 		}

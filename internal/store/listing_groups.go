@@ -14,24 +14,24 @@ const (
 	RankDoors
 )
 
-// DoorListing is a listing with what matters for choosing its doors.
-type DoorListing struct {
+// GroupListing is a listing with what matters for choosing its groups.
+type GroupListing struct {
 	Listing
 	Rank    int    // one of the Rank constants: what needs setting up comes first
 	Folded  string // the name in lower case, or else the id: the order of the list
 	Waiting int    // confirmed stays that are not over
 }
 
-// DoorFilter narrows a list of listings; empty fields don't.
-type DoorFilter struct {
+// GroupFilter narrows a list of listings; empty fields don't.
+type GroupFilter struct {
 	Query   string   // part of a name or an id; "" for all
-	Missing bool     // only those without doors
+	Missing bool     // only those without groups
 	Unknown bool     // only those that nobody has set up
 	Sources []string // only of these; nil for all
 }
 
-// DoorCursor is where in the list a page ends. The zero value is the beginning.
-type DoorCursor struct {
+// GroupCursor is where in the list a page ends. The zero value is the beginning.
+type GroupCursor struct {
 	Rank   int    `json:"r"` // of the last item
 	Folded string `json:"f"` // of the last item
 	Source string `json:"s"` // of the last item
@@ -39,7 +39,9 @@ type DoorCursor struct {
 }
 
 // Cursor is where in the list the listing is.
-func (l DoorListing) Cursor() DoorCursor { return DoorCursor{l.Rank, l.Folded, l.Source, l.ListingID} }
+func (l GroupListing) Cursor() GroupCursor {
+	return GroupCursor{l.Rank, l.Folded, l.Source, l.ListingID}
+}
 
 // What the index listings_doors is ordered by.
 const (
@@ -47,11 +49,11 @@ const (
 	doorFolded = `(staykey_fold(coalesce(l.name, l.listing_id)) COLLATE "C")`
 )
 
-// WithDoors lists the listings that are not deleted, by what is missing and then by name, from after a place. Of
+// WithGroups lists the listings that are not deleted, by what is missing and then by name, from after a place. Of
 // those that nobody has set up it leaves out what no stay is waiting for.
-func (s Listings) WithDoors(ctx context.Context, f DoorFilter, after DoorCursor, now time.Time,
+func (s Listings) WithGroups(ctx context.Context, f GroupFilter, after GroupCursor, now time.Time,
 	limit int,
-) ([]DoorListing, error) {
+) ([]GroupListing, error) {
 	var w where
 	w.add("NOT l.deleted")
 	w.among("l.source", f.Sources)
@@ -62,7 +64,7 @@ func (s Listings) WithDoors(ctx context.Context, f DoorFilter, after DoorCursor,
 		w.add(doorRank + " < 1")
 	}
 	w.words(`staykey_plain(l.listing_id || ' ' || coalesce(l.name, ''))`, f.Query)
-	if after != (DoorCursor{}) {
+	if after != (GroupCursor{}) {
 		w.add("("+doorRank+", "+doorFolded+", l.source, l.listing_id) > (%s, %s, %s, %s)", after.Rank, after.Folded,
 			after.Source, after.ID)
 	}
@@ -73,13 +75,14 @@ func (s Listings) WithDoors(ctx context.Context, f DoorFilter, after DoorCursor,
 		FROM listings l CROSS JOIN LATERAL (
 			SELECT count(*)::integer AS waiting FROM `+waitingStays(at)+` r) w`+
 		w.sql()+` ORDER BY `+doorRank+`, `+doorFolded+`, l.source, l.listing_id LIMIT `+w.arg(limit), w.planned()...)
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[DoorListing])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[GroupListing])
 	return list, wrap(err, "list listings by their doors")
 }
 
-// CountMissingDoors counts, up to most, the listings of the sources (nil: of all) without doors, and those that
+// CountMissingGroups counts, up to most, the listings of the sources (nil: of all) without groups, and those that
 // reservations name and nobody has set up.
-func (s Listings) CountMissingDoors(ctx context.Context, sources []string, now time.Time, most int) (n int, err error) {
+func (s Listings) CountMissingGroups(ctx context.Context, sources []string, now time.Time, most int,
+) (n int, err error) {
 	var w where
 	w.add("NOT l.deleted")
 	w.add(doorRank + " < 2")

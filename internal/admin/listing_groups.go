@@ -10,47 +10,47 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// This file lets people choose the doors of many listings at once. Each listing is changed by [Listings.Put],
+// This file lets people choose the groups of many listings at once. Each listing is changed by [Listings.Put],
 // so that it is checked and written to the audit log as if it had been changed alone.
 
-// Doors chooses the access groups of many listings at once, and reports doors that don't work.
-type Doors struct{ *core }
+// Groups chooses the access groups of many listings at once. The page calls them doors, and so do messages.
+type Groups struct{ *core }
 
-// DoorQuery asks for listings to choose doors for.
-type DoorQuery struct {
+// GroupQuery asks for listings to choose groups for.
+type GroupQuery struct {
 	Paging
 	Source  string `query:"source"`
 	Query   string `query:"q"`
 	Missing bool   `query:"missing"` // only listings without doors
 }
 
-// DoorRow is a listing with its doors.
-type DoorRow struct {
+// GroupRow is a listing with its groups.
+type GroupRow struct {
 	Listing
 	Waiting   int              // confirmed stays that are not over
-	Suggested stay.AccessGroup // the door whose name is most like the listing's; zero for none
+	Suggested stay.AccessGroup // the group whose name is most like the listing's; zero for none
 }
 
 // List lists listings that are not deleted: first those that reservations name and nobody has set up, then those
-// without doors, then the rest; each by name.
-func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
+// without groups, then the rest; each by name.
+func (s Groups) List(ctx context.Context, q GroupQuery) (Page[GroupRow], error) {
 	const list = "doors"
-	var after store.DoorCursor
+	var after store.GroupCursor
 	if err := s.openCursor(list, q.Cursor, &after); err != nil {
-		return Page[DoorRow]{}, err
+		return Page[GroupRow]{}, err
 	}
 
-	f := store.DoorFilter{Query: q.Query, Missing: q.Missing, Sources: s.sourcesFor(ctx, q.Source)}
-	rows, err := s.store.Listings.WithDoors(ctx, f, after, s.now().UTC(), q.Limit+1)
+	f := store.GroupFilter{Query: q.Query, Missing: q.Missing, Sources: s.sourcesFor(ctx, q.Source)}
+	rows, err := s.store.Listings.WithGroups(ctx, f, after, s.now().UTC(), q.Limit+1)
 	if err != nil {
-		return Page[DoorRow]{}, err
+		return Page[GroupRow]{}, err
 	}
-	found := page(s.core, list, rows, q.Limit, func(l store.DoorListing) any { return l.Cursor() })
-	doors := Page[DoorRow]{Next: found.Next}
+	found := page(s.core, list, rows, q.Limit, func(l store.GroupListing) any { return l.Cursor() })
+	doors := Page[GroupRow]{Next: found.Next}
 
 	choices := s.choices(ctx)
 	for _, l := range found.Items {
-		row := DoorRow{Listing: l.Listing, Waiting: l.Waiting}
+		row := GroupRow{Listing: l.Listing, Waiting: l.Waiting}
 		name := stay.Text(l.Name)
 		if name == "" {
 			name = l.ListingID
@@ -60,7 +60,7 @@ func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 		if err != nil {
 			return doors, err
 		}
-		if suggested, is := suggestDoors(name, groups); is && !slices.Contains(l.Groups(), suggested.ID) {
+		if suggested, is := suggestGroup(name, groups); is && !slices.Contains(l.Groups(), suggested.ID) {
 			row.Suggested = suggested
 		}
 		doors.Items = append(doors.Items, row)
@@ -68,73 +68,73 @@ func (s Doors) List(ctx context.Context, q DoorQuery) (Page[DoorRow], error) {
 	return doors, nil
 }
 
-// CountMissing counts, up to most, the listings without doors, those that nobody has set up among them.
-func (s Doors) CountMissing(ctx context.Context, most int) (int, error) {
-	return s.store.Listings.CountMissingDoors(ctx, ActorOf(ctx).Sources, s.now().UTC(), most)
+// CountMissing counts, up to most, the listings without groups, those that nobody has set up among them.
+func (s Groups) CountMissing(ctx context.Context, most int) (int, error) {
+	return s.store.Listings.CountMissingGroups(ctx, ActorOf(ctx).Sources, s.now().UTC(), most)
 }
 
-// choices returns a function for the doors that listings of a source may have. It asks once for each source.
-func (s Doors) choices(ctx context.Context) func(source string) ([]stay.AccessGroup, error) {
+// choices returns a function for the groups that listings of a source may have. It asks once for each source.
+func (s Groups) choices(ctx context.Context) func(source string) ([]stay.AccessGroup, error) {
 	known := map[string][]stay.AccessGroup{}
 	return func(source string) ([]stay.AccessGroup, error) {
 		if groups, ok := known[source]; ok {
 			return groups, nil
 		}
-		groups, err := s.AccessGroupsOf(ctx, source)
+		groups, err := s.Of(ctx, source)
 		known[source] = groups.Choices
 		return groups.Choices, err
 	}
 }
 
-// DoorMode is what happens to the doors that a listing has.
-type DoorMode string
+// GroupMode is what happens to the groups that a listing has.
+type GroupMode string
 
 // What happens to them.
 const (
-	DoorsReplace DoorMode = "replace" // the listing has the chosen doors and no others
-	DoorsAdd     DoorMode = "add"
-	DoorsRemove  DoorMode = "remove"
+	GroupsReplace GroupMode = "replace" // the listing has the chosen doors and no others
+	GroupsAdd     GroupMode = "add"
+	GroupsRemove  GroupMode = "remove"
 )
 
-// DoorsRefused is a listing whose doors could not be changed.
-type DoorsRefused struct {
+// GroupsRefused is a listing whose groups could not be changed.
+type GroupsRefused struct {
 	stay.ListingRef
 	Line int // of the file; 0 where there is none
 	Why  string
 }
 
-// DoorsChanged is the result of changing the doors of many listings.
-type DoorsChanged struct {
+// GroupsChanged is the result of changing the groups of many listings.
+type GroupsChanged struct {
 	Changed, Unchanged int
-	Refused            []DoorsRefused
+	Refused            []GroupsRefused
 }
 
-// mostDoors bounds how many listings are changed by one request.
-const mostDoors = 2000
+// mostListings bounds how many listings are changed by one request.
+const mostListings = 2000
 
-// Change changes the doors of listings.
-func (s Doors) Change(ctx context.Context, listings []stay.ListingRef, mode DoorMode,
+// Change changes the groups of listings.
+func (s Groups) Change(ctx context.Context, listings []stay.ListingRef, mode GroupMode,
 	groups []string,
-) (DoorsChanged, error) {
-	if mode != DoorsReplace && mode != DoorsAdd && mode != DoorsRemove {
-		return DoorsChanged{}, InvalidField("mode", "must be replace, add or remove")
+) (GroupsChanged, error) {
+	if mode != GroupsReplace && mode != GroupsAdd && mode != GroupsRemove {
+		return GroupsChanged{}, InvalidField("mode", "must be replace, add or remove")
 	}
 	return s.set(ctx, listings, func(l ListingState) (map[string]any, error) {
 		switch has := l.Groups(); mode {
-		case DoorsAdd:
-			return doorPatch(l, withoutRepeats(slices.Concat(has, groups))), nil
-		case DoorsRemove:
-			return doorPatch(l, slices.DeleteFunc(slices.Clone(has),
+		case GroupsAdd:
+			return groupPatch(l, withoutRepeats(slices.Concat(has, groups))), nil
+		case GroupsRemove:
+			return groupPatch(l, slices.DeleteFunc(slices.Clone(has),
 				func(id string) bool { return slices.Contains(groups, id) })), nil
 		default:
-			return doorPatch(l, withoutRepeats(groups)), nil
+			return groupPatch(l, withoutRepeats(groups)), nil
 		}
 	})
 }
 
-// UseSuggested adds to each listing the door whose name is most like its own. Listings without such a door
+// UseSuggested adds to each listing the group whose name is most like its own. Listings without such a group
 // stay unchanged.
-func (s Doors) UseSuggested(ctx context.Context, listings []stay.ListingRef) (DoorsChanged, error) {
+func (s Groups) UseSuggested(ctx context.Context, listings []stay.ListingRef) (GroupsChanged, error) {
 	choices := s.choices(ctx)
 	return s.set(ctx, listings, func(l ListingState) (map[string]any, error) {
 		name := stay.Text(l.Name)
@@ -145,33 +145,33 @@ func (s Doors) UseSuggested(ctx context.Context, listings []stay.ListingRef) (Do
 		if err != nil {
 			return nil, err
 		}
-		suggested, is := suggestDoors(name, groups)
+		suggested, is := suggestGroup(name, groups)
 		if !is {
 			return nil, refuse(Invalid, "no door has a name like this listing's")
 		}
-		return doorPatch(l, withoutRepeats(append(slices.Clone(l.Groups()), suggested.ID))), nil
+		return groupPatch(l, withoutRepeats(append(slices.Clone(l.Groups()), suggested.ID))), nil
 	})
 }
 
-// TypedDoors are the doors that somebody typed for a listing: names, ids, or words and numbers that only one door's
+// TypedGroups are the groups that somebody typed for a listing: names, ids, or words and numbers that only one group's
 // name has, separated by semicolons.
-type TypedDoors struct {
+type TypedGroups struct {
 	stay.ListingRef
-	Doors string
+	Text string
 }
 
-// DoorsTyped is the result of [Doors.SetTyped].
-type DoorsTyped struct {
-	DoorsChanged
-	Doors map[stay.ListingRef][]string // what was understood, by listing; without those refused
+// GroupsTyped is the result of [Groups.SetTyped].
+type GroupsTyped struct {
+	GroupsChanged
+	Groups map[stay.ListingRef][]string // what was understood, by listing; without those refused
 }
 
-// SetTyped gives listings without doors those that were typed for them. What a listing has got meanwhile stays.
-func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, error) {
+// SetTyped gives listings without groups those that were typed for them. What a listing has got meanwhile stays.
+func (s Groups) SetTyped(ctx context.Context, typed []TypedGroups) (GroupsTyped, error) {
 	choices := s.choices(ctx)
 	refs, doors := make([]stay.ListingRef, len(typed)), map[stay.ListingRef]string{}
 	for i, t := range typed {
-		refs[i], doors[t.ListingRef] = t.ListingRef, t.Doors
+		refs[i], doors[t.ListingRef] = t.ListingRef, t.Text
 	}
 
 	understood := map[stay.ListingRef][]string{}
@@ -180,7 +180,7 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 		if len(has) == 0 {
 			return nil
 		}
-		groups, err := s.AccessGroupsOf(ctx, l.Source)
+		groups, err := s.Of(ctx, l.Source)
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 			return nil, err
 		}
 		ref := stay.ListingRef{Source: l.Source, ListingID: l.ListingID}
-		ids, problem := doorsIn(doors[ref], func(door string) (string, string) { return doorLike(door, groups) })
+		ids, problem := groupsIn(doors[ref], func(door string) (string, string) { return groupLike(door, groups) })
 		if problem == "" && len(ids) == 0 {
 			problem = "is required"
 		}
@@ -204,17 +204,17 @@ func (s Doors) SetTyped(ctx context.Context, typed []TypedDoors) (DoorsTyped, er
 			return nil, refuse(Invalid, problem)
 		}
 		understood[ref] = ids
-		return doorPatch(l, ids), nil
+		return groupPatch(l, ids), nil
 	}, unset)
 
 	for _, refused := range changed.Refused {
 		delete(understood, refused.ListingRef)
 	}
-	return DoorsTyped{changed, understood}, err
+	return GroupsTyped{changed, understood}, err
 }
 
-// doorsIn reads doors separated by semicolons, each with a function.
-func doorsIn(text string, read func(door string) (id, problem string)) (ids []string, problem string) {
+// groupsIn reads groups separated by semicolons, each with a function.
+func groupsIn(text string, read func(door string) (id, problem string)) (ids []string, problem string) {
 	for door := range strings.SplitSeq(text, ";") {
 		if door = strings.TrimSpace(door); door == "" {
 			continue
@@ -228,10 +228,10 @@ func doorsIn(text string, read func(door string) (id, problem string)) (ids []st
 	return withoutRepeats(ids), ""
 }
 
-// doorLike finds a door by its id or its name, or else by words and numbers that no other door's name has: "101", or
+// groupLike finds a group by its id or its name, or else by words and numbers that no other group's name has: "101", or
 // "gard 101" for "Garden Room 101". Numbers must be whole, words may be their beginnings.
-func doorLike(door string, groups []stay.AccessGroup) (id, problem string) {
-	id, problem = doorNamed(door, groups, nil)
+func groupLike(door string, groups []stay.AccessGroup) (id, problem string) {
+	id, problem = groupNamed(door, groups, nil)
 	if problem == "" {
 		return id, ""
 	}
@@ -264,8 +264,8 @@ func hasAll(all, wanted []string, like func(one, wanted string) bool) bool {
 	return true
 }
 
-// doorPatch is the body of the PUT that gives a listing its doors; nil where it has them.
-func doorPatch(l ListingState, groups []string) map[string]any {
+// groupPatch is the body of the PUT that gives a listing its groups; nil where it has them.
+func groupPatch(l ListingState, groups []string) map[string]any {
 	if l.Known && slices.Equal(l.Groups(), groups) {
 		return nil
 	}
@@ -276,11 +276,11 @@ func doorPatch(l ListingState, groups []string) map[string]any {
 }
 
 // set changes each listing as a function says, or collects why not. Checks may refuse what a listing is by then.
-func (s Doors) set(ctx context.Context, refs []stay.ListingRef,
+func (s Groups) set(ctx context.Context, refs []stay.ListingRef,
 	patch func(ListingState) (map[string]any, error), checks ...func(Listing) error,
-) (DoorsChanged, error) {
-	var result DoorsChanged
-	if len(refs) > mostDoors {
+) (GroupsChanged, error) {
+	var result GroupsChanged
+	if len(refs) > mostListings {
 		return result, InvalidField("listing", "too many listings at once")
 	}
 	for _, ref := range refs {
@@ -288,7 +288,7 @@ func (s Doors) set(ctx context.Context, refs []stay.ListingRef,
 		refusal, is := IsRefusal(err)
 		switch {
 		case is:
-			result.Refused = append(result.Refused, DoorsRefused{ListingRef: ref, Why: reasonOf(refusal)})
+			result.Refused = append(result.Refused, GroupsRefused{ListingRef: ref, Why: reasonOf(refusal)})
 		case err != nil:
 			return result, err
 		case changed:
@@ -300,7 +300,7 @@ func (s Doors) set(ctx context.Context, refs []stay.ListingRef,
 	return result, nil
 }
 
-func (s Doors) setOf(ctx context.Context, ref stay.ListingRef,
+func (s Groups) setOf(ctx context.Context, ref stay.ListingRef,
 	patch func(ListingState) (map[string]any, error), checks ...func(Listing) error,
 ) (changed bool, err error) {
 	l, err := Listings(s).ToPut(ctx, ref)
