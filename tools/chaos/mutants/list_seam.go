@@ -294,7 +294,7 @@ var seamMutants = []mutant{
 	provisionerTests("what a read-back doesn't read", "a read-back ends the counts of what it doesn't look at",
 		"TestWhatAReadBackDoesNotSee",
 		edit{
-			"internal/provisioner/read_back.go", "		u.KeptShown(record.HasSchedule(from), doorsListed)\n",
+			"internal/provisioner/read_back.go", "		u.KeptShown(record.HasSchedule(from), groupsListed)\n",
 			"		u.Kept()\n",
 		}),
 	provisionerTests("what only a comparison sees", "nothing compares whether Seam keeps a link after all",
