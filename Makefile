@@ -65,7 +65,7 @@ TAGS := browser,clients,monitoring,proxy
 browser: $(WEB) ## test the web page in Chromium (needs chromium and npm)
 	@go run ./internal/localpg/pgtest/run $(TOOL) gotestsum --format testname -- -tags $(TAGS) -run '^TestPage' -timeout 30m ./cmd/server
 
-screenshots: ## take the pictures of docs/admin.md (needs chromium)
+screenshots: ## take the pictures of docs/screens.md and docs/admin.md (needs chromium)
 	@SCREENSHOTS=$(CURDIR)/docs/images go run ./internal/localpg/pgtest/run go test -tags $(TAGS) -count 1 -run '^Test(Guest|Hotel)?Screenshots$$' -timeout 30m ./cmd/server
 
 webhooks-test: $(WEB) ## verify messages to subscriptions with the official libraries, and run docs/samples (needs npm, python3, php)

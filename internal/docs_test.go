@@ -156,3 +156,35 @@ func TestNamesInPackageDocsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The pictures that the docs show exist, and no other pictures are kept.
+func TestPicturesAreShown(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]string{}
+	for _, page := range append(pages, "../README.md") {
+		text, err := os.ReadFile(page) // #nosec G304 -- the repository's own files
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`images/([\w-]+\.png)`).FindAllStringSubmatch(string(text), -1) {
+			shown[found[1]] = page
+		}
+	}
+	kept, err := os.ReadDir("../docs/images")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, picture := range kept {
+		if shown[picture.Name()] == "" {
+			t.Errorf("no page shows docs/images/%s", picture.Name())
+		}
+		delete(shown, picture.Name())
+	}
+	for picture, page := range shown {
+		t.Errorf("%s shows %s, which doesn't exist", page, picture)
+	}
+}

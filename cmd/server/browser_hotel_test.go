@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 // busyHotel is a hotel of twenty rooms on a usual day: most guests have their keys, three rooms have no doors, and one
 // isn't set up.
-func busyHotel(t *testing.T) *process {
+func busyHotel(t *testing.T, settings ...string) *process {
 	t.Helper()
 	sim, env := simulated(t, storetest.DSN(t))
 	sim.Change(func(s *simulator.State) {
@@ -32,7 +33,7 @@ func busyHotel(t *testing.T) *process {
 			}
 		}
 	})
-	p := launch(t, env)
+	p := launch(t, append(env, settings...))
 	names := strings.Split(
 		"Jane Doe,José Fernández,Mette Sørensen,Akira Tanaka,Lucía Ortega,Tom Becker,Chloé Martin,Giulia Rossi,Piotr Nowak,Sofia Almeida,Liam Walsh,Emma Fischer,Noah Smith,Olivia Brown,Hugo Petit,Ida Holm,Marta Vidal,Oskar Lind,Eva Novak,Yusuf Demir", ",")
 	now := time.Now().UTC().Truncate(time.Hour)
@@ -160,37 +161,95 @@ func TestPageOfAHotel(t *testing.T) {
 	}
 }
 
-// TestHotelScreenshots takes pictures of a hotel's pages at three widths, light and dark. SCREENSHOTS_AT has more
-// pages, as name=path.
+// shot is a page to take pictures of.
+type shot struct {
+	name, path string
+	show       func(b *browser) // what to do on the page first; nil for nothing
+}
+
+// shots are all pages of a hotel; event is the path of one.
+func shots(t *testing.T, event string) []shot {
+	t.Helper()
+	doors := filepath.Join(t.TempDir(), "doors.csv")
+	if err := os.WriteFile(doors, []byte("source,listing_id,name,doors\n"+
+		"default,102,Room 102,Garden Room 102; Front door\ndefault,109,Room 109,Garden Room 900\n"+
+		"default,121,Room 121,Garden Room 120\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pages := []shot{
+		{"calendar-stay", "/calendar", func(b *browser) {
+			b.do(chromedp.Click(chromedp.CSS(`a.bar[href$="HX-48210"]`)))
+			b.untilText(".panel .verdict", "In use")
+		}},
+		{"reservations-selected", "/reservations", func(b *browser) {
+			b.do(chromedp.Evaluate[chromedp.Void](
+				`for (const box of [...document.querySelectorAll("[name=stay]")].slice(1, 3)) box.click()`))
+			b.untilText("#selected", "2 selected")
+		}},
+		{"doors-file", "/doors", func(b *browser) {
+			b.do(chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), []string{doors}),
+				chromedp.Click(chromedp.CSS(`form[action="/doors/file"] button`)))
+			b.untilText("main", "Doors from a file")
+		}},
+	}
+	for page := range strings.FieldsSeq("today=/ calendar=/calendar reservations=/reservations " +
+		"reservation=/reservations/default/HX-48210 action=/reservations/default/HX-48210/window " +
+		"listings=/listings listing=/listings/default/101 doors=/doors events=/events event=" + event +
+		" replay=/events/replay?type=reservation.created sources=/sources source=/sources/default " +
+		"subscriptions=/subscriptions subscription=/subscriptions/app health=/health audit=/audit " +
+		"arrivals=/arrivals search=/search?q=jane") {
+		name, path, _ := strings.Cut(page, "=")
+		pages = append(pages, shot{name, path, nil})
+	}
+	return pages
+}
+
+// TestHotelScreenshots takes pictures of a hotel's pages at three widths, light and dark.
 func TestHotelScreenshots(t *testing.T) {
 	folder := os.Getenv("SCREENSHOTS")
 	if folder == "" {
 		t.Skip("make screenshots")
 	}
-	p := busyHotel(t)
+	receiver := newListener(t)
+	p := busyHotel(t, receiver.config(t, ""))
 	b := openBrowser(t, p.url)
-	b.signIn(e2eToken, "Maria")
-	at := "hotel-today=/ hotel-calendar=/calendar hotel-reservations=/reservations hotel-reservation=/reservations/default/HX-48210 " +
-		"hotel-listings=/listings hotel-listing=/listings/default/101 hotel-doors=/doors hotel-events=/events hotel-sources=/sources " +
-		"hotel-source=/sources/default hotel-subscriptions=/subscriptions hotel-health=/health hotel-audit=/audit hotel-arrivals=/arrivals " +
-		"hotel-search=/search?q=jane"
-	if more := os.Getenv("SCREENSHOTS_AT"); more != "" {
-		at = more
-	}
-	for one := range strings.FieldsSeq(at) {
-		name, path, _ := strings.Cut(one, "=")
+	take := func(page shot) {
 		for _, scheme := range []string{"light", "dark"} {
 			b.scheme(scheme)
 			for _, width := range []int64{390, 1024, 1440} {
 				b.do(chromedp.EmulateViewport(width, 900))
-				b.open(path)
+				b.open(page.path)
+				if page.show != nil {
+					page.show(b)
+				}
 				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-live-state]").remove()`))
-				b.picture(folder, fmt.Sprintf("%s-%d-%s", name, width, scheme), width)
-				if ask(b, chromedp.Evaluate[bool](
-					`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
-					t.Errorf("%s is wider than %d", path, width)
+				b.picture(folder, fmt.Sprintf("hotel-%s-%d-%s", page.name, width, scheme), width)
+				if over := ask(b, chromedp.Evaluate[float64](wider)); over > 0 {
+					t.Errorf("%s at %d pixels is %v pixels too wide", page.path, width, over)
 				}
 			}
 		}
+	}
+	take(shot{"sign-in", "/", nil})
+	b.signIn(e2eToken, "Maria")
+
+	// What a desk has done today is on the page Audit and in the stay's history; and one event is wrong.
+	const stay = "/v1/reservations/default/HX-48210/"
+	p.admin("POST", stay+"hold", []byte(`{"reason":"the room is changed", "author":"Maria"}`), nil)
+	p.admin("POST", stay+"release", []byte(`{"reason":"the guest stays in it", "author":"Maria"}`), nil)
+	p.until("HX-48210", "active")
+	p.post("default", "reservation.created", map[string]any{"reservation_id": "HX-48567", "listing_id": "103"})
+	var events struct {
+		Items []struct {
+			ID string `json:"event_id"`
+		} `json:"items"`
+	}
+	p.admin("GET", "/v1/events?reservation_id=HX-48210", nil, &events)
+	if len(events.Items) == 0 {
+		t.Fatal("no event of the stay is listed")
+	}
+	<-receiver.arrived
+	for _, page := range shots(t, "/events/"+events.Items[0].ID) {
+		take(page)
 	}
 }

@@ -373,19 +373,18 @@ func TestScreenshots(t *testing.T) {
 		"listings": "/listings", "listing": "/listings/default/2222222-2222", "events": "/events",
 		"sources": "/sources",
 	}
-	for name, path := range pages {
-		if all {
-			take("three-health", "/health", 1280, "light")
-			take("three-window", "/reservations/default/3333122-433/window", 390, "dark")
-			take("three-replay", "/events/replay?type=reservation.created", 1280, "light")
-			everyWay("three-"+name, path)
-		} else {
-			take(name, path, 1280, "light")
+	if !all { // TestHotelScreenshots takes those of the other pages
+		for _, name := range []string{"reservation", "waiting"} {
+			take(name, pages[name], 1280, "light")
 		}
-	}
-	if !all {
 		take("reservation-phone", pages["reservation"], 390, "dark")
 		return
+	}
+	take("three-health", "/health", 1280, "light")
+	take("three-window", "/reservations/default/3333122-433/window", 390, "dark")
+	take("three-replay", "/events/replay?type=reservation.created", 1280, "light")
+	for name, path := range pages {
+		everyWay("three-"+name, path)
 	}
 	many(t, dsn)
 	for name, path := range map[string]string{
