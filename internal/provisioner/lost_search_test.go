@@ -238,7 +238,9 @@ func (r *rig) mustEndWithin20Minutes(s stay) {
 	r.t.Helper()
 	for range 4 {
 		r.advance(5 * time.Minute)
-		r.rest(s)
+		if v := r.rest(s); v.Key.Status != store.KeyAttention {
+			r.t.Errorf("the key is %s although a person is needed", v.Key.Status)
+		}
 	}
 	if since := r.view(s).Key.UncertainSince; since != nil {
 		r.tell(s)

@@ -119,7 +119,12 @@ func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.S
 		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return secondNotRemoved(second, why) })
 	}
 	u.SurplusStillThere(second.ID)
-	return s.remove(ctx, u, second)
+	out := s.remove(ctx, u, second)
+	if stuck && out.kind == waiting { // nothing is better until this delete has an effect
+		s.due = &out.until
+		return secondNotRemoved(second, why)
+	}
+	return out
 }
 
 // remove deletes a second ACS user. The call may be repeated without harm, so it needs no mark.

@@ -260,8 +260,10 @@ func (e *ending) conclude(out outcome) store.KeyVerdict {
 	default:
 		e.concludeError(&v, out.err, retry)
 	}
-	if due := e.removalDue.time; due != nil && due.Before(*v.Next) {
-		v.Next = due
+	for _, due := range []*time.Time{e.removalDue.time, e.surplusDue} {
+		if due != nil && due.Before(*v.Next) {
+			v.Next = due
+		}
 	}
 	return v
 }
