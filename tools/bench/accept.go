@@ -125,7 +125,8 @@ func (b acceptance) stock(ctx context.Context) error {
 		return err
 	}
 	defer rig.stopPostgres()
-	own := acceptance{webhooks{b.on(rig)}}
+	own := b
+	own.bench = b.on(rig)
 	own.rounds = 1
 	var r accepted
 	for _, measure := range []func(context.Context, *accepted) error{own.inPgbench, own.inBurst, own.inPgbench} {

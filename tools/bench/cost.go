@@ -40,7 +40,9 @@ func (b costs) cost(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	own := costs{b.on(rig)}
+	own := b
+	own.bench = b.on(rig)
+
 	for _, extension := range []string{"pg_stat_statements", "pg_walinspect"} {
 		if _, err := db.Exec(ctx, `CREATE EXTENSION `+extension); err != nil {
 			return fmt.Errorf("extension %s, of the contrib modules of Postgres 15 or newer: %w", extension, err)
@@ -82,7 +84,7 @@ func (r *rig) apart(ctx context.Context, settings []string) (own *rig, name stri
 func (b costs) costPhases() []costPhase {
 	role := func(name string) func(context.Context, *pgx.Conn, string) (time.Duration, error) {
 		return func(ctx context.Context, _ *pgx.Conn, dsn string) (time.Duration, error) {
-			return b.inRole(ctx, dsn, name)
+			return inRole(ctx, dsn, name, b.costEvents)
 		}
 	}
 	var idle time.Duration
@@ -112,13 +114,13 @@ func (b costs) costPhases() []costPhase {
 	}
 }
 
-// inRole runs this program in a role on a database, and returns its processor time.
-func (b *bench) inRole(ctx context.Context, dsn, role string) (time.Duration, error) {
+// inRole runs this program in a role on a database, for so many events, and returns its processor time.
+func inRole(ctx context.Context, dsn, role string, events int) (time.Duration, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-role", role, "-stays", strconv.Itoa(b.costEvents)) // #nosec G204 -- ourselves
+	cmd := exec.CommandContext(ctx, self, "-role", role, "-stays", strconv.Itoa(events)) // #nosec G204 -- ourselves
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+dsn)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%w: %s", err, lastLine(out))

@@ -44,8 +44,8 @@ func (b disk) disk(ctx context.Context) error {
 	}
 	defer done()
 
-	own := disk{b.on(rig)}
-	own.costEvents, own.costKeys = b.kept, b.kept
+	own := b
+	own.bench = b.on(rig)
 	empty, err := tableSizes(ctx, db)
 	if err != nil {
 		return err
@@ -113,13 +113,13 @@ func (b disk) liveThrough(ctx context.Context, db *pgx.Conn, dsn string) (err er
 	defer func() { err = errors.Join(err, p.stop()) }()
 	for _, phase := range lifePhases {
 		began := time.Now()
-		if _, err := b.inRole(ctx, dsn, phase.role); err != nil {
+		if _, err := inRole(ctx, dsn, phase.role, b.kept); err != nil {
 			return fmt.Errorf("%s: %w", phase.role, err)
 		}
 		if err := b.awaitStatus(ctx, db, phase.status); err != nil {
 			return fmt.Errorf("%s: %w", phase.role, err)
 		}
-		say("%s: %d stays in %s", phase.role, b.costEvents, time.Since(began).Round(time.Second))
+		say("%s: %d stays in %s", phase.role, b.kept, time.Since(began).Round(time.Second))
 	}
 	return nil
 }
@@ -135,11 +135,11 @@ func (b disk) awaitStatus(ctx context.Context, db *pgx.Conn, status string) erro
 			status).Scan(&done, &busy); err != nil {
 			return err
 		}
-		if done == b.costEvents && !busy {
+		if done == b.kept && !busy {
 			return nil
 		}
 		if time.Since(began) > 10*time.Minute {
-			return fmt.Errorf("%d of %d keys are %s after 10 minutes", done, b.costEvents, status)
+			return fmt.Errorf("%d of %d keys are %s after 10 minutes", done, b.kept, status)
 		}
 		select {
 		case <-ctx.Done():

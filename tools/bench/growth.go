@@ -107,7 +107,7 @@ func (b growth) grown(ctx context.Context, n int, report func(operation string, 
 	for _, c := range []struct{ operation, role string }{{growthAccept, roleAccept}, {growthApply, roleApply}} {
 		var server time.Duration
 		postgres, err := spent(ctx, db, nil, 1, func() (err error) {
-			server, err = b.inRole(ctx, b.dsn(name), c.role)
+			server, err = inRole(ctx, b.dsn(name), c.role, b.costEvents)
 			return err
 		})
 		if err != nil {

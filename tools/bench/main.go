@@ -42,29 +42,37 @@ func main() {
 	}
 }
 
-// plan is how much is measured.
+// plan is how much is measured. Each part takes what it needs of it (bench.go).
 type plan struct {
-	rounds    int
+	rounds   int
+	replicas int
+	lengths
+	tableRows
+	stays   int   // that are provisioned one by one
+	drained int   // that are provisioned from a full queue
+	sizes   []int // of growth: how many reservations
+	loads   int   // of each page
+	swept   int   // keys
+
+	costEvents, costKeys int // whose costs are counted
+	kept                 int // stays of disk
+
+	profiles string
+	which    string   // the name of the settings of Postgres
+	settings []string // name=value
+}
+
+// lengths are how long webhooks are posted.
+type lengths struct {
 	burst     time.Duration // the load that is accepted first and applied later
 	settle    time.Duration // the load after it until the backlog has reached its bound
 	sustained time.Duration // and after that
 	compared  time.Duration // each of the things that it is compared with
 	featured  time.Duration // the loads with and without features
-	stays     int           // that are provisioned one by one
-	drained   int           // that are provisioned from a full queue
-	sizes     []int         // of growth: how many reservations
-	events    int           // of big tables, and of those of pages
-	bookings  int
-	loads     int // of each page
-	swept     int // keys
-	replicas  int
-	profiles  string
-
-	which                string   // the name of the settings of Postgres
-	settings             []string // name=value
-	costEvents, costKeys int      // whose costs are counted
-	kept                 int      // stays of disk
 }
+
+// tableRows is what big tables, and those of pages, have.
+type tableRows struct{ events, bookings int }
 
 func partNames() string { return strings.Join(slices.Sorted(maps.Keys(measurements)), ", ") }
 
@@ -76,9 +84,12 @@ type size struct {
 
 func newPlan(profiles string, s size) (plan, error) {
 	p := plan{
-		rounds: 1, burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second,
-		compared: 4 * time.Second, featured: 6 * time.Second,
-		stays: 20, drained: 3_000, events: 100_000, bookings: 100_000, loads: 30, swept: 2_000,
+		rounds: 1, lengths: lengths{
+			burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second,
+			featured: 6 * time.Second,
+		},
+		tableRows: tableRows{events: 100_000, bookings: 100_000},
+		stays:     20, drained: 3_000, loads: 30, swept: 2_000,
 		costEvents: 5_000, costKeys: 500, kept: 1_000, sizes: []int{30_000, 300_000},
 	}
 	if s.long || os.Getenv("BIG") != "" {
@@ -88,9 +99,12 @@ func newPlan(profiles string, s size) (plan, error) {
 	switch {
 	case s.quick:
 		p = plan{
-			rounds: 1, burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second,
-			compared: 2 * time.Second, featured: 2 * time.Second,
-			stays: 5, drained: 300, events: 50_000, bookings: 10_000, loads: 5, swept: 300,
+			rounds: 1, lengths: lengths{
+				burst: 4 * time.Second, settle: time.Second, sustained: 2 * time.Second, compared: 2 * time.Second,
+				featured: 2 * time.Second,
+			},
+			tableRows: tableRows{events: 50_000, bookings: 10_000},
+			stays:     5, drained: 300, loads: 5, swept: 300,
 			costEvents: 2_000, costKeys: 200, kept: 400, sizes: []int{40_000, 80_000},
 		}
 	case s.long:
@@ -157,12 +171,12 @@ func run(role, only, profiles, which string, s size) error {
 		return err
 	}
 	defer on.stop()
-	b := &bench{p, on, &results{}}
+	b := &bench{rig: on, results: &results{}, rounds: p.rounds, replicas: p.replicas}
 
 	started := time.Now()
 	for _, part := range parts {
 		began := time.Now()
-		if err := measurements[part](b)(ctx); err != nil {
+		if err := measurements[part](b, p)(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 		say("%s took %s", part, time.Since(began).Round(time.Second))

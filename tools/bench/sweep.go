@@ -30,17 +30,15 @@ const fillSwept = `
 
 // sweep counts the calls of a sweep over keys that are issued and don't differ.
 func (b sweeps) sweep(ctx context.Context) error {
-	own := sweeps{queues{b.on(b.rig)}}
-	own.drained = b.swept
-	name, db, err := own.database(ctx, "migrated")
+	name, db, err := b.database(ctx, "migrated")
 	if err != nil {
 		return err
 	}
-	defer own.drop(ctx, name, db)
+	defer b.drop(ctx, name, db)
 	if _, err := db.Exec(ctx, `SET synchronous_commit = off`); err != nil {
 		return err
 	}
-	if err := own.fillGroups(ctx, name, db); err != nil {
+	if err := b.fillGroups(ctx, name, db); err != nil {
 		return err
 	}
 
@@ -57,12 +55,12 @@ func (b sweeps) sweep(ctx context.Context) error {
 		}
 	})
 
-	p, err := own.server(ctx, name, seam.URL, fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers))
+	p, err := b.server(ctx, name, seam.URL, fmt.Sprintf("STAYKEY_WORKERS=%d", drainWorkers))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.stop() }()
-	if err := own.awaitIssued(ctx, db, time.Now()); err != nil {
+	if err := b.awaitIssued(ctx, db, time.Now()); err != nil {
 		return err
 	}
 
