@@ -9,7 +9,7 @@ import (
 //
 //	bench          a run: what it runs on (rig), how often, and what came out (results)
 //
-//	webhooks       posts events to servers and waits until they are applied     accept.go
+//	webhooks       posts events to servers and waits until they are applied     webhooks.go
 //	queues         fills a queue with stays and drains it                       provision.go
 //	tables         fills tables and reads their lists                           big.go
 //
@@ -23,7 +23,7 @@ import (
 //	growth         growth: one operation at growing sizes                       growth.go
 //	disk           disk: what a stay leaves on disk                             disk.go
 //	pages          pages: how fast the page is                                  pages.go
-//	bigRun         big: everything with millions of rows                        big.go
+//	bigRun         big: everything with millions of rows                        big.go, big_lists.go
 //
 // How much a part measures are fields of its own: none can see those of another.
 type bench struct {
