@@ -9,14 +9,14 @@ import (
 )
 
 type auditCommand struct {
-	Source  string `query:"source" help:"Only this source." placeholder:"NAME"`
-	Token   string `query:"token" name:"by-token" help:"Only this token's name." placeholder:"NAME"`
-	Action  string `query:"action" help:"Only this action, such as put_listing, hold or sign_in." placeholder:"ACTION"`
+	Source  string `query:"source" help:"Only this source; several separated by commas." placeholder:"NAME"`
+	Token   string `query:"token" name:"by-token" help:"Only changes made with this token; several separated by commas." placeholder:"NAME"`
+	Action  string `query:"action" help:"Only this action, such as put_listing, hold or sign_in; several separated by commas." placeholder:"ACTION"`
 	Subject string `query:"subject" help:"Only about this reservation, listing or event." placeholder:"ID"`
-	From    string `query:"from" help:"Only from this day or instant on." placeholder:"WHEN"`
+	From    string `query:"from" help:"Only at or after this day or instant." placeholder:"WHEN"`
 	To      string `query:"to" help:"Only before this day or instant." placeholder:"WHEN"`
-	Limit   int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor  string `query:"cursor" help:"Continue from this next_cursor."`
+	Limit   int    `query:"limit" default:"50" placeholder:"N" help:"Maximum number of rows, 1 to 500; default ${default}."`
+	Cursor  string `query:"cursor" placeholder:"CURSOR" help:"Continue from the next_cursor of an earlier answer."`
 	Remote  remote `embed:""`
 }
 

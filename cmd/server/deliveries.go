@@ -19,13 +19,13 @@ type deliveriesCommand struct {
 }
 
 type deliveriesListCommand struct {
-	Subscription string `query:"subscription" help:"Only to this subscription." placeholder:"NAME"`
-	Status       string `query:"status" help:"Only waiting, delivered or dropped." placeholder:"STATUS"`
-	Type         string `query:"type" help:"Only of this type, such as mobile_key.ready." placeholder:"TYPE"`
-	Source       string `query:"source" help:"Only this source." placeholder:"NAME"`
+	Subscription string `query:"subscription" help:"Only to this subscription; several separated by commas." placeholder:"NAME"`
+	Status       string `query:"status" help:"Only waiting, delivered or dropped; several separated by commas." placeholder:"STATUS"`
+	Type         string `query:"type" help:"Only of this type, such as mobile_key.ready; several separated by commas." placeholder:"TYPE"`
+	Source       string `query:"source" help:"Only this source; several separated by commas." placeholder:"NAME"`
 	Reservation  string `query:"reservation_id" help:"Only about this reservation." placeholder:"ID"`
-	Limit        int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor       string `query:"cursor" help:"Continue from this next_cursor."`
+	Limit        int    `query:"limit" default:"50" placeholder:"N" help:"Maximum number of rows, 1 to 500; default ${default}."`
+	Cursor       string `query:"cursor" placeholder:"CURSOR" help:"Continue from the next_cursor of an earlier answer."`
 	Remote       remote `embed:""`
 }
 

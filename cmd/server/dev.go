@@ -7,7 +7,7 @@ import (
 )
 
 type devCommand struct {
-	Clean devCleanCommand `cmd:"" help:"Remove the data of serve --dev, wherever it is: its Postgres and its simulated Seam."`
+	Clean devCleanCommand `cmd:"" help:"Delete the data of serve --dev: its Postgres and its simulated Seam."`
 }
 
 type devCleanCommand struct {

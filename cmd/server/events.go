@@ -14,8 +14,8 @@ type eventsCommand struct {
 	Type        string `query:"type" help:"Only this type; several separated by commas." placeholder:"TYPE"`
 	Reservation string `query:"reservation_id" help:"Only about this reservation." placeholder:"ID"`
 	Listing     string `query:"listing_id" help:"Only about this listing." placeholder:"ID"`
-	Limit       int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor      string `query:"cursor" help:"Continue from this next_cursor."`
+	Limit       int    `query:"limit" default:"50" placeholder:"N" help:"Maximum number of rows, 1 to 500; default ${default}."`
+	Cursor      string `query:"cursor" placeholder:"CURSOR" help:"Continue from the next_cursor of an earlier answer."`
 	Remote      remote `embed:""`
 }
 

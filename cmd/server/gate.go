@@ -17,7 +17,7 @@ type gateCommand struct {
 	Source   string `arg:"" help:"The source, such as default."`
 	ID       string `arg:"" help:"The reservation's id."`
 	Gate     string `arg:"" help:"The gate, such as paid."`
-	State    string `arg:"" enum:"open,closed,unknown,default" help:"open, closed, unknown, or default: take a person's decision back, so that the PMS and programs decide."`
+	State    string `arg:"" enum:"open,closed,unknown,default" help:"open, closed, unknown, or default: withdraw a person's decision, so that the PMS and programs decide."`
 	Evidence string `help:"How you know." placeholder:"TEXT"`
 	Author   string `help:"The person who decides. Without one, the PMS's next event replaces it." placeholder:"NAME"`
 	Remote   remote `embed:""`

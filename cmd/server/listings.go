@@ -11,12 +11,12 @@ import (
 
 type listingsCommand struct {
 	Source       string `query:"source" help:"Only this source; several separated by commas." placeholder:"NAME"`
-	Query        string `query:"q" help:"Only with this part in the id or name." placeholder:"TEXT"`
+	Query        string `query:"q" help:"Only listings whose id or name has these words, with or without accents." placeholder:"TEXT"`
 	Listing      string `query:"listing_id" help:"Only this listing, of any source." placeholder:"ID"`
-	Deleted      string `query:"deleted" help:"Only deleted ones (true), or only others (false)." placeholder:"BOOL"`
-	UpdatedSince string `query:"updated_since" help:"Only changed since, inclusive." placeholder:"TIME"`
-	Limit        int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor       string `query:"cursor" help:"Continue from this next_cursor."`
+	Deleted      string `query:"deleted" help:"true: only deleted listings. false: only others." placeholder:"BOOL"`
+	UpdatedSince string `query:"updated_since" help:"Only changed at or after this instant." placeholder:"TIME"`
+	Limit        int    `query:"limit" default:"50" placeholder:"N" help:"Maximum number of rows, 1 to 500; default ${default}."`
+	Cursor       string `query:"cursor" placeholder:"CURSOR" help:"Continue from the next_cursor of an earlier answer."`
 	Remote       remote `embed:""`
 }
 

@@ -27,7 +27,7 @@ type mapCommand struct {
 	Header     map[string]string `placeholder:"NAME=VALUE" help:"Headers of the webhook."`
 	Form       bool              `help:"The payload is a URL-encoded form."`
 	Fetched    map[string]string `placeholder:"KIND=FILE" help:"Fetched documents, as JSON files by kind."`
-	EveryGuest bool              `help:"As with guests.every_guest."`
+	EveryGuest bool              `help:"Map every guest, as guests.every_guest of a source does."`
 }
 
 // mappedEvent is the result of a mapping, as printed.

@@ -67,7 +67,7 @@ func (m *migrateUpCommand) Run(ctx context.Context, io *streams) error {
 
 type migrateStatusCommand struct {
 	Database database      `embed:""`
-	Wait     time.Duration `help:"Wait this long for somebody else to apply them, such as 10m; exit 3 if one is still missing then." placeholder:"DURATION"`
+	Wait     time.Duration `help:"Wait this long for another process to apply them, such as 10m; exit 3 if one is still missing then." placeholder:"DURATION"`
 }
 
 // Run lists the migrations, and waits for those that are missing if it may.

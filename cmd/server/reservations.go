@@ -22,8 +22,8 @@ type reservationsCommand struct {
 	Since     string `query:"updated_since" name:"updated-since" help:"Only changed at or after this instant." placeholder:"WHEN"`
 	Undated   bool   `query:"undated" help:"Only stays that are not over and whose check-in or check-out is unknown."`
 	Sort      string `query:"sort" help:"-updated_at (default): newest change first. check_in: earliest check-in first." placeholder:"ORDER"`
-	Limit     int    `query:"limit" default:"50" help:"Maximum number, 1 to 500; default ${default}."`
-	Cursor    string `query:"cursor" help:"Continue from this next_cursor."`
+	Limit     int    `query:"limit" default:"50" placeholder:"N" help:"Maximum number of rows, 1 to 500; default ${default}."`
+	Cursor    string `query:"cursor" placeholder:"CURSOR" help:"Continue from the next_cursor of an earlier answer."`
 	Remote    remote `embed:""`
 }
 

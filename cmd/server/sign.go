@@ -17,7 +17,7 @@ import (
 type signCommand struct {
 	Body       string `arg:"" optional:"" help:"The body exactly as you will send it; @FILE reads a file, - or nothing reads standard input."`
 	SecretFile string `placeholder:"FILE" help:"File with the secret; default: STAYKEY_WEBHOOK_SECRET."`
-	ID         string `help:"webhook-id; default a random one." placeholder:"ID"`
+	ID         string `help:"The webhook-id; default: a random one." placeholder:"ID"`
 }
 
 // Run prints the headers, one a line, as curl -H @- takes them.

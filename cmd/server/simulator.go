@@ -12,10 +12,10 @@ import (
 )
 
 type simulatorCommand struct {
-	Listen string `default:"127.0.0.1:8180" help:"Where to listen; default ${default}."`
+	Listen string `default:"127.0.0.1:8180" placeholder:"ADDRESS" help:"Where to listen; default ${default}."`
 	APIKey string `name:"api-key" placeholder:"KEY" help:"Accept only this API key; default any."`
 	State  string `placeholder:"FILE" help:"Keep the workspace in this file across restarts."`
-	Second string `name:"second-user" enum:"allow,refuse,return_existing,move_link" default:"allow" help:"A second ACS user for an identity on one system: allow, refuse, return_existing or move_link; default ${default}."`
+	Second string `name:"second-user" enum:"allow,refuse,return_existing,move_link" default:"allow" placeholder:"BEHAVIOR" help:"A second ACS user for an identity on one system: allow, refuse, return_existing or move_link; default ${default}."`
 }
 
 // Run serves until ctx ends.

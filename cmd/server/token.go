@@ -17,7 +17,7 @@ type tokenCommand struct {
 type tokenNewCommand struct {
 	Name   string   `required:"" placeholder:"NAME" help:"Name of the token, recorded as the author of its actions."`
 	Scope  string   `enum:"read,write,gates,guest" default:"read" placeholder:"SCOPE" help:"read, write, gates (sets gates and nothing else) or guest (app sessions and guests' links, nothing else); default ${default}."`
-	Source []string `help:"Sees only this source; may be repeated. Default all." placeholder:"NAME"`
+	Source []string `help:"Source that the token sees; may be repeated. Default: all." placeholder:"NAME"`
 }
 
 // Run prints the token, which is kept nowhere, and its entry in the config file.

@@ -9,7 +9,7 @@ import (
 )
 
 type undoCommand struct {
-	ID     string `arg:"" help:"The undo_id that staykey act, or REST, answered."`
+	ID     string `arg:"" help:"The undo_id that staykey act or REST returned."`
 	Author string `placeholder:"NAME" help:"Person who uses the token, if several people share it."`
 	Remote remote `embed:""`
 }

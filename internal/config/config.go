@@ -33,18 +33,18 @@ type Settings struct {
 	PublicURL      string `env:"STAYKEY_PUBLIC_URL" name:"public-url" placeholder:"URL" help:"Where PMSs and guests reach the public listener, such as https://keys.example.com. Used for test events and guests' links, and shown on pages; required with guest_links."`
 	AdminURL       string `env:"STAYKEY_ADMIN_URL" name:"admin-url" placeholder:"URL" help:"Where admins and programs reach the page and REST, such as https://admin.keys.example.com; links in messages begin with it. Required with --admin-listen; default: --public-url."`
 	Config         string `env:"STAYKEY_CONFIG" placeholder:"FILE" help:"YAML file with sources and policies."`
-	Watch          string `env:"STAYKEY_WATCH" placeholder:"DURATION" help:"How often to look whether the config file, a file of a secret or the certificate has changed, and to reload then, as on SIGHUP; default 0s: never."`
+	Watch          string `env:"STAYKEY_WATCH" placeholder:"DURATION" help:"How often to check the config file, the files of secrets and the certificate for changes, which are reloaded as on SIGHUP; default 0s: never."`
 	RetryBase      string `env:"STAYKEY_RETRY_BASE" placeholder:"DURATION" help:"First wait after a failed provisioning attempt; it doubles, with jitter, up to 15 min; default 2s."`
 	SweepInterval  string `env:"STAYKEY_SWEEP_INTERVAL" placeholder:"DURATION" help:"How often live keys are compared with Seam and repaired; default 15m."`
 	Drift          string `env:"STAYKEY_DRIFT" placeholder:"POLICY" help:"What to do when somebody changed a key at Seam or in Salto KS: repair or report; a source's drift takes precedence; default repair."`
 	StopDelay      string `env:"STAYKEY_STOP_DELAY" placeholder:"DURATION" help:"How long requests are still accepted after a stop begins and /readyz answers 503, so that load balancers notice; at most 8s, default 5s, 0s with --dev."`
 	DueWithin      string `env:"STAYKEY_DUE_WITHIN" placeholder:"DURATION" help:"Count (staykey_due_without_key) and log arrivals within this time that have no issued key; default 24h."`
 	Workers        string `env:"STAYKEY_WORKERS" placeholder:"N" help:"Reservations that one replica provisions at a time, 1 to 256; default 16."`
-	RetainBodies   string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long raw bodies and guest data are kept after check-out, such as 30d, or never to never delete them; default 30d. Data without a check-out is kept at least 400d, here and below."`
+	RetainBodies   string `env:"STAYKEY_RETAIN_BODIES" placeholder:"AGE" help:"How long raw bodies and guest data are kept after check-out, such as 30d, or never to keep them forever; default 30d. Data without a check-out is kept at least 400d, here and below."`
 	RetainEvents   string `env:"STAYKEY_RETAIN_EVENTS" placeholder:"AGE" help:"The same for events; default 90d."`
 	RetainTimeline string `env:"STAYKEY_RETAIN_TIMELINE" name:"retain-timeline" placeholder:"AGE" help:"The same for timelines; default 180d."`
 	RetainStays    string `env:"STAYKEY_RETAIN_RESERVATIONS" name:"retain-reservations" placeholder:"AGE" help:"The same for reservations; default 400d. None of the four may be shorter than the one before it."`
-	RetainSent     string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d, or never to never delete them; default 30d."`
+	RetainSent     string `env:"STAYKEY_RETAIN_DELIVERIES" name:"retain-deliveries" placeholder:"AGE" help:"How long messages to subscriptions are kept with their attempts, such as 30d, or never to keep them forever; default 30d."`
 	LogLevel       string `env:"STAYKEY_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; default info."`
 	LogFormat      string `env:"STAYKEY_LOG_FORMAT" placeholder:"FORMAT" help:"json or text; default json, or text with --dev."`
 	Dev            bool   `env:"STAYKEY_DEV" help:"Development mode: listen on loopback; without DATABASE_URL start a Postgres; without SEAM_API_KEY start the Seam simulator. Secrets that are not set are generated and printed; on loopback with the simulator they are well-known ones."`
@@ -141,11 +141,11 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 }
 
 // EnvironmentHelp lists the settings that have no flag, because other users can read command lines.
-const EnvironmentHelp = `Secrets are environment variables only: a command line can be read by everybody on the machine. NAME_FILE names a file that holds one instead.
+const EnvironmentHelp = `Secrets are environment variables, never flags, because everybody on the machine can read a command line. Each can also be in a file that NAME_FILE names, such as DATABASE_URL_FILE.
 
   DATABASE_URL            Postgres 15 or newer: a DSN. Required, except with --dev.
   SEAM_API_KEY            The API key of the Seam workspace. Required, except with --dev.
-  SEAM_WEBHOOK_SECRET     whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one that answers 404.
+  SEAM_WEBHOOK_SECRET     whsec_... for the events that Seam posts to /seam/webhooks, comma-separated; without one, that path returns 404.
   STAYKEY_WEBHOOK_SECRET  Secrets of the source default, comma-separated; any one verifies. Required unless the config file defines sources.
   STAYKEY_ADMIN_TOKEN     Bearer tokens of admins, comma-separated, each at least 24 characters. Required.`
 
