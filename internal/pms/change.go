@@ -3,11 +3,11 @@
 //
 // # From a webhook to changes
 //
-//	Post ─▶ Source.Verify ─▶ Proof            is it authentic?        verify.go, standard_webhooks.go
-//	body     ─▶ Source.Map    ─▶ Event            what does it mean?      format.go, run.go, outputs.go
-//	                             Changes          to apply now            change.go
-//	                             Fetches          documents to read first (package fetch)
-//	                             Rejected         items that can't be read
+//	Post ─▶ Source.Verify ─▶ Proof           is it authentic?        verify.go, standard_webhooks.go
+//	body ─▶ Source.Map    ─▶ Event           what does it mean?      format.go, run.go, outputs.go
+//	                         Changes         to apply now            change.go
+//	                         Fetches         documents to read first (package fetch)
+//	                         Rejected        items that can't be read
 //
 // A format is a jq program (formats/*.jq) that turns a PMS's body into objects of a fixed form. Its module directive,
 // the [Manifest], declares how the PMS signs and where its documents are. The canonical format, staykey's own, is read
