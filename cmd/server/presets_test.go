@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -20,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/store/storetest"
@@ -159,33 +163,137 @@ func (p *process) send(method, path string, body []byte, change func(http.Header
 
 const pmsToken = "a-token-of-the-pms-0123456789"
 
+// scenario is what a file of internal/pms/testdata/scenarios says about a preset. README.md there explains the fields.
+type scenario struct {
+	Webhook     string            `yaml:"webhook"`
+	Query       string            `yaml:"query"`
+	Listing     string            `yaml:"listing"`
+	Reservation string            `yaml:"reservation"`
+	CheckIn     string            `yaml:"check_in"`
+	Documents   map[string]string `yaml:"documents"`
+	Optional    bool              `yaml:"optional"`
+	Acts        []act             `yaml:"acts"`
+}
+
+func scenarioOf(t *testing.T, preset string) (s scenario) {
+	t.Helper()
+	text, err := os.ReadFile("../../internal/pms/testdata/scenarios/" + preset + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalWithOptions(text, &s, yaml.Strict()); err != nil {
+		t.Fatalf("%s: %v", preset, err)
+	}
+	return s
+}
+
+// webhookCase is a webhook, and the key that it results in.
+type webhookCase struct {
+	source, format, config string
+	method, path           string
+	body                   []byte
+	sign                   func(body []byte, h http.Header)
+	listing, reservation   string
+	starts                 string // check-in, in the next year
+	api                    *fakePMS
+	least                  int // requests to the API
+}
+
+// presetCase is the first webhook of a preset's scenario, signed as the preset says.
+func presetCase(t *testing.T, preset string) webhookCase {
+	t.Helper()
+	format, err := pms.LoadFormat(preset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := scenarioOf(t, preset)
+	c := webhookCase{
+		source: preset, path: "/webhooks/" + preset, body: ahead(t, s.Webhook), listing: s.Listing,
+		reservation: s.Reservation, starts: s.CheckIn, least: 3, // two failures, and the document
+	}
+	if s.Optional {
+		c.least = 2 // a 404 is enough to do without
+	}
+
+	secret := preset + "-url-token-0123456789"
+	switch v := format.Verify; v.Method {
+	case "hmac":
+		c.sign = func(body []byte, h http.Header) { h.Set(v.Header, v.Prefix+signature(secret, body)) }
+	case "basic":
+		secret = preset + ":basic-password"
+		c.sign = func(_ []byte, h http.Header) {
+			h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
+		}
+	case "standard-webhooks":
+		secret = e2eSecret.String()
+		c.sign = func(body []byte, h http.Header) {
+			id, now := "msg_"+preset, time.Now()
+			h.Set("svix-id", id)
+			h.Set("svix-timestamp", fmt.Sprint(now.Unix()))
+			h.Set("svix-signature", e2eSecret.Sign(id, now, body))
+		}
+	case "header":
+		c.sign = func(_ []byte, h http.Header) { h.Set(v.Header, v.Prefix+secret) }
+	case "url-token":
+		c.path += "/" + secret
+	default:
+		t.Fatalf("%s: sign its webhooks here: %s", preset, v.Method)
+	}
+	c.config = `verify: {secrets: ["` + secret + `"]}`
+	if s.Query != "" {
+		c.path += "?" + s.Query
+	}
+	if len(s.Documents) == 0 {
+		return c
+	}
+
+	documents := map[string][]byte{}
+	for path, file := range s.Documents {
+		documents[path] = ahead(t, file)
+	}
+	c.api = newFakePMS(t, credentials(format.Fetch), documents)
+	c.config += "\n    " + fetchFrom(c.api, format.Fetch.Auth)
+	return c
+}
+
+// credentials returns whether a request has those that the API of a PMS wants.
+func credentials(f *pms.FetchManifest) func(*http.Request, []byte) bool {
+	switch f.Auth {
+	case "oauth2":
+		return hasHeader("Authorization", "Bearer an-access-token")
+	case "bearer":
+		return hasHeader("Authorization", "Bearer "+pmsToken)
+	case "body":
+		wanted := []byte(`"ClientToken":"` + pmsToken + `"`)
+		return func(_ *http.Request, body []byte) bool { return bytes.Contains(body, wanted) }
+	default:
+		return hasHeader(f.Header, pmsToken)
+	}
+}
+
+// fetchFrom is a source's setting to fetch documents from a PMS's API.
+func fetchFrom(api *fakePMS, auth string) string {
+	how := "token: " + pmsToken
+	switch auth {
+	case "oauth2":
+		how = `token_url: "` + api.URL + `/token", client_id: client, client_secret: client-secret`
+	case "body":
+		how = "body: {ClientToken: " + pmsToken + ", AccessToken: t, Client: staykey}"
+	}
+	return `fetch: {url: "` + api.URL + `", per_second: 1000, ` + how + `}`
+}
+
 // TestPresets goes from each PMS's own webhook, signed as it signs, to a mobile key; where its webhooks only name what
 // they are about, over an API that fails at first.
 func TestPresets(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
-	bearer := hasHeader("Authorization", "Bearer an-access-token")
-	guesty := newFakePMS(t, bearer, map[string][]byte{"/reservations/62c000000000000000000001?fields=": ahead(t,
-		"guesty/fetch_reservation.json")})
-	ownerrez := newFakePMS(t, hasHeader("Authorization", "Bearer "+pmsToken),
-		map[string][]byte{"/guests/620760000": ahead(t, "ownerrez/fetch_guest.json")})
-	cloudbeds := newFakePMS(t, hasHeader("x-api-key", pmsToken),
-		map[string][]byte{"/getReservation?propertyID=318000&reservationID=7061304400000": ahead(t,
-			"cloudbeds/fetch_getReservation.json")})
-	mews := newFakePMS(t, func(r *http.Request, body []byte) bool {
-		return bytes.Contains(body, []byte(`"ClientToken":"`+pmsToken+`"`)) && bytes.Contains(body, []byte(`Ids":["`))
-	}, map[string][]byte{
-		"/reservations/getAll": ahead(t, "mews/fetch_reservations_getAll.json"),
-		"/customers/getAll":    ahead(t, "mews/fetch_customers_getAll.json"),
-	})
-	apaleo := newFakePMS(t, bearer, map[string][]byte{"/booking/v1/reservations/XPGMSXGF-1": ahead(t,
-		"apaleo/fetch_reservation.json")})
-	hostfully := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken),
-		map[string][]byte{"/leads/3f1c0000-0000-4000-8000-000000000003": ahead(t, "hostfully/fetch_lead.json")})
-	booking := `{"success": true, "data": [{"id": 12345678, "roomId": 2000, "unitId": 2, "status": "confirmed", "arrival": "` + fmt.Sprint(time.Now().Year()+1) + `-08-01", "departure": "` +
-		fmt.Sprint(time.Now().Year()+1) +
-		`-08-05", "modifiedTime": "2026-07-01T10:16:00Z", "firstName": "Jane", "lastName": "Doe", "email": "jane@example.com", "infoItems": [{"code": "ACCESS_ENDTIME", "text": "34:00"}]}]}`
-	beds24 := newFakePMS(t, hasHeader("token", pmsToken), map[string][]byte{"/bookings?id=12345678": []byte(booking)})
+	year := fmt.Sprint(time.Now().Year() + 1)
+	beds24 := newFakePMS(t, hasHeader("token", pmsToken), map[string][]byte{"/bookings?id=12345678": []byte(
+		`{"success": true, "data": [{"id": 12345678, "roomId": 2000, "unitId": 2, "status": "confirmed", "arrival": "` +
+			year + `-08-01", "departure": "` + year + `-08-05", "modifiedTime": "2026-07-01T10:16:00Z",
+			"firstName": "Jane", "lastName": "Doe", "email": "jane@example.com",
+			"infoItems": [{"code": "ACCESS_ENDTIME", "text": "34:00"}]}]}`)})
 
 	page := read(t, "../../docs/sources/your-own.md") // a format of one's own, as the page shows it
 	own := filepath.Join(t.TempDir(), "mypms.jq")
@@ -193,138 +301,33 @@ func TestPresets(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	urlToken := func(source string) string { return "/webhooks/" + source + "/" + source + "-url-token-0123456789" }
-	// staykey:basic-password
-	basic := func(h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZA==") }
-	cases := []struct {
-		source, format, config string
-		method, path           string
-		body                   []byte
-		sign                   func(body []byte, h http.Header)
-		listing, reservation   string
-		starts                 string // check-in, in the next year
-		api                    *fakePMS
-	}{
-		{
-			source: "hospitable", config: `verify: {secrets: ["hospitable-secret"]}`,
-			body:    ahead(t, "hospitable/reservation.created.json"),
-			sign:    func(body []byte, h http.Header) { h.Set("Signature", signature("hospitable-secret", body)) },
-			listing: "550e8400-e29b-41d4-a716-446655440000", reservation: "6f58fd0a-a9cb-3746-9219-384a156ff7bb",
-			starts: "01-03T18:00:00.000Z",
-		},
-		{
-			source: "hostaway", config: `verify: {username: staykey, password: basic-password}`,
-			body: ahead(t, "hostaway/reservation.updated.json"),
-			sign: func(_ []byte, h http.Header) { basic(h) }, listing: "40160", reservation: "13",
-			starts: "07-15T13:00:00.000Z",
-		},
-		{
-			source: "guesty", config: `verify: {secrets: ["` + e2eSecret.String() + `"]}
-    fetch: {url: "` + guesty.URL + `", token_url: "` + guesty.URL +
-				`/token", client_id: client, client_secret: client-secret, per_second: 100}`,
-			body: ahead(t, "guesty/reservation.updated.v2.UNVERIFIED.json"),
-			sign: func(body []byte, h http.Header) {
-				now := time.Now()
-				h.Set("svix-id", "msg_guesty")
-				h.Set("svix-timestamp", fmt.Sprint(now.Unix()))
-				h.Set("svix-signature", e2eSecret.Sign("msg_guesty", now, body))
-			},
-			listing: "62b000000000000000000001", reservation: "62c000000000000000000001", starts: "08-20T13:00:00.000Z",
-			api: guesty,
-		},
-		{
-			source: "lodgify", config: `verify: {secrets: ["lodgify-old-secret", "lodgify-secret"]}`,
-			body: ahead(t, "lodgify/booking_change.array_variant.json"),
-			sign: func(body []byte, h http.Header) {
-				h.Set("ms-signature", "sha256="+strings.ToUpper(signature("lodgify-secret", body)))
-			},
-			listing: "10000", reservation: "123456", starts: "05-21T13:00:00.000Z",
-		},
-		{
-			source: "beds24", config: `verify: {secrets: ["beds24-url-token-0123456789"]}`, path: urlToken("beds24"),
-			body: ahead(t, "beds24/v2_booking_webhook.json"), listing: "2000/1", reservation: "12345678",
-			starts: "08-01T12:00:00.000Z",
-		},
+	cases := []webhookCase{
 		{
 			source: "beds24v1", format: "beds24",
 			config: `verify: {method: url-token, parameter: key, secrets: ["beds24v1-url-token-0123456789"]}
-    fetch: {url: "` + beds24.URL + `", token: ` + pmsToken + `, per_second: 100}`,
+    ` + fetchFrom(beds24, "header"),
 			method:  http.MethodGet,
 			path:    "/webhooks/beds24v1?bookid=12345678&status=new&key=beds24v1-url-token-0123456789",
-			listing: "2000/2", reservation: "12345678", starts: "08-01T13:00:00.000Z", api: beds24,
+			listing: "2000/2", reservation: "12345678", starts: "08-01T13:00:00.000Z", api: beds24, least: 3,
 		},
 		{
-			source: "smoobu", config: `verify: {secrets: ["smoobu-url-token-0123456789"]}`, path: urlToken("smoobu"),
-			body: ahead(t, "smoobu/newReservation.json"), listing: "2000001", reservation: "10000001",
-			starts: "08-01T14:00:00.000Z",
-		},
-		{
-			source: "uplisting", config: `verify: {secrets: ["uplisting-url-token-0123456789"]}`,
-			path: urlToken("uplisting") + "?event=booking_created", body: ahead(t, "uplisting/booking_created.json"),
-			listing: "2", reservation: "1", starts: "12-03T14:00:00.000Z",
-		},
-		{
-			source: "mypms", format: own, config: `verify: {secrets: ["` + pmsToken + `"]}`,
-			body: thisComing([]byte(page["json"][0])), sign: func(_ []byte,
-				h http.Header,
-			) {
-				h.Set("X-MyPMS-Token", pmsToken)
-			},
+			source: "mypms", format: own, config: `verify: {secrets: ["` + pmsToken + `"]}`, path: "/webhooks/mypms",
+			body:    thisComing([]byte(page["json"][0])),
+			sign:    func(_ []byte, h http.Header) { h.Set("X-MyPMS-Token", pmsToken) },
 			listing: "12", reservation: "7731", starts: "07-01T14:00:00.000Z",
 		},
-		{
-			source: "ownerrez", config: `verify: {secrets: ["staykey:basic-password-2"]}
-    fetch: {url: "` + ownerrez.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			body:    ahead(t, "ownerrez/entity_update.booking.json"),
-			sign:    func(_ []byte, h http.Header) { h.Set("Authorization", "Basic c3RheWtleTpiYXNpYy1wYXNzd29yZC0y") },
-			listing: "474000", reservation: "16870000", starts: "03-12T14:00:00.000Z", api: ownerrez,
-		},
-		{
-			source: "cloudbeds", config: `verify: {secrets: ["cloudbeds-url-token-0123456789"]}
-    fetch: {url: "` + cloudbeds.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			path: urlToken("cloudbeds"), body: ahead(t, "cloudbeds/reservation_created.json"), listing: "534567-2",
-			reservation: "7061304400000", starts: "12-17T14:00:00.000Z", api: cloudbeds,
-		},
-		{
-			source: "mews", config: `verify: {secrets: ["mews-url-token-0123456789"]}
-    fetch: {url: "` + mews.URL + `", per_second: 100, body: {ClientToken: ` + pmsToken +
-				`, AccessToken: t, Client: staykey}}`,
-			path: urlToken("mews"), body: ahead(t, "mews/general_webhook.json"),
-			listing: "20e00c32-d561-4008-8609-82d8aa525714", reservation: "0f515589-99b4-423d-b83a-b237009f0509",
-			starts: "04-23T14:00:00.000Z", api: mews,
-		},
-		{
-			source: "apaleo", config: `verify: {secrets: ["apaleo-url-token-0123456789"]}
-    fetch: {url: "` + apaleo.URL + `", token_url: "` + apaleo.URL +
-				`/token", client_id: client, client_secret: client-secret, per_second: 100}`,
-			path: urlToken("apaleo"), body: ahead(t, "apaleo/reservation_created.json"), listing: "MUC-XMC",
-			reservation: "XPGMSXGF-1", starts: "01-16T16:00:00.000Z", api: apaleo,
-		},
-		{
-			source: "hostfully", config: `verify: {secrets: ["hostfully-url-token-0123456789"]}
-    fetch: {url: "` + hostfully.URL + `", token: ` + pmsToken + `, per_second: 100}`,
-			path: urlToken("hostfully"), body: ahead(t, "hostfully/NEW_BOOKING.json"),
-			listing: "3f1c0000-0000-4000-8000-000000000002", reservation: "3f1c0000-0000-4000-8000-000000000003",
-			starts: "05-10T14:00:00.000Z", api: hostfully,
-		},
 	}
+	for _, preset := range pms.Presets() {
+		cases = append(cases, presetCase(t, preset))
+	}
+
 	config := "sources:\n"
-	formats := map[string]bool{}
 	for _, c := range cases {
-		format := c.format
-		if format == "" {
-			format = c.source
-		}
-		formats[format] = true
+		format := cmp.Or(c.format, c.source)
 		// They share a door, which needs a list: without one a group belongs to the source that used it first.
 		config += fmt.Sprintf(
 			"  - name: %s\n    format: %s\n    time_zone: Europe/Madrid\n    access_groups: [\"555555-5555\"]\n    %s\n",
 			c.source, format, c.config)
-	}
-	for _, preset := range pms.Presets() {
-		if !formats[preset] {
-			t.Errorf("the preset %s is not tested", preset)
-		}
 	}
 	file := configFile(t, config)
 	p := launch(t, append(slices.DeleteFunc(env, func(s string) bool {
@@ -339,13 +342,7 @@ func TestPresets(t *testing.T) {
 				[]byte(`{"seam_access_group_ids": ["555555-5555"]}`), nil); got/100 != 2 {
 				t.Fatalf("PUT listing: %d", got)
 			}
-			method, path := c.method, c.path
-			if method == "" {
-				method = http.MethodPost
-			}
-			if path == "" {
-				path = "/webhooks/" + c.source
-			}
+			method, path := cmp.Or(c.method, http.MethodPost), c.path
 			sign := func(h http.Header) {
 				if c.sign != nil {
 					c.sign(c.body, h)
@@ -392,11 +389,7 @@ func TestPresets(t *testing.T) {
 			}
 			c.api.mu.Lock()
 			defer c.api.mu.Unlock()
-			least := 3 // the two failures, and the document
-			if c.source == "ownerrez" {
-				least = 2 // the guest is optional: a 404 is enough to do without
-			}
-			if tries < least || tries != len(c.api.asked) || len(c.api.refused) > 0 {
+			if tries < c.least || tries != len(c.api.asked) || len(c.api.refused) > 0 {
 				t.Errorf("%d requests in the timeline, %d were made, %d without the right credentials: %v", tries,
 					len(c.api.asked), len(c.api.refused), c.api.asked)
 			}
@@ -422,7 +415,7 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
 	api := newFakePMS(t, hasHeader("X-HOSTFULLY-APIKEY", pmsToken),
-		map[string][]byte{"/leads/": ahead(t, "hostfully/fetch_lead.json")})
+		map[string][]byte{"/leads/": ahead(t, "hostfully/NEW_BOOKING.fetched_lead.json")})
 	file := filepath.Join(t.TempDir(), "staykey.yaml")
 	write := func(content string) {
 		t.Helper()

@@ -143,7 +143,7 @@ func TestMapAndConfigCheck(t *testing.T) {
 		"with a document": {
 			[]string{
 				"map", "--format", "hostfully", "--fetched",
-				"lead=" + payloads + "hostfully/fetch_lead.json", payloads + "hostfully/NEW_BOOKING.json",
+				"lead=" + payloads + "hostfully/NEW_BOOKING.fetched_lead.json", payloads + "hostfully/NEW_BOOKING.json",
 			},
 			"", 0,
 			[]string{`"check_in": "2026-05-10T16:00:00"`},

@@ -70,7 +70,7 @@ var subjects = []subject{
 		dates: []string{"reservation.checkIn", "reservation.checkOut"},
 	},
 	{
-		name: "guesty/reservation.updated.v2.UNVERIFIED.json", fetched: "guesty/fetch_reservation.json",
+		name: "guesty/reservation.updated.v2.UNVERIFIED.json", fetched: "guesty/reservation.updated.v2.UNVERIFIED.fetched_reservation.json",
 		id:   "62c000000000000000000001",
 		take: map[string]any{"status": "declined"}, never: []map[string]any{
 			{"status": "inquiry"},
@@ -113,8 +113,10 @@ var subjects = []subject{
 		room:  []string{"property_id", "mutli_unit_id"}, dates: []string{"check_in", "check_out"},
 	},
 	{
-		name: "ownerrez/entity_update.booking.json", fetched: "ownerrez/fetch_guest.json", id: "16870000",
-		take: map[string]any{"entity.status": "canceled"},
+		name:    "ownerrez/entity_update.booking.json",
+		fetched: "ownerrez/entity_update.booking.fetched_guest.json",
+		id:      "16870000",
+		take:    map[string]any{"entity.status": "canceled"},
 		never: []map[string]any{
 			{"entity.is_block": true},
 			{"entity.type": "block"},
@@ -128,10 +130,12 @@ var subjects = []subject{
 		dates: []string{"entity.arrival", "entity.departure"},
 	},
 	{
-		name: "cloudbeds/reservation_created.json", fetched: "cloudbeds/fetch_getReservation.json", id: "7061304400000",
-		take:  map[string]any{"data.status": "canceled"},
-		never: []map[string]any{{"data.status": "not_confirmed"}, {"data.status": "brand new"}},
-		about: []string{"data", "data.reservationID", "data.status", "data.assigned.0.roomStatus"},
+		name:    "cloudbeds/reservation_created.json",
+		fetched: "cloudbeds/reservation_created.fetched_reservation.json",
+		id:      "7061304400000",
+		take:    map[string]any{"data.status": "canceled"},
+		never:   []map[string]any{{"data.status": "not_confirmed"}, {"data.status": "brand new"}},
+		about:   []string{"data", "data.reservationID", "data.status", "data.assigned.0.roomStatus"},
 		room: []string{
 			"data.assigned", "data.assigned.0", "data.assigned.0.roomID",
 			"data.assigned.0.subReservationID",
@@ -139,7 +143,7 @@ var subjects = []subject{
 		dates: []string{"data.startDate", "data.endDate", "data.assigned.0.startDate", "data.assigned.0.endDate"},
 	},
 	{
-		name: "mews/general_webhook.json", fetched: "mews/fetch_reservations_getAll.json",
+		name: "mews/general_webhook.json", fetched: "mews/general_webhook.fetched_reservations.json",
 		id:   "0f515589-99b4-423d-b83a-b237009f0509",
 		take: map[string]any{"Reservations.0.State": "Canceled"},
 		never: []map[string]any{
@@ -152,13 +156,15 @@ var subjects = []subject{
 		dates: []string{"Reservations.0.ScheduledStartUtc", "Reservations.0.ScheduledEndUtc"},
 	},
 	{
-		name: "apaleo/reservation_created.json", fetched: "apaleo/fetch_reservation.json", id: "XPGMSXGF-1",
-		take:  map[string]any{"status": "Canceled"},
-		never: []map[string]any{{"status": "brand new"}},
-		about: []string{"id", "status"}, room: []string{"unit", "unit.id"}, dates: []string{"arrival", "departure"},
+		name:    "apaleo/reservation_created.json",
+		fetched: "apaleo/reservation_created.fetched_reservation.json",
+		id:      "XPGMSXGF-1",
+		take:    map[string]any{"status": "Canceled"},
+		never:   []map[string]any{{"status": "brand new"}},
+		about:   []string{"id", "status"}, room: []string{"unit", "unit.id"}, dates: []string{"arrival", "departure"},
 	},
 	{
-		name: "hostfully/NEW_BOOKING.json", fetched: "hostfully/fetch_lead.json",
+		name: "hostfully/NEW_BOOKING.json", fetched: "hostfully/NEW_BOOKING.fetched_lead.json",
 		id:   "3f1c0000-0000-4000-8000-000000000003",
 		take: map[string]any{"lead.status": "CANCELLED_BY_TRAVELER"},
 		never: []map[string]any{
@@ -255,7 +261,7 @@ func (s subject) mapping(t testing.TB, of any) pms.Mapping {
 	t.Helper()
 	m := payload(t, s.name)
 	switch {
-	case s.fetched == "" || s.fetched == "ownerrez/fetch_guest.json":
+	case s.fetched == "" || s.fetched == "ownerrez/entity_update.booking.fetched_guest.json":
 		body, err := json.Marshal(of)
 		if err != nil {
 			t.Fatal(err)
@@ -265,10 +271,11 @@ func (s subject) mapping(t testing.TB, of any) pms.Mapping {
 			m.Fetched = map[string]any{"guest": []any{document(t, s.fetched)}}
 		}
 	default:
-		m.Fetched = map[string]any{fetchedAs[s.fetched].kind: []any{of}}
-		if fetchedAs[s.fetched].kind == "reservations" {
-			m.Fetched["customers"] = []any{document(t, "mews/fetch_customers_getAll.json")}
+		m.Fetched = map[string]any{}
+		for kind, name := range documentsOf(t, s.name) {
+			m.Fetched[kind] = []any{document(t, name)}
 		}
+		m.Fetched[isFetched.FindStringSubmatch(s.fetched)[2]] = []any{of}
 	}
 	return m
 }
@@ -276,7 +283,7 @@ func (s subject) mapping(t testing.TB, of any) pms.Mapping {
 // document is what the subject's fields are of.
 func (s subject) document(t testing.TB, change map[string]any) any {
 	name := s.name
-	if s.fetched != "" && s.fetched != "ownerrez/fetch_guest.json" {
+	if s.fetched != "" && s.fetched != "ownerrez/entity_update.booking.fetched_guest.json" {
 		name = s.fetched
 	}
 	v := document(t, name)

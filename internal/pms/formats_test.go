@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,16 +20,23 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// fetchedAs are the documents of a PMS's API among the payloads: of which kind, and which webhook named them.
-var fetchedAs = map[string]struct{ kind, webhook string }{
-	"apaleo/fetch_reservation.json":       {"reservation", "apaleo/reservation_created.json"},
-	"cloudbeds/fetch_getReservation.json": {"reservation", "cloudbeds/reservation_created.json"},
-	"guesty/fetch_reservation.json":       {"reservation", "guesty/reservation.updated.v2.UNVERIFIED.json"},
-	"hostfully/fetch_lead.json":           {"lead", "hostfully/NEW_BOOKING.json"},
-	"mews/fetch_reservations_getAll.json": {"reservations", "mews/general_webhook.json"},
-	"mews/fetch_customers_getAll.json":    {"customers", "mews/general_webhook.json"},
-	"ownerrez/fetch_guest.json":           {"guest", "ownerrez/entity_update.booking.json"},
-	"mews/fetch_both.json":                {},
+// isFetched matches the name of a document of a PMS's API among the payloads: the webhook that named it, and its kind.
+var isFetched = regexp.MustCompile(`^(.+)\.fetched_(\w+)\.json$`)
+
+// documentsOf are the payloads that a webhook named, by kind.
+func documentsOf(t testing.TB, webhook string) map[string]string {
+	t.Helper()
+	start := strings.TrimSuffix(webhook, ".json") + ".fetched_"
+	files, err := filepath.Glob(filepath.Join("testdata/payloads", start+"*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, f := range files {
+		name := strings.TrimPrefix(filepath.ToSlash(f), "testdata/payloads/")
+		found[isFetched.FindStringSubmatch(name)[2]] = name
+	}
+	return found
 }
 
 // mapped is an event as the golden files show it.
@@ -112,27 +120,30 @@ func TestPayloads(t *testing.T) {
 	if err != nil || len(files) < 40 {
 		t.Fatalf("%d payloads, %v", len(files), err)
 	}
-	names := []string{"mews/fetch_both.json"}
+	// with is which documents each event has, by its golden file.
+	with := map[string]map[string]string{}
 	for _, f := range files {
-		names = append(names, strings.TrimPrefix(filepath.ToSlash(f), "testdata/payloads/"))
+		name := strings.TrimPrefix(filepath.ToSlash(f), "testdata/payloads/")
+		with[name] = nil
+		if fetched := isFetched.FindStringSubmatch(name); fetched != nil {
+			with[name] = map[string]string{fetched[2]: name}
+			if all := documentsOf(t, fetched[1]+".json"); len(all) > 1 {
+				with[fetched[1]+".fetched.json"] = all
+			}
+		}
 	}
-	for _, name := range names {
+	for name, documents := range with {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m, fetched := pms.Mapping{}, fetchedAs[name]
-			switch {
-			case name == "mews/fetch_both.json": // of one event: what it named, and what that named
-				m = payload(t, "mews/general_webhook.json")
-				m.Fetched = map[string]any{
-					"reservations": []any{document(t, "mews/fetch_reservations_getAll.json")},
-					"customers":    []any{document(t, "mews/fetch_customers_getAll.json")},
-				}
-			case fetched.kind != "":
-				m = payload(t, fetched.webhook)
-				m.Fetched = map[string]any{fetched.kind: []any{document(t, name)}}
-			default:
-				m = payload(t, name)
+			webhook, _, _ := strings.Cut(strings.TrimSuffix(name, ".json"), ".fetched")
+			m := payload(t, webhook+".json")
+			if documents != nil {
+				m.Fetched = map[string]any{}
 			}
+			for kind, file := range documents {
+				m.Fetched[kind] = []any{document(t, file)}
+			}
+
 			e, err := source(t, filepath.Dir(name)).Map(context.Background(), m)
 			if err != nil {
 				t.Fatal(err)
