@@ -119,11 +119,12 @@ type SurplusUser struct {
 	Tries     int        `json:"tries,omitempty"`      // deletes without effect, in a row
 }
 
-const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key, marked_at, lost_at,
-	acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id, credential_marked_at, credential_lost_at,
-	settled, subscribed, problem, removed_at, contested_at, suspended_at, deleted_at, delete_lost_at, unsure, unsure_generation,
-	changed_at, drift, credential_problem, missing_at, credential_missing_at, doors_read, unkept, unkept_by, deletes_in_vain, surplus, others,
-	revived_generation, repaired_generation`
+const userColumns = `id, source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key,
+	marked_at, lost_at, acs_user_id, made_at, starts_at, ends_at, acs_access_group_ids, acs_credential_id,
+	credential_marked_at, credential_lost_at, settled, subscribed, problem, removed_at, contested_at, suspended_at,
+	deleted_at, delete_lost_at, unsure, unsure_generation, changed_at, drift, credential_problem, missing_at,
+	credential_missing_at, doors_read, unkept, unkept_by, deletes_in_vain, surplus, others, revived_generation,
+	repaired_generation`
 
 // Current returns the ACS user that serves a reservation whose mobile key has this status: the newest that is not being
 // deleted. A key that is issued is that of one that exists: a newer row may only be kept to look for what a lost create

@@ -48,8 +48,8 @@ type Delivery struct {
 	FinishedAt    *time.Time // when it was delivered or dropped; nil while it waits
 }
 
-const deliveryColumns = `t.delivery_id, t.seq, t.subscription, t.type, t.source, t.reservation_id, t.sequence, t.status, t.reason, t.attempts,
-	t.next_attempt_at, t.body, t.created_at, t.finished_at`
+const deliveryColumns = `t.delivery_id, t.seq, t.subscription, t.type, t.source, t.reservation_id, t.sequence, t.status,
+	t.reason, t.attempts, t.next_attempt_at, t.body, t.created_at, t.finished_at`
 
 // DeliveryAttempt is one try of a delivery.
 type DeliveryAttempt struct {

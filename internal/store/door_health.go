@@ -82,8 +82,8 @@ func (s Doors) InUse(ctx context.Context, now, soon, until time.Time) ([]DoorUse
 
 const (
 	doorColumns      = `acs_entrance_id, acs_system_id, name, mobile_keys, problems, seen_at`
-	doorGroupColumns = `acs_access_group_id, acs_system_id, acs_entrance_ids, missing, suspected_at, no_door_at, asked_at,
-		used_at`
+	doorGroupColumns = `acs_access_group_id, acs_system_id, acs_entrance_ids, missing, suspected_at, no_door_at,
+		asked_at, used_at`
 )
 
 // Of returns what is known of the doors and groups of an access system.

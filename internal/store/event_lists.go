@@ -104,8 +104,9 @@ func (f EventFilter) fetching(w *where, below int64, limit int) string {
 // results are the selections from what is settled: by reservation or listing, which have few each, else by kind. But
 // for the whole list the order is by -seq, as the indexes have it.
 func (f EventFilter) results(w *where, below int64, limit int) []string {
-	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id, t.occurred_at, t.received_at, t.applied_at,
-		false AS replay, t.replayed_at, t.replay_status, t.replay_reason, t.first_status, t.first_reason`
+	const columns = `t.event_id, t.seq, t.source, t.type, t.status, t.reason, t.reservation_id, t.listing_id,
+		t.occurred_at, t.received_at, t.applied_at, false AS replay, t.replayed_at, t.replay_status, t.replay_reason,
+		t.first_status, t.first_reason`
 	w.restart()
 	if f.WithoutTests {
 		w.add("(t.type IS DISTINCT FROM %s OR t.status <> %s)", TestEvent, EventIgnored) // a PMS may use the type, too

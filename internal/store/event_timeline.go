@@ -23,6 +23,7 @@ const noteWaiting = `
 	INSERT INTO timeline (source, reservation_id, at, kind, summary, detail)
 	SELECT r.source, r.reservation_id, now(), '` + TimelineEvent + `',
 		coalesce(nullif(e.type, ''), 'an event') || ' accepted: waits for documents of the PMS',
-		jsonb_build_object('event_id', e.event_id::text, 'type', e.type, 'status', '` + EventAccepted + `', 'reason', b.reason)
+		jsonb_build_object('event_id', e.event_id::text, 'type', e.type, 'status', '` + EventAccepted + `',
+			'reason', b.reason)
 	FROM begun b JOIN events e USING (event_id) CROSS JOIN LATERAL unnest(b.reservation_ids) AS n (id)
 	JOIN reservations r ON r.source = b.source AND r.reservation_id = n.id`

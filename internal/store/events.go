@@ -106,12 +106,12 @@ type Replays struct {
 }
 
 // noReplays are the columns of events that are not known to have been replayed.
-const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status, NULL::text AS replay_reason,
-			NULL::text AS first_status, NULL::text AS first_reason`
+const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
+	NULL::text AS replay_reason, NULL::text AS first_status, NULL::text AS first_reason`
 
 // putBackReason is why an event of the queue q waits though it had its turn.
-const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be applied yet, in ' || greatest(q.tries, 1)
-			|| ' tries: its subject is locked or takes too long; retried automatically' END`
+const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be applied yet, in ' ||
+	greatest(q.tries, 1) || ' tries: its subject is locked or takes too long; retried automatically' END`
 
 // Get returns one event with its body.
 func (s Events) Get(ctx context.Context, id uuid.UUID) (Event, error) {

@@ -37,7 +37,8 @@ type HandedOut struct {
 	DeletedAt    *time.Time // when Seam accepted the delete; the row is kept until that is confirmed
 }
 
-const handedColumns = `id, kind, user_identity_id, guest_key, acs_credential_id, marked_at, lost_at, looks, seam_id, session_id, expires_at, uses, ending_at, deleted_at`
+const handedColumns = `id, kind, user_identity_id, guest_key, acs_credential_id, marked_at, lost_at, looks, seam_id,
+	session_id, expires_at, uses, ending_at, deleted_at`
 
 // GuestHas returns what a stay's guest was given, oldest first.
 func GuestHas(ctx context.Context, tx pgx.Tx, ref Ref) ([]HandedOut, error) {

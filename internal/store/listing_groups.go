@@ -45,7 +45,9 @@ func (l GroupListing) Cursor() GroupCursor {
 
 // What the index listings_doors is ordered by.
 const (
-	doorRank   = `(CASE WHEN NOT l.known THEN 0 WHEN cardinality(coalesce(l.admin_access_group_ids, l.access_group_ids)) = 0 THEN 1 ELSE 2 END)`
+	doorRank = `(CASE WHEN NOT l.known THEN 0
+		WHEN cardinality(coalesce(l.admin_access_group_ids, l.access_group_ids)) = 0 THEN 1
+		ELSE 2 END)`
 	doorFolded = `(staykey_fold(coalesce(l.name, l.listing_id)) COLLATE "C")`
 )
 

@@ -40,8 +40,9 @@ type Listing struct {
 	DoorRisk *stay.DoorRisk `db:"-"` // its doors that may not open; admin fills it in
 }
 
-const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time, check_out_time,
-	access_group_ids, admin_access_group_ids, version_at, version_seq, generation, fanned_generation, merged_into, created_at, updated_at`
+const listingColumns = `source, listing_id, known, deleted, name, acs_system_id, time_zone, check_in_time,
+	check_out_time, access_group_ids, admin_access_group_ids, version_at, version_seq, generation, fanned_generation,
+	merged_into, created_at, updated_at`
 
 // Groups are the effective access groups: those set by an admin, or else the PMS's.
 func (l Listing) Groups() []string {

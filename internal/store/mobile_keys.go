@@ -53,8 +53,8 @@ type MobileKey struct {
 }
 
 const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts,
-	returned_creates, last_error,
-	next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since, verified_at, settled_at, changed_at, event_id`
+	returned_creates, last_error, next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since,
+	verified_at, settled_at, changed_at, event_id`
 
 func (k *MobileKey) scan() []any {
 	return []any{

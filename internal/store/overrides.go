@@ -36,8 +36,8 @@ type Overrides struct {
 	ReplaceCredential *string
 }
 
-const overrideColumns = `held_at, held_by, held_why, revoked_at, revoked_by, revoked_why, window_at, window_by, window_why,
-	starts_at, of_check_in, ends_at, of_check_out, of_check_in_text, of_check_out_text, replace_credential`
+const overrideColumns = `held_at, held_by, held_why, revoked_at, revoked_by, revoked_why, window_at, window_by,
+	window_why, starts_at, of_check_in, ends_at, of_check_out, of_check_in_text, of_check_out_text, replace_credential`
 
 func (o *Overrides) scan() []any {
 	return []any{

@@ -211,8 +211,8 @@ func (f ReservationFilter) afterCheckIn(w *where, after Cursor) {
 	w.add(order+` >= coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At))
 	w.notUpTo(order+` = coalesce(%s::timestamptz, 'infinity')`, pointerTo(after.At), "t.source, t.reservation_id",
 		after.Source, after.ID)
-	w.add(
-		`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot) OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
+	w.add(`(t.moved_by IS NULL OR pg_visible_in_snapshot(t.moved_by, %s::text::pg_snapshot)
+		OR NOT pg_visible_in_snapshot(t.moved_by, pg_current_snapshot()))`, after.Snapshot)
 }
 
 func pointerTo(t time.Time) *time.Time {

@@ -9,7 +9,8 @@ import (
 // What the words of a search find: parts of ids, names, phone numbers and addresses, with or without accents.
 
 // otherTexts are those of [reservationText] without the name.
-const otherTexts = `(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_phone, ''))`
+const otherTexts = `(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' || coalesce(r.guest_email, '')
+	|| ' ' || coalesce(r.guest_phone, ''))`
 
 // ReadAs is how a query is read that looks like a whole e-mail address.
 type ReadAs string

@@ -60,10 +60,10 @@ func (r Reservation) ByReceipt() bool {
 // Ref names the reservation.
 func (r Reservation) Ref() Ref { return Ref{Source: r.Source, ReservationID: r.ReservationID} }
 
-const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone, check_in_said,
-	check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at, updated_at, booking_id, guest_id, policy,
-	unit, checked_in_at, segments, segment_due, notes, bodies, gates, guest_language,
-	version_receipt`
+const reservationColumns = `source, reservation_id, status, listing_id, guest_email, guest_name, guest_phone,
+	check_in_said, check_out_said, check_in, check_out, listing_generation, version_at, version_seq, created_at,
+	updated_at, booking_id, guest_id, policy, unit, checked_in_at, segments, segment_due, notes, bodies, gates,
+	guest_language, version_receipt`
 
 // LockReservations locks those of the named reservations that exist, in one order.
 func LockReservations(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Reservation, error) {

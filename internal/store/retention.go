@@ -70,7 +70,8 @@ func (s Retention) PruneStaysExcept(ctx context.Context, stage int, ended, chang
 						AND u.reservation_id = r.reservation_id)
 						AND (source, reservation_id) NOT IN (SELECT * FROM unnest($4::text[], $5::text[]))
 						AND pruned = $1 `+kept+` AND `+which.condition+`
-							LIMIT $3 `+lock+` SKIP LOCKED) r`, stage-1, which.before, limit-len(refs), exceptSources, exceptIDs)
+							LIMIT $3 `+lock+` SKIP LOCKED) r`,
+				stage-1, which.before, limit-len(refs), exceptSources, exceptIDs)
 			some, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Ref])
 			if err != nil {
 				return err
@@ -105,7 +106,8 @@ var pruning = map[int][]string{
 		`UPDATE events e SET body = NULL, request = NULL FROM event_results t WHERE e.event_id = t.event_id AND `,
 		// An event that is about several stays is another one's: it goes with the first of them that is forgotten.
 		`UPDATE events e SET body = NULL, request = NULL FROM timeline t
-			WHERE t.kind = '` + TimelineEvent + `' AND e.event_id = (t.detail->>'event_id')::uuid AND e.body IS NOT NULL AND `,
+			WHERE t.kind = '` + TimelineEvent + `' AND e.event_id = (t.detail->>'event_id')::uuid
+				AND e.body IS NOT NULL AND `,
 		forgetDecisions[0], forgetDecisions[1], forgetEvidence, forgetBatches, forgetNotes,
 		`UPDATE reservations t SET pruned = 1, guest_email = NULL, guest_name = NULL, guest_phone = NULL,
 			guest_id = NULL,

@@ -29,8 +29,8 @@ type Subscription struct {
 	CreatedAt     time.Time  // when it was first in the configuration
 }
 
-const subscriptionColumns = `name, disabled_at, disabled_by, disabled_why, failures, failing_since, not_before, last_success_at, last_failure_at,
-	last_error, unanswered, digest_due_at, created_at`
+const subscriptionColumns = `name, disabled_at, disabled_by, disabled_why, failures, failing_since, not_before,
+	last_success_at, last_failure_at, last_error, unanswered, digest_due_at, created_at`
 
 // Scope is a subscription and the sources it is about; nil for all.
 type Scope struct {

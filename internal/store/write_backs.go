@@ -43,7 +43,8 @@ type WriteBackRow struct {
 	Changes      int64           // counts changes of what the field should hold
 }
 
-const writeBackColumns = `source, booking_id, status, reason, last_error, changed_at, written, parts, target, unsure, lost_at, looks, tries, failing_since, changes`
+const writeBackColumns = `source, booking_id, status, reason, last_error, changed_at, written, parts, target, unsure,
+	lost_at, looks, tries, failing_since, changes`
 
 // OfBooking returns the reservations of one booking, in the order of their ids.
 func (s Reservations) OfBooking(ctx context.Context, source, bookingID string) ([]Ref, error) {
