@@ -3,11 +3,7 @@ package localpg
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/pbkdf2"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,7 +19,6 @@ import (
 // A directory holds one cluster, which is whole or not there:
 //
 //	password     the superuser's, written before the cluster is made
-//	secret       of a throwaway cluster: what its server keeps of the password
 //	data.new     a cluster that is being made; one that is found here was interrupted, and goes
 //	data         the cluster, renamed to this when initdb was done
 //	log          what the server says
@@ -149,22 +144,20 @@ func (c *cluster) open(ctx context.Context) (string, error) {
 		}
 	}
 
-	random := make([]byte, 16)
-	_, _ = rand.Read(random) // never fails (crypto/rand)
-	password := hex.EncodeToString(random)
-	if err := c.write(passwordFile, password); err != nil {
-		return "", err
-	}
+	secret := make([]byte, 16)
+	_, _ = rand.Read(secret) // never fails (crypto/rand)
+	password := hex.EncodeToString(secret)
 
-	secretFile := passwordFile
-	if !c.durable {
-		secretFile = filepath.Join(c.dir, "secret")
-		if err := c.write(secretFile, scramSecret(password)); err != nil {
-			return "", err
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write %s: %w", passwordFile, err)
+	}
+	if c.owner != nil {
+		if err := os.Chown(passwordFile, c.owner.uid, c.owner.gid); err != nil {
+			return "", fmt.Errorf("write %s: %w", passwordFile, err)
 		}
 	}
 
-	if err := c.initdb(ctx, made, secretFile); err != nil {
+	if err := c.initdb(ctx, made, passwordFile); err != nil {
 		_ = os.RemoveAll(made)
 		return "", err
 	}
@@ -175,47 +168,12 @@ func (c *cluster) open(ctx context.Context) (string, error) {
 	return password, nil
 }
 
-// write writes a line that only the cluster's owner can read.
-func (c *cluster) write(file, line string) error {
-	if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	if c.owner == nil {
-		return nil
-	}
-	if err := os.Chown(file, c.owner.uid, c.owner.gid); err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	return nil
-}
-
-// scramSecret is what Postgres keeps of a password, made in one iteration instead of 4,096. They slow down guessing,
-// which is hopeless for random passwords like ours, and each of the thousands of connections of a test run would spend
-// two milliseconds on them. A server that people connect to has 4,096, because some clients accept no fewer.
-func scramSecret(password string) string {
-	const iterations = 1
-	salt := make([]byte, 16)
-	_, _ = rand.Read(salt) // never fails (crypto/rand)
-	// fails for negative lengths only, and in FIPS mode for short passwords and salts
-	salted, _ := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
-
-	of := func(name string) []byte {
-		mac := hmac.New(sha256.New, salted)
-		mac.Write([]byte(name))
-		return mac.Sum(nil)
-	}
-	storedKey := sha256.Sum256(of("Client Key"))
-
-	text := base64.StdEncoding.EncodeToString
-	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, text(salt), text(storedKey[:]), text(of("Server Key")))
-}
-
 // initdb makes a cluster. It needs a name for the user that runs it, which users of containers often lack: then it
 // runs again in a way that gives them one. Nothing else of Postgres asks for it.
-func (c *cluster) initdb(ctx context.Context, data, secretFile string) error {
+func (c *cluster) initdb(ctx context.Context, data, passwordFile string) error {
 	run := func(change func(*exec.Cmd)) (string, error) {
 		args := []string{
-			"-D", data, "-U", "staykey", "--pwfile", secretFile, "-A", "scram-sha-256", "-E",
+			"-D", data, "-U", "staykey", "--pwfile", passwordFile, "-A", "scram-sha-256", "-E",
 			"UTF8", "--locale=C",
 		}
 		if !c.durable {

@@ -71,46 +71,6 @@ func TestStartStopAndStartAgain(t *testing.T) {
 	}
 }
 
-// Thousands of connections to a throwaway server prove the password by one hash each. Some clients accept no fewer than
-// 4,096 iterations, and people connect to a server that is kept.
-func TestPasswordsAreProvedCheaplyToThrowawayServers(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	for _, tc := range []struct {
-		name      string
-		throwaway bool
-		want      string
-	}{
-		{"throwaway", true, "SCRAM-SHA-256$1:"},
-		{"kept", false, "SCRAM-SHA-256$4096:"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			s, err := Start(ctx, Options{Dir: filepath.Join(reachable(t), "pg"), Throwaway: tc.throwaway})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = s.Stop() }()
-			conn, err := pgx.Connect(ctx, s.DSN())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close(ctx) }()
-			var secret string
-			if err := conn.QueryRow(ctx, `SELECT rolpassword FROM pg_authid
-				WHERE rolname = current_user`).Scan(&secret); err != nil || !strings.HasPrefix(secret, tc.want) {
-				t.Errorf("the server keeps %q, %v, want %s...", secret, err, tc.want)
-			}
-			wrong := conn.Config().Copy()
-			wrong.Password += "0"
-			if other, err := pgx.ConnectConfig(ctx, wrong); err == nil {
-				_ = other.Close(ctx)
-				t.Error("the server accepts a wrong password")
-			}
-		})
-	}
-}
-
 // TestDownload serves an archive of binaries as Maven Central does; those in it hand over to real ones.
 func TestDownload(t *testing.T) {
 	t.Parallel()

@@ -159,44 +159,9 @@ func (s shared) makeTemplate(ctx context.Context, conn *pgx.Conn) error {
 	if err := db.Close(); err != nil {
 		return err
 	}
-	if err := tidy(ctx, databaseDSN(s.dsn, name)); err != nil {
-		return fmt.Errorf("tidy the template of the tests' databases: %w", err)
-	}
 
 	_, err = conn.Exec(ctx, `ALTER DATABASE `+name+` IS_TEMPLATE true ALLOW_CONNECTIONS false`)
 	return err
-}
-
-// tidy makes the template cheap to copy and its copies cheap to connect to. Migrations leave a catalog that is mostly
-// dead rows. And the first connection after it last changed writes what every connection loads of it to a file, which
-// copies of the database have, too.
-func tidy(ctx context.Context, dsn string) error {
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	// not our tables: Postgres would plan for empty ones then, not for ones that it knows nothing of
-	rows, err := conn.Query(ctx, `SELECT oid::regclass::text FROM pg_class
-		WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared`)
-	if err != nil {
-		return err
-	}
-	catalog, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	for _, table := range catalog {
-		if _, err := conn.Exec(ctx, `VACUUM (FULL, FREEZE) `+table); err != nil {
-			return err
-		}
-	}
-
-	first, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	return first.Close(ctx)
 }
 
 func databaseDSN(dsn, name string) string {
