@@ -156,7 +156,8 @@ func (c *checker) listOurs(ctx context.Context, u *record.User) ([]seam.ACSUser,
 }
 
 // readLink finds out whether an ACS user is linked to its identity. An answer without an identity proves nothing, and
-// one with another may name the identity that ours was merged into.
+// one with another may name the identity that ours was merged into: also if Seam shows ours unchanged, and lists the
+// ACS user under it.
 func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUser, ours bool) outcome {
 	u.ReadLink(true)
 	switch from.UserIdentityID {
@@ -168,17 +169,25 @@ func (c *checker) readLink(ctx context.Context, u *record.User, from seam.ACSUse
 		if !u.Unsure && ours && u.Phase() != record.Displaced {
 			return outcome{}
 		}
-		linked, _, out := c.finder.list(ctx, u, func() ([]seam.ACSUser, error) {
-			return c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
-		})
-		if out.kind == unclear {
-			return outcome{}
-		}
-		u.ReadLink(slices.ContainsFunc(linked, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID }))
-		return out
+		return c.readListedLink(ctx, u)
 	}
 	merged, out := c.identities.isMergedInto(ctx, u, from.UserIdentityID)
-	u.ReadLink(merged)
+	if out.stops() || merged || !c.identities.exists(u) {
+		u.ReadLink(merged)
+		return out
+	}
+	return c.readListedLink(ctx, u)
+}
+
+// readListedLink finds out whether an identity's ACS users include u.
+func (c *checker) readListedLink(ctx context.Context, u *record.User) outcome {
+	linked, _, out := c.finder.list(ctx, u, func() ([]seam.ACSUser, error) {
+		return c.seam.ACSUsersOfIdentity(ctx, u.UserIdentityID)
+	})
+	if out.kind == unclear {
+		return outcome{}
+	}
+	u.ReadLink(slices.ContainsFunc(linked, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID }))
 	return out
 }
 

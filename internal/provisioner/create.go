@@ -82,18 +82,15 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 func (c *creator) lookBeforeCreate(ctx context.Context, d plan.Desired, i int) outcome {
 	u := &c.users.rows[i]
 	asking := c.ledger.because(ctx, "whether the identity has an ACS user on the access system")
-	linked, out := c.finder.find(asking, u)
+	linked, out := c.find(asking, u)
 	switch {
 	case out.stops():
 		return out
 	case linked.gone:
 		return c.slots.identityGone(ctx, i)
-	case len(linked.ours) > 0 && u.MarkedAt != nil:
-		if out := c.observer.adopt(ctx, d, u, linked.ours); out.stops() {
-			return out
-		}
-		return again()
-	case len(linked.others)+len(linked.ours) > 0:
+	case len(linked.ours) > 0:
+		return c.adopt(ctx, d, u, linked.ours)
+	case len(linked.others) > 0:
 		c.ledger.note("the user identity has an ACS user of somebody else on access system %s", u.ACSSystemID)
 		return c.slots.leave(ctx, i)
 	}
@@ -158,27 +155,54 @@ func (c *creator) created(d plan.Desired, u *record.User, made seam.ACSUser) {
 	}
 }
 
-// userRefused finds out why Seam refused an ACS user, by looking at what exists. The row is restored to its state
-// before the call: the mark of an earlier, lost create is kept.
+// find is [finder.find] where no create was lost: the stay's ACS users are asked for alone, too, because lists may show
+// for a while what was deleted.
+func (c *creator) find(ctx context.Context, u *record.User) (linked, outcome) {
+	found, out := c.finder.find(ctx, u)
+	if out.stops() || len(found.ours) == 0 {
+		return found, out
+	}
+	if there, out := c.finder.isStillThere(ctx, found.ours); !there {
+		return found, firstOutcome(out, func() outcome { return contradicted(errContradiction) })
+	}
+	return found, outcome{}
+}
+
+// adopt records ACS users of this stay that were found in its slot. Without a mark of a lost create, one that Seam
+// refused made them.
+func (c *creator) adopt(ctx context.Context, d plan.Desired, u *record.User, found []seam.ACSUser) outcome {
+	if u.MarkedAt == nil {
+		u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, c.now())
+	}
+	return firstOutcome(c.observer.adopt(ctx, d, u, found), again)
+}
+
+// userRefused finds out why Seam refused an ACS user, by looking at what exists: the create may have made it before
+// something else failed. So its mark is kept, unless the refusal itself says that nothing was made: then the row is
+// restored to its state before the call, with the mark of an earlier, lost create.
 func (c *creator) userRefused(ctx context.Context, d plan.Desired, i int, cause error) outcome {
 	u := &c.users.rows[i]
-	u.Refused()
+	if madeNothing(cause) {
+		u.Refused()
+	} else {
+		u.CreateLost(c.now())
+	}
 	if out := c.ledger.saveUser(ctx, u); out.stops() {
 		return out
 	}
-	if kind := seam.KindOf(cause); kind != seam.Invalid && kind != seam.NotFound {
+	if !isRefusal(cause) {
 		return fails(cause)
 	}
 	switch kind := seam.TypeOf(cause); {
-	case kind == "user_identity_not_found":
+	case kind == identityNotFound:
 		return c.slots.identityGone(ctx, i)
-	case kind == "acs_system_not_found", seam.IsDisconnection(kind):
+	case madeNothing(cause):
 		return fails(cause)
 	}
 	if out := c.blameSystem(ctx, u, cause); out.stops() {
 		return out
 	}
-	linked, out := c.finder.find(c.ledger.because(ctx, "why Seam refused the ACS user"), u)
+	linked, out := c.find(c.ledger.because(ctx, "why Seam refused the ACS user"), u)
 	switch {
 	case out.kind == unclear:
 		return fails(cause)
@@ -186,10 +210,27 @@ func (c *creator) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 		return out
 	case linked.gone:
 		return c.slots.identityGone(ctx, i)
-	case len(linked.others) > 0 && len(linked.ours) == 0:
+	case len(linked.ours) > 0:
+		return c.adopt(ctx, d, u, linked.ours)
+	case len(linked.others) > 0:
 		return c.slots.leave(ctx, i)
 	}
 	return c.blameGroups(ctx, d, cause)
+}
+
+const identityNotFound = "user_identity_not_found"
+
+// madeNothing reports whether the refusal of a create says that it was refused as a whole.
+func madeNothing(cause error) bool {
+	kind := seam.TypeOf(cause)
+	switch seam.KindOf(cause) {
+	case seam.NotSent, seam.Unauthorized:
+		return true
+	case seam.RateLimited:
+		return kind == "" || kind == "too_many_requests"
+	default:
+		return kind == identityNotFound || kind == "acs_system_not_found" || seam.IsDisconnection(kind)
+	}
 }
 
 // blameSystem explains a refusal by the access system only if that is disconnected. Its other errors, a full site for

@@ -61,7 +61,8 @@ func (r *identities) ofGuest(ctx context.Context, d plan.Desired) (candidate, ou
 }
 
 // verifyGuest makes sure that a known identity is still the guest's: somebody may have given it another address, or
-// merged it into another identity. A deleted one is forgotten.
+// merged it into another identity. One that was deleted is forgotten, and so is one with another address, unless it has
+// our key.
 func (r *identities) verifyGuest(ctx context.Context, d plan.Desired, c *candidate) outcome {
 	is, err := r.read(r.ledger.because(ctx, "whether the user identity is still the guest's"), *c.ID, c.Key)
 	switch {
@@ -71,8 +72,11 @@ func (r *identities) verifyGuest(ctx context.Context, d plan.Desired, c *candida
 		return fails(err)
 	case is.EmailAddress != "" && !sameAddress(is.EmailAddress, d.Email):
 		r.ledger.note("user identity %s has another e-mail address now and is not used", *c.ID)
-		c.usable = false
-		return outcome{}
+		if c.MadeByUs && (is.Key == "" || is.Key == c.Key) {
+			return outcome{} // it has our key, so no other can
+		}
+		c.Gone(nil) // it stays at Seam: another can have the guest's key and address
+		return r.ledger.saveIdentity(ctx, c.UserIdentity)
 	case is.UserIdentityID != *c.ID:
 		r.ledger.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
 		c.Merged(is.UserIdentityID, is.Key == c.Key)

@@ -90,6 +90,11 @@ func (r *identities) isMergedInto(ctx context.Context, u *record.User, other str
 	return true, r.followMerge(ctx, u, survivor)
 }
 
+// exists reports whether the identity of a row has its own id at Seam, as [identities.isMergedInto] has found.
+func (r *identities) exists(u *record.User) bool {
+	return r.survivors[u.UserIdentityID] == u.UserIdentityID
+}
+
 // followMerge replaces the merged identity by the survivor in the record. If another stay already has the survivor's
 // slot, the row keeps the old id.
 func (r *identities) followMerge(ctx context.Context, u *record.User, survivor string) outcome {

@@ -129,14 +129,10 @@ func (f *finder) find(ctx context.Context, u *record.User) (found linked, out ou
 		if l.ACSSystemID != "" && l.ACSSystemID != u.ACSSystemID || l.BeingDeleted() {
 			continue
 		}
-		if l.UserIdentityID != u.UserIdentityID {
-			same, out := f.identities.isMergedInto(ctx, u, l.UserIdentityID)
-			if out.stops() {
-				return linked{}, out
-			}
-			if !same {
-				continue
-			}
+		if same, out := f.isLinked(ctx, u, l); out.stops() {
+			return linked{}, out
+		} else if !same {
+			continue
 		}
 
 		shown, out := f.withName(ctx, u, l)
@@ -152,6 +148,18 @@ func (f *finder) find(ctx context.Context, u *record.User) (found linked, out ou
 	slices.SortStableFunc(found.ours,
 		func(x, y seam.ACSUser) int { return seam.ParseTime(x.CreatedAt).Compare(seam.ParseTime(y.CreatedAt)) })
 	return found, outcome{}
+}
+
+// isLinked reports whether an ACS user that the list of a row's identity contains is linked to that identity. One that
+// names another was ours before a merge; or it came of our create and has our exact name, whether Seam shows that merge
+// or not. Any other may be listed only because the list isn't filtered.
+func (f *finder) isLinked(ctx context.Context, u *record.User, l seam.ACSUser) (bool, outcome) {
+	if l.UserIdentityID == u.UserIdentityID {
+		return true, outcome{}
+	}
+	merged, out := f.identities.isMergedInto(ctx, u, l.UserIdentityID)
+	return merged || f.identities.exists(u) && f.belief.cameOfCreates(l, u) &&
+		sameName(l.FullName, f.work.Reservation.ReservationID), out
 }
 
 // withName is a listed ACS user as a get shows it, if the list leaves out its name: whose it is must not depend on

@@ -52,6 +52,9 @@ var strikes, lostStrikes = func() (list []strike, lost int) {
 		strike{"400 of a type that no document has", simulator.Fault{Kind: simulator.Refused, Type: "something_new"}},
 		strike{"409", simulator.Fault{Kind: simulator.Conflict}},
 		strike{"422", simulator.Fault{Kind: simulator.Unprocessable}},
+		strike{"400 with effect", simulator.Fault{Kind: simulator.RefusedAfter}},
+		strike{"403 with effect", simulator.Fault{Kind: simulator.RefusedAfter, Status: 403}},
+		strike{"409 with effect", simulator.Fault{Kind: simulator.RefusedAfter, Status: 409}},
 	), lost
 }()
 
@@ -371,6 +374,9 @@ func TestFaultMatrix(t *testing.T) {
 	for i := range stages {
 		for n := range calls[i] {
 			for a := range strikes {
+				if strikes[a].fault.Kind == simulator.RefusedAfter && !slices.Contains(creates, calls[i][n]) {
+					continue
+				}
 				cells = append(cells, cell{i, n, a, -1})
 				for b := range lostStrikes {
 					if a >= lostStrikes {

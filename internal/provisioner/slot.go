@@ -238,14 +238,18 @@ func (s *slots) verify(ctx context.Context, d plan.Desired, i int) outcome {
 		return outcome{}
 	}
 	s.ledger.note("user identity %s has another e-mail address now and is not used", u.UserIdentityID)
-	return s.leave(ctx, i)
+	return s.giveUp(ctx, i) // the guest's address may be free
 }
 
-// leave gives up a slot that turned out to be somebody else's. What a lost create may have left there is still
-// looked for.
+// leave gives up a slot that turned out to be somebody else's, and the guest's identity with it.
 func (s *slots) leave(ctx context.Context, i int) outcome {
-	u := &s.users.rows[i]
 	s.useOwnIdentity = true
+	return s.giveUp(ctx, i)
+}
+
+// giveUp gives up a slot. What a lost create may have left there is still looked for.
+func (s *slots) giveUp(ctx context.Context, i int) outcome {
+	u := &s.users.rows[i]
 	if u.MayExist() {
 		u.SetAside(s.now())
 		if out := s.ledger.saveUser(ctx, u); out.stops() {

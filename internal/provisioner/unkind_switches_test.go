@@ -28,8 +28,11 @@ var unkindKinds = slices.Concat(simulator.Alterations, []simulator.FaultKind{
 	simulator.Error503Before, simulator.Error503After, simulator.Garbage, simulator.Reset, simulator.Limited,
 	simulator.Refused, simulator.NotAuthorized,
 	simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.WrongNotFound,
-	simulator.NoEndpoint, simulator.Page,
+	simulator.NoEndpoint, simulator.Page, simulator.RefusedAfter,
 })
+
+// creates are the calls that may be refused although they take effect.
+var creates = []string{seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate}
 
 func (w *unkind) breakCalls() {
 	f := simulator.Fault{
@@ -38,8 +41,11 @@ func (w *unkind) breakCalls() {
 		Type:           one(w, "", "", "something_new", "acs_system_disconnected", "user_identity_already_exists"),
 		RetryAfterText: one(w, "", "0.01", "5", "1e400", "-1", "soon"),
 	}
-	if f.Kind == simulator.WrongNotFound {
+	switch f.Kind {
+	case simulator.WrongNotFound:
 		f.Type = ""
+	case simulator.RefusedAfter:
+		f.Path, f.Status, f.Type = one(w, creates...), one(w, 400, 403, 409, 422), one(w, "", "something_new")
 	}
 	w.tell("fault %s %s on %q, after %d, %d times", f.Kind, f.Type, f.Path, f.Skip, f.Count)
 	w.sim.Inject(f)

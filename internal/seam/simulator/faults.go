@@ -39,6 +39,9 @@ const (
 	WrongNotFound FaultKind = "not_found" // Seam's 404 about what the call names, although it is there
 )
 
+// RefusedAfter is a refusal with Status (default 400), although the call took effect.
+const RefusedAfter FaultKind = "refused_after"
+
 // Answers that are not as documented. The call has its effect.
 const (
 	NoObject     FaultKind = "no_object"     // the object or the list is missing
@@ -71,7 +74,7 @@ type Fault struct {
 	RetryAfter     time.Duration `json:"retry_after"`      // of 429
 	RetryAfterText string        `json:"retry_after_text"` // of 429: the header as it is, however absurd
 	Delay          time.Duration `json:"delay"`            // of late, by the simulator's clock
-	Status         int           `json:"status"`           // of page
+	Status         int           `json:"status"`           // of page and refused_after
 	Type           string        `json:"type"`             // of a refusal: Seam's error.type
 	Message        string        `json:"message"`          // of a refusal
 	Fired          int           `json:"fired"`
@@ -123,8 +126,9 @@ func (s *Simulator) fault(path string, body []byte) *Fault {
 
 // hasEffect reports whether a call with this fault still takes effect at once.
 func (k FaultKind) hasEffect() bool {
-	return slices.Contains([]FaultKind{LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent}, k) ||
-		k.alters()
+	return slices.Contains([]FaultKind{
+		LostAfter, Error500After, Error503After, Garbage, Hang, SlowDrip, Silent, RefusedAfter,
+	}, k) || k.alters()
 }
 
 // alters reports whether the fault only changes the answer.

@@ -97,13 +97,15 @@ type Options struct {
 
 	// What answers look like. Fields are named "acs_user.full_name"; "optional" is each field that Seam's OpenAPI
 	// doesn't require.
-	Omit       []string  `json:"omit"`        // fields that are left out
-	Null       []string  `json:"null"`        // fields that are null
-	Ragged     int       `json:"ragged"`      // percent of the fields named that are, default 100
-	Unknown    bool      `json:"unknown"`     // fields, enum values and warnings that no document has
-	ErrorText  ErrorText `json:"error_text"`  // default plain
-	PageSize   int       `json:"page_size"`   // of lists, default 500
-	ShortPages bool      `json:"short_pages"` // pages have any size up to that
+	Omit    []string `json:"omit"`    // fields that are left out
+	Null    []string `json:"null"`    // fields that are null
+	Ragged  int      `json:"ragged"`  // percent of the fields named that are, default 100
+	Unknown bool     `json:"unknown"` // fields, enum values and warnings that no document has
+	// the identity that answers name for every ACS user that has one: it survived a merge that its own get doesn't show
+	ShownIdentity string    `json:"shown_identity"`
+	ErrorText     ErrorText `json:"error_text"`  // default plain
+	PageSize      int       `json:"page_size"`   // of lists, default 500
+	ShortPages    bool      `json:"short_pages"` // pages have any size up to that
 
 	RateLimit      int  `json:"rate_limit"`       // calls a second; 0 is none
 	OmitRetryAfter bool `json:"omit_retry_after"` // on 429

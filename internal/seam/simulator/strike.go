@@ -71,6 +71,8 @@ func (f *Fault) strike(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("<html><body><h1>" + cmp.Or(f.Message, "Bad Gateway") + "</h1></body></html>"))
 	case WrongNotFound:
 		s.writeFault(w, http.StatusNotFound, notFoundType(r.URL.Path), f)
+	case RefusedAfter:
+		s.writeFault(w, cmp.Or(f.Status, http.StatusBadRequest), "something_new", f)
 	default:
 		is := documented[f.Kind]
 		s.writeFault(w, cmp.Or(is.status, http.StatusBadRequest), cmp.Or(is.kind, "invalid_input"), f)

@@ -43,9 +43,12 @@ func (s users) show(st *State, u User) map[string]any {
 		})
 	}
 
-	name := s.storedName(u)
+	name, identity := s.storedName(u), u.IdentityID
+	if identity != "" {
+		identity = cmp.Or(s.options.ShownIdentity, identity)
+	}
 	m := map[string]any{
-		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(u.IdentityID),
+		"acs_user_id": u.ID, "acs_system_id": u.SystemID, "user_identity_id": orNull(identity),
 		"workspace_id":         st.WorkspaceID,
 		"connected_account_id": "simulated", "created_at": s.created(u.CreatedAt), "display_name": name,
 		"full_name":     name,

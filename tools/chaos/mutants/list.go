@@ -356,4 +356,4 @@ var mutants = append([]mutant{
 		}},
 		pkg: "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
-}, slices.Concat(seamMutants, gateMutants, storeMutants, guestMutants, writeBackMutants)...)
+}, slices.Concat(seamMutants, refusedMutants, gateMutants, storeMutants, guestMutants, writeBackMutants)...)
