@@ -67,3 +67,37 @@ func TestPageRowsOnAPhone(t *testing.T) {
 	}
 	b.inBothSchemes("/reservations?when=all")
 }
+
+// TestPageRowsAreOneLine checks that rows of lists take one line where there are columns, whatever is wrong with them,
+// and that no word of a tile is broken.
+func TestPageRowsAreOneLine(t *testing.T) {
+	t.Parallel()
+	p := busyHotel(t)
+	b := openBrowser(t, p.url)
+	b.signIn(e2eToken, "Maria")
+	for _, width := range []int64{390, 1024, 1440} {
+		b.do(chromedp.EmulateViewport(width, 900))
+		for _, path := range []string{"/", "/?part=arrivals", "/reservations?when=all", "/listings", "/doors"} {
+			b.open(path)
+			if over := ask(b, chromedp.Evaluate[float64](wider)); over > 0 {
+				t.Errorf("%s at %d pixels is %v pixels too wide", path, width, over)
+			}
+			if broken := ask(b, chromedp.Evaluate[string](`[...document.querySelectorAll(".tiles .whole")]
+				.filter((word) => word.getClientRects().length > 1).map((word) => word.innerText).join(" ")`)); broken != "" {
+				t.Errorf("%s at %d pixels breaks %s", path, width, broken)
+			}
+			if width == 390 {
+				continue
+			}
+			if tall := ask(b, chromedp.Evaluate[string](`[...document.querySelectorAll(".line tbody tr")]
+				.filter((row) => row.clientHeight > 3 * parseFloat(getComputedStyle(document.documentElement).fontSize))
+				.map((row) => row.clientHeight + " " + row.innerText).join("\n")`)); tall != "" {
+				t.Errorf("%s at %d pixels: these rows take more than a line:\n%s", path, width, tall)
+			}
+		}
+	}
+	b.open("/")
+	if words := ask(b, chromedp.Evaluate[int](`document.querySelectorAll(".tiles .whole").length`)); words == 0 {
+		t.Error("no tile has words to look at")
+	}
+}

@@ -54,6 +54,7 @@ type CalendarBar struct {
 	Start, Half int  // the first half day, from 0; how many
 	Earlier     bool // it began before the calendar
 	Later       bool // it ends after it
+	Urgent      bool // the guest can't get in, now or within [urgentAhead], unless a person helps
 
 	// Undated means that check-in or check-out isn't known: the bar is on the days that the PMS sent. One that it
 	// hasn't sent is the day next to the other one.
@@ -110,6 +111,18 @@ func calendarDays(first time.Time, month bool) []time.Time {
 		days = append(days, day)
 	}
 	return days
+}
+
+// urgentAhead is how long before check-in a missing key is urgent.
+const urgentAhead = oneDay
+
+// urgent reports whether a guest can't get in, now or soon. What keeps guests from their keys is decided as on Today.
+func (b CalendarBar) urgent(now time.Time) bool {
+	e := entry{
+		StayInTime: store.StayInTime{Status: b.Status, Reason: b.Reason, Attempts: b.Attempts, ChangedAt: b.ChangedAt},
+		late:       !b.Undated && !b.CheckIn.After(now), undated: b.Undated,
+	}
+	return b.CheckOut.After(now) && !b.CheckIn.After(now.Add(urgentAhead)) && causeOf(e, now) != ""
 }
 
 // span is from the first to the last instant of the days, anywhere.
@@ -210,6 +223,7 @@ func (b *calendarBuild) put(row int, bar CalendarBar) {
 		bar.Start = 0
 	}
 	bar.Half = max(end-bar.Start, 1)
+	bar.Urgent = bar.urgent(b.At)
 	b.Rows[row].Bars = append(b.Rows[row].Bars, bar)
 }
 

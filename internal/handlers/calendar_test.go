@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-var barAt = regexp.MustCompile(`class="bar (\w+) s(\d+) w(\d+)([ a-z]*)" href="/reservations/default/([^"]+)"`)
+var barAt = regexp.MustCompile(`class="bar (\w+) s(\d+) w(\d+)([ a-z]*?)(?: urgent)?" href="/reservations/default/([^"]+)"`)
 
 func TestCalendar(t *testing.T) {
 	t.Parallel()
@@ -155,6 +156,55 @@ func TestCalendarOfStaysWithoutTimes(t *testing.T) {
 	}
 	if page := v.see("/calendar?from=2026-08-01&source=open"); strings.Contains(page.body, "undated") {
 		t.Errorf("another property shows them:\n%s", page.body)
+	}
+}
+
+// TestCalendarIsLoudAboutGuestsWhoCantGetIn checks which bars have the loud color: those of guests whom Today lists as
+// without a key, if they are due within 24 hours.
+func TestCalendarIsLoudAboutGuestsWhoCantGetIn(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.sql(`INSERT INTO listings (source, listing_id, known, updated_at, created_at, name)
+		VALUES ('default', '101', true, now(), now(), 'Zebra')`)
+	for id, one := range map[string]struct {
+		in, out, status, reason string
+		attempts                int
+	}{
+		"attention-now":   {"-1 hour", "1 day", stay.KeyAttention, stay.ReasonNoGroups, 0},
+		"attention-soon":  {"23 hours", "3 days", stay.KeyAttention, stay.ReasonNoGroups, 0},
+		"attention-later": {"25 hours", "3 days", stay.KeyAttention, stay.ReasonNoGroups, 0},
+		"attention-over":  {"-2 days", "-1 minute", stay.KeyAttention, stay.ReasonNoGroups, 0},
+		"doors-now":       {"-1 hour", "1 day", stay.KeyWaiting, stay.ReasonNoGroups, 0},
+		"doors-later":     {"25 hours", "3 days", stay.KeyWaiting, stay.ReasonNoGroups, 0},
+		"email-now":       {"-1 hour", "1 day", stay.KeyWaiting, stay.ReasonNoEmail, 0},
+		"email-soon":      {"1 hour", "1 day", stay.KeyWaiting, stay.ReasonNoEmail, 0}, // the guest has an hour left
+		"failing":         {"1 hour", "1 day", stay.KeyProvisioning, "", 1},
+		"new":             {"-1 hour", "1 day", stay.KeyProvisioning, "", 0},
+		"in-use":          {"-1 hour", "1 day", stay.KeyActive, "", 0},
+	} {
+		a.sql(`INSERT INTO reservations (source, reservation_id, status, listing_id, check_in, check_out,
+				version_at, version_seq, created_at, updated_at)
+			VALUES ('default', $1, 'confirmed', '101', now() + $2::text::interval, now() + $3::text::interval,
+				now(), 1, now(), now())`, id, one.in, one.out)
+		a.sql(`INSERT INTO mobile_keys (source, reservation_id, status, reason, attempts, changed_at)
+			VALUES ('default', $1, $2, nullif($3, ''), $4, now())`, id, one.status, one.reason, one.attempts)
+	}
+	v := a.visitor()
+	v.signIn(adminToken)
+	from := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
+	page := v.see("/calendar?from=" + from)
+	var loud []string
+	for _, found := range regexp.MustCompile(`class="bar [ a-z0-9]* urgent" href="/reservations/default/([^"]+)"`).
+		FindAllStringSubmatch(page.body, -1) {
+		loud = append(loud, found[1])
+	}
+	slices.Sort(loud)
+	want := []string{"attention-now", "attention-soon", "doors-now", "email-now", "failing"}
+	if diff := cmp.Diff(want, loud); diff != "" {
+		t.Errorf("loud bars (-want +got):\n%s\n%s", diff, page.body)
+	}
+	if !strings.Contains(page.body, "This listing has no doors yet. Can&#39;t get in, now or within 24 hours.") {
+		t.Errorf("the tooltip doesn't say why:\n%s", page.body)
 	}
 }
 

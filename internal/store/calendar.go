@@ -65,6 +65,8 @@ type CalendarStay struct {
 	CheckOut   time.Time // UTC
 	Status     string    // of the key
 	Reason     string    // of the key; "" for none
+	Attempts   int       // that failed, of the key
+	ChangedAt  time.Time // when the key's status last changed
 }
 
 // longStay is the length from which stays are in the index reservations_long.
@@ -75,7 +77,7 @@ const longStay = 744 * time.Hour
 const calendarStays = `
 	WITH l AS (SELECT * FROM unnest(@sources::text[], @ids::text[]) AS l (source, listing_id))
 	SELECT l.source, r.reservation_id, <id>, r.guest_name, r.guest_email, r.check_in, r.check_out, k.status,
-		coalesce(k.reason, '') AS reason
+		coalesce(k.reason, '') AS reason, k.attempts, k.changed_at
 	FROM l CROSS JOIN LATERAL (
 		SELECT * FROM reservations r WHERE r.source = l.source AND <of> AND r.status = 'confirmed'
 			AND r.check_in >= @month_before AND r.check_in < @until AND r.check_out >= @from

@@ -114,7 +114,7 @@ func undatedBars(sources, ids []string, from, until time.Time, most int) (query 
 		WITH r AS MATERIALIZED (SELECT * FROM reservations r` + narrowed + `)
 		SELECT r.source, r.reservation_id, r.listing_id, r.guest_name, r.guest_email,
 			coalesce(r.check_in, ` + zero + `), coalesce(r.check_out, ` + zero + `),
-			k.status, coalesce(k.reason, ''), r.check_in_said, r.check_out_said
+			k.status, coalesce(k.reason, ''), k.attempts, k.changed_at, r.check_in_said, r.check_out_said
 		FROM r ` + of + ` CROSS JOIN LATERAL (
 			SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
 		ORDER BY r.check_in_said COLLATE "C" NULLS FIRST, r.source, r.reservation_id LIMIT ` + w.arg(most), w.planned()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/staykey/staykey/internal/admin"
@@ -45,6 +46,9 @@ type calendarBar struct {
 	Alerts      bool   // a person is needed
 }
 
+// urgentWords say why a bar has the loud color.
+const urgentWords lang.Text = "Can't get in, now or within 24 hours"
+
 func newCalendarBar(b admin.CalendarBar, in *lang.Locale, now time.Time) calendarBar {
 	class := "bar " + b.Status + " s" + strconv.Itoa(b.Start) + " w" + strconv.Itoa(b.Half)
 	if b.Earlier {
@@ -56,13 +60,20 @@ func newCalendarBar(b admin.CalendarBar, in *lang.Locale, now time.Time) calenda
 	if b.Undated {
 		class += " undated"
 	}
+	if b.Urgent {
+		class += " urgent"
+	}
 	more := ", " + barTimes(b, in, now) + ": " + in.T(keyWord(b.Status))
 	if b.Reason != "" && (b.Status == stay.KeyAttention || b.Status == stay.KeyWaiting) {
 		more += ". " + in.T(wordsOf(b.Reason).Problem)
 	}
+	if b.Urgent {
+		more = strings.TrimSuffix(more, ".") + ". " + in.T(urgentWords) + "."
+	}
 	return calendarBar{
 		Class: class, Link: escapedPath([]string{"reservations", b.Source, b.ReservationID}),
-		Guest: guestOf(in, b.GuestName, b.GuestEmail), More: more, Alerts: b.Status == stay.KeyAttention,
+		Guest: guestOf(in, b.GuestName, b.GuestEmail), More: more,
+		Alerts: b.Urgent || b.Status == stay.KeyAttention,
 	}
 }
 

@@ -40,7 +40,7 @@ func pageFuncs(in *lang.Locale) template.FuncMap {
 		"counts":  func(results map[string]int) []string { return countsOf(in, results) },
 		"status":  func(status string) string { return in.T(keyWord(status)) },
 		"stamp":   pms.FormatInstant, "text": stay.Text, "notes": admin.NotesOf, "tel": telephone, "join": joinValues,
-		"has": hasValue, "dict": dict,
+		"has": hasValue, "dict": dict, "fields": strings.Fields,
 		"utc":  func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"path": func(parts ...string) string { return escapedPath(parts) },
 		"icon": func(name string) template.HTML { return icons[name] },
