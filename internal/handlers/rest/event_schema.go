@@ -13,8 +13,22 @@ import (
 // This file describes the canonical format as a JSON Schema, for senders that check what they send. It is as strict as
 // the parser where that refuses an event, and says nothing about fields that are ignored.
 
-// momentPattern is a check-in or check-out: an instant, or a local day with or without a time.
-const momentPattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$`
+// The patterns of texts, which may have spaces around them. Only the parser knows which days a month has, which time
+// zones exist, and whether a text with an @ is an address.
+const (
+	day   = `(?:19[7-9][0-9]|2[0-9]{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])`
+	clock = `(?:[01][0-9]|2[0-3]):[0-5][0-9]`
+	zone  = `(?:[Zz]|[+-]` + clock + `)`
+
+	// momentPattern is a check-in or check-out: a local day, with or without a time, or an instant.
+	momentPattern = `^\s*` + day + `(?:[Tt]` + clock + `:[0-5][0-9](?:\.[0-9]+)?` + zone +
+		`|T` + clock + `(?::[0-5][0-9])?)?\s*$`
+
+	idPattern    = `^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$`
+	emailPattern = `^\s*(?:\S.*@.*\S)?\s*$`
+	phonePattern = `^\s*(?:\+[1-9][0-9]{1,14})?\s*$`
+	clockPattern = `^\s*(?:` + clock + `)?\s*$`
+)
 
 const mostIDCharacters = 200
 
@@ -78,13 +92,20 @@ func cancelledOnly() *huma.Schema {
 func idSchema(description string) *huma.Schema {
 	least, most := 1, mostIDCharacters
 	return &huma.Schema{
-		Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: `^\S(.*\S)?$`, Description: description,
+		Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: idPattern, Description: description,
 	}
 }
 
 // optional is a text that null and "" clear.
 func optional(description string) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Nullable: true, Description: description}
+}
+
+// like is [optional], and has a pattern.
+func like(pattern, description string) *huma.Schema {
+	s := optional(description)
+	s.Pattern = pattern
+	return s
 }
 
 func reservationSchema() *huma.Schema {
@@ -100,9 +121,9 @@ func reservationSchema() *huma.Schema {
 			"listing_id":     room,
 			"check_in":       moment("An RFC 3339 instant, or a local 2030-11-01 or 2030-11-01T15:00."),
 			"check_out":      moment("An RFC 3339 instant, or a local 2030-11-04 or 2030-11-04T11:00. After check_in."),
-			"guest_email":    optional("An e-mail address."),
+			"guest_email":    like(emailPattern, "An e-mail address."),
 			"guest_name":     optional("The guest's full name."),
-			"guest_phone":    optional("E.164, such as +34612340001."),
+			"guest_phone":    like(phonePattern, "E.164, such as +34612340001."),
 			"status":         {Type: huma.TypeString, Nullable: true, Enum: []any{"confirmed", "", nil}},
 			"gates": {
 				Type: huma.TypeObject, Nullable: true,
@@ -122,8 +143,8 @@ func listingSchema() *huma.Schema {
 			"name":                  optional("As people know it."),
 			"acs_system_id":         optional("The access system; usually that of the access groups."),
 			"time_zone":             optional("IANA, such as Europe/Madrid."),
-			"check_in_time":         optional("As 15:00, for reservations that have only a day."),
-			"check_out_time":        optional("As 11:00, for reservations that have only a day."),
+			"check_in_time":         like(clockPattern, "As 15:00, for reservations that have only a day."),
+			"check_out_time":        like(clockPattern, "As 11:00, for reservations that have only a day."),
 		},
 	}
 }

@@ -35,6 +35,25 @@ func TestEventSchemaIsWhatTheParserTakes(t *testing.T) {
 		{"no value", event("reservation.created", stay+`,"guest_email":null,"guest_name":"","status":null`), true},
 		{"an instant", event("reservation.created",
 			strings.Replace(stay, "2030-11-01", "2030-11-01T15:00:00Z", 1)), true},
+		{"an instant in small letters", event("reservation.created",
+			strings.Replace(stay, "2030-11-01", "2030-11-01t15:00:00.5z", 1)), true},
+		{"spaces around texts", event("reservation.created", strings.Replace(stay, `"R"`, `" R "`, 1)+
+			`,"guest_phone":" +34612340001 ","guest_email":" jane@example.com "`), true},
+		{"times of day", event("listing.updated", `"listing_id":"L","seam_access_group_ids":[],`+
+			`"check_in_time":"15:00","check_out_time":""`), true},
+		{"a local phone number", event("reservation.created", stay+`,"guest_phone":"0612 340 001"`), false},
+		{"spaces in a phone number", event("reservation.created", stay+`,"guest_phone":"+34 612 340 001"`), false},
+		{"an address without an @", event("reservation.created", stay+`,"guest_email":"nope"`), false},
+		{"an hour after midnight", event("listing.updated", `"listing_id":"L","seam_access_group_ids":[],`+
+			`"check_in_time":"25:00"`), false},
+		{"an hour of one digit", event("listing.updated", `"listing_id":"L","seam_access_group_ids":[],`+
+			`"check_out_time":"9:00"`), false},
+		{"a month that is none", event("reservation.created",
+			strings.Replace(stay, "2030-11-01", "2030-13-01", 1)), false},
+		{"a local time of 24 hours", event("reservation.created",
+			strings.Replace(stay, "2030-11-01", "2030-11-01T24:00", 1)), false},
+		{"a control character in an id", event("reservation.created",
+			strings.Replace(stay, `"R"`, `"R\u0007S"`, 1)), false},
 		{"no room at all", event("reservation.created", strings.Replace(stay, `"listing_id":"L",`, "", 1)), false},
 		{"no dates", event("reservation.created", `"reservation_id":"R","listing_id":"L"`), false},
 		{"an hour that is none", event("reservation.created", strings.Replace(stay, "2030-11-01", "4 PM", 1)), false},
