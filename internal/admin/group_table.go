@@ -40,12 +40,8 @@ func (s Groups) Export(ctx context.Context, q GroupQuery, to io.Writer) error {
 			return err
 		}
 		for _, row := range found.Items {
-			doors := make([]string, 0, len(row.Groups()))
-			for _, id := range row.Groups() {
-				doors = append(doors, nameOrID(groups, id))
-			}
 			name := stay.Text(row.Name)
-			if err := writeSheet(w, row.Source, row.ListingID, name, strings.Join(doors, "; ")); err != nil {
+			if err := writeSheet(w, row.Source, row.ListingID, name, doorsCell(groups, row.Listing)); err != nil {
 				return err
 			}
 		}
@@ -55,6 +51,15 @@ func (s Groups) Export(ctx context.Context, q GroupQuery, to io.Writer) error {
 			return w.Error()
 		}
 	}
+}
+
+// doorsCell is the cell of a listing's groups.
+func doorsCell(groups AccessGroups, l Listing) string {
+	doors := make([]string, 0, len(l.Groups()))
+	for _, id := range l.Groups() {
+		doors = append(doors, nameOrID(groups, id))
+	}
+	return strings.Join(doors, "; ")
 }
 
 // nameOrID is an access group's name where it is the only one of that name, and else its id.
@@ -76,19 +81,29 @@ type GroupLine struct {
 	stay.ListingRef
 	Line    int
 	Name    string
-	New     bool     // there is no such listing yet: applying the line makes it
+	New     bool     // there is no such listing yet: applying the line creates it
 	Before  []string // access groups
-	After   []string
-	Problem string // why it can't be applied; "" where it can
+	After   []string // nil: unchanged
+	Problem string   // why it can't be applied; "" where it can
 }
 
 // Changes reports whether applying the line changes the listing.
 func (l GroupLine) Changes() bool {
-	return l.Problem == "" && (l.New || !slices.Equal(l.Before, l.After))
+	return l.Problem == "" && (l.New || l.After != nil && !slices.Equal(l.Before, l.After))
 }
 
-// Read reads a table as [Groups.Export] writes it, and says of each row what applying it changes. Groups
-// are names or ids, separated by semicolons; none takes the listing's groups away.
+// Clears reports whether applying the line leaves a listing that has groups without any.
+func (l GroupLine) Clears() bool {
+	return l.Changes() && len(l.Before) > 0 && l.After != nil && len(l.After) == 0
+}
+
+// noDoors is the cell that removes all doors, also those from the PMS.
+const noDoors = "none"
+
+// Read reads a table as [Groups.Export] writes it, and returns what applying each row changes. Groups are names or ids,
+// separated by semicolons. A cell that is as Export writes it changes nothing. An empty cell removes the groups that an
+// admin has set; without those it changes nothing, so that the PMS's groups, of now or later, still apply. [noDoors]
+// removes them, too.
 func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 	if !utf8.Valid(table) || bytes.ContainsRune(table, 0) {
 		return nil, InvalidField("file", "must be a CSV file in UTF-8")
@@ -99,7 +114,8 @@ func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 		return nil, InvalidField("file", err.Error())
 	}
 
-	choices, sources := s.choices(ctx), s.visible(ctx)
+	reader := groupReader{s, s.All(ctx), s.choices(ctx)}
+	sources := s.visible(ctx)
 	seen := map[stay.ListingRef]int{}
 	lines := make([]GroupLine, len(rows))
 	for i, row := range rows {
@@ -109,7 +125,7 @@ func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 			l.Source = sources[0]
 		}
 
-		if err := s.readLine(ctx, &l, row.Cells[columnDoors], choices); err != nil {
+		if err := reader.read(ctx, &l, row.Cells[columnDoors]); err != nil {
 			return nil, err
 		}
 		if first, again := seen[l.ListingRef]; again && l.Problem == "" {
@@ -121,14 +137,19 @@ func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 	return lines, nil
 }
 
-func (s Groups) readLine(ctx context.Context, l *GroupLine, doors string,
-	choices func(string) ([]stay.AccessGroup, error),
-) error {
+// groupReader reads the lines of a table of groups.
+type groupReader struct {
+	Groups
+	all     AccessGroups
+	choices func(source string) ([]stay.AccessGroup, error)
+}
+
+func (r groupReader) read(ctx context.Context, l *GroupLine, doors string) error {
 	if l.ListingID == "" || l.Source == "" {
 		l.Problem = "source and listing_id must name a listing"
 		return nil
 	}
-	state, err := Listings(s).ToPut(ctx, l.ListingRef)
+	state, err := Listings(r.Groups).ToPut(ctx, l.ListingRef)
 	if refusal, is := IsRefusal(err); is {
 		l.Problem = refusal.Message
 		return nil
@@ -136,25 +157,53 @@ func (s Groups) readLine(ctx context.Context, l *GroupLine, doors string,
 	if err != nil {
 		return err
 	}
-	if l.Before, l.New = state.Groups(), !state.Known; stay.Text(state.Name) != "" {
+
+	l.Before = state.Groups()
+	if stay.Text(state.Name) != "" {
 		l.Name = *state.Name
 	}
-	groups, err := choices(l.Source)
-	if err != nil {
+	if err := r.readDoors(l, state.Listing, doors); err != nil {
 		return err
 	}
-
-	l.After, l.Problem = groupsIn(doors, func(door string) (id, problem string) {
-		return groupNamed(door, groups, l.Before)
-	})
+	l.New = !state.Known && (l.Name != "" || len(l.After) > 0) // else there is nothing to create it with
 	return nil
 }
 
-// groupNamed finds a group by its id or its name. What the listing has already may stay, whatever Seam says of it.
-func groupNamed(door string, groups []stay.AccessGroup, has []string) (id, problem string) {
-	if slices.Contains(has, door) {
-		return door, ""
+// readDoors reads what a line's cell of doors makes of the listing's groups.
+func (r groupReader) readDoors(l *GroupLine, listing Listing, cell string) error {
+	if cell == sheetText(sheetCell(doorsCell(r.all, listing))) {
+		return nil
 	}
+	if cell == "" {
+		if len(listing.AdminAccessGroupIDs) > 0 {
+			l.After = []string{}
+		}
+		return nil
+	}
+
+	groups, err := r.choices(l.Source)
+	if err != nil {
+		return err
+	}
+	l.After, l.Problem = groupsIn(cell, func(door string) (id, problem string) {
+		for _, has := range l.Before { // may stay: an unchanged door is never refused
+			if door == has || strings.EqualFold(door, nameOrID(r.all, has)) {
+				return has, ""
+			}
+		}
+		return groupNamed(door, groups)
+	})
+	if l.Problem != "" && strings.EqualFold(cell, noDoors) {
+		l.Problem = ""
+		if len(l.Before) > 0 {
+			l.After = []string{}
+		}
+	}
+	return nil
+}
+
+// groupNamed finds a group by its id or its name.
+func groupNamed(door string, groups []stay.AccessGroup) (id, problem string) {
 	var named []string
 	for _, g := range groups {
 		if g.ID == door {
@@ -177,27 +226,37 @@ func groupNamed(door string, groups []stay.AccessGroup, has []string) (id, probl
 func (s Groups) Apply(ctx context.Context, lines []GroupLine) (GroupsChanged, error) {
 	var refs []stay.ListingRef
 	byRef := map[stay.ListingRef]GroupLine{}
-	var refused []GroupsRefused
+	var result GroupsChanged
 	for _, l := range lines {
 		switch {
 		case l.Problem != "":
-			refused = append(refused, GroupsRefused{l.ListingRef, l.Line, l.Problem})
-		default:
+			result.Refused = append(result.Refused, GroupsRefused{l.ListingRef, l.Line, l.Problem})
+		case l.Changes():
 			refs = append(refs, l.ListingRef)
 			byRef[l.ListingRef] = l
+		default:
+			result.Unchanged++
 		}
 	}
-	result, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
+
+	set, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
 		line := byRef[stay.ListingRef{Source: l.Source, ListingID: l.ListingID}]
-		patch := groupPatch(l, line.After)
+		var patch map[string]any
+		if line.After != nil {
+			patch = groupPatch(l, line.After)
+		}
 		if !l.Known && line.Name != "" {
+			if patch == nil {
+				patch = map[string]any{}
+			}
 			patch["name"] = line.Name
 		}
 		return patch, nil
 	})
-	for i := range result.Refused {
-		result.Refused[i].Line = byRef[result.Refused[i].ListingRef].Line
+	for i := range set.Refused {
+		set.Refused[i].Line = byRef[set.Refused[i].ListingRef].Line
 	}
-	result.Refused = append(refused, result.Refused...)
+	result.Changed, result.Unchanged = set.Changed, result.Unchanged+set.Unchanged
+	result.Refused = append(result.Refused, set.Refused...)
 	return result, err
 }

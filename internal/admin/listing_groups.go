@@ -231,7 +231,7 @@ func groupsIn(text string, read func(door string) (id, problem string)) (ids []s
 // groupLike finds a group by its id or its name, or else by words and numbers that no other group's name has: "101", or
 // "gard 101" for "Garden Room 101". Numbers must be whole, words may be their beginnings.
 func groupLike(door string, groups []stay.AccessGroup) (id, problem string) {
-	id, problem = groupNamed(door, groups, nil)
+	id, problem = groupNamed(door, groups)
 	if problem == "" {
 		return id, ""
 	}

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -216,9 +217,6 @@ func TestDoorsByCSV(t *testing.T) {
 	if want := "source,listing_id,name,doors\ndefault,104,,\ndefault,101,Room 101,\ndefault,102,Room 102,\ndefault,103,Room 103,Room 103\n"; sheet.body != want || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") {
 		t.Errorf("%s\n%s", sheet.header.Get("Content-Type"), sheet.body)
 	}
-	if page := v.upload(sheet.body); !strings.Contains(page.body, "1 listing will change") { // 104 becomes known
-		t.Errorf("what was downloaded:\n%s", page.body)
-	}
 	// a door's name in any case, and a column too many
 	table := "Source;Listing ID;Name;Doors\ndefault;101;Room 101;room 101; \n"
 	page := v.upload(strings.ReplaceAll(table, "room 101; \n", "\"room 101; g-in\"\n") +
@@ -251,6 +249,101 @@ func TestDoorsByCSV(t *testing.T) {
 	}
 	if page := v.upload("colour\nred\n"); page.status != 422 || !strings.Contains(page.body, "unknown column") {
 		t.Errorf("another table: %d\n%s", page.status, page.body)
+	}
+}
+
+// A table that is uploaded as it was downloaded changes nothing, and later doors from the PMS still apply.
+func TestUnchangedDoorsTableChangesNothing(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	a.put("default", "twice", `{"name":"'=Twice","seam_access_group_ids":["g-in","g-gone","g-theirs"]}`)
+	a.groups = append(a.groups, stay.AccessGroup{ID: "g-theirs", Name: "Their door", SystemID: "s"})
+	a.owners = map[string]string{"g-theirs": "a b/c"}
+	a.listingEvent("pms", 1, "g-103", "g-pool", "g-in")
+	a.listingEvent("empty", 1)
+	ids := []string{"101", "103", "twice", "pms", "empty"}
+	before := map[string]string{}
+	for _, id := range ids {
+		before[id] = a.get("/v1/listings/default/" + id).rawBody
+	}
+
+	sheet := v.see("/doors.csv").body
+	if page := v.upload(sheet); !strings.Contains(page.body, "Nothing will change.") ||
+		strings.Contains(page.body, "can't be applied") {
+		t.Errorf("what was downloaded:\n%s", page.body)
+	}
+	v.post("/doors/file", url.Values{"table": {sheet}, "apply": {"1"}})
+	for _, id := range ids {
+		if now := a.get("/v1/listings/default/" + id).rawBody; now != before[id] {
+			t.Errorf("%s has changed:\n%s\n%s", id, before[id], now)
+		}
+	}
+	if r := a.get("/v1/listings/default/104"); r.status != http.StatusNotFound {
+		t.Errorf("a listing that only a reservation names was created: %s", r.rawBody)
+	}
+	a.listingEvent("104", 2, "g-in")
+	a.listingEvent("empty", 2, "g-in")
+	for _, id := range []string{"104", "empty"} {
+		if got := a.groupsOf("/v1/listings/default/" + id); !slices.Equal(got, []string{"g-in"}) {
+			t.Errorf("%s ignores the PMS's doors: %v", id, got)
+		}
+	}
+}
+
+// listingEvent is a listing as the PMS sends it, on a day.
+func (a *app) listingEvent(id string, day int, groups ...string) {
+	a.t.Helper()
+	list, err := json.Marshal(append([]string{}, groups...))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.post(hook{body: fmt.Sprintf(`{"type":"listing.updated","timestamp":"2024-10-%02dT09:00:00.000Z",`+
+		`"data":{"listing_id":%q,"seam_access_group_ids":%s}}`, day, id, list)})
+	a.apply()
+}
+
+// Which doors a cell leaves a listing with.
+func TestDoorsCells(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	a.listingEvent("pms", 1, "g-103")
+	for _, tc := range []struct {
+		listing, cell string
+		doors         string
+		by            string
+		reason        string
+	}{
+		{"pms", "", "[g-103]", "pms", "the PMS's doors, which it sent after the download, stay"},
+		{"pms", ";", "[g-103]", "pms", "no door is named"},
+		{"pms", "room 103", "[g-103]", "pms", "what the PMS sent anyway"},
+		{"101", "none", "[]", "admin", "there is nothing to remove"},
+		{"pms", "None", "[]", "admin", "the word removes the PMS's doors"},
+		{"103", "", "[]", "admin", "doors that were chosen here are removed"},
+		{"103", "", "[]", "admin", "none were chosen, and none stay"},
+	} {
+		sheet := "source,listing_id,doors\ndefault," + tc.listing + "," + tc.cell + "\n"
+		clears := strings.Contains(v.upload(sheet).body, "1 listing will have no doors")
+		before := a.groupsOf("/v1/listings/default/" + tc.listing)
+		v.post("/doors/file", url.Values{"table": {sheet}, "apply": {"1"}})
+		l := a.get("/v1/listings/default/" + tc.listing).body
+		if fmt.Sprint(l["seam_access_group_ids"]) != tc.doors || l["seam_access_group_ids_set_by"] != tc.by {
+			t.Errorf("%s %q, %s: %v by %v", tc.listing, tc.cell, tc.reason, l["seam_access_group_ids"],
+				l["seam_access_group_ids_set_by"])
+		}
+		if want := len(before) > 0 && tc.doors == "[]"; clears != want {
+			t.Errorf("%s %q, %s: the preview says that it clears: %v", tc.listing, tc.cell, tc.reason, clears)
+		}
+	}
+	v.post("/doors/file", url.Values{
+		"table": {"listing_id,source,name,doors\nnew,default,New,\nnone,default,,none\n"},
+		"apply": {"1"},
+	})
+	a.listingEvent("new", 1, "g-in")
+	if got := a.groupsOf("/v1/listings/default/new"); !slices.Equal(got, []string{"g-in"}) {
+		t.Errorf("a listing created with a name alone ignores the PMS's doors: %v", got)
+	}
+	if r := a.get("/v1/listings/default/none"); r.status != http.StatusNotFound {
+		t.Errorf("a listing is created with neither name nor doors: %s", r.rawBody)
 	}
 }
 

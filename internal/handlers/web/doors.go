@@ -217,6 +217,7 @@ type doorTable struct {
 	Text    string
 	Lines   []doorTableLine
 	Changes int
+	Clears  int // of the changes: listings that have doors and will have none
 	Wrong   int
 	Problem string
 	Done    *admin.GroupsChanged
@@ -277,6 +278,9 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 			t.Changes++
 		default:
 			continue
+		}
+		if l.Clears() {
+			t.Clears++
 		}
 		t.Lines = append(t.Lines, doorTableLine{l, groupRows(groups, l.Before), groupRows(groups, l.After)})
 	}
