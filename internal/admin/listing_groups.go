@@ -311,12 +311,35 @@ func (s Groups) setOf(ctx context.Context, ref stay.ListingRef,
 	if err != nil || fields == nil {
 		return false, err
 	}
+	if err := s.mayGain(ctx, l.Listing, fields); err != nil {
+		return false, err
+	}
 	body, err := json.Marshal(fields)
 	if err != nil {
 		return false, err
 	}
 	_, _, err = Listings(s).putIf(ctx, ref, body, checks...)
 	return err == nil, err
+}
+
+// mayGain refuses groups that a listing would gain and its source may not open: its stays would need attention. Groups
+// that the listing has may stay.
+func (s Groups) mayGain(ctx context.Context, l Listing, patch map[string]any) error {
+	groups, _ := patch["seam_access_group_ids"].([]string)
+	gained := slices.DeleteFunc(slices.Clone(groups), func(id string) bool { return slices.Contains(l.Groups(), id) })
+	if len(gained) == 0 {
+		return nil
+	}
+	denied, err := s.provisioner.NotAllowed(ctx, l.Source, gained)
+	if err != nil || len(denied) == 0 {
+		return err
+	}
+
+	all := s.All(ctx)
+	for i, id := range denied {
+		denied[i] = nameOrID(all, id)
+	}
+	return refuse(Invalid, "the source may not open "+strings.Join(denied, ", "))
 }
 
 func reasonOf(refusal *Error) string {

@@ -347,6 +347,38 @@ func TestDoorsCells(t *testing.T) {
 	}
 }
 
+// Doors that a source may not open are refused by name, however they are chosen, and the others are set. Doors that a
+// listing has may stay.
+func TestDoorsOfAnotherSourceAreRefused(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	a.put("a%20b%2Fc", "300", `{"name":"Annex","seam_access_group_ids":["g-103"]}`)
+	a.owners = map[string]string{"g-101": "default", "g-103": "default", "g-in": "default"}
+	for _, mode := range []string{"replace", "add"} {
+		page := v.post("/doors", url.Values{
+			"mode": {mode}, "listing": {"default/101", "a%20b%2Fc/300"}, "group": {"g-101", "g-in", "g-pool"},
+		})
+		for _, want := range []string{"1 listing changed", "300: the source may not open Room 101, Entrance"} {
+			if !strings.Contains(page.body, want) {
+				t.Errorf("%s: the page lacks %q:\n%s", mode, want, page.body)
+			}
+		}
+		if got := a.groupsOf("/v1/listings/a%20b%2Fc/300"); !slices.Equal(got, []string{"g-103"}) {
+			t.Errorf("%s: it has %v", mode, got)
+		}
+		a.put("default", "101", `{"seam_access_group_ids":[]}`)
+	}
+	for mode, door := range map[string]string{"add": "g-pool", "remove": "g-102"} {
+		page := v.post("/doors", url.Values{"mode": {mode}, "listing": {"a%20b%2Fc/300"}, "group": {door}})
+		if strings.Contains(page.body, "may not open") {
+			t.Errorf("%s with a door that it has already:\n%s", mode, page.body)
+		}
+	}
+	if got := a.groupsOf("/v1/listings/a%20b%2Fc/300"); !slices.Equal(got, []string{"g-103", "g-pool"}) {
+		t.Errorf("it has %v", got)
+	}
+}
+
 func TestDoorsPageOfScopedTokens(t *testing.T) {
 	t.Parallel()
 	a, _ := rooms(t)
