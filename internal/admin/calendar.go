@@ -42,7 +42,8 @@ type Calendar struct {
 // CalendarRow is a listing with its stays.
 type CalendarRow struct {
 	store.CalendarListing
-	NoRoom bool // the row of those that have no listing yet
+	Zone   *time.Location // of the listing
+	NoRoom bool           // the row of those that have no listing yet
 	Bars   []CalendarBar
 }
 
@@ -142,7 +143,7 @@ func (s Days) addListings(ctx context.Context, b *calendarBuild, listings []stor
 	for i, l := range listings {
 		refs[i] = l.ListingRef
 		b.rows[l.ListingRef] = len(b.Rows)
-		b.Rows = append(b.Rows, CalendarRow{CalendarListing: l})
+		b.Rows = append(b.Rows, CalendarRow{CalendarListing: l, Zone: b.zones(l.Source, l.ListingID, l.TimeZone)})
 	}
 	from, until := b.span()
 	stays, err := s.store.Calendar.StaysOf(ctx, refs, from, until, mostStays+1)

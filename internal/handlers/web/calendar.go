@@ -34,7 +34,8 @@ type calendarView struct {
 // calendarRow is a listing of the calendar.
 type calendarRow struct {
 	admin.CalendarRow
-	Bars []calendarBar
+	Bars     []calendarBar
+	Property string // see [properties]; "" on a page of one property
 }
 
 // calendarBar is a stay of the calendar. A month of 500 listings has thousands: what the template needs is worked out
@@ -120,15 +121,41 @@ func (s dayPages) calendar(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 
-	for _, row := range c.Rows {
-		shown := calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}
-		for i, bar := range row.Bars {
-			shown.Bars[i] = newCalendarBar(bar, in, s.Now())
-		}
-		v.Rows = append(v.Rows, shown)
-	}
+	v.Rows = calendarRowsOf(c.Rows, in, s.Now(), propertiesOf(v.Sources, v.Source, zonesOf(c.Rows)))
 	v.links(q)
 	s.render(w, r, http.StatusOK, "calendar", page{Title: in.T("Calendar"), Active: "calendar", Body: v})
+}
+
+func calendarRowsOf(rows []admin.CalendarRow, in *lang.Locale, now time.Time, of properties) []calendarRow {
+	shown := make([]calendarRow, len(rows))
+	for i, row := range rows {
+		shown[i] = calendarRow{CalendarRow: row, Bars: make([]calendarBar, len(row.Bars))}
+		if !row.NoRoom {
+			shown[i].Property = of.Name(row.Source, row.Zone)
+		}
+		for j, bar := range row.Bars {
+			shown[i].Bars[j] = newCalendarBar(bar, in, now)
+			if name := of.Name(bar.Source, bar.Zone); row.NoRoom && name != "" {
+				shown[i].Bars[j].More += " · " + name
+			}
+		}
+	}
+	return shown
+}
+
+// zonesOf are the time zones of listings, and of stays without one.
+func zonesOf(rows []admin.CalendarRow) []*time.Location {
+	var zones []*time.Location
+	for _, row := range rows {
+		if !row.NoRoom {
+			zones = append(zones, row.Zone)
+			continue
+		}
+		for _, bar := range row.Bars {
+			zones = append(zones, bar.Zone)
+		}
+	}
+	return zones
 }
 
 func (v *calendarView) links(q url.Values) {

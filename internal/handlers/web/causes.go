@@ -144,7 +144,7 @@ func (g causeGroup) Title() string {
 func problemRows(in *lang.Locale, stays []admin.Stay) []problemRow {
 	rows := make([]problemRow, len(stays))
 	for i, one := range stays {
-		rows[i] = problemRow{stayRow{one, in}, wordsOf(cmp.Or(stay.Text(one.Key.Reason), one.Key.Status))}
+		rows[i] = problemRow{stayRow{Stay: one, in: in}, wordsOf(cmp.Or(stay.Text(one.Key.Reason), one.Key.Status))}
 	}
 	return rows
 }

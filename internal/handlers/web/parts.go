@@ -155,7 +155,8 @@ func escapedPath(parts []string) string {
 // stayRow is a reservation as pages show it.
 type stayRow struct {
 	admin.Stay
-	in *lang.Locale
+	in       *lang.Locale
+	Property string // see [properties]; "" on a page of one property
 }
 
 // Guest is the guest's name, or else what is known of the guest.
@@ -219,7 +220,7 @@ func (s *core) stayRows(ctx context.Context, in *lang.Locale, views []admin.View
 func rowsOf(in *lang.Locale, stays []admin.Stay) []stayRow {
 	rows := make([]stayRow, len(stays))
 	for i, one := range stays {
-		rows[i] = stayRow{one, in}
+		rows[i] = stayRow{Stay: one, in: in}
 	}
 	return rows
 }

@@ -243,6 +243,7 @@ type searchResults struct {
 	MoreStays    string // addresses of the whole lists; "" where these are all
 	Listings     []listingRow
 	MoreListings string
+	Properties   properties // of the listings
 	Events       []eventRow
 }
 
@@ -258,7 +259,8 @@ func (s reservationPages) search(w http.ResponseWriter, r *http.Request) {
 	in := localeOf(r)
 	results := searchResults{
 		Query: query, Stays: rowsOf(in, found.Reservations.Items),
-		Events: s.eventRows(found.Events.Items),
+		Events:     s.eventRows(found.Events.Items),
+		Properties: propertiesOf(s.Admin.Sources.Visible(r.Context()), "", nil),
 	}
 	for _, l := range found.Listings.Items {
 		results.Listings = append(results.Listings, listingRow{Listing: l})
@@ -297,6 +299,7 @@ func (s dayPages) arrivals(w http.ResponseWriter, r *http.Request) {
 		Title: dayTitle(in, day), Source: q.Get("source"), Back: dayLink(q),
 		Rows: rowsOf(in, day.Stays.Items),
 	}
+	nameProperties(s.Admin.Sources.Visible(r.Context()), sheet.Source, pointersTo(sheet.Rows)...)
 	sheet.Left = day.Counts[admin.DayArrivals] - len(sheet.Rows)
 	s.render(w, r, http.StatusOK, "arrivals", page{Title: in.T("Arrivals"), Active: "today", Body: sheet})
 }

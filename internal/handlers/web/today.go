@@ -130,6 +130,7 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 	} else {
 		t.Rows = rowsOf(in, t.Stays.Items)
 	}
+	nameProperties(t.Sources, t.Source, t.staysOf()...)
 
 	if t.IsToday && t.Part == "" {
 		if t.Doors, err = s.riskRows(r.Context(), t.Source); err != nil {
@@ -165,8 +166,10 @@ func (t *today) links(q url.Values) {
 	t.Title, t.Print = dayTitle(t.in, t.Day), dayLink(q)
 	t.Print = "/arrivals" + strings.TrimPrefix(t.Print, "/")
 	part := string(t.Part)
-	t.Previous = dayLink(q, "date", t.First.AddDate(0, 0, -1).Format(time.DateOnly), "part", part)
-	t.Next = dayLink(q, "date", t.Last.AddDate(0, 0, 1).Format(time.DateOnly), "part", part)
+	// Today may be two days: a step forward starts where the date is earlier, and one back where it is later, so that
+	// it skips no property's day.
+	t.Previous = dayLink(q, "date", t.Last.AddDate(0, 0, -1).Format(time.DateOnly), "part", part)
+	t.Next = dayLink(q, "date", t.First.AddDate(0, 0, 1).Format(time.DateOnly), "part", part)
 	if !t.IsToday {
 		t.ThisDay = dayLink(q, "date", "", "part", part)
 	}
