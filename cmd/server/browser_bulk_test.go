@@ -93,6 +93,25 @@ func TestPageActsOnSeveral(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS("[data-undo]")))
 	b.untilText(".done", "Undone: 1 reservation.")
 
+	// So is one that lacks the reason: what it had ticked and what is ticked now survive what changes meanwhile.
+	b.open("/reservations?key_status=active")
+	b.do(chromedp.Click(chromedp.CSS("input[name=stay]")), chromedp.Evaluate[chromedp.Void](
+		`document.querySelector(".bulk select").value = "hold";
+		document.querySelector("[data-count]").closest("form").requestSubmit()`))
+	b.untilText("main", "Reason is required")
+	b.mu.Lock()
+	b.wrong = wrong // as above
+	b.mu.Unlock()
+	b.untilText("#selected", "1 selected")
+	b.do(chromedp.Click(chromedp.CSS("input[name=stay]:not(:checked)")), chromedp.Evaluate[chromedp.Void](
+		`document.querySelector("#live-reservations .total").textContent = "older"`))
+	another["check_out"] = "2040-01-03T11:00:00Z"
+	if got := p.post("default", "reservation.updated", another); got != 202 {
+		t.Fatal(got)
+	}
+	b.untilText("#live-reservations .total", "reservations")
+	b.untilText("#selected", "2 selected")
+
 	b.open("/reservations/default/HX-48210/revoke")
 	b.do(chromedp.SendKeys(chromedp.CSS("#reason"), "payment failed\n"))
 	b.untilText(".done", "key revoked")

@@ -81,7 +81,8 @@
     }
     if (node.matches("select, textarea") && (node === document.activeElement || isChanged(node))) return;
     const isUsed = (name) => (name === "open" && node.matches("details")) || (name === "value" && node === document.activeElement);
-    for (const { name } of [...node.attributes]) if (!other.hasAttribute(name) && !isUsed(name)) node.removeAttribute(name);
+    const isKept = (name) => name === "checked" && node.matches("[type=checkbox]"); // a refused form's ticks, which its list hasn't got
+    for (const { name } of [...node.attributes]) if (!other.hasAttribute(name) && !isUsed(name) && !isKept(name)) node.removeAttribute(name);
     for (const { name, value } of other.attributes) if (node.getAttribute(name) !== value && !isUsed(name)) node.setAttribute(name, value);
 
     const free = new Map();
