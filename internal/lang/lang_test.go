@@ -48,6 +48,14 @@ func TestTexts(t *testing.T) {
 		{"a value is never taken for a placeholder", in.T("{guest} has {n} key|{guest} has {n} keys", "{n}", 3), "3 Schlüssel haben {n}"},
 		{"numbers of five digits are grouped", in.T("{n} key|{n} keys", 12345), "12.345 Schlüssel"},
 		{"and those of four are not", english.T("{n} key|{n} keys", 1001), "1001 keys"},
+		{
+			"a full stop of a value ends the sentence", english.T("Next check {time}.", "in 7 Min."), "Next check in 7 Min.",
+		},
+		{
+			"and its other sentences", english.T("{what}: since {time}. {do}.", "Door", "7 Min.", "Try it"),
+			"Door: since 7 Min. Try it.",
+		},
+		{"but nothing else", english.T("{name}.csv, {time}, {more}...", "a.", "7 Min.", "b."), "a..csv, 7 Min., b...."},
 		{"without arguments, placeholders remain", english.T("{n} selected"), "{n} selected"},
 	} {
 		if c.got != c.want {
@@ -58,6 +66,7 @@ func TestTexts(t *testing.T) {
 
 func TestMarkup(t *testing.T) {
 	t.Parallel()
+	english := lang.English.Locale("", lang.RegionsClock)
 	in := catalog(t, "de", german).Locale("", lang.RegionsClock)
 	const link lang.Text = `<a href="{link}">{name}</a>`
 	for _, c := range []struct {
@@ -66,6 +75,11 @@ func TestMarkup(t *testing.T) {
 	}{
 		{"values are escaped", in.HTML("<strong>{what}</strong> by {person}", "<i>", `"&`), "&#34;&amp;: <strong>&lt;i&gt;</strong>"},
 		{"HTML is not", in.HTML("<strong>{what}</strong> by {person}", template.HTML("<i>x</i>"), "A"), "A: <strong><i>x</i></strong>"},
+		{
+			"a full stop of a value ends the sentence, across the markup",
+			english.HTML("<b>{door}</b>: <em>{since}</em>. {do}", "Door", "seit 7 Min.", "Try it"),
+			"<b>Door</b>: <em>seit 7 Min.</em> Try it",
+		},
 		{"a path is an address", in.HTML(link, "/events?a=1&b=2", "x"), `<a href="/events?a=1&amp;b=2">x</a>`},
 		{"a script is not", in.HTML(link, "javascript:alert(1)", "x"), `<a href="#">x</a>`},
 		{"nor is another host", in.HTML(link, "//evil.example", "x"), `<a href="#">x</a>`},

@@ -54,7 +54,11 @@ func namesIn(form string) []string {
 	return names
 }
 
-// fill replaces the placeholders of a form by values, which are already written for their place.
+// sentenceEnd is the full stop of a form's sentence, next to its placeholder or after the elements that end there.
+var sentenceEnd = regexp.MustCompile(`^((?:</[a-z]+>)*)\.(?:[\s<]|$)`)
+
+// fill replaces the placeholders of a form by values, which are already written for their place. A value that ends with
+// a full stop, such as an abbreviation's ("7 Min."), ends the sentence with it.
 func fill(form string, names []string, value func(i int, before string) string) string {
 	if len(names) == 0 {
 		return form
@@ -74,6 +78,9 @@ func fill(form string, names []string, value func(i int, before string) string) 
 			b.WriteString(rest[at[0]:at[1]])
 		}
 		rest = rest[at[1]:]
+		if end := sentenceEnd.FindStringSubmatch(rest); end != nil && strings.HasSuffix(b.String(), ".") {
+			rest = end[1] + rest[len(end[1])+1:]
+		}
 	}
 }
 

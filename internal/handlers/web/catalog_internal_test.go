@@ -450,12 +450,36 @@ func TestCodesHaveWords(t *testing.T) {
 			codes = append(codes, string(choice.Kind))
 		}
 	}
+	codes = append(codes, auditActions(t)...)
 	for _, code := range codes {
 		if !slices.Contains(codeTexts, lang.Text(strings.ReplaceAll(code, "_", " "))) &&
 			languages[1].catalog().Forms(lang.Text(code)) == nil {
 			t.Errorf("codes.go lacks %s", code)
 		}
 	}
+}
+
+// auditActions are the actions that package admin records by their names.
+func auditActions(t *testing.T) []string {
+	t.Helper()
+	sources, err := filepath.Glob("../../admin/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var actions []string
+	for _, name := range sources {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`\.Audit\("([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+			actions = append(actions, found[1])
+		}
+	}
+	if !slices.Contains(actions, "undo") {
+		t.Errorf("package admin records %v only", actions)
+	}
+	return actions
 }
 
 // What fills a placeholder can't be markup, whatever the text around it.

@@ -129,4 +129,5 @@ var codeTexts = append(reasonCodes, []lang.Text{
 	"note id",
 	"tags",
 	"times",
+	"undo",
 }...)
