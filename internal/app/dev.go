@@ -84,21 +84,28 @@ func (m *devMachine) stop() {
 	}
 }
 
-// Furnish gives a new simulator a Salto KS site with some access groups: the seed's, by their names there.
+// Furnish gives a new simulator a Salto KS site with some access groups, the seed's, by their names there. Each opens a
+// door of its name with mobile keys; a site that was kept from before simulators had doors gets them, too.
 func Furnish(sim *simulator.Simulator) {
-	if len(sim.State().Systems) > 0 {
-		return
-	}
 	const system = "11111111-1111-1111-1111-111111111111"
-	sim.Change(func(s *simulator.State) {
-		s.Systems[system] = simulator.System{ID: system, Name: "Building A"}
-		for id, name := range map[string]string{
-			"555555-5555": "Room 12", "666666-6666": "Front door",
-			"777777-7777": "Pool and gym",
-		} {
-			s.Groups[id] = simulator.AccessGroup{ID: id, SystemID: system, Name: name}
+	names := map[string]string{"555555-5555": "Room 12", "666666-6666": "Front door", "777777-7777": "Pool and gym"}
+
+	if len(sim.State().Systems) == 0 {
+		sim.Change(func(s *simulator.State) {
+			s.Systems[system] = simulator.System{ID: system, Name: "Building A"}
+			for id, name := range names {
+				s.Groups[id] = simulator.AccessGroup{ID: id, SystemID: system, Name: name}
+			}
+		})
+	}
+
+	if furnished := sim.State(); len(furnished.Entrances) == 0 {
+		for id, name := range names {
+			if furnished.Groups[id].SystemID == system {
+				sim.AddEntrance(system, "door-"+id, name, id)
+			}
 		}
-	})
+	}
 }
 
 // introduction is what --dev prints when it is ready: addresses, the secrets that it made, and commands that work

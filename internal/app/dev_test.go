@@ -5,11 +5,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/staykey/staykey/internal/config"
 	"github.com/staykey/staykey/internal/pms"
+	"github.com/staykey/staykey/internal/seam/simulator"
 )
 
 // What --dev prints: each secret that it made, because nobody else knows it, and never one that the operator set.
@@ -88,6 +90,47 @@ func TestIntroductionOfTLS(t *testing.T) {
 	if !strings.Contains(text, "https://127.0.0.1:8080/docs") {
 		t.Errorf("no https address:\n%s", text)
 	}
+}
+
+// Each access group of the simulated site opens a door with mobile keys: without one, Today would warn of the group. A
+// site that was kept from before it had doors gets them.
+func TestFurnishedGroupsOpenDoors(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "simulator.json")
+	furnished := func() *simulator.Simulator {
+		t.Helper()
+		sim, err := simulator.New(simulator.Options{StateFile: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		Furnish(sim)
+		return sim
+	}
+	check := func(when string, state *simulator.State) {
+		t.Helper()
+		if len(state.Groups) == 0 {
+			t.Errorf("%s: no access groups", when)
+		}
+		for id := range state.Groups {
+			if !opensWithMobileKeys(state, id) {
+				t.Errorf("%s: no door of %s opens with mobile keys", when, id)
+			}
+		}
+	}
+
+	sim := furnished()
+	check("a new site", sim.State())
+	sim.Change(func(s *simulator.State) { clear(s.Entrances) })
+	check("one kept from before", furnished().State())
+}
+
+func opensWithMobileKeys(state *simulator.State, group string) bool {
+	for _, door := range state.Entrances {
+		if slices.Contains(door.GroupIDs, group) && door.MobileKeys != nil && *door.MobileKeys {
+			return true
+		}
+	}
+	return false
 }
 
 func introductionOf(c config.Config) string {
