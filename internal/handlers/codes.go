@@ -25,7 +25,6 @@ var codes = map[int]string{
 	http.StatusForbidden:             "forbidden",
 	http.StatusNotFound:              "not_found",
 	http.StatusMethodNotAllowed:      "method_not_allowed",
-	http.StatusNotAcceptable:         "not_acceptable",
 	http.StatusRequestTimeout:        "request_timeout",
 	http.StatusConflict:              "conflict",
 	http.StatusGone:                  "gone",

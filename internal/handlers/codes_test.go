@@ -54,6 +54,20 @@ func TestCodes(t *testing.T) {
 			t.Errorf("docs/errors.md lacks %s", c.code)
 		}
 	}
+
+	// nothing is negotiated: answers are JSON, whatever a client accepts
+	asked, err := http.NewRequest(http.MethodGet, a.url+"/v1/reservations", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked.Header.Set("Authorization", "Bearer "+adminToken)
+	asked.Header.Set("Accept", "text/csv")
+	if got := a.do(asked); got.status != http.StatusOK {
+		t.Errorf("a client that accepts text/csv gets %d", got.status)
+	}
+	if regexp.MustCompile(`\| 406 \|`).Match(documented) {
+		t.Error("docs/errors.md has 406, which no request gets")
+	}
 }
 
 // The private listener's errors are problems, too, and pprof doesn't reveal the command line.
