@@ -63,10 +63,10 @@ func (s Reservations) Export(ctx context.Context, q ReservationQuery) (Export, e
 // Write writes the table as CSV, page by page. Times are local to the property. One that isn't known is as the PMS sent
 // it, and without a time zone if none is known.
 func (e Export) Write(ctx context.Context, to io.Writer) error {
-	w := csv.NewWriter(to)
-	if err := writeSheet(w, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone",
+	w, err := newSheet(to, "source", "reservation_id", "status", "guest_name", "guest_email", "guest_phone",
 		"listing_id", "listing", "check_in", "check_out",
-		"time_zone", "key_status", "key_reason", "notes"); err != nil {
+		"time_zone", "key_status", "key_reason", "notes")
+	if err != nil {
 		return err
 	}
 

@@ -1,14 +1,12 @@
 package admin
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/staykey/staykey/internal/stay"
 )
@@ -27,8 +25,8 @@ const (
 // Export writes all listings with the names of their groups as CSV. Somebody corrects the column doors and
 // gives the table to [Groups.Read].
 func (s Groups) Export(ctx context.Context, q GroupQuery, to io.Writer) error {
-	w := csv.NewWriter(to)
-	if err := writeSheet(w, columnSource, columnListing, columnName, columnDoors); err != nil {
+	w, err := newSheet(to, columnSource, columnListing, columnName, columnDoors)
+	if err != nil {
 		return err
 	}
 
@@ -65,13 +63,9 @@ func doorsCell(groups AccessGroups, l Listing) string {
 // nameOrID is an access group's name where it is the only one of that name, and else its id.
 func nameOrID(groups AccessGroups, id string) string {
 	group, known := groups.Named(id)
-	if !known || group.Name == "" || strings.ContainsAny(group.Name, ";\n") {
+	if !known || group.Name == "" || strings.ContainsAny(group.Name, ";\n") ||
+		len(groups.names.names[strings.ToLower(group.Name)]) > 1 {
 		return id
-	}
-	for _, other := range groups.Choices {
-		if other.ID != id && strings.EqualFold(other.Name, group.Name) {
-			return id
-		}
 	}
 	return group.Name
 }
@@ -105,26 +99,33 @@ const noDoors = "none"
 // admin has set; without those it changes nothing, so that the PMS's groups, of now or later, still apply. [noDoors]
 // removes them, too.
 func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
-	if !utf8.Valid(table) || bytes.ContainsRune(table, 0) {
-		return nil, InvalidField("file", "must be a CSV file in UTF-8")
-	}
 	rows, err := readSheet(table, []string{columnSource, columnListing, columnName, columnDoors},
-		[]string{columnListing, columnDoors}, mostListings)
+		[]string{columnListing, columnDoors}, mostLines)
 	if err != nil {
 		return nil, InvalidField("file", err.Error())
 	}
 
-	reader := groupReader{s, s.All(ctx), s.choices(ctx)}
+	lines, refs := make([]GroupLine, len(rows)), make([]stay.ListingRef, len(rows))
 	sources := s.visible(ctx)
-	seen := map[stay.ListingRef]int{}
-	lines := make([]GroupLine, len(rows))
 	for i, row := range rows {
-		l := GroupLine{Line: row.Line, Name: row.Cells[columnName]}
+		l := GroupLine{Line: row.Line, Name: row.Cells[columnName], Problem: row.Problem}
 		l.Source, l.ListingID = row.Cells[columnSource], row.Cells[columnListing]
 		if l.Source == "" && len(sources) == 1 {
 			l.Source = sources[0]
 		}
+		lines[i], refs[i] = l, l.ListingRef
+	}
 
+	reader, err := s.newGroupReader(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[stay.ListingRef]int{}
+	for i, row := range rows {
+		l := lines[i]
+		if l.Problem != "" {
+			continue
+		}
 		if err := reader.read(ctx, &l, row.Cells[columnDoors]); err != nil {
 			return nil, err
 		}
@@ -137,11 +138,33 @@ func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 	return lines, nil
 }
 
+// mostLines bounds a table of groups, and linesAtOnce how many of its listings are read at once.
+const (
+	mostLines   = 20_000
+	linesAtOnce = 1000
+)
+
 // groupReader reads the lines of a table of groups.
 type groupReader struct {
 	Groups
-	all     AccessGroups
-	choices func(source string) ([]stay.AccessGroup, error)
+	all      AccessGroups
+	listings map[stay.ListingRef]Listing // those of the table that are known
+	choices  func(source string) ([]stay.AccessGroup, error)
+	named    map[string]namedGroups // by source
+}
+
+func (s Groups) newGroupReader(ctx context.Context, refs []stay.ListingRef) (groupReader, error) {
+	r := groupReader{
+		s, s.All(ctx), make(map[stay.ListingRef]Listing, len(refs)), s.choices(ctx), map[string]namedGroups{},
+	}
+	for some := range slices.Chunk(refs, linesAtOnce) {
+		found, err := s.store.Listings.Named(ctx, some)
+		if err != nil {
+			return r, err
+		}
+		maps.Copy(r.listings, found)
+	}
+	return r, nil
 }
 
 func (r groupReader) read(ctx context.Context, l *GroupLine, doors string) error {
@@ -149,23 +172,20 @@ func (r groupReader) read(ctx context.Context, l *GroupLine, doors string) error
 		l.Problem = "source and listing_id must name a listing"
 		return nil
 	}
-	state, err := Listings(r.Groups).ToPut(ctx, l.ListingRef)
-	if refusal, is := IsRefusal(err); is {
-		l.Problem = refusal.Message
+	listing, known := r.listings[l.ListingRef]
+	if _, configured := r.source(l.Source); !ActorOf(ctx).Sees(l.Source) || (!configured && !known) {
+		l.Problem = r.noSource(ctx, l.Source).Message
 		return nil
 	}
-	if err != nil {
-		return err
-	}
 
-	l.Before = state.Groups()
-	if stay.Text(state.Name) != "" {
-		l.Name = *state.Name
+	l.Before = listing.Groups()
+	if stay.Text(listing.Name) != "" {
+		l.Name = *listing.Name
 	}
-	if err := r.readDoors(l, state.Listing, doors); err != nil {
+	if err := r.readDoors(l, listing, doors); err != nil {
 		return err
 	}
-	l.New = !state.Known && (l.Name != "" || len(l.After) > 0) // else there is nothing to create it with
+	l.New = !known && (l.Name != "" || len(l.After) > 0) // else there is nothing to create it with
 	return nil
 }
 
@@ -181,9 +201,14 @@ func (r groupReader) readDoors(l *GroupLine, listing Listing, cell string) error
 		return nil
 	}
 
-	groups, err := r.choices(l.Source)
-	if err != nil {
-		return err
+	named, asked := r.named[l.Source]
+	if !asked {
+		groups, err := r.choices(l.Source)
+		if err != nil {
+			return err
+		}
+		named = namesOf(groups)
+		r.named[l.Source] = named
 	}
 	l.After, l.Problem = groupsIn(cell, func(door string) (id, problem string) {
 		for _, has := range l.Before { // may stay: an unchanged door is never refused
@@ -191,7 +216,7 @@ func (r groupReader) readDoors(l *GroupLine, listing Listing, cell string) error
 				return has, ""
 			}
 		}
-		return groupNamed(door, groups)
+		return named.find(door)
 	})
 	if l.Problem != "" && strings.EqualFold(cell, noDoors) {
 		l.Problem = ""
@@ -202,24 +227,34 @@ func (r groupReader) readDoors(l *GroupLine, listing Listing, cell string) error
 	return nil
 }
 
-// groupNamed finds a group by its id or its name.
-func groupNamed(door string, groups []stay.AccessGroup) (id, problem string) {
-	var named []string
+// namedGroups are the ids of groups by id and by name, in lower case.
+type namedGroups struct {
+	ids   map[string]bool
+	names map[string][]string
+}
+
+func namesOf(groups []stay.AccessGroup) namedGroups {
+	n := namedGroups{make(map[string]bool, len(groups)), make(map[string][]string, len(groups))}
 	for _, g := range groups {
-		if g.ID == door {
-			return door, ""
-		}
-		if strings.EqualFold(g.Name, door) {
-			named = append(named, g.ID)
-		}
+		name := strings.ToLower(g.Name)
+		n.ids[g.ID], n.names[name] = true, append(n.names[name], g.ID)
 	}
-	switch len(named) {
+	return n
+}
+
+// find finds a group by its id or its name.
+func (n namedGroups) find(door string) (id, problem string) {
+	if n.ids[door] {
+		return door, ""
+	}
+	switch named := n.names[strings.ToLower(door)]; len(named) {
 	case 0:
 		return "", "no door is called " + door
 	case 1:
 		return named[0], ""
+	default:
+		return "", "several doors are called " + door + ": use their ids, " + strings.Join(named, " or ")
 	}
-	return "", "several doors are called " + door + ": use their ids, " + strings.Join(named, " or ")
 }
 
 // Apply applies the rows of a table that change something and have no problem.

@@ -13,6 +13,7 @@ type AccessGroups struct {
 	Asked   bool               // Seam could be asked; else nothing is known
 	Choices []stay.AccessGroup // those to pick from
 	byID    map[string]stay.AccessGroup
+	names   namedGroups // of all choices
 }
 
 // Named returns an access group by its id: without a name where the actor may not know it, and not at all where
@@ -54,6 +55,7 @@ func (s Groups) All(ctx context.Context) AccessGroups {
 		g.Choices = append(g.Choices, one)
 		g.byID[one.ID] = one
 	}
+	g.names = namesOf(g.Choices)
 	return g
 }
 

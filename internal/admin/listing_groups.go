@@ -109,8 +109,26 @@ type GroupsChanged struct {
 	Refused            []GroupsRefused
 }
 
-// mostListings bounds how many listings are changed by one request.
+// refusedShown is how many refused listings are named to a person.
+const refusedShown = 100
+
+// FirstRefused are refused listings, as many as a person reads.
+func (c GroupsChanged) FirstRefused() []GroupsRefused {
+	return c.Refused[:min(len(c.Refused), refusedShown)]
+}
+
+// MoreRefused is how many listings were refused besides [GroupsChanged.FirstRefused].
+func (c GroupsChanged) MoreRefused() int { return len(c.Refused) - len(c.FirstRefused()) }
+
+// mostListings bounds how many listings are ticked or typed at once.
 const mostListings = 2000
+
+func fewEnough(n int) error {
+	if n > mostListings {
+		return InvalidField("listing", "too many listings at once")
+	}
+	return nil
+}
 
 // Change changes the groups of listings.
 func (s Groups) Change(ctx context.Context, listings []stay.ListingRef, mode GroupMode,
@@ -118,6 +136,9 @@ func (s Groups) Change(ctx context.Context, listings []stay.ListingRef, mode Gro
 ) (GroupsChanged, error) {
 	if mode != GroupsReplace && mode != GroupsAdd && mode != GroupsRemove {
 		return GroupsChanged{}, InvalidField("mode", "must be replace, add or remove")
+	}
+	if err := fewEnough(len(listings)); err != nil {
+		return GroupsChanged{}, err
 	}
 	return s.set(ctx, listings, func(l ListingState) (map[string]any, error) {
 		switch has := l.Groups(); mode {
@@ -135,6 +156,9 @@ func (s Groups) Change(ctx context.Context, listings []stay.ListingRef, mode Gro
 // UseSuggested adds to each listing the group whose name is most like its own. Listings without such a group
 // stay unchanged.
 func (s Groups) UseSuggested(ctx context.Context, listings []stay.ListingRef) (GroupsChanged, error) {
+	if err := fewEnough(len(listings)); err != nil {
+		return GroupsChanged{}, err
+	}
 	choices := s.choices(ctx)
 	return s.set(ctx, listings, func(l ListingState) (map[string]any, error) {
 		name := stay.Text(l.Name)
@@ -168,6 +192,9 @@ type GroupsTyped struct {
 
 // SetTyped gives listings without groups those that were typed for them. What a listing has got meanwhile stays.
 func (s Groups) SetTyped(ctx context.Context, typed []TypedGroups) (GroupsTyped, error) {
+	if err := fewEnough(len(typed)); err != nil {
+		return GroupsTyped{}, err
+	}
 	choices := s.choices(ctx)
 	refs, doors := make([]stay.ListingRef, len(typed)), map[stay.ListingRef]string{}
 	for i, t := range typed {
@@ -231,7 +258,7 @@ func groupsIn(text string, read func(door string) (id, problem string)) (ids []s
 // groupLike finds a group by its id or its name, or else by words and numbers that no other group's name has: "101", or
 // "gard 101" for "Garden Room 101". Numbers must be whole, words may be their beginnings.
 func groupLike(door string, groups []stay.AccessGroup) (id, problem string) {
-	id, problem = groupNamed(door, groups)
+	id, problem = namesOf(groups).find(door)
 	if problem == "" {
 		return id, ""
 	}
@@ -280,9 +307,6 @@ func (s Groups) set(ctx context.Context, refs []stay.ListingRef,
 	patch func(ListingState) (map[string]any, error), checks ...func(Listing) error,
 ) (GroupsChanged, error) {
 	var result GroupsChanged
-	if len(refs) > mostListings {
-		return result, InvalidField("listing", "too many listings at once")
-	}
 	for _, ref := range refs {
 		changed, err := s.setOf(ctx, ref, patch, checks...)
 		refusal, is := IsRefusal(err)

@@ -214,7 +214,7 @@ func TestDoorsByCSV(t *testing.T) {
 	t.Parallel()
 	a, v := rooms(t)
 	sheet := v.see("/doors.csv")
-	if want := "source,listing_id,name,doors\ndefault,104,,\ndefault,101,Room 101,\ndefault,102,Room 102,\ndefault,103,Room 103,Room 103\n"; sheet.body != want || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") {
+	if want := "\uFEFFsource,listing_id,name,doors\ndefault,104,,\ndefault,101,Room 101,\ndefault,102,Room 102,\ndefault,103,Room 103,Room 103\n"; sheet.body != want || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") {
 		t.Errorf("%s\n%s", sheet.header.Get("Content-Type"), sheet.body)
 	}
 	// a door's name in any case, and a column too many
@@ -246,6 +246,27 @@ func TestDoorsByCSV(t *testing.T) {
 	}
 	if name := a.get("/v1/listings/default/105").body["name"]; name != "Room 105" {
 		t.Errorf("105 is called %v", name)
+	}
+	broken := "source,listing_id,doors\ndefault,101\ndefault,103,\"Pool\ndefault,105,Entrance\n"
+	page = v.upload(broken)
+	for _, want := range []string{
+		"2 lines can&#39;t be applied", `<td data-label="Line">2</td>`, "the line has fewer columns than the first one",
+		`<td data-label="Line">3</td>`, "the quotes in this line don&#39;t match",
+	} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("broken lines: the preview lacks %q:\n%s", want, page.body)
+		}
+	}
+	if page := v.post("/doors/file", url.Values{"table": {broken}, "apply": {"1"}}); !strings.Contains(page.body,
+		"Line 2, 101: the line has fewer columns than the first one") {
+		t.Errorf("broken lines are applied:\n%s", page.body)
+	}
+	if got := a.groupsOf("/v1/listings/default/101"); !slices.Equal(got, []string{"g-101", "g-in"}) {
+		t.Errorf("a short line makes the doors of 101 %v", got)
+	}
+	if page := v.upload("listing_id,doors\nCaf\xe9,\n"); page.status != 422 ||
+		!strings.Contains(page.body, "CSV UTF-8") {
+		t.Errorf("another encoding: %d\n%s", page.status, page.body)
 	}
 	if page := v.upload("colour\nred\n"); page.status != 422 || !strings.Contains(page.body, "unknown column") {
 		t.Errorf("another table: %d\n%s", page.status, page.body)
@@ -287,6 +308,38 @@ func TestUnchangedDoorsTableChangesNothing(t *testing.T) {
 		if got := a.groupsOf("/v1/listings/default/" + id); !slices.Equal(got, []string{"g-in"}) {
 			t.Errorf("%s ignores the PMS's doors: %v", id, got)
 		}
+	}
+}
+
+// What a hotel group exports can be uploaded: the preview shows the first lines and counts the others.
+func TestDoorsTableOfManyListings(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	a.sql(`INSERT INTO listings (source, listing_id, name, known, access_group_ids, created_at, updated_at)
+		SELECT 'default', 'many-' || n, 'Suite ' || n, true, '{g-in}', now(), now() FROM generate_series(1, 5000) n`)
+	sheet := v.see("/doors.csv").body
+	if page := v.upload(sheet); !strings.Contains(page.body, "Nothing will change.") {
+		t.Errorf("what was downloaded: %d\n%.2000s", page.status, page.body)
+	}
+	changed := strings.ReplaceAll(sheet, "Entrance\n", "Room 103\n") + strings.Repeat("default,short\n", 300)
+	page := v.upload(changed)
+	for _, want := range []string{
+		"5000 listings will change.", "300 lines can&#39;t be applied", "and 5100 more lines",
+		`enctype="multipart/form-data"`,
+	} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the preview lacks %q:\n%.2000s", want, page.body)
+		}
+	}
+	if rows := strings.Count(page.body, `<td data-label="Line">`); rows != 200 {
+		t.Errorf("the preview shows %d lines", rows)
+	}
+	if page := v.upload("listing_id,doors\n" + strings.Repeat("1,2\n", 20_001)); page.status != 422 ||
+		!strings.Contains(page.body, "more than 20000 rows") {
+		t.Errorf("too many lines: %d", page.status)
+	}
+	if page := v.upload(strings.Repeat("x", 4<<20)); page.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("a large file: %d", page.status)
 	}
 }
 

@@ -89,7 +89,7 @@ func TestExportOfReservations(t *testing.T) {
 	t.Parallel()
 	a, v := week(t, 5, 1, -9)
 	sheet := v.see("/reservations.csv?when=all")
-	rows, err := csv.NewReader(strings.NewReader(sheet.body)).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(sheet.body, "\uFEFF"))).ReadAll()
 	if err != nil || sheet.status != 200 || !strings.HasPrefix(sheet.header.Get("Content-Type"), "text/csv") ||
 		!strings.HasPrefix(sheet.header.Get("Content-Disposition"), "attachment") {
 		t.Fatalf("%d %v %v", sheet.status, sheet.header, err)

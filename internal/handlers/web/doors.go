@@ -212,6 +212,12 @@ func sheetHeaders(w http.ResponseWriter, name string) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
+// doorsFilePath receives a table of doors.
+const doorsFilePath = "/doors/file"
+
+// linesShown is how many changes of a table are shown, and how many lines that can't be applied.
+const linesShown = 100
+
 // doorTable is the page that shows the changes of an uploaded table of doors, before and after they are made.
 type doorTable struct {
 	Text    string
@@ -219,6 +225,7 @@ type doorTable struct {
 	Changes int
 	Clears  int // of the changes: listings that have doors and will have none
 	Wrong   int
+	More    int // changes and wrong lines that are not shown
 	Problem string
 	Done    *admin.GroupsChanged
 }
@@ -269,20 +276,32 @@ func (s doorPages) readFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	groups := s.Admin.Groups.All(r.Context())
+	t.preview(lines, s.Admin.Groups.All(r.Context()))
+	show(http.StatusOK)
+}
+
+// preview counts what applying the lines would do, and shows the first changes and the first wrong lines.
+func (t *doorTable) preview(lines []admin.GroupLine, groups admin.AccessGroups) {
 	for _, l := range lines {
+		shown := false
 		switch {
 		case l.Problem != "":
+			shown = t.Wrong < linesShown
 			t.Wrong++
 		case l.Changes():
+			shown = t.Changes < linesShown
 			t.Changes++
 		default:
 			continue
 		}
+
 		if l.Clears() {
 			t.Clears++
 		}
-		t.Lines = append(t.Lines, doorTableLine{l, groupRows(groups, l.Before), groupRows(groups, l.After)})
+		if shown {
+			t.Lines = append(t.Lines, doorTableLine{l, groupRows(groups, l.Before), groupRows(groups, l.After)})
+		} else {
+			t.More++
+		}
 	}
-	show(http.StatusOK)
 }

@@ -109,7 +109,10 @@ func (s accountPages) signedIn(next http.Handler) http.Handler {
 		r = r.WithContext(ctx)
 
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			r.Body = http.MaxBytesReader(w, r.Body, handlers.MaxBody)
+			if p := readForm(w, r); p != nil {
+				s.refuse(w, r, p)
+				return
+			}
 			if !hmac.Equal([]byte(r.PostFormValue("csrf")), []byte(s.csrfToken(cookie))) {
 				s.refuse(w, r, handlers.NewProblem(http.StatusForbidden,
 					"this form belongs to another session: reload the page"))
@@ -122,6 +125,23 @@ func (s accountPages) signedIn(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// maxUpload is the largest table of doors: about 20,000 lines, and room to spare.
+const maxUpload = 4 << 20
+
+// readForm reads a form, up to a size.
+func readForm(w http.ResponseWriter, r *http.Request) *handlers.Problem {
+	most := int64(handlers.MaxBody)
+	if r.URL.Path == doorsFilePath {
+		most = maxUpload
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
+	err := r.ParseMultipartForm(most)
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return handlers.NewProblem(http.StatusRequestEntityTooLarge, "this is too large: send it in parts")
+	}
+	return nil // what can't be read lacks the form's token
 }
 
 func (s accountPages) askToSignIn(w http.ResponseWriter, r *http.Request) {

@@ -182,7 +182,7 @@ func (s *Pages) Mount(r chi.Router) {
 	signedIn.Get("/doors", s.doors.list)
 	signedIn.Get("/doors.csv", s.doors.export)
 	signedIn.Post("/doors", s.doors.change)
-	signedIn.Post("/doors/file", s.doors.readFile)
+	signedIn.Post(doorsFilePath, s.doors.readFile)
 	signedIn.Post("/doors/typed", s.doors.setTyped)
 
 	signedIn.Get("/events", s.events.list)
