@@ -137,11 +137,21 @@ func keyRequest(r store.Reservation, now time.Time, changed, revive bool) store.
 	}
 	switch over := r.CheckOut != nil && !r.CheckOut.After(now); {
 	case r.Status == pms.Cancelled:
-		w.Interim = stay.KeyRevoking
+		w.Interim, w.RankAt = stay.KeyRevoking, cleanupRank(r.CheckIn, now)
 	case !over:
 		w.Interim = stay.KeyProvisioning
 	}
 	return w
+}
+
+// cleanupRank is the rank of a cancelled stay. Taking back its key waits for the guests who arrive within a day, whose
+// check-ins are their ranks, however long ago its own check-in was; and no longer, because the key still opens doors.
+func cleanupRank(checkIn *time.Time, now time.Time) *time.Time {
+	after := now.Add(24 * time.Hour)
+	if checkIn != nil && checkIn.After(after) {
+		return checkIn
+	}
+	return &after
 }
 
 // stayChanged reports whether a reservation asks for another key than before. A guest's name, phone number or another

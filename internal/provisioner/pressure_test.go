@@ -246,6 +246,48 @@ func TestArrivalsComeBeforeCleanup(t *testing.T) {
 	}
 }
 
+// No-shows of yesterday are cancelled while the provisioner is down, and a guest arrives in ten minutes: the guest
+// comes first, and then all of them are removed.
+func TestArrivalsComeBeforeNoShows(t *testing.T) {
+	t.Parallel()
+	options := fast()
+	options.Workers = 1
+	r := newRig(t, options, simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	var noShows []stay
+	for i := range 20 {
+		s := r.stay(fmtStay(i))
+		s.email = ""
+		r.book(s)
+		noShows = append(noShows, s)
+	}
+	for _, s := range noShows {
+		r.until(s, store.KeyIssued)
+	}
+	r.stop()
+	r.sim.Forget()
+	r.advance(noShows[0].in.Add(24 * time.Hour).Sub(r.now()))
+	for _, s := range noShows {
+		r.cancel(s)
+	}
+	s := r.stay("NOW")
+	s.in = r.now().Add(10 * time.Minute).Truncate(time.Millisecond)
+	r.book(s)
+	r.start()
+	r.until(s, store.KeyIssued)
+	for _, c := range r.sim.Records() {
+		if c.Path == seam.PathUserCreate {
+			break
+		}
+		if c.Path == seam.PathUserDelete {
+			t.Fatal("a cancelled stay was removed before the guest who arrives got a key")
+		}
+	}
+	for _, s := range noShows {
+		r.until(s, store.KeyRevoked)
+	}
+}
+
 // guests.without_email is wait, and then the PMS sends a relay address: that counts as an address.
 func TestARelaysAddressEndsTheWait(t *testing.T) {
 	t.Parallel()

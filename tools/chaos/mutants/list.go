@@ -230,7 +230,7 @@ var mutants = append([]mutant{
 			"internal/provisioner/record/record.go", "		u.ACSUser = *u.undo\n",
 			"		u.ACSUser = *u.undo\n		u.MarkedAt, u.LostAt = nil, nil\n",
 		}},
-		pkg: "./internal/provisioner", tests: "^TestRefusalKeepsTheMarkOfALostCreate$",
+		pkg: "./internal/provisioner/record", tests: "^TestRefusedRestores$",
 	},
 	{
 		name: "the wider window", what: "a lost extension counts as never sent",
@@ -259,6 +259,14 @@ var mutants = append([]mutant{
 			"CASE WHEN $3::timestamptz IS NULL THEN $3 ELSE rank_at END",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestArrivalsComeBeforeCleanup$",
+	},
+	{
+		name: "no-shows are last", what: "cancelled stays are ordered by check-in, like arrivals",
+		edits: []edit{{
+			"internal/intake/stay.go", "w.Interim, w.RankAt = stay.KeyRevoking, cleanupRank(r.CheckIn, now)",
+			"w.Interim, _ = stay.KeyRevoking, cleanupRank(r.CheckIn, now)",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestArrivalsComeBeforeNoShows$",
 	},
 	{
 		name: "whose identity", what: "a known identity is used without checking whose it is now",
