@@ -49,6 +49,8 @@ import (
 type Intake interface {
 	PutListing(ctx context.Context, ref stay.ListingRef, patch pms.ListingPatch, audit store.Audit,
 		checks ...func(store.Listing) error) (l store.Listing, created bool, err error)
+	// PutListings puts several listings in one transaction.
+	PutListings(context.Context, map[stay.ListingRef]pms.ListingPatch, store.Audit) error
 	// DeleteListing deletes a listing that no stay uses.
 	DeleteListing(context.Context, stay.ListingRef, store.Audit) error
 	// Act does what an admin wants of a reservation.

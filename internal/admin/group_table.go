@@ -2,12 +2,14 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -257,41 +259,115 @@ func (n namedGroups) find(door string) (id, problem string) {
 	}
 }
 
-// Apply applies the rows of a table that change something and have no problem.
+// linesPut is how many listings one transaction changes.
+const linesPut = 200
+
+// Apply applies the rows of a table that change something and have no problem, some at a time. If it fails, earlier
+// ones are applied, and the same table can be applied again.
 func (s Groups) Apply(ctx context.Context, lines []GroupLine) (GroupsChanged, error) {
-	var refs []stay.ListingRef
-	byRef := map[stay.ListingRef]GroupLine{}
 	var result GroupsChanged
+	bySource := map[string][]GroupLine{}
 	for _, l := range lines {
 		switch {
 		case l.Problem != "":
 			result.Refused = append(result.Refused, GroupsRefused{l.ListingRef, l.Line, l.Problem})
 		case l.Changes():
-			refs = append(refs, l.ListingRef)
-			byRef[l.ListingRef] = l
+			bySource[l.Source] = append(bySource[l.Source], l)
 		default:
 			result.Unchanged++
 		}
 	}
 
-	set, err := s.set(ctx, refs, func(l ListingState) (map[string]any, error) {
-		line := byRef[stay.ListingRef{Source: l.Source, ListingID: l.ListingID}]
-		var patch map[string]any
-		if line.After != nil {
-			patch = groupPatch(l, line.After)
-		}
-		if !l.Known && line.Name != "" {
-			if patch == nil {
-				patch = map[string]any{}
+	all := s.All(ctx)
+	for _, source := range slices.Sorted(maps.Keys(bySource)) {
+		for some := range slices.Chunk(bySource[source], linesPut) {
+			refused, err := s.applySome(ctx, source, some, all)
+			if err != nil {
+				return result, err
 			}
-			patch["name"] = line.Name
+			result.Changed += len(some) - len(refused)
+			result.Refused = append(result.Refused, refused...)
 		}
-		return patch, nil
-	})
-	for i := range set.Refused {
-		set.Refused[i].Line = byRef[set.Refused[i].ListingRef].Line
 	}
-	result.Changed, result.Unchanged = set.Changed, result.Unchanged+set.Unchanged
-	result.Refused = append(result.Refused, set.Refused...)
-	return result, err
+	return result, nil
+}
+
+// applySome applies lines of one source in one transaction, and returns those that are refused.
+func (s Groups) applySome(ctx context.Context, source string, lines []GroupLine, all AccessGroups) (
+	refused []GroupsRefused, err error,
+) {
+	refs := make([]stay.ListingRef, len(lines))
+	for i, l := range lines {
+		refs[i] = l.ListingRef
+	}
+	listings, err := s.store.Listings.Named(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	denied, err := s.deniedOf(ctx, source, lines, listings)
+	if err != nil {
+		return nil, err
+	}
+
+	patches := map[stay.ListingRef]pms.ListingPatch{}
+	for _, l := range lines {
+		listing, known := listings[l.ListingRef]
+		patch, err := l.patch(known)
+		if wrong := among(s.mustBeAllowed(ctx, listing, l.After), denied); err == nil && len(wrong) > 0 {
+			err = deniedGroups(all, wrong)
+		}
+
+		if refusal, is := IsRefusal(err); is {
+			refused = append(refused, GroupsRefused{l.ListingRef, l.Line, reasonOf(refusal)})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		patches[l.ListingRef] = patch
+	}
+	return refused, s.intake.PutListings(ctx, patches, ActorOf(ctx).Audit(auditPutListing, ""))
+}
+
+// deniedOf are the groups that lines of a source would set and the source may not open.
+func (s Groups) deniedOf(ctx context.Context, source string, lines []GroupLine,
+	listings map[stay.ListingRef]Listing,
+) ([]string, error) {
+	wanted := map[string]bool{}
+	for _, l := range lines {
+		for _, id := range s.mustBeAllowed(ctx, listings[l.ListingRef], l.After) {
+			wanted[id] = true
+		}
+	}
+	return s.provisioner.NotAllowed(ctx, source, slices.Sorted(maps.Keys(wanted)))
+}
+
+// mustBeAllowed are those of the groups that the listing's source must be allowed to open: what the listing gains and,
+// for an actor limited to some sources, all, as [Listings.Put] has it.
+func (s Groups) mustBeAllowed(ctx context.Context, l Listing, groups []string) []string {
+	if ActorOf(ctx).Sources != nil {
+		return groups
+	}
+	return gainedGroups(l, groups)
+}
+
+// among are those of the ids that are in a list.
+func among(ids, list []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !slices.Contains(list, id) })
+}
+
+// patch is what the line sets.
+func (l GroupLine) patch(known bool) (pms.ListingPatch, error) {
+	fields := map[string]any{}
+	if l.After != nil {
+		fields["seam_access_group_ids"] = l.After
+	}
+	if !known && l.Name != "" {
+		fields["name"] = l.Name
+	}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return pms.ListingPatch{}, err
+	}
+	return readPatch(l.ListingRef, body)
 }

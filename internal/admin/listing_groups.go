@@ -350,7 +350,7 @@ func (s Groups) setOf(ctx context.Context, ref stay.ListingRef,
 // that the listing has may stay.
 func (s Groups) mayGain(ctx context.Context, l Listing, patch map[string]any) error {
 	groups, _ := patch["seam_access_group_ids"].([]string)
-	gained := slices.DeleteFunc(slices.Clone(groups), func(id string) bool { return slices.Contains(l.Groups(), id) })
+	gained := gainedGroups(l, groups)
 	if len(gained) == 0 {
 		return nil
 	}
@@ -358,12 +358,21 @@ func (s Groups) mayGain(ctx context.Context, l Listing, patch map[string]any) er
 	if err != nil || len(denied) == 0 {
 		return err
 	}
+	return deniedGroups(s.All(ctx), denied)
+}
 
-	all := s.All(ctx)
+// gainedGroups are those of the groups that a listing doesn't have.
+func gainedGroups(l Listing, groups []string) []string {
+	return slices.DeleteFunc(slices.Clone(groups), func(id string) bool { return slices.Contains(l.Groups(), id) })
+}
+
+// deniedGroups refuses groups, by name, that a source may not open.
+func deniedGroups(all AccessGroups, denied []string) error {
+	names := make([]string, len(denied))
 	for i, id := range denied {
-		denied[i] = nameOrID(all, id)
+		names[i] = nameOrID(all, id)
 	}
-	return refuse(Invalid, "the source may not open "+strings.Join(denied, ", "))
+	return refuse(Invalid, "the source may not open "+strings.Join(names, ", "))
 }
 
 func reasonOf(refusal *Error) string {

@@ -148,26 +148,34 @@ func (s Listings) putIf(ctx context.Context, ref stay.ListingRef, body []byte, c
 	if err := s.mayPut(ctx, ref); err != nil {
 		return Listing{}, false, err
 	}
-	if !pms.IsText(ref.ListingID) {
-		return Listing{}, false, InvalidField("path.listing_id", "must be UTF-8 text without NUL")
-	}
-	if err := pms.CheckID(ref.ListingID); err != nil {
-		return Listing{}, false, InvalidField("path.listing_id", err.Error())
-	}
-
-	patch, errs, err := pms.ParseListingPatch(body)
+	patch, err := readPatch(ref, body)
 	if err != nil {
-		return Listing{}, false, refuse(Malformed, err.Error())
+		return Listing{}, false, err
 	}
-	if len(errs) > 0 {
-		return Listing{}, false, &Error{Kind: Invalid, Message: "the listing is invalid", Fields: errs}
-	}
-
 	if err := s.mayOpen(ctx, ref.Source, patch); err != nil {
 		return Listing{}, false, err
 	}
 	l, created, err = s.intake.PutListing(ctx, ref, patch, ActorOf(ctx).Audit(auditPutListing, ""), checks...)
 	return l, created, notFound(err, noListing)
+}
+
+// readPatch reads the patch of a listing, and refuses an id that no listing can have.
+func readPatch(ref stay.ListingRef, body []byte) (pms.ListingPatch, error) {
+	if !pms.IsText(ref.ListingID) {
+		return pms.ListingPatch{}, InvalidField("path.listing_id", "must be UTF-8 text without NUL")
+	}
+	if err := pms.CheckID(ref.ListingID); err != nil {
+		return pms.ListingPatch{}, InvalidField("path.listing_id", err.Error())
+	}
+
+	patch, errs, err := pms.ParseListingPatch(body)
+	if err != nil {
+		return patch, refuse(Malformed, err.Error())
+	}
+	if len(errs) > 0 {
+		return patch, &Error{Kind: Invalid, Message: "the listing is invalid", Fields: errs}
+	}
+	return patch, nil
 }
 
 // mayPut refuses a listing that can't exist: one of a source that neither is in the configuration nor has it

@@ -185,12 +185,15 @@ func TestDoorsTyped(t *testing.T) {
 	}
 }
 
-// upload posts a table.
-func (v *visitor) upload(table string) shown {
+// upload posts a table, with a button of the form.
+func (v *visitor) upload(table string, button ...string) shown {
 	v.t.Helper()
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	_ = w.WriteField("csrf", v.csrf)
+	for _, name := range button {
+		_ = w.WriteField(name, "1")
+	}
 	file, err := w.CreateFormFile("file", "doors.csv")
 	if err != nil {
 		v.t.Fatal(err)
@@ -333,6 +336,14 @@ func TestDoorsTableOfManyListings(t *testing.T) {
 	}
 	if rows := strings.Count(page.body, `<td data-label="Line">`); rows != 200 {
 		t.Errorf("the preview shows %d lines", rows)
+	}
+	some := regexp.MustCompile(`(?m)^default,many-[1-4]\d{3},.*\n`).ReplaceAllString(changed, "") // 1,000 are left
+	page = v.upload(some, "apply")
+	if !strings.Contains(page.body, "1000 listings changed") || !strings.Contains(page.body, "and 200 more lines") {
+		t.Errorf("applied: %d\n%.2000s", page.status, page.body)
+	}
+	if got := a.groupsOf("/v1/listings/default/many-5000"); !slices.Equal(got, []string{"g-103"}) {
+		t.Errorf("the last listing has %v", got)
 	}
 	if page := v.upload("listing_id,doors\n" + strings.Repeat("1,2\n", 20_001)); page.status != 422 ||
 		!strings.Contains(page.body, "more than 20000 rows") {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -347,28 +349,8 @@ func (a *Applier) PutListing(
 		}
 
 		before := l
-		l.UpdatedAt, l.Deleted, l.MergedInto = now, false, nil
 		created = !l.Known
-		if created {
-			l.Known, l.CreatedAt = true, now
-		}
-
-		for field, set := range map[string]func(){
-			"seam_access_group_ids": func() { l.AdminAccessGroupIDs = patch.Listing.AccessGroupIDs },
-			"name":                  func() { l.Name = patch.Listing.Name },
-			"acs_system_id":         func() { l.ACSSystemID = patch.Listing.ACSSystemID },
-			"time_zone":             func() { l.TimeZone = patch.Listing.TimeZone },
-			"check_in_time":         func() { l.CheckInTime = patch.Listing.CheckInTime },
-			"check_out_time":        func() { l.CheckOutTime = patch.Listing.CheckOutTime },
-		} {
-			if patch.Given[field] {
-				set()
-			}
-		}
-
-		if listingMatters(before, l) {
-			l.Generation++
-		}
+		l = patched(l, patch, now)
 
 		return saveAudited(ctx, tx, before, l, audit, "put_listing")
 	})
@@ -380,16 +362,75 @@ func (a *Applier) PutListing(
 	return l, created, err
 }
 
+// patched is a listing with an admin's settings.
+func patched(l store.Listing, patch pms.ListingPatch, now time.Time) store.Listing {
+	before := l
+	l.UpdatedAt, l.Deleted, l.MergedInto = now, false, nil
+	if !l.Known {
+		l.Known, l.CreatedAt = true, now
+	}
+
+	for field, set := range map[string]func(){
+		"seam_access_group_ids": func() { l.AdminAccessGroupIDs = patch.Listing.AccessGroupIDs },
+		"name":                  func() { l.Name = patch.Listing.Name },
+		"acs_system_id":         func() { l.ACSSystemID = patch.Listing.ACSSystemID },
+		"time_zone":             func() { l.TimeZone = patch.Listing.TimeZone },
+		"check_in_time":         func() { l.CheckInTime = patch.Listing.CheckInTime },
+		"check_out_time":        func() { l.CheckOutTime = patch.Listing.CheckOutTime },
+	} {
+		if patch.Given[field] {
+			set()
+		}
+	}
+
+	if listingMatters(before, l) {
+		l.Generation++
+	}
+	return l
+}
+
+// PutListings is [Applier.PutListing] for several listings in one transaction, each named once.
+func (a *Applier) PutListings(ctx context.Context, patches map[stay.ListingRef]pms.ListingPatch,
+	audit store.Audit,
+) error {
+	refs := slices.SortedFunc(maps.Keys(patches), stay.ListingRef.Compare)
+	err := a.store.InTx(ctx, func(tx pgx.Tx) error {
+		now := a.now().UTC()
+		listings, err := store.LockListings(ctx, tx, refs, true, now)
+		if err != nil {
+			return err
+		}
+
+		var writes pgx.Batch
+		for _, ref := range refs {
+			before := listings[ref]
+			after := patched(before, patches[ref], now)
+			if err := queueAudited(&writes, before, after, audit, "put_listing"); err != nil {
+				return err
+			}
+		}
+		return tx.SendBatch(ctx, &writes).Close()
+	})
+	if err == nil {
+		a.Wake()
+	}
+	return err
+}
+
 // saveAudited saves a listing that an admin changed, and records the change in the audit log.
 func saveAudited(ctx context.Context, tx pgx.Tx, before, after store.Listing, audit store.Audit, action string) error {
 	var writes pgx.Batch
-	store.SaveListing(&writes, after)
+	if err := queueAudited(&writes, before, after, audit, action); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &writes).Close()
+}
+
+func queueAudited(writes *pgx.Batch, before, after store.Listing, audit store.Audit, action string) error {
+	store.SaveListing(writes, after)
 
 	audit = audit.About(after.Source, after.ListingID, "")
 	audit.At, audit.Action = after.UpdatedAt, action
 	audit.Before, audit.After = changedFields(listingDiffers(before, after))
-	if err := store.QueueAudit(&writes, audit); err != nil {
-		return err
-	}
-	return tx.SendBatch(ctx, &writes).Close()
+	return store.QueueAudit(writes, audit)
 }
