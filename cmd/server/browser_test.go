@@ -114,11 +114,23 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, until.Patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		at, _ := chromedp.Run(b.ctx, chromedp.Location())
-		body, _ := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
-		b.t.Fatalf("the browser, at %s: %v; the page says:\n%s", at, err, body)
+	for _, action := range actions {
+		err := chromedp.Do(ctx, action)
+		for isReplaced(err) && ctx.Err() == nil {
+			err = chromedp.Do(ctx, action)
+		}
+		if err != nil {
+			at, _ := chromedp.Run(b.ctx, chromedp.Location())
+			body, _ := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
+			b.t.Fatalf("the browser, at %s: %v; the page says:\n%s", at, err, body)
+		}
 	}
+}
+
+// isReplaced reports whether a live update replaced an element between finding it and using it, so that nothing was
+// clicked or typed yet.
+func isReplaced(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "node with given id")
 }
 
 func (b *browser) open(path string) {
