@@ -123,6 +123,14 @@ func TestADeletedUserThatReadsMayNotShowYet(t *testing.T) {
 	r, s := newStay(t, simulator.Options{RefuseDeletes: true})
 	r.hideOnce(s, 0)
 	r.cancel(s)
+	waitFor(t, "the wrong answer, while the user is new", func() bool {
+		r.pass()
+		calls := r.sim.Records()
+		deleted := slices.IndexFunc(calls, func(c simulator.Record) bool { return c.Path == seam.PathUserDelete })
+		return deleted >= 0 && slices.ContainsFunc(calls[deleted:], func(c simulator.Record) bool {
+			return c.Path == "/acs/users/get"
+		})
+	})
 	advanced := 0
 	waitFor(t, "not_removed", func() bool {
 		if advanced++; advanced <= 30 { // until reads count, and not until a delete without effect is an old one
