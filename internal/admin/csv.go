@@ -59,12 +59,14 @@ func writeSheet(w *csv.Writer, cells ...string) error {
 type sheetRow struct {
 	Line    int
 	Cells   map[string]string
-	Problem string // why it can't be read; "" where it can
+	Lacks   []string // columns that the row doesn't reach: spreadsheets leave out the last cells if they are empty
+	Problem string   // why it can't be read; "" where it can
 }
 
 // What is wrong with rows and files.
 const (
 	shortRow  = "the line has fewer columns than the first one"
+	longRow   = "the line has more columns than the first one: put a text that contains commas in quotes"
 	openQuote = "the quotes in this line don't match"
 	notUTF8   = `must be UTF-8: in the spreadsheet program, save it as "CSV UTF-8" and upload it again`
 
@@ -168,7 +170,12 @@ func (r *sheetReader) next(header []string) (sheetRow, error) {
 		row.Cells[header[i]] = sheetText(cell)
 	}
 	if len(record) < len(header) {
-		row.Problem = shortRow
+		row.Problem, row.Lacks = shortRow, header[len(record):]
+	}
+	for _, cell := range record[min(len(record), len(header)):] {
+		if strings.TrimSpace(cell) != "" {
+			row.Problem = longRow
+		}
 	}
 	return row, nil
 }

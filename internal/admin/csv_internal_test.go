@@ -29,8 +29,8 @@ func TestTablesOfSpreadsheets(t *testing.T) {
 	t.Parallel()
 	known, required := []string{"listing_id", "doors"}, []string{"listing_id", "doors"}
 	want := []sheetRow{
-		{2, map[string]string{"listing_id": "101", "doors": "Room 101; Pool"}, ""},
-		{3, map[string]string{"listing_id": "102", "doors": ""}, ""},
+		{2, map[string]string{"listing_id": "101", "doors": "Room 101; Pool"}, nil, ""},
+		{3, map[string]string{"listing_id": "102", "doors": ""}, nil, ""},
 	}
 	for name, text := range map[string]string{
 		"commas":                                "listing_id,doors\n101,Room 101; Pool\n102,\n",
@@ -49,7 +49,7 @@ func TestTablesOfSpreadsheets(t *testing.T) {
 	}
 	named = "\uFEFFsep=;\r\nlisting_id;doors\r\n101;Room\r\n"
 	got, err := readSheet([]byte(named), known, required, 10)
-	if diff := cmp.Diff([]sheetRow{{3, map[string]string{"listing_id": "101", "doors": "Room"}, ""}},
+	if diff := cmp.Diff([]sheetRow{{3, map[string]string{"listing_id": "101", "doors": "Room"}, nil, ""}},
 		got); diff != "" || err != nil {
 		t.Errorf("after a line that names the separator: %v (-want +got):\n%s", err, diff)
 	}
@@ -86,6 +86,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 		"two, which seem to be a pair": {head + "1,\"A\n2,\"B\n3,C\n", "2 quote, 3 quote, 4 3"},
 		"in the middle of a cell":      {head + "1,A\"B\n2,B\n", "2 quote, 3 2"},
 		"lines of a cell":              {head + "1,\"A\nB\"\n2,B\n", "2 1, 4 2"},
+		"a comma too many":             {head + "1,A, B\n2,B,,\n3,C, \n", "2 long, 3 2, 4 3"},
 		"after sep":                    {"sep=,\n" + head + "1,\"A\n2\n", "3 quote, 4 short"},
 	} {
 		rows, err := readSheet([]byte(c.text), []string{"listing_id", "doors"}, nil, 10)
@@ -94,7 +95,9 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 		}
 		var got []string
 		for _, r := range rows {
-			what := map[string]string{shortRow: "short", openQuote: "quote", "": r.Cells["listing_id"]}[r.Problem]
+			what := map[string]string{
+				shortRow: "short", longRow: "long", openQuote: "quote", "": r.Cells["listing_id"],
+			}[r.Problem]
 			got = append(got, fmt.Sprint(r.Line, " ", what))
 		}
 		if diff := cmp.Diff(c.want, strings.Join(got, ", ")); diff != "" {

@@ -80,12 +80,13 @@ type GroupLine struct {
 	New     bool     // there is no such listing yet: applying the line creates it
 	Before  []string // access groups
 	After   []string // nil: unchanged
+	ToPMS   bool     // After are the PMS's groups, which are no longer overridden
 	Problem string   // why it can't be applied; "" where it can
 }
 
 // Changes reports whether applying the line changes the listing.
 func (l GroupLine) Changes() bool {
-	return l.Problem == "" && (l.New || l.After != nil && !slices.Equal(l.Before, l.After))
+	return l.Problem == "" && (l.New || l.ToPMS || l.After != nil && !slices.Equal(l.Before, l.After))
 }
 
 // Clears reports whether applying the line leaves a listing that has groups without any.
@@ -98,8 +99,8 @@ const noDoors = "none"
 
 // Read reads a table as [Groups.Export] writes it, and returns what applying each row changes. Groups are names or ids,
 // separated by semicolons. A cell that is as Export writes it changes nothing. An empty cell removes the groups that an
-// admin has set; without those it changes nothing, so that the PMS's groups, of now or later, still apply. [noDoors]
-// removes them, too.
+// admin has set, so that the PMS's groups, of now or later, apply; without those it changes nothing. [noDoors] removes
+// them, too. A row that ends before the cell counts as one with an empty cell only if its listing has no groups.
 func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 	rows, err := readSheet(table, []string{columnSource, columnListing, columnName, columnDoors},
 		[]string{columnListing, columnDoors}, mostLines)
@@ -125,6 +126,10 @@ func (s Groups) Read(ctx context.Context, table []byte) ([]GroupLine, error) {
 	seen := map[stay.ListingRef]int{}
 	for i, row := range rows {
 		l := lines[i]
+		if l.Problem == shortRow && len(reader.listings[l.ListingRef].Groups()) == 0 &&
+			!slices.ContainsFunc(row.Lacks, func(c string) bool { return c != columnDoors && c != columnName }) {
+			l.Problem = ""
+		}
 		if l.Problem != "" {
 			continue
 		}
@@ -198,7 +203,7 @@ func (r groupReader) readDoors(l *GroupLine, listing Listing, cell string) error
 	}
 	if cell == "" {
 		if len(listing.AdminAccessGroupIDs) > 0 {
-			l.After = []string{}
+			l.After, l.ToPMS = append([]string{}, listing.AccessGroupIDs...), true
 		}
 		return nil
 	}
@@ -313,7 +318,7 @@ func (s Groups) applySome(ctx context.Context, source string, lines []GroupLine,
 	for _, l := range lines {
 		listing, known := listings[l.ListingRef]
 		patch, err := l.patch(known)
-		if wrong := among(s.mustBeAllowed(ctx, listing, l.After), denied); err == nil && len(wrong) > 0 {
+		if wrong := among(s.mustBeAllowed(ctx, listing, l.sets()), denied); err == nil && len(wrong) > 0 {
 			err = deniedGroups(all, wrong)
 		}
 
@@ -335,7 +340,7 @@ func (s Groups) deniedOf(ctx context.Context, source string, lines []GroupLine,
 ) ([]string, error) {
 	wanted := map[string]bool{}
 	for _, l := range lines {
-		for _, id := range s.mustBeAllowed(ctx, listings[l.ListingRef], l.After) {
+		for _, id := range s.mustBeAllowed(ctx, listings[l.ListingRef], l.sets()) {
 			wanted[id] = true
 		}
 	}
@@ -356,11 +361,19 @@ func among(ids, list []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !slices.Contains(list, id) })
 }
 
+// sets are the groups that the line sets; nil if it leaves them to the PMS.
+func (l GroupLine) sets() []string {
+	if l.ToPMS {
+		return nil
+	}
+	return l.After
+}
+
 // patch is what the line sets.
 func (l GroupLine) patch(known bool) (pms.ListingPatch, error) {
 	fields := map[string]any{}
 	if l.After != nil {
-		fields["seam_access_group_ids"] = l.After
+		fields["seam_access_group_ids"] = l.sets()
 	}
 	if !known && l.Name != "" {
 		fields["name"] = l.Name

@@ -324,7 +324,7 @@ func TestDoorsTableOfManyListings(t *testing.T) {
 	if page := v.upload(sheet); !strings.Contains(page.body, "Nothing will change.") {
 		t.Errorf("what was downloaded: %d\n%.2000s", page.status, page.body)
 	}
-	changed := strings.ReplaceAll(sheet, "Entrance\n", "Room 103\n") + strings.Repeat("default,short\n", 300)
+	changed := strings.ReplaceAll(sheet, "Entrance\n", "Room 103\n") + strings.Repeat("short\n", 300)
 	page := v.upload(changed)
 	for _, want := range []string{
 		"5000 listings will change.", "300 lines can&#39;t be applied", "and 5100 more lines",
@@ -339,7 +339,7 @@ func TestDoorsTableOfManyListings(t *testing.T) {
 	}
 	some := regexp.MustCompile(`(?m)^default,many-[1-4]\d{3},.*\n`).ReplaceAllString(changed, "") // 1,000 are left
 	page = v.upload(some, "apply")
-	if !strings.Contains(page.body, "1000 listings changed") || !strings.Contains(page.body, "and 200 more lines") {
+	if !strings.Contains(page.body, "1000 listings changed") || !strings.Contains(page.body, "<p>and 200 more</p>") {
 		t.Errorf("applied: %d\n%.2000s", page.status, page.body)
 	}
 	if got := a.groupsOf("/v1/listings/default/many-5000"); !slices.Equal(got, []string{"g-103"}) {
@@ -371,6 +371,7 @@ func TestDoorsCells(t *testing.T) {
 	t.Parallel()
 	a, v := rooms(t)
 	a.listingEvent("pms", 1, "g-103")
+	a.listingEvent("103", 1, "g-in")
 	for _, tc := range []struct {
 		listing, cell string
 		doors         string
@@ -382,8 +383,8 @@ func TestDoorsCells(t *testing.T) {
 		{"pms", "room 103", "[g-103]", "pms", "what the PMS sent anyway"},
 		{"101", "none", "[]", "admin", "there is nothing to remove"},
 		{"pms", "None", "[]", "admin", "the word removes the PMS's doors"},
-		{"103", "", "[]", "admin", "doors that were chosen here are removed"},
-		{"103", "", "[]", "admin", "none were chosen, and none stay"},
+		{"103", "", "[g-in]", "pms", "doors that were chosen here are removed, and the PMS's apply"},
+		{"103", "", "[g-in]", "pms", "none are chosen any more"},
 	} {
 		sheet := "source,listing_id,doors\ndefault," + tc.listing + "," + tc.cell + "\n"
 		clears := strings.Contains(v.upload(sheet).body, "1 listing will have no doors")
@@ -408,6 +409,28 @@ func TestDoorsCells(t *testing.T) {
 	}
 	if r := a.get("/v1/listings/default/none"); r.status != http.StatusNotFound {
 		t.Errorf("a listing is created with neither name nor doors: %s", r.rawBody)
+	}
+}
+
+// Spreadsheets leave out the last cells of a row if they are empty. A listing without doors has nothing to lose by
+// that; one with doors must keep them.
+func TestDoorsFileOfRowsThatEndEarly(t *testing.T) {
+	t.Parallel()
+	a, v := rooms(t)
+	a.put("default", "101", `{"seam_access_group_ids":["g-in"]}`)
+	sheet := "source,listing_id,name,doors\ndefault,102\ndefault,101,Room 101\ndefault,new,New room\n"
+	page := v.upload(sheet).body
+	for _, want := range []string{"1 listing will change", "1 line can", "fewer columns", "New room"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the preview lacks %q:\n%s", want, page)
+		}
+	}
+	v.post("/doors/file", url.Values{"table": {sheet}, "apply": {"1"}})
+	if got := a.groupsOf("/v1/listings/default/101"); !slices.Equal(got, []string{"g-in"}) {
+		t.Errorf("a row that ends early removed doors: %v", got)
+	}
+	if r := a.get("/v1/listings/default/new"); r.status != http.StatusOK || r.body["name"] != "New room" {
+		t.Errorf("a listing with a name alone: %s", r.rawBody)
 	}
 }
 

@@ -47,6 +47,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"must be a date, such as 2026-11-26",
 	`must be UTF-8: in the spreadsheet program, save it as "CSV UTF-8" and upload it again`,
 	"the line has fewer columns than the first one",
+	"the line has more columns than the first one: put a text that contains commas in quotes",
 	"the quotes in this line don't match",
 	"the first line can't be read: its quotes don't match",
 	"more than {n} lines have a quote that isn't closed",
