@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -35,6 +36,17 @@ func (r *rig) giveSecondAKey() {
 
 // What counts as gone. Each test gives one get that wrongly doesn't find an object, at the same time as a list that
 // leaves it out, while it is uncertain whether a delete took effect.
+
+// rows counts the rows that lead to a stay's ACS users.
+func (r *rig) rows(s stay) (n int) {
+	r.t.Helper()
+	err := r.store.Pool().QueryRow(context.Background(), `
+		SELECT count(*) FROM acs_users WHERE source = $1 AND reservation_id = $2`, s.source, s.id).Scan(&n)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
 
 // hideOnce has lists leave out a stay's ACS user, and one of the gets that follow not find it.
 func (r *rig) hideOnce(s stay, skip int) {
@@ -143,6 +155,48 @@ func TestADeletedUserThatReadsMayNotShowYet(t *testing.T) {
 	r.advance(6 * time.Minute)
 	r.until(s, store.KeyRevoked)
 	r.mustHold(s.id)
+}
+
+// Seam accepts the delete of a cancelled stay's ACS user, and one get wrongly doesn't find it while the list shows it.
+// Whether Salto KS refuses the delete or takes its time, the user is not forgotten, and a stay that is booked again
+// gets no second one.
+func TestAWrongNotFoundAfterAnAcceptedDelete(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]simulator.Options{
+		"refused": {RefuseDeletes: true}, "slow": {DeleteHang: 10 * time.Minute},
+	} {
+		for _, again := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, booked again %v", name, again), func(t *testing.T) {
+				t.Parallel()
+				r, s := newStay(t, options)
+				r.advance(time.Minute)
+				r.rest(s)
+				r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get"})
+				r.cancel(s)
+				waitFor(t, "the wrong answer", func() bool { return fired(r, "/acs/users/get") || r.pass() })
+				waitFor(t, "the wrong answer to be judged", func() bool { busy, _ := r.work(); return !busy })
+				if n := r.rows(s); n != 1 {
+					t.Errorf("Seam holds %+v, and %d rows name it", r.holds(s.id), n)
+				}
+				r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+				if again {
+					r.alter(s, func(u *simulator.User) { u.ErrorCode = "" })
+					r.book(s)
+				}
+				want := store.KeyRevoked
+				if again {
+					want = store.KeyIssued
+				}
+				r.untilLater(s, want, func(v store.View) bool { return v.Key.Status == want })
+				if again {
+					r.mustHold(s.id, s.wants(system, "555555-5555"))
+					r.mustBeSound()
+					return
+				}
+				r.mustHold(s.id)
+			})
+		}
+	}
 }
 
 // Seam wrongly answers the delete of a mobile key that an admin has replaced with a 404, twice in a row. No second key

@@ -42,17 +42,10 @@ type finder struct {
 }
 
 // look asks Seam whether an ACS user exists. If a get doesn't find it, the list is asked, too: one wrong answer
-// proves nothing.
+// proves nothing. An absent one is returned as the list shows it while it is being deleted.
 func (f *finder) look(ctx context.Context, u *record.User, reason string) (seam.ACSUser, presence, outcome) {
 	ctx = f.ledger.because(ctx, reason)
 	from, err := f.seam.ACSUser(ctx, *u.ACSUserID)
-	return f.lookFurther(ctx, u, from, err)
-}
-
-// lookFurther judges the answer to a get of an ACS user.
-func (f *finder) lookFurther(ctx context.Context, u *record.User, from seam.ACSUser, err error) (seam.ACSUser,
-	presence, outcome,
-) {
 	switch {
 	case err == nil && isGone(from):
 		return from, beingGone, outcome{}
@@ -61,13 +54,15 @@ func (f *finder) lookFurther(ctx context.Context, u *record.User, from seam.ACSU
 	case seam.KindOf(err) != seam.NotFound:
 		return from, 0, fails(err)
 	}
-	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return from, 0, fails(err)
+	entry, out := f.listed(ctx, u)
+	if out.stops() {
+		return from, 0, out
 	}
-	listed := slices.ContainsFunc(list, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID && !isGone(l) })
-	if !listed {
+	switch {
+	case entry == nil:
 		return from, absent, outcome{}
+	case isGone(*entry):
+		return *entry, absent, outcome{}
 	}
 	switch from, err = f.seam.ACSUser(ctx, *u.ACSUserID); { // one wrong answer is soon corrected
 	case err == nil && isGone(from):
@@ -78,6 +73,19 @@ func (f *finder) lookFurther(ctx context.Context, u *record.User, from seam.ACSU
 		return from, 0, fails(err)
 	}
 	return from, ambivalent, outcome{}
+}
+
+// listed is an ACS user as the list of its identity shows it; nil if the list doesn't show it.
+func (f *finder) listed(ctx context.Context, u *record.User) (*seam.ACSUser, outcome) {
+	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
+	if err != nil && seam.KindOf(err) != seam.NotFound {
+		return nil, fails(err)
+	}
+	i := slices.IndexFunc(list, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID })
+	if i < 0 {
+		return nil, outcome{}
+	}
+	return &list[i], outcome{}
 }
 
 // linked is what an identity has on an access system.

@@ -24,7 +24,7 @@ import (
 //	                  marked, lost     a create that has not shown up: forget it after the last look-up
 //	                  removing         confirmDeleted, below
 //	                  others           kept: the stay has only just ended
-//	confirmDeleted  gone (a delete that Seam accepted and a 404 that follows): forget it
+//	confirmDeleted  gone (a delete that Seam accepted, and neither get nor list shows the user): forget it
 //	                not shown: count that as gone after the read lag, if it is repeated
 //	                going: wait, at growing intervals, until a person is notified
 //	                there, after the read lag: the delete had no effect. Delete it again if the plan still does
@@ -241,23 +241,28 @@ func (r *remover) forgetUser(ctx context.Context, u *record.User) outcome {
 	return again()
 }
 
-// confirmDeleted stops the attempt until an ACS user that we deleted is gone from Seam. If Seam accepted the delete,
-// one get is enough, unless the user is so new that reads may not show it yet; otherwise get and list must agree,
-// twice, a lag apart.
+// confirmDeleted stops the attempt until an ACS user that we deleted is gone from Seam: get and list agree on that. If
+// Seam accepted the delete, once is enough, unless the user is so new that reads may not show it yet; otherwise they
+// must agree twice, a lag apart.
 func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	ctx = r.ledger.because(ctx, "whether the ACS user is gone")
-	got, err := r.seam.ACSUser(ctx, *u.ACSUserID)
-	showsUp := !r.belief.tooEarly(r.belief.userCountsFrom(u))
-	if seam.KindOf(err) == seam.NotFound && u.IsDeleteCertain() && showsUp {
-		return outcome{}
+	from, is, out := r.finder.look(ctx, u, "whether the ACS user is gone")
+	if is == absent && from.ACSUserID != "" { // the list shows it as it is being deleted, which may yet be refused
+		is = beingGone
 	}
-	from, is, out := r.finder.lookFurther(ctx, u, got, err)
 	switch {
 	case out.stops():
 		return out
 	case is == absent:
 		return r.deletedNotSeen(ctx, u)
+	default:
+		return r.deletedSeen(ctx, d, u, from, is)
 	}
+}
+
+// deletedSeen handles an ACS user that we deleted and that get or list still shows.
+func (r *remover) deletedSeen(ctx context.Context, d plan.Desired, u *record.User, from seam.ACSUser,
+	is presence,
+) outcome {
 	if u.DeletedSeen(from.Reports(plan.NotDeleted)) {
 		if out := r.ledger.saveUser(ctx, u); out.stops() {
 			return out
@@ -265,6 +270,8 @@ func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	}
 	counts := r.belief.countsFrom(*u.DeletedAt)
 	switch {
+	case is == ambivalent && r.belief.tooEarly(counts):
+		return wait(counts, "Seam still lists the deleted ACS user")
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case is == beingGone && from.BeingDeleted():
@@ -280,11 +287,14 @@ func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	return r.stillThere(ctx, d, u)
 }
 
-// deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows, although it is uncertain
-// whether the delete took effect. It counts as gone when that is repeated after the read lag.
+// deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows. It counts as gone, if it is
+// uncertain whether the delete took effect only when that is repeated after the read lag.
 func (r *remover) deletedNotSeen(ctx context.Context, u *record.User) outcome {
 	if until := r.belief.userCountsFrom(u); r.belief.tooEarly(until) {
 		return wait(until, "A new ACS user may not show up at once")
+	}
+	if u.IsDeleteCertain() {
+		return outcome{}
 	}
 	until := r.belief.countsFrom(u.DeletedNotSeen(r.now()))
 	if !r.belief.tooEarly(until) {

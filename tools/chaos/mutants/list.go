@@ -209,8 +209,8 @@ var mutants = append([]mutant{
 		name: "get and list agree", what: "a get that doesn't find an ACS user counts although the list shows it",
 		edits: []edit{{
 			"internal/provisioner/look.go",
-			"	if !listed {\n		return from, absent, outcome{}\n	}\n",
-			"	if _ = listed; true {\n		return from, absent, outcome{}\n	}\n",
+			"	case entry == nil:\n		return from, absent, outcome{}\n",
+			"	case entry == nil || entry.ACSUserID != \"\":\n		return from, absent, outcome{}\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestGetAndListContradict$",
 	},

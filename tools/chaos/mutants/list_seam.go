@@ -285,8 +285,15 @@ var seamMutants = []mutant{
 	provisionerTests("new users that are not found", "one read shows that a new ACS user is gone",
 		"TestADeletedUserThatReadsMayNotShowYet",
 		edit{
-			"internal/provisioner/remove.go", "u.IsDeleteCertain() && showsUp {\n",
-			"u.IsDeleteCertain() && (showsUp || !showsUp) {\n",
+			"internal/provisioner/remove.go", "r.belief.tooEarly(until) {\n		return wait(until, \"A new ACS user may",
+			"r.belief.tooEarly(until) && !u.IsDeleteCertain() {\n		return wait(until, \"A new ACS user may",
+		}),
+	provisionerTests("accepted deletes", "one get shows that an ACS user is gone whose delete Seam accepted",
+		"TestAWrongNotFoundAfterAnAcceptedDelete",
+		edit{
+			"internal/provisioner/look.go", "	entry, out := f.listed(ctx, u)\n",
+			"	if u.DeletedAt != nil && u.IsDeleteCertain() {\n		return from, absent, outcome{}\n	}\n" +
+				"	entry, out := f.listed(ctx, u)\n",
 		}),
 	provisionerTests("mobile keys that are dropped", "a mobile key that Seam drops soon counts as kept",
 		"TestAKeyThatSeamNeverKeeps",
