@@ -405,6 +405,7 @@ func (a *attempt) ending() *ending {
 		key: a.work.Key, held: a.work.Overrides.Held(), users: a.users, known: a.demand.known(), now: a.now(),
 		belief: a.ledger.belief, pacing: a.pacing,
 		changes: a.ledger.changes, returned: a.ledger.returned, lostAt: a.ledger.lostAt, checked: a.observed.checked,
+		unverified:   a.observed.unverified,
 		keyConfirmed: a.keyConfirmed(),
 		recheck:      earliest{a.observed.recheck}, codeDue: a.codes.due, surplusDue: a.surplus.due,
 		removalDue: a.removalDue,

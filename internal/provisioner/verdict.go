@@ -41,6 +41,7 @@ type ending struct {
 	returned     bool       // a create was answered with an ACS user that existed before
 	lostAt       *time.Time // the last create whose answer was lost
 	checked      bool       // everything was compared with Seam
+	unverified   bool       // Seam's answers contradict each other: what is wanted back is not known to exist
 	keyConfirmed bool       // Seam has just accepted the API key, so that a 401 concerns only that call
 
 	recheck    earliest   // when to compare with Seam again
@@ -54,7 +55,7 @@ func (e *ending) newVerdict() store.KeyVerdict {
 	k := e.key
 	v := store.KeyVerdict{
 		Generation: k.Generation, Checks: k.Checks, UncertainSince: e.lostAt, OverAt: e.overAt(),
-		KeepRevive: e.held != "",
+		KeepRevive: e.held != "" || e.unverified,
 	}
 	e.count(&v, false)
 	e.noteComparison(&v)

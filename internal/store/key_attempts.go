@@ -112,7 +112,7 @@ type KeyVerdict struct {
 	Checks     int64  // the requests to look again that it knew about
 	Done       bool   // no work is left
 	Check      bool   // compare with Seam next time
-	KeepRevive bool   // what somebody removed or suspended at Seam is still wanted back: an admin holds the key
+	KeepRevive bool   // what somebody removed or suspended at Seam is still wanted back: nothing could be done now
 	Attempts   int    // failed ones in a row
 	AttemptsOf int64  // the generation that attempts count for
 	// how many of the attempts had a create that Seam answered with an earlier ACS user
