@@ -142,7 +142,7 @@ func (s *service) addWorkers(kept installation) (err error) {
 	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, provisioner.Options{
 		Secret: c.SeamAPIKey, Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin,
 		Policy: policy, ReadPolicies: s.configured.readPoliciesNow, RetryBase: c.RetryBase,
-		SweepInterval: c.SweepInterval, Workers: c.Workers, Crowded: pace.Crowded,
+		SweepInterval: c.SweepInterval, Workers: c.Workers, Crowded: pace.Pressed,
 		ClockIsWrong: func() bool { return s.health.readiness.clockIsWrong() },
 		Configured:   func(name string) bool { return s.configured.sources.Load().Names(name) },
 	})

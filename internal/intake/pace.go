@@ -101,6 +101,15 @@ func (p *Pace) Crowded() bool {
 
 func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
+// Pressed reports whether events are so many that keys of guests who arrive later should wait: a burst is being
+// accepted, or the backlog is older than patience, when accepting has slowed down already. What waits may change or
+// cancel the stays that these keys are for.
+func (p *Pace) Pressed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crowded() || p.lag >= patience
+}
+
 // delay is how long the flusher waits for the appliers before its next commit, after one of that many events.
 func (p *Pace) delay(events int) time.Duration {
 	p.mu.Lock()

@@ -12,7 +12,7 @@ func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Pace
 		const took = 10 * time.Millisecond
-		if p.Crowded() || p.rest(took) != 0 || p.delay(batchSize) != 0 {
+		if p.Crowded() || p.Pressed() || p.rest(took) != 0 || p.delay(batchSize) != 0 {
 			t.Error("an idle machine gives way to nobody")
 		}
 		p.accepted(crowdedBatch - 1)
@@ -24,7 +24,7 @@ func TestPace(t *testing.T) {
 			p.accepted(batchSize)
 			p.applied(250, lag)
 			rest := p.rest(took)
-			if rest <= 0 || rest >= last || !p.Crowded() {
+			if rest <= 0 || rest >= last || !p.Crowded() || !p.Pressed() {
 				t.Errorf("with a lag of %s appliers rest for %s, before for %s", lag, rest, last)
 			}
 			if delay := p.delay(batchSize); delay != 0 {
@@ -41,6 +41,9 @@ func TestPace(t *testing.T) {
 		if p.Crowded() || p.rest(took) != 0 {
 			t.Error("beyond patience appliers still give way")
 		}
+		if !p.Pressed() {
+			t.Error("beyond patience keys of later guests don't give way to the backlog")
+		}
 		accepted, began := 0, time.Now()
 		for time.Since(began) < 10*time.Second {
 			accepted += 100
@@ -53,8 +56,8 @@ func TestPace(t *testing.T) {
 			t.Errorf("%.0f a second are accepted while 1000 are applied", pace)
 		}
 		p.applied(0, 0)
-		if p.delay(batchSize) != 0 {
-			t.Error("the backlog is gone, and the flusher still waits")
+		if p.delay(batchSize) != 0 || p.Pressed() {
+			t.Error("the backlog is gone, and the flusher or the keys still wait")
 		}
 		p.accepted(batchSize)
 		time.Sleep(crowdLasts + time.Millisecond)
