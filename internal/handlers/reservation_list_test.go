@@ -67,7 +67,7 @@ func TestReservationList(t *testing.T) {
 	page := v.see("/reservations?key_status=attention")
 	for _, want := range []string{
 		`1 reservation<`, `href="/reservations" aria-current="true">Needs you`,
-		`href="/reservations?key_status=attention%2Cwaiting">Waiting`, "Somebody deleted the guest in Salto KS.",
+		`href="/reservations?key_status=attention%2Cwaiting">Waiting`, "Somebody took the key away in Salto KS.",
 	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the list lacks %q:\n%s", want, page.body)

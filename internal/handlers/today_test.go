@@ -44,7 +44,7 @@ func TestToday(t *testing.T) {
 	v.signIn(adminToken)
 	page := v.see("/")
 	for _, want := range []string{
-		"7 guests: 2 listings without doors", "1 guest: Somebody deleted the guest in Salto KS", "2 h late",
+		"7 guests: 2 listings without doors", "1 guest: Somebody took the key away in Salto KS", "2 h late",
 		`href="tel:&#43;34612340001"`, `href="/listings/default/room-0"`, "Choose doors",
 		`action="/reservations/default/removed/reconcile"`, "Restore the key",
 		`href="/?part=problems&amp;reason=no_access_groups">All 7</a>`,

@@ -118,7 +118,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	}
 	observer := &observer{
 		now: p.now, ledger: ledger, belief: belief, users: rows, finder: finder, identities: identities,
-		checker: checker, observed: observed, slots: slots, work: work,
+		checker: checker, observed: observed, work: work,
 	}
 	creator := &creator{
 		seam: p.seam, now: p.now, activity: p.options.Activity, directory: p.directory, systems: p.systems,

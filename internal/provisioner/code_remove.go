@@ -74,17 +74,18 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 	return true, w.save(ctx)
 }
 
-// deleteSurplus deletes a second code that a lost create has left. That Seam doesn't find it proves nothing: then it is
-// looked for once more.
+// deleteSurplus deletes a second code that a lost create has left. Whatever Seam answers proves nothing, so the mark
+// has it looked for once more.
 func (w *codeWork) deleteSurplus(ctx context.Context, id string) (more bool, out outcome) {
+	w.code.LookAgain(w.now())
+	if out := w.saveMark(ctx); out.stops() {
+		return false, out
+	}
 	err := w.seam.DeleteCredential(w.ledger.discreetly(ctx, "a lost create left a second backup code"), id)
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return w.failed(ctx, err)
 	}
 	w.code.DropSurplus(id)
-	if err != nil {
-		w.code.LookAgain(w.now())
-	}
 	return true, w.settle(ctx)
 }
 

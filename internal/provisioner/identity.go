@@ -197,7 +197,7 @@ func (r *identities) known(ctx context.Context, key string, own bool) (candidate
 func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUserIdentity) (out outcome,
 	refusal error,
 ) {
-	c.Create()
+	c.Create(r.now())
 	if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
 		return out, nil
 	}

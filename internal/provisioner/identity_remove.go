@@ -38,7 +38,9 @@ func (r *identities) remove(ctx context.Context, identity record.Identity,
 	u *record.User,
 ) (forget bool, out outcome) {
 	if identity.ID == nil {
-		return true, outcome{}
+		if forget, out := r.findUnanswered(ctx, &identity); forget || out.stops() {
+			return forget, out
+		}
 	}
 
 	asking := r.ledger.because(ctx, "whether anything is linked to the reservation's own user identity")
@@ -163,21 +165,32 @@ func (r *identities) removeStrays(ctx context.Context) outcome {
 	return outcome{}
 }
 
+// findUnanswered looks for the identity that a create without an answer may have made. forget reports that Seam has
+// none, or that it was merged into another, which is left alone.
+func (r *identities) findUnanswered(ctx context.Context, identity *record.Identity) (forget bool, out outcome) {
+	asking := r.ledger.because(ctx, "whether a create without an answer made a user identity")
+	is, err := r.seam.UserIdentityByKey(asking, identity.Key)
+	if seam.KindOf(err) == seam.NotFound { // one wrong answer is soon corrected
+		is, err = r.seam.UserIdentityByKey(asking, identity.Key)
+	}
+	switch {
+	case err == nil && slices.Contains(is.MergedKeys, identity.Key):
+		r.ledger.note("user identity %s was merged into %s, which is left alone", identity.Key, is.UserIdentityID)
+		return true, outcome{}
+	case err == nil:
+		identity.Found(is.UserIdentityID)
+		return false, outcome{}
+	case seam.KindOf(err) != seam.NotFound:
+		return false, fails(err)
+	}
+	if until := r.belief.identitySettles(identity.CreatedAt); r.belief.tooEarly(until) {
+		return false, wait(until, "A user identity may still show up")
+	}
+	return true, outcome{}
+}
+
 // removeStray deletes one own identity that has no ACS user, once it is certain whether Seam has it.
 func (r *identities) removeStray(ctx context.Context, identity record.Identity) outcome {
-	if identity.ID == nil {
-		byKey, err := r.seam.UserIdentityByKey(r.ledger.because(ctx,
-			"whether a create without an answer made a user identity"), identity.Key)
-		until := r.belief.identitySettles(identity.CreatedAt)
-		switch {
-		case err == nil:
-			identity.Found(byKey.UserIdentityID)
-		case seam.KindOf(err) != seam.NotFound:
-			return fails(err)
-		case r.belief.tooEarly(until):
-			return wait(until, "A user identity may still show up")
-		}
-	}
 	forget, out := r.remove(ctx, identity, nil)
 	if out.stops() || !forget {
 		return out

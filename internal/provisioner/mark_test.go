@@ -158,3 +158,28 @@ func TestAStaleReplicaThenAChangeOfDates(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 	r.mustBeOne(s)
 }
+
+// The answer to a create is lost, and the list that shows that it made nothing is wrong: it is empty, or lacks half,
+// and claims to be complete. One such list leads to no second ACS user.
+func TestAnIncompleteListAfterALostCreate(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []simulator.FaultKind{simulator.EmptyObject, simulator.HalfList} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			r := newLossyRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostAfter, Path: seam.PathUserCreate},
+				simulator.Fault{Kind: simulator.Error503Before, Path: "/acs/users/list", Count: -1})
+			r.book(s)
+			waitFor(t, "the create to be lost", func() bool { return fired(r, seam.PathUserCreate) })
+			r.rested(s)
+			r.sim.Heal()
+			r.sim.Inject(simulator.Fault{Kind: kind, Path: "/acs/users/list"})
+			r.advance(time.Minute) // reads count now
+			r.untilLater(s, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+			r.mustBeSound()
+		})
+	}
+}

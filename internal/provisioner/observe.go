@@ -21,7 +21,6 @@ type observer struct {
 	identities *identities
 	checker    *checker
 	observed   *observation
-	slots      *slots
 	work       *store.Work // as it was loaded
 }
 
@@ -141,8 +140,7 @@ func (o *observer) settleUserMark(ctx context.Context, d plan.Desired, u *record
 	if u.LostAt != nil && o.belief.tooEarly(o.belief.countsFrom(*u.LostAt)) {
 		return wait(o.belief.countsFrom(*u.LostAt), "A create without an answer may still show up")
 	}
-	o.slots.fresh[u.ID] = len(linked.others) == 0 && !linked.gone && u.Phase() == record.Lost
-	return outcome{}
+	return outcome{} // the next create looks once more: one list may be incomplete
 }
 
 // adopt records the oldest of the ACS users that a look-up has found; the others were created by the same lost

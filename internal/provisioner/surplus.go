@@ -118,7 +118,6 @@ func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.S
 		u.SurplusSeen(second.ID)
 		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return secondNotRemoved(second, why) })
 	}
-	u.SurplusStillThere(second.ID)
 	out := s.remove(ctx, u, second)
 	if stuck && out.kind == waiting { // nothing is better until this delete has an effect
 		s.due = &out.until
@@ -127,17 +126,22 @@ func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.S
 	return out
 }
 
-// remove deletes a second ACS user. The call may be repeated without harm, so it needs no mark.
+// remove deletes a second ACS user. It is marked first: an admin may hold the stay since, or another worker have it.
 func (s *surplus) remove(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
-	s.ledger.changes++
 	started := s.now()
+	u.SurplusDeleteSent(second.ID, started)
+	if out := s.ledger.saveMark(ctx, u); out.stops() {
+		return out
+	}
+	s.ledger.changes++
 	err := s.seam.DeleteACSUser(s.ledger.because(ctx, plan.WhySurplus), second.ID)
 	deleted := s.now()
 	switch kind := seam.KindOf(err); {
 	case kind == seam.Lost:
 		deleted = s.belief.lostUntil(started, deleted)
 	case err != nil && kind != seam.NotFound:
-		return fails(err)
+		u.Refused()
+		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return fails(err) })
 	}
 	u.SurplusDeleted(second.ID, deleted)
 	return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome {

@@ -248,6 +248,7 @@ func (e *ending) conclude(out outcome) store.KeyVerdict {
 	case waiting:
 		v.Next, v.Message = &out.until, out.why
 		e.keepStatus(&v)
+		e.reportSilence(&v, false)
 	case needsPerson:
 		j := out.verdict
 		v.Status, v.Reason, v.Message = j.Status, j.Reason, j.Message
@@ -258,6 +259,7 @@ func (e *ending) conclude(out outcome) store.KeyVerdict {
 		v.Message = "Seam's answers contradict each other: nothing is changed, and staykey asks again."
 		retry(e.pacing.backoff(v.Attempts))
 		e.keepStatus(&v)
+		e.reportSilence(&v, true)
 	default:
 		e.concludeError(&v, out.err, retry)
 	}
@@ -293,6 +295,7 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 		}
 		retry(in)
 		e.keepStatus(v)
+		e.reportSilence(v, false)
 	case api.Kind == seam.Unauthorized && !e.keyConfirmed:
 		v.LastError, v.Message = api.Error(), "Seam refuses the API key: provisioning is paused until it accepts it."
 		retry(10 * time.Second)
@@ -306,6 +309,7 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 		v.Message = "Seam could not be reached, or its answer was lost: retrying."
 		retry(e.pacing.backoff(v.Attempts))
 		e.keepStatus(v)
+		e.reportSilence(v, true)
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 	ReasonNotRemoved          = "not_removed"
 	ReasonSeamReportsError    = "seam_reports_error"
 	ReasonUnexpected          = "unexpected_error"
+	ReasonNoAnswer            = "no_answer_from_seam"
 )
 
 // reasons is the one table. A new reason is a constant above, a row here, and a section in docs/runbook.md. Message and
@@ -229,7 +230,7 @@ var reasons = []Reason{
 		Message: "Somebody deleted the guest's user in Seam or Salto KS: reconcile the reservation to create " +
 			"a new key, or leave it.",
 		Desk: Desk{
-			Problem: "Somebody deleted the guest in Salto KS.",
+			Problem: "Somebody took the key away in Salto KS.",
 			Button:  "Restore the key", Opens: CompareStay,
 		},
 	},
@@ -334,6 +335,16 @@ var reasons = []Reason{
 		Desk: Desk{
 			Problem: "staykey couldn't finish the key.",
 			Do:      "It tries again on its own. The stay's page has the error.",
+			Button:  "Try again", Opens: CompareStay,
+		},
+	},
+	{
+		Code: ReasonNoAnswer, Fix: FixSeam, Retry: RetryMinutes,
+		Message: "Seam has not answered this reservation's requests for a while, or its answers contradict each " +
+			"other: check last_error and Seam's status page. staykey retries automatically.",
+		Desk: Desk{
+			Problem: "Seam doesn't answer.",
+			Do:      "staykey tries again on its own. If this lasts, ask your operator to check Seam.",
 			Button:  "Try again", Opens: CompareStay,
 		},
 	},

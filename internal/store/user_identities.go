@@ -23,7 +23,7 @@ type UserIdentity struct {
 	// belongs to one stay, without an e-mail address, and is deleted with it
 	StayOnly  bool       `db:"own"`
 	LostAt    *time.Time // the end of a create whose answer was lost; nil: none, or known since
-	CreatedAt time.Time  // when the row was written, before the create
+	CreatedAt time.Time  // when it was last marked to be created
 	ErasingAt *time.Time // when a delete of ours was last marked whose result is unknown; written by [MarkErasing]
 }
 
@@ -117,7 +117,8 @@ func (s UserIdentities) List(ctx context.Context, keys []string) ([]UserIdentity
 const saveUserIdentity = `
 	INSERT INTO user_identities (user_identity_key, user_identity_id, made, own, lost_at, created_at)
 		VALUES (@key, @id, @made, @own, @lost_at, @created_at)
-	ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = @id, made = @made, lost_at = @lost_at`
+	ON CONFLICT (user_identity_key) DO UPDATE SET user_identity_id = @id, made = @made, lost_at = @lost_at,
+		created_at = @created_at`
 
 // QueueUserIdentity inserts or updates a row, as part of a batch.
 func QueueUserIdentity(batch *pgx.Batch, i UserIdentity) {

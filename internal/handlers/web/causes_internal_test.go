@@ -100,3 +100,21 @@ func TestTelephoneIsOnlyANumber(t *testing.T) {
 		}
 	}
 }
+
+// A stay's page shows the message of its reason where that says more than the words of the cause: an ACS user that is
+// somebody else's now was not taken away.
+func TestDetailOfACause(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ code, message, want string }{
+		{stay.ReasonRemovedAtSeam, stay.Displaced, stay.Displaced},
+		{stay.ReasonRemovedAtSeam, stay.Message(stay.ReasonRemovedAtSeam), ""},
+		{stay.ReasonNotKept, stay.Message(stay.ReasonNotKept, "a door"), stay.Message(stay.ReasonNotKept, "a door")},
+		{"", "Seam still shows the deleted ACS user", ""},
+	} {
+		var v reservationView
+		v.Key.Reason, v.Key.Message = &c.code, &c.message
+		if got := v.Detail(); got != c.want {
+			t.Errorf("%s %q: %q, want %q", c.code, c.message, got, c.want)
+		}
+	}
+}

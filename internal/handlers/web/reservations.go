@@ -73,9 +73,9 @@ type comparison struct {
 // it doesn't, or only quotes an admin's decision, which the page shows in full anyway.
 func (v reservationView) Detail() string {
 	code := stay.Text(v.Key.Reason)
-	reason, _ := stay.Find(code)
+	reason, known := stay.Find(code)
 	namesListing := code == stay.ReasonListingUnknown || code == stay.ReasonNoGroups // which the page names, too
-	if namesListing || quotesAdmin(code) || !strings.Contains(reason.Message, "{") {
+	if !known || namesListing || quotesAdmin(code) || stay.Text(v.Key.Message) == reason.Message {
 		return ""
 	}
 	return stay.Text(v.Key.Message)

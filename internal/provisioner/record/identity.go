@@ -25,7 +25,7 @@ func NewIdentity(key string, stayOnly bool, now time.Time) Identity {
 func IdentityOf(row store.UserIdentity) Identity { return Identity{row} }
 
 // Create records that it is about to be created: what has its key from now on is ours.
-func (i *Identity) Create() { i.MadeByUs = true }
+func (i *Identity) Create(now time.Time) { i.MadeByUs, i.CreatedAt = true, now }
 
 // Is records which identity Seam has. madeByUs is false if somebody else created it: it is never changed nor deleted.
 func (i *Identity) Is(id string, madeByUs bool) { i.ID, i.MadeByUs, i.LostAt = &id, madeByUs, nil }

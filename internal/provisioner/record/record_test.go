@@ -347,7 +347,7 @@ func TestDoorsAreCopied(t *testing.T) {
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	i := NewIdentity("k", true, noon)
-	i.Create()
+	i.Create(noon)
 	i.Unseen(noon)
 	if i.Unseen(noon.Add(time.Hour)); !i.LostAt.Equal(noon) {
 		t.Errorf("the first refusal that nothing explains was at %s", i.LostAt)

@@ -10,9 +10,10 @@ import (
 // What a lost create left in addition to the recorded ACS user. It is recorded from when it is found until Seam no
 // longer has it, also if the stay ends:
 //
-//	AddSurplus ──▶ found ── SurplusDeleted ──▶ deleted ── SurplusNotSeen (once) ──▶ missing ── DropSurplus ──▶
-//	                 ▲                            │                                    │
-//	                 └────── SurplusStillThere ───┴────────────────────────────────────┘
+//	AddSurplus ──▶ found ── SurplusDeleteSent ──▶ deleted ── SurplusNotSeen (once) ──▶ missing ── DropSurplus ──▶
+//	                 ▲          SurplusDeleted     │  ▲  ▲                                │
+//	                 └───────── Refused ───────────┘  │  └────────── SurplusSeen ─────────┘
+//	                                                  └── SurplusDeleteSent (the last one had no effect)
 
 // AddSurplus records an ACS user that a lost create left, and reports whether that is new.
 func (u *User) AddSurplus(id string) bool {
@@ -21,6 +22,17 @@ func (u *User) AddSurplus(id string) bool {
 	}
 	u.Surplus = append(slices.Clone(u.Surplus), store.SurplusUser{ID: id})
 	return true
+}
+
+// SurplusDeleteSent marks a delete that is about to be sent. An earlier one had no effect.
+func (u *User) SurplusDeleteSent(id string, now time.Time) {
+	u.remember()
+	u.changeSurplus(id, func(s *store.SurplusUser) {
+		if s.DeletedAt != nil {
+			s.Tries++
+		}
+		s.DeletedAt, s.MissingAt = &now, nil
+	})
 }
 
 // SurplusDeleted records a delete that may have had an effect at the given time.
@@ -42,11 +54,6 @@ func (u *User) SurplusNotSeen(id string, now time.Time) (since time.Time) {
 // SurplusSeen records that Seam shows it: it no longer counts as missing.
 func (u *User) SurplusSeen(id string) {
 	u.changeSurplus(id, func(s *store.SurplusUser) { s.MissingAt = nil })
-}
-
-// SurplusStillThere records that its delete had no effect.
-func (u *User) SurplusStillThere(id string) {
-	u.changeSurplus(id, func(s *store.SurplusUser) { s.Tries++ })
 }
 
 // DropSurplus records that it is gone.

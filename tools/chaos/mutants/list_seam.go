@@ -172,8 +172,17 @@ var seamMutants = []mutant{
 	provisionerTests("failed looks", "a look at an issued key that fails makes it provisioning",
 		"TestAFailedLookTakesNoStatusAway",
 		edit{
-			"internal/provisioner/verdict.go", "		retry(e.pacing.backoff(v.Attempts))\n		e.keepStatus(v)\n	}\n",
-			"		retry(e.pacing.backoff(v.Attempts))\n	}\n",
+			"internal/provisioner/verdict.go", "		e.keepStatus(v)\n		e.reportSilence(v, true)\n", "",
+		}),
+	provisionerTests("silence", "a stay whose calls are all lost has no reason", "TestSilenceHasAReason",
+		edit{
+			"internal/provisioner/silence.go", "	if reported || failed && k.LastError != nil && v.Attempts >= silentAfter {\n",
+			"	if reported {\n",
+		}),
+	provisionerTests("silence is not broken by waiting", "an attempt that only waits takes the reason away",
+		"TestSilenceHasAReason",
+		edit{
+			"internal/provisioner/silence.go", "	if reported || failed &&", "	if failed &&",
 		}),
 	provisionerTests("a repair restores, too", "a request that repairs what Seam doesn't keep restores nothing else",
 		"TestARequestRepairsAndRestores",
@@ -297,6 +306,38 @@ var seamMutants = []mutant{
 			"internal/provisioner/look.go", "	entry, out := f.listed(ctx, u)\n",
 			"	if u.DeletedAt != nil && u.IsDeleteCertain() {\n		return from, absent, outcome{}\n	}\n" +
 				"	entry, out := f.listed(ctx, u)\n",
+		}),
+	provisionerTests("one list after a loss", "one list shows that a lost create made nothing",
+		"TestAnIncompleteListAfterALostCreate",
+		edit{
+			"internal/provisioner/create.go", "	if !c.slots.fresh[u.ID] {\n		if out :=",
+			"	if u.LostAt == nil && !c.slots.fresh[u.ID] {\n		if out :=",
+		}),
+	provisionerTests("second users under the lease", "a second ACS user is deleted although an admin holds the stay",
+		"TestAHoldBeforeASecondUserIsDeleted",
+		edit{
+			"internal/provisioner/surplus.go",
+			"	if out := s.ledger.saveMark(ctx, u); out.stops() {\n		return out\n	}\n", "",
+		}),
+	provisionerTests("second codes under the lease", "a second backup code is deleted although an admin holds the stay",
+		"TestAHoldBeforeASecondCodeIsDeleted",
+		edit{
+			"internal/provisioner/code_remove.go",
+			"	w.code.LookAgain(w.now())\n	if out := w.saveMark(ctx); out.stops() {\n		return false, out\n	}\n", "",
+		}),
+	provisionerTests("second creates of identities",
+		"a second create of an identity is looked for as long as the first would have been",
+		"TestALateSecondCreateOfAnIdentity",
+		edit{
+			"internal/provisioner/record/identity.go", "i.MadeByUs, i.CreatedAt = true, now }",
+			"i.MadeByUs, _ = true, now }",
+		}),
+	provisionerTests("identities without an id", "an identity whose create had no answer doesn't exist",
+		"TestALateSecondCreateOfAnIdentity",
+		edit{
+			"internal/provisioner/identity_remove.go",
+			"		if forget, out := r.findUnanswered(ctx, &identity); forget || out.stops() {\n			return forget, out\n		}\n",
+			"		return true, outcome{}\n",
 		}),
 	provisionerTests("mobile keys that are dropped", "a mobile key that Seam drops soon counts as kept",
 		"TestAKeyThatSeamNeverKeeps",

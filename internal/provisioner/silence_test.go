@@ -1,0 +1,85 @@
+package provisioner_test
+
+import (
+	"testing"
+
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// Seam gives no usable answer for good: the stay gets a visible reason and keeps it until an attempt succeeds, although
+// attempts in between only wait.
+func TestSilenceHasAReason(t *testing.T) {
+	t.Parallel()
+	always := func(kind simulator.FaultKind, path string) simulator.Fault {
+		return simulator.Fault{Kind: kind, Path: path, Count: -1}
+	}
+	for name, c := range map[string]struct {
+		faults    []simulator.Fault
+		cancelled bool
+	}{
+		"no answer":      {faults: []simulator.Fault{always(simulator.LostBefore, seam.PathIdentityCreate)}},
+		"errors of Seam": {faults: []simulator.Fault{always(simulator.Error503Before, seam.PathUserCreate)}},
+		"null for a list": {faults: []simulator.Fault{
+			always(simulator.LostBefore, seam.PathUserCreate), always(simulator.NullObject, "/acs/users/list"),
+		}},
+		"a list without its cursor": {faults: []simulator.Fault{
+			always(simulator.LostBefore, seam.PathUserCreate), always(simulator.NoCursor, "/acs/users/list"),
+		}},
+		"a list that is not found": {faults: []simulator.Fault{
+			always(simulator.LostAfter, seam.PathUserCreate), always(simulator.WrongNotFound, "/acs/users/list"),
+		}},
+		"no key": {faults: []simulator.Fault{always(simulator.Error500Before, seam.PathCredentialCreate)}},
+		"no removal": {
+			faults: []simulator.Fault{always(simulator.LostBefore, seam.PathUserDelete)}, cancelled: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newLossyRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			end := store.KeyIssued
+			if c.cancelled {
+				issued(r, &s)
+				end = store.KeyRevoked
+			}
+			for _, f := range c.faults {
+				r.sim.Inject(f)
+			}
+			if c.cancelled {
+				r.cancel(s)
+			} else {
+				r.book(s)
+			}
+			silent := func() bool {
+				v := r.view(s)
+				return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "no_answer_from_seam"
+			}
+			waitFor(t, "a reason", func() bool { r.skipTo(r.view(s)); return silent() })
+			for range 20 { // until a few more attempts
+				r.skipTo(r.rested(s))
+				if !silent() {
+					v := r.view(s)
+					r.tell(s)
+					t.Fatalf("the reason is gone: %s %s %q", v.Key.Status, str(v.Key.Reason), str(v.Key.Message))
+				}
+			}
+			r.sim.Heal()
+			r.untilLater(s, end, func(v store.View) bool { return v.Key.Status == end })
+			if c.cancelled {
+				r.mustHold(s.id)
+				return
+			}
+			r.mustBeOne(s)
+		})
+	}
+}
+
+// rested waits until no attempt at a stay is under way or due.
+func (r *rig) rested(s stay) store.View {
+	r.t.Helper()
+	waitFor(r.t, "the attempt to end", func() bool { busy, _ := r.work(); return !busy })
+	return r.view(s)
+}
