@@ -87,14 +87,17 @@ var allowed = map[string][]string{
 	},
 	"internal/provisioner": {
 		"internal/pms", "internal/point", "internal/provisioner/plan", "internal/provisioner/record",
-		"internal/seam", "internal/stay", "internal/store", "internal/tracing",
+		"internal/provisioner/rows", "internal/seam", "internal/stay", "internal/store", "internal/tracing",
 	},
 	"internal/provisioner/plan": {
 		"internal/pms", "internal/provisioner/record", "internal/seam", "internal/stay",
 		"internal/store",
 	},
 	"internal/provisioner/record": {
-		"internal/seam", "internal/stay", "internal/store",
+		"internal/seam", "internal/stay",
+	},
+	"internal/provisioner/rows": {
+		"internal/provisioner/record", "internal/store",
 	},
 	"internal/retention": {
 		"internal/stay", "internal/store",

@@ -18,15 +18,19 @@ import (
 	"testing"
 )
 
+const recordOf = "internal/provisioner/record."
+
 // rows are the types whose fields are the state of something at Seam, and the packages that may change them: only the
-// record's transitions, and the store, which loads them.
+// record's transitions, the store, which loads them, and package rows, which converts between the two.
 var (
 	rows = []string{
 		"internal/store.ACSUser", "internal/store.SurplusUser", "internal/store.BackupCode",
-		"internal/store.UserIdentity", "internal/provisioner/record.User", "internal/provisioner/record.Code",
-		"internal/provisioner/record.Identity",
+		"internal/store.UserIdentity", recordOf + "User", recordOf + "Row", recordOf + "Slot", recordOf + "Life",
+		recordOf + "Schedule", recordOf + "Groups", recordOf + "Key", recordOf + "Report", recordOf + "Repairs",
+		recordOf + "Requests", recordOf + "Leftovers", recordOf + "SurplusUser", recordOf + "Reading",
+		recordOf + "Code", recordOf + "CodeRow", recordOf + "Identity",
 	}
-	writers = []string{"internal/store", "internal/provisioner/record"}
+	writers = []string{"internal/store", "internal/provisioner/record", "internal/provisioner/rows"}
 )
 
 // Only transitions write the state of an ACS user, a mobile key, a backup code and an identity: an assignment anywhere

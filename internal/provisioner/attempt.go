@@ -9,6 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -82,15 +83,15 @@ type attempt struct {
 func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt {
 	belief := belief{lag: p.options.ReadLag, timeout: p.seam.Timeout(), began: p.now()}
 	work, policy := &loaded, p.policyFor(loaded.Reservation)
-	rows := &users{}
+	users := &users{}
 	for _, u := range work.Users {
-		rows.rows = append(rows.rows, record.Of(u))
+		users.rows = append(users.rows, rows.User(u))
 	}
 	listed := listedCodes{}
 	ledger := &ledger{
 		store: p.store, now: p.now, lease: lease, work: work, belief: belief, lostAt: work.Key.UncertainSince,
 	}
-	observed := &observation{users: rows, unsettled: map[int64]outcome{}, searched: map[int64]bool{}}
+	observed := &observation{users: users, unsettled: map[int64]outcome{}, searched: map[int64]bool{}}
 	pacing := &pacing{
 		now: p.now, work: work, belief: belief, ledger: ledger, sweepEvery: p.options.SweepInterval,
 		retryBase: p.options.RetryBase,
@@ -98,11 +99,11 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	demand := &demand{
 		store: p.store, now: p.now, directory: p.directory, keys: p.keys,
 		configured: p.options.Configured, systems: p.systems, defaultSystem: p.options.DefaultSystem, ledger: ledger,
-		users: rows, pacing: pacing, work: work, policy: policy,
+		users: users, pacing: pacing, work: work, policy: policy,
 	}
 	identities := &identities{
 		store: p.store, seam: p.seam, now: p.now, keys: p.keys, ledger: ledger,
-		belief: belief, users: rows, reservation: work.Reservation.Ref(), survivors: map[string]string{},
+		belief: belief, users: users, reservation: work.Reservation.Ref(), survivors: map[string]string{},
 	}
 	finder := &finder{
 		store: p.store, seam: p.seam, ledger: ledger, belief: belief, identities: identities, work: work,
@@ -113,16 +114,16 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 		observed: observed, pacing: pacing, work: work, policy: policy,
 	}
 	slots := &slots{
-		store: p.store, now: p.now, log: p.log, seam: p.seam, ledger: ledger, belief: belief, users: rows,
+		store: p.store, now: p.now, log: p.log, seam: p.seam, ledger: ledger, belief: belief, users: users,
 		identities: identities, finder: finder, work: work, fresh: map[int64]bool{}, claimed: map[int64]bool{},
 	}
 	observer := &observer{
-		now: p.now, ledger: ledger, belief: belief, users: rows, finder: finder, identities: identities,
+		now: p.now, ledger: ledger, belief: belief, users: users, finder: finder, identities: identities,
 		checker: checker, observed: observed, work: work,
 	}
 	creator := &creator{
 		seam: p.seam, now: p.now, activity: p.options.Activity, directory: p.directory, systems: p.systems,
-		demand: demand, ledger: ledger, belief: belief, users: rows, slots: slots, finder: finder,
+		demand: demand, ledger: ledger, belief: belief, users: users, slots: slots, finder: finder,
 		observer: observer, checker: checker, work: work,
 	}
 	changer := &changer{
@@ -130,17 +131,17 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 		identities: identities, checker: checker, work: work,
 	}
 	surplus := &surplus{
-		seam: p.seam, now: p.now, ledger: ledger, belief: belief, users: rows, finder: finder, pacing: pacing,
+		seam: p.seam, now: p.now, ledger: ledger, belief: belief, users: users, finder: finder, pacing: pacing,
 	}
 	remover := &remover{
-		seam: p.seam, now: p.now, activity: p.options.Activity, ledger: ledger, belief: belief, users: rows,
+		seam: p.seam, now: p.now, activity: p.options.Activity, ledger: ledger, belief: belief, users: users,
 		observed: observed, finder: finder, checker: checker, identities: identities, surplus: surplus,
 		pacing: pacing, work: work, policy: policy,
 	}
 	a := &attempt{
-		log: p.log, now: p.now, work: work, demand: demand, users: rows, observed: observed, observer: observer,
+		log: p.log, now: p.now, work: work, demand: demand, users: users, observed: observed, observer: observer,
 		checker: checker, identities: identities, slots: slots, creator: creator, changer: changer,
-		remover: remover, surplus: surplus, refusals: &refusals{users: rows}, ledger: ledger, pacing: pacing,
+		remover: remover, surplus: surplus, refusals: &refusals{users: users}, ledger: ledger, pacing: pacing,
 		keyConfirmed: p.admission.keyConfirmed,
 	}
 	a.codes = &backupCodes{
@@ -148,7 +149,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 			seam: p.seam, now: p.now, sealer: p.sealer, ledger: ledger, belief: belief, observed: observed,
 			pacing: pacing, work: work, policy: policy, codes: codesOf(loaded), listed: listed,
 		},
-		users: rows, refusals: a.refusals, verdict: a.verdict,
+		users: users, refusals: a.refusals, verdict: a.verdict,
 	}
 	return a
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -43,7 +44,7 @@ const codeRemoved = "removed_at_seam"
 func codesOf(work store.Work) map[int64]*record.Code {
 	codes := map[int64]*record.Code{}
 	for _, c := range work.Codes {
-		codes[c.UserRow] = record.CodeOf(c)
+		codes[c.UserRow] = rows.Code(c)
 	}
 	return codes
 }
@@ -305,14 +306,14 @@ func (w *codeWork) due(ctx context.Context, at time.Time) outcome {
 // save commits the code's row.
 func (w *codeWork) save(ctx context.Context) outcome {
 	return w.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		return store.SaveBackupCode(ctx, tx, w.code.BackupCode)
+		return store.SaveBackupCode(ctx, tx, rows.BackupCode(w.code))
 	})
 }
 
 // saveMark commits the mark of a call that is about to be made.
 func (w *codeWork) saveMark(ctx context.Context) outcome {
 	return w.ledger.mark(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return store.SaveBackupCode(ctx, tx, w.code.BackupCode)
+		return store.SaveBackupCode(ctx, tx, rows.BackupCode(w.code))
 	})
 }
 

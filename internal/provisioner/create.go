@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -116,7 +117,7 @@ func (c *creator) recordUser(ctx context.Context, d plan.Desired, i int, made se
 			if stale {
 				u.UnmarkKey() // which is no longer about to be created
 			}
-			return store.SaveACSUser(ctx, tx, u.ACSUser)
+			return store.SaveACSUser(ctx, tx, rows.ACSUser(u.Row))
 		})
 		switch {
 		case errors.Is(out.err, store.ErrIDTaken):

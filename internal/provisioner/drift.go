@@ -27,7 +27,7 @@ type drift struct {
 // differences lists what differs at Seam from the record, where a person can have changed it.
 func differences(recorded, read *record.User) []drift {
 	var found []drift
-	if !recorded.SameSchedule(read) {
+	if !recorded.SameSchedule(read.Schedule) {
 		found = append(found, drift{"access_schedule", "the access schedule is " + hours(read) + " instead of " +
 			hours(recorded), record.Hours})
 	}

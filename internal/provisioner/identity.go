@@ -10,6 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -76,12 +77,12 @@ func (r *identities) verifyGuest(ctx context.Context, d plan.Desired, c *candida
 			return outcome{} // it has our key, so no other can
 		}
 		c.Gone(nil) // it stays at Seam: another can have the guest's key and address
-		return r.ledger.saveIdentity(ctx, c.UserIdentity)
+		return r.ledger.saveIdentity(ctx, c.Identity)
 	case is.UserIdentityID != *c.ID:
 		r.ledger.note("user identity %s was merged into %s", *c.ID, is.UserIdentityID)
 		c.Merged(is.UserIdentityID, is.Key == c.Key)
 		c.usable = true
-		return r.ledger.saveIdentity(ctx, c.UserIdentity)
+		return r.ledger.saveIdentity(ctx, c.Identity)
 	}
 	c.usable = true
 	return outcome{}
@@ -173,7 +174,7 @@ func (r *identities) ownOf(ctx context.Context, key string) (candidate, outcome)
 func (r *identities) unseen(ctx context.Context, c *candidate) outcome {
 	if c.LostAt == nil {
 		c.Unseen(r.now())
-		if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
+		if out := r.ledger.saveIdentity(ctx, c.Identity); out.stops() {
 			return out
 		}
 	}
@@ -189,7 +190,7 @@ func (r *identities) known(ctx context.Context, key string, own bool) (candidate
 	if errors.Is(err, store.ErrNotFound) {
 		return candidate{Identity: record.NewIdentity(key, own, r.now())}, outcome{}
 	}
-	return candidate{Identity: record.IdentityOf(identity)}, fails(err)
+	return candidate{Identity: rows.Identity(identity)}, fails(err)
 }
 
 // create marks and creates an identity. refusal is Seam's answer if it refused, nil if the identity was
@@ -198,7 +199,7 @@ func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUse
 	refusal error,
 ) {
 	c.Create(r.now())
-	if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
+	if out := r.ledger.saveIdentity(ctx, c.Identity); out.stops() {
 		return out, nil
 	}
 	r.ledger.changes++
@@ -219,5 +220,5 @@ func (r *identities) create(ctx context.Context, c *candidate, in seam.CreateUse
 func (r *identities) forget(ctx context.Context, c *candidate) outcome {
 	r.ledger.note("user identity %s is gone from Seam", stay.Text(c.ID))
 	c.Gone(nil)
-	return r.ledger.saveIdentity(ctx, c.UserIdentity)
+	return r.ledger.saveIdentity(ctx, c.Identity)
 }

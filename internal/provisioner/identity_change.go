@@ -8,6 +8,7 @@ import (
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -102,16 +103,16 @@ func (r *identities) followMerge(ctx context.Context, u *record.User, survivor s
 	if err != nil {
 		return fails(err)
 	}
-	identity := record.IdentityOf(row)
+	identity := rows.Identity(row)
 	r.ledger.note("user identity %s was merged into %s", u.UserIdentityID, survivor)
 	merged := u.UserIdentityID
 	identity.Merged(survivor, false) // it may be somebody else's: it is never deleted
 	u.HasIdentity(survivor)
 	out := r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		if err := store.SaveUserIdentity(ctx, tx, identity.UserIdentity); err != nil {
+		if err := store.SaveUserIdentity(ctx, tx, rows.UserIdentity(identity)); err != nil {
 			return err
 		}
-		return store.SaveACSUser(ctx, tx, u.ACSUser)
+		return store.SaveACSUser(ctx, tx, rows.ACSUser(u.Row))
 	})
 	if errors.Is(out.err, store.ErrIDTaken) {
 		u.HasIdentity(merged)
@@ -131,7 +132,7 @@ func (r *identities) renew(ctx context.Context, d plan.Desired, u *record.User) 
 	r.ledger.note("user identity %s is gone from Seam", u.UserIdentityID)
 	if c.ID != nil && *c.ID == u.UserIdentityID {
 		c.Gone(nil)
-		if out := r.ledger.saveIdentity(ctx, c.UserIdentity); out.stops() {
+		if out := r.ledger.saveIdentity(ctx, c.Identity); out.stops() {
 			return out
 		}
 	}
@@ -152,10 +153,10 @@ func (r *identities) renew(ctx context.Context, d plan.Desired, u *record.User) 
 	}
 	u.HasIdentity(*c.ID)
 	out = r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
-		if err := store.SaveUserIdentity(ctx, tx, c.UserIdentity); err != nil {
+		if err := store.SaveUserIdentity(ctx, tx, rows.UserIdentity(c.Identity)); err != nil {
 			return err
 		}
-		return store.SaveACSUser(ctx, tx, u.ACSUser)
+		return store.SaveACSUser(ctx, tx, rows.ACSUser(u.Row))
 	})
 	return firstOutcome(out, again)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -29,7 +30,7 @@ func (r *identities) removeOwn(ctx context.Context, u *record.User) (bool, outco
 		func(x record.User) bool { return x.ID != u.ID && x.UserIdentityKey == u.UserIdentityKey }) {
 		return false, outcome{}
 	}
-	return r.remove(ctx, record.IdentityOf(identity), u)
+	return r.remove(ctx, rows.Identity(identity), u)
 }
 
 // remove deletes an own identity that nothing is linked to; deleting it would delete linked ACS users, too. u
@@ -158,7 +159,7 @@ func (r *identities) removeStrays(ctx context.Context) outcome {
 		return fails(err)
 	}
 	for _, identity := range strays {
-		if out := r.removeStray(ctx, record.IdentityOf(identity)); out.stops() {
+		if out := r.removeStray(ctx, rows.Identity(identity)); out.stops() {
 			return out
 		}
 	}

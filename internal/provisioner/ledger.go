@@ -11,6 +11,7 @@ import (
 
 	"github.com/staykey/staykey/internal/point"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -115,21 +116,21 @@ func (l *ledger) takePending() []store.ACSUser {
 	return pending
 }
 
-func queueUsers(b *pgx.Batch, rows []store.ACSUser) {
-	for _, u := range rows {
+func queueUsers(b *pgx.Batch, users []store.ACSUser) {
+	for _, u := range users {
 		store.QueueACSUser(b, u)
 	}
 }
 
 // saveUser commits one ACS user's row.
 func (l *ledger) saveUser(ctx context.Context, u *record.User) outcome {
-	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueACSUser(b, u.ACSUser) })
+	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueACSUser(b, rows.ACSUser(u.Row)) })
 }
 
 // saveWithNext has one ACS user's row written with the next commit, or with the verdict: what was only read at Seam
 // can be read again if it is lost.
 func (l *ledger) saveWithNext(u *record.User) {
-	l.pending = append(l.pending, u.ACSUser)
+	l.pending = append(l.pending, rows.ACSUser(u.Row))
 }
 
 // saveUnlessPreview commits one ACS user's row if the attempt may write.
@@ -143,7 +144,7 @@ func (l *ledger) saveUnlessPreview(ctx context.Context, u *record.User) outcome 
 // saveMark commits the mark, in an ACS user's row, of a call that is about to be made. If the work has been overtaken,
 // neither is made.
 func (l *ledger) saveMark(ctx context.Context, u *record.User) outcome {
-	out := l.save(ctx, true, func(b *pgx.Batch) { store.QueueACSUser(b, u.ACSUser) })
+	out := l.save(ctx, true, func(b *pgx.Batch) { store.QueueACSUser(b, rows.ACSUser(u.Row)) })
 	point.Reach(point.Marked)
 	return out
 }
@@ -161,18 +162,19 @@ func (l *ledger) mark(ctx context.Context, save func(ctx context.Context, tx pgx
 }
 
 // saveIdentity commits a user identity's record.
-func (l *ledger) saveIdentity(ctx context.Context, identity store.UserIdentity) outcome {
-	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueUserIdentity(b, identity) })
+func (l *ledger) saveIdentity(ctx context.Context, identity record.Identity) outcome {
+	return l.save(ctx, false, func(b *pgx.Batch) { store.QueueUserIdentity(b, rows.UserIdentity(identity)) })
 }
 
 // saveSlot commits a user identity's record, and claims its slot with a row that is marked for its create. It returns
 // false if the slot is taken. If the work has been overtaken, only the identity is written, which is worth keeping.
-func (l *ledger) saveSlot(ctx context.Context, identity store.UserIdentity, u *record.User) (bool, outcome) {
+func (l *ledger) saveSlot(ctx context.Context, identity record.Identity, u *record.User) (bool, outcome) {
+	row := rows.ACSUser(u.Row)
 	out := l.save(ctx, false, func(b *pgx.Batch) {
-		store.QueueUserIdentity(b, identity)
-		store.QueueSlot(b, &u.ACSUser, l.work.Key.Generation, l.now())
+		store.QueueUserIdentity(b, rows.UserIdentity(identity))
+		store.QueueSlot(b, &row, l.work.Key.Generation, l.now())
 	})
-	u.Claimed(u.ID)
+	u.Claimed(row.ID)
 	return u.ID != 0, out
 }
 

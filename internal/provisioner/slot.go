@@ -12,6 +12,7 @@ import (
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -140,7 +141,7 @@ func (s *slots) claim(ctx context.Context, d plan.Desired, c candidate) (bool, o
 		known = ours
 	}
 	u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, s.now())
-	taken, out := s.ledger.saveSlot(ctx, c.UserIdentity, &u)
+	taken, out := s.ledger.saveSlot(ctx, c.Identity, &u)
 	switch {
 	case errors.Is(out.err, store.ErrErasing) && c.StayOnly:
 		return false, outcome{} // a delete of it may still take effect
@@ -275,7 +276,7 @@ func (s *slots) identityGone(ctx context.Context, i int) outcome {
 	if err != nil {
 		return fails(err)
 	}
-	identity := record.IdentityOf(row)
+	identity := rows.Identity(row)
 	if identity.ID != nil && *identity.ID == u.UserIdentityID {
 		identity.Gone(holder)
 	}
@@ -289,7 +290,7 @@ func (s *slots) forget(ctx context.Context, i int, identity *record.Identity) ou
 		if err := store.DeleteACSUser(ctx, tx, id); err != nil || identity == nil {
 			return err
 		}
-		return store.SaveUserIdentity(ctx, tx, identity.UserIdentity)
+		return store.SaveUserIdentity(ctx, tx, rows.UserIdentity(*identity))
 	})
 	if out.stops() {
 		return out

@@ -9,7 +9,6 @@ import (
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // ACS users that a lost create has left in addition to the stay's own open the same doors. Each is followed until Seam
@@ -58,7 +57,7 @@ func (s *surplus) follow(ctx context.Context, u *record.User) outcome {
 }
 
 // followOne stops the attempt until one second ACS user is gone from Seam. One that is still there is deleted again.
-func (s *surplus) followOne(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
+func (s *surplus) followOne(ctx context.Context, u *record.User, second record.SurplusUser) outcome {
 	if second.DeletedAt == nil {
 		if u.DeletedAt == nil {
 			return outcome{} // the plan deletes it
@@ -92,7 +91,7 @@ func (s *surplus) followOne(ctx context.Context, u *record.User, second store.Su
 }
 
 // notSeen counts a second ACS user as gone when get and list agree on that twice, a read lag apart.
-func (s *surplus) notSeen(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
+func (s *surplus) notSeen(ctx context.Context, u *record.User, second record.SurplusUser) outcome {
 	until := s.belief.countsFrom(u.SurplusNotSeen(second.ID, s.now()))
 	if s.belief.tooEarly(until) {
 		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome {
@@ -106,7 +105,7 @@ func (s *surplus) notSeen(ctx context.Context, u *record.User, second store.Surp
 
 // stillThere handles a delete that had no effect. It is repeated a few times at once, and then after a delay,
 // while a person knows.
-func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.SurplusUser,
+func (s *surplus) stillThere(ctx context.Context, u *record.User, second record.SurplusUser,
 	from seam.ACSUser,
 ) outcome {
 	why := "it was deleted several times, and Seam still shows it"
@@ -127,7 +126,7 @@ func (s *surplus) stillThere(ctx context.Context, u *record.User, second store.S
 }
 
 // remove deletes a second ACS user. It is marked first: an admin may hold the stay since, or another worker have it.
-func (s *surplus) remove(ctx context.Context, u *record.User, second store.SurplusUser) outcome {
+func (s *surplus) remove(ctx context.Context, u *record.User, second record.SurplusUser) outcome {
 	started := s.now()
 	u.SurplusDeleteSent(second.ID, started)
 	if out := s.ledger.saveMark(ctx, u); out.stops() {
@@ -149,6 +148,6 @@ func (s *surplus) remove(ctx context.Context, u *record.User, second store.Surpl
 	})
 }
 
-func secondNotRemoved(second store.SurplusUser, why string) outcome {
+func secondNotRemoved(second record.SurplusUser, why string) outcome {
 	return notRemoved("ACS user " + second.ID + ", which a lost create left in addition: " + why)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -36,11 +37,11 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 // keyOf is a key exactly as a stay asks for it.
 func keyOf(s Situation) record.User {
 	d := Desire(s)
-	return record.User{ACSUser: store.ACSUser{
+	return rows.User(store.ACSUser{
 		ID: 1, ACSSystemID: "s1", UserIdentityID: "i1", UserIdentityKey: d.GuestKey, GuestKey: d.GuestKey,
 		ACSUserID: ptr("u1"), MadeAt: &noon, CredentialID: ptr("c1"),
 		StartsAt: &d.Starts, EndsAt: &d.Ends, AccessGroupIDs: []string{"a"}, GroupsRead: true, Settled: true,
-	}}
+	})
 }
 
 func TestGates(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -14,11 +15,11 @@ func TestIdentityPerStay(t *testing.T) {
 	t.Parallel()
 	in, out := noon.Add(time.Hour), noon.Add(24*time.Hour)
 	made := func(identityKey string) []record.User {
-		return []record.User{{ACSUser: store.ACSUser{
+		return []record.User{rows.User(store.ACSUser{
 			ID: 1, ACSSystemID: "sys", UserIdentityID: "i", UserIdentityKey: identityKey, GuestKey: "guest",
 			ACSUserID: ptr("u"), CredentialID: ptr("c"),
 			AccessGroupIDs: []string{"a"}, StartsAt: &in, EndsAt: &out, MadeAt: &noon,
-		}}}
+		})}
 	}
 	for name, c := range map[string]struct {
 		reason   string

@@ -10,6 +10,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -34,12 +35,12 @@ func ptr[T any](v T) *T { return &v }
 func drawUsers(t *rapid.T) []record.User {
 	var users []record.User
 	for i := range rapid.IntRange(0, 3).Draw(t, "users") {
-		u := record.User{ACSUser: store.ACSUser{
+		u := rows.User(store.ACSUser{
 			ID: int64(i + 1), ACSSystemID: rapid.SampledFrom([]string{"s1", "s2"}).Draw(t, "system"),
 			UserIdentityID: fmt.Sprintf("i%d", i),
 			GuestKey:       rapid.SampledFrom([]string{"", "jane", "joe"}).Draw(t, "guest"),
 			AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "groups"),
-		}}
+		})
 		u.UserIdentityKey = rapid.SampledFrom([]string{"own", u.GuestKey}).Draw(t, "identity")
 		if rapid.Bool().Draw(t, "made") {
 			u.ACSUserID, u.MadeAt = ptr(fmt.Sprintf("u%d", i)), &noon
@@ -49,7 +50,7 @@ func drawUsers(t *rapid.T) []record.User {
 				u.CredentialID = ptr(fmt.Sprintf("c%d", i))
 			}
 			if rapid.Bool().Draw(t, "surplus") {
-				u.SurplusKeys, u.Surplus = []string{"x"}, []store.SurplusUser{{ID: "y"}}
+				u.SurplusKeys, u.Surplus = []string{"x"}, []record.SurplusUser{{ID: "y"}}
 			}
 			u.Unlinked = rapid.Bool().Draw(t, "unlinked")
 			u.Unsure = rapid.IntRange(0, 4).Draw(t, "unsure") == 0
@@ -131,10 +132,10 @@ func drawSituation(t *rapid.T) Situation {
 func perform(d Desired, users *[]record.User, s Step) {
 	if s.Kind == CreateIdentity {
 		if s.User < 0 {
-			*users = append(*users, record.User{ACSUser: store.ACSUser{
+			*users = append(*users, rows.User(store.ACSUser{
 				ID: int64(len(*users) + 1), ACSSystemID: d.SystemID, GuestKey: d.GuestKey,
 				UserIdentityKey: s.Body.(seam.CreateUserIdentity).Key, UserIdentityID: "new",
-			}})
+			}))
 		}
 		return
 	}
@@ -237,7 +238,7 @@ func TestPlanConverges(t *testing.T) {
 			return
 		}
 		if u.CredentialID == nil || u.Unlinked || len(u.SurplusKeys) > 0 ||
-			slices.ContainsFunc(u.Surplus, func(s store.SurplusUser) bool { return s.DeletedAt == nil }) {
+			slices.ContainsFunc(u.Surplus, func(s record.SurplusUser) bool { return s.DeletedAt == nil }) {
 			t.Errorf("the key is incomplete: %+v", u)
 		}
 		if d.Create && (!stay.SameInstant(u.StartsAt, &d.Starts) || !stay.SameInstant(u.EndsAt, &d.Ends)) {
@@ -303,11 +304,11 @@ func opensExactly(d Desired, groups []string) bool {
 func TestOnlyWayIn(t *testing.T) {
 	t.Parallel()
 	user := func(id int64, system, guest string, removed *time.Time) record.User {
-		return record.User{ACSUser: store.ACSUser{
+		return rows.User(store.ACSUser{
 			ID: id, ACSSystemID: system, UserIdentityID: "i", GuestKey: guest, ACSUserID: ptr(fmt.Sprint("u", id)),
 			CredentialID: ptr("c"),
 			MadeAt:       &noon, RemovedAt: removed,
-		}}
+		})
 	}
 	suspended := func(u record.User) record.User {
 		u.SuspendedAt = &noon
@@ -370,9 +371,9 @@ func TestOnlyWayIn(t *testing.T) {
 func TestStandingExistsFirst(t *testing.T) {
 	t.Parallel()
 	made := func() record.User {
-		return record.User{ACSUser: store.ACSUser{ACSSystemID: "s1", ACSUserID: ptr("u"), MadeAt: &noon}}
+		return rows.User(store.ACSUser{ACSSystemID: "s1", ACSUserID: ptr("u"), MadeAt: &noon})
 	}
-	lost := record.User{ACSUser: store.ACSUser{ACSSystemID: "s1", MarkedAt: &noon, LostAt: &noon}}
+	lost := rows.User(store.ACSUser{ACSSystemID: "s1", MarkedAt: &noon, LostAt: &noon})
 	removed, removing, elsewhere := made(), made(), made()
 	removed.RemovedAt, removing.DeletedAt, elsewhere.ACSSystemID = &noon, &noon, "s2"
 	for _, c := range []struct {

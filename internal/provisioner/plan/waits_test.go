@@ -7,6 +7,7 @@ import (
 
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/provisioner/rows"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -26,11 +27,11 @@ func TestFirstKeysWait(t *testing.T) {
 		}
 		return r
 	}
-	made := []record.User{{ACSUser: store.ACSUser{
+	made := []record.User{rows.User(store.ACSUser{
 		ID: 1, ACSSystemID: "sys", UserIdentityID: "i",
 		GuestKey: "k:jane@example.com", ACSUserID: ptr("u"), CredentialID: ptr("c"), AccessGroupIDs: []string{"a"},
 		StartsAt: &noon, EndsAt: &noon, MadeAt: &noon,
-	}}}
+	})}
 	gone := []record.User{made[0]}
 	gone[0].DeletedAt = &noon
 	horizon := pms.Policy{Horizon: 10 * 24 * time.Hour, GraceBefore: time.Hour}

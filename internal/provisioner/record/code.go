@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/seam"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // CodePhase is the state of the PIN of an ACS user.
@@ -35,19 +34,42 @@ type Sealer interface {
 //
 // It has no influence on the mobile key: it is deleted with its ACS user, and its row is not needed for longer.
 type Code struct {
-	store.BackupCode
-	before *store.BackupCode // as it was before the mark of a call
+	CodeRow
+	before *CodeRow // as it was before the mark of a call
+}
+
+// CodeRow is what is stored of a PIN.
+type CodeRow struct {
+	UserRow       int64      // the row of the ACS user
+	Source        string     // with ReservationID: the stay
+	ReservationID string     // see Source
+	ACSUserID     string     // Seam's id of the user whose PIN it is; it is deleted with that user
+	KeyID         string     // the mobile key that it was made next to; "" for none
+	MarkedAt      *time.Time // set right before a create, until its result is recorded
+	LostAt        *time.Time // the end of a create without an answer: the PIN may exist
+	Looks         int16      // how often Seam was searched for what a lost create may have left
+	CredentialID  *string    // Seam's id; nil until it is known
+	MadeByUs      bool       // staykey made it; nobody else did, at Seam or Salto
+	Sealed        []byte     // the digits, sealed by a [Sealer]; nil while Seam shows none
+	CodeAt        *time.Time // since when it has these digits
+	Waiting       bool       // Seam has not issued it yet
+	Problem       *string    // why there is no PIN that opens doors, or Seam's error on it
+	MissingAt     *time.Time // Seam did not show it once; counts when that is repeated
+	DeletingAt    *time.Time // since when it is being deleted; nil: it isn't
+	Surplus       []string   // Seam's ids of further PINs that a lost create left
+	Tries         int32      // failed or fruitless ones in a row
+	DueAt         *time.Time // when to look at it again; nil: when something changes
 }
 
 // NewCode is the record of the PIN of an ACS user that has none yet.
 func NewCode(u *User) *Code {
-	return &Code{BackupCode: store.BackupCode{
+	return CodeOf(CodeRow{
 		UserRow: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSUserID: *u.ACSUserID,
-	}}
+	})
 }
 
 // CodeOf is the record of a row, as it was loaded.
-func CodeOf(row store.BackupCode) *Code { return &Code{BackupCode: row} }
+func CodeOf(row CodeRow) *Code { return &Code{CodeRow: row} }
 
 // Phase is the PIN's phase.
 func (c *Code) Phase() CodePhase {
@@ -67,7 +89,7 @@ func (c *Code) Phase() CodePhase {
 // lost: deadline is when it has taken effect or never will. The time of an earlier mark is kept, because anything
 // that a lost create made is later than that.
 func (c *Code) Mark(keyID string, now, deadline time.Time) {
-	before := c.BackupCode
+	before := c.CodeRow
 	c.before = &before
 	if c.MarkedAt == nil {
 		c.MarkedAt = &now
@@ -81,7 +103,7 @@ func (c *Code) Lost(until time.Time) { c.LostAt = &until }
 // Unmark restores the row to what it was before the mark: the call was refused, or never sent.
 func (c *Code) Unmark() {
 	if c.before != nil {
-		c.BackupCode, c.before = *c.before, nil
+		c.CodeRow, c.before = *c.before, nil
 	}
 }
 

@@ -12,26 +12,20 @@ import "time"
 
 // IsOut reports whether it can't serve the stay any more: somebody deleted it, or its identity is another's. Only a
 // request replaces it.
-func (u *User) IsOut() bool { return u.Phase() == Removed || u.Phase() == Displaced }
+func (l *Life) IsOut() bool { return l.Phase() == Removed || l.Phase() == Displaced }
 
 // Contest records that Seam shows that its identity is another ACS user's or another person's, and returns when that
 // was first so.
-func (u *User) Contest(now time.Time) (since time.Time) {
-	if u.ContestedAt == nil {
-		u.ContestedAt = &now
+func (l *Life) Contest(now time.Time) (since time.Time) {
+	if l.ContestedAt == nil {
+		l.ContestedAt = &now
 	}
-	return *u.ContestedAt
-}
-
-// Displace records that its identity is another's: it can't be linked again, and serves nobody.
-func (u *User) Displace(now time.Time) {
-	u.removed(now)
-	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
+	return *l.ContestedAt
 }
 
 // Uncontested records that its identity is its own: earlier signs of the opposite no longer count.
-func (u *User) Uncontested() {
-	if u.ContestedAt != nil {
-		u.ContestedAt, u.RemovedAt = nil, nil
+func (l *Life) Uncontested() {
+	if l.ContestedAt != nil {
+		l.ContestedAt, l.RemovedAt = nil, nil
 	}
 }

@@ -42,26 +42,76 @@ func (p Part) Group() (group string, is bool) {
 // effect, before a person is notified and the next one waits.
 const MaxUnkept = 3
 
+// Repairs are what Seam has otherwise than recorded, and how often that was repaired in vain.
+type Repairs struct {
+	Drift    *string          // found changed at Seam and left alone; nil: nothing is
+	Unkept   int16            // repairs in a row that Seam did not keep, of the part that it kept least
+	UnkeptBy map[string]int16 // the same, by part
+}
+
 // IsUnkept reports whether that many repairs of a part in a row had no lasting effect.
-func (u *User) IsUnkept(p Part) bool { return u.UnkeptBy[string(p)] >= MaxUnkept }
+func (r *Repairs) IsUnkept(p Part) bool { return r.UnkeptBy[string(p)] >= MaxUnkept }
 
 // HasUnkept reports whether that is so of any part.
-func (u *User) HasUnkept() bool { return u.Unkept >= MaxUnkept }
+func (r *Repairs) HasUnkept() bool { return r.Unkept >= MaxUnkept }
 
 // WasRepaired reports whether a part was repaired since Seam last showed it as it was set.
-func (u *User) WasRepaired(p Part) bool { return u.UnkeptBy[string(p)] > 0 }
+func (r *Repairs) WasRepaired(p Part) bool { return r.UnkeptBy[string(p)] > 0 }
 
 // NoDrift records that what Seam has is as recorded, or may differ by our own doing.
-func (u *User) NoDrift() { u.Drift = nil }
+func (r *Repairs) NoDrift() { r.Drift = nil }
 
 // ToRepair records that the parts that differ at Seam will be repaired.
-func (u *User) ToRepair(parts []Part) {
-	u.Drift = nil
-	u.count(func(unkept map[string]int16) {
+func (r *Repairs) ToRepair(parts []Part) {
+	r.Drift = nil
+	r.count(func(unkept map[string]int16) {
 		for _, p := range parts {
 			unkept[string(p)] = min(unkept[string(p)]+1, MaxUnkept)
 		}
 	})
+}
+
+// Kept records that the ACS user is a new one: no part was repaired yet.
+func (r *Repairs) Kept() { r.count(func(unkept map[string]int16) { clear(unkept) }) }
+
+// KeptBut records that Seam shows everything as it was set, except some parts.
+func (r *Repairs) KeptBut(parts []Part) {
+	r.count(func(unkept map[string]int16) {
+		maps.DeleteFunc(unkept, func(p string, _ int16) bool { return !slices.Contains(parts, Part(p)) })
+	})
+}
+
+// KeptShown records that a read-back shows the hours, the groups, or both as they were set. It doesn't look at the
+// other parts: they count as kept when a comparison shows them.
+func (r *Repairs) KeptShown(hours, groups bool) {
+	r.count(func(unkept map[string]int16) {
+		maps.DeleteFunc(unkept, func(p string, _ int16) bool {
+			_, isGroup := Part(p).Group()
+			return groups && isGroup || hours && Part(p) == Hours
+		})
+	})
+}
+
+// RepairPostponed records that a repair was not made, through no fault of the part that it repairs.
+func (r *Repairs) RepairPostponed(p Part) {
+	r.count(func(unkept map[string]int16) {
+		if unkept[string(p)]--; unkept[string(p)] <= 0 {
+			delete(unkept, string(p))
+		}
+	})
+}
+
+// count changes a copy: what [User.Refused] restores shares the map.
+func (r *Repairs) count(change func(map[string]int16)) {
+	unkept := maps.Clone(r.UnkeptBy)
+	if unkept == nil {
+		unkept = map[string]int16{}
+	}
+	change(unkept)
+	r.UnkeptBy, r.Unkept = unkept, 0
+	for _, n := range unkept {
+		r.Unkept = max(r.Unkept, n)
+	}
 }
 
 // LeaveDrift restores what was recorded of some parts before Seam was read, because what differs is left there, and
@@ -71,73 +121,17 @@ func (u *User) LeaveDrift(recorded *User, parts []Part, what string) {
 	for _, p := range parts {
 		switch p {
 		case Hours:
-			u.StartsAt, u.EndsAt = recorded.StartsAt, recorded.EndsAt
+			u.Schedule = recorded.Schedule
 		case Link:
 			u.Unlinked = false
 		case MobileKey:
-			u.CredentialID, u.CredentialMarkedAt = recorded.CredentialID, recorded.CredentialMarkedAt
-			u.CredentialLostAt = recorded.CredentialLostAt
+			u.Key.leaveKey(recorded.Key)
 		case SecondKeys:
 			u.SurplusKeys = nil
 		default:
-			u.leaveGroup(recorded, p)
+			group, _ := p.Group()
+			u.leaveGroup(recorded.Groups, group)
 		}
 	}
-	u.GroupsRead = slices.Equal(u.sortedGroups(), recorded.sortedGroups())
-}
-
-func (u *User) leaveGroup(recorded *User, p Part) {
-	group, _ := p.Group()
-	if slices.Contains(recorded.AccessGroupIDs, group) {
-		u.GroupAdded(group)
-	} else {
-		u.GroupRemoved(group)
-	}
-}
-
-func (u *User) sortedGroups() []string {
-	return slices.Compact(slices.Sorted(slices.Values(u.AccessGroupIDs)))
-}
-
-// Kept records that the ACS user is a new one: no part was repaired yet.
-func (u *User) Kept() { u.count(func(unkept map[string]int16) { clear(unkept) }) }
-
-// KeptBut records that Seam shows everything as it was set, except some parts.
-func (u *User) KeptBut(parts []Part) {
-	u.count(func(unkept map[string]int16) {
-		maps.DeleteFunc(unkept, func(p string, _ int16) bool { return !slices.Contains(parts, Part(p)) })
-	})
-}
-
-// KeptShown records that a read-back shows the hours, the groups, or both as they were set. It doesn't look at the
-// other parts: they count as kept when a comparison shows them.
-func (u *User) KeptShown(hours, groups bool) {
-	u.count(func(unkept map[string]int16) {
-		maps.DeleteFunc(unkept, func(p string, _ int16) bool {
-			_, isGroup := Part(p).Group()
-			return groups && isGroup || hours && Part(p) == Hours
-		})
-	})
-}
-
-// RepairPostponed records that a repair was not made, through no fault of the part that it repairs.
-func (u *User) RepairPostponed(p Part) {
-	u.count(func(unkept map[string]int16) {
-		if unkept[string(p)]--; unkept[string(p)] <= 0 {
-			delete(unkept, string(p))
-		}
-	})
-}
-
-// count changes a copy: what [User.Refused] restores shares the map.
-func (u *User) count(change func(map[string]int16)) {
-	unkept := maps.Clone(u.UnkeptBy)
-	if unkept == nil {
-		unkept = map[string]int16{}
-	}
-	change(unkept)
-	u.UnkeptBy, u.Unkept = unkept, 0
-	for _, n := range unkept {
-		u.Unkept = max(u.Unkept, n)
-	}
+	u.GroupsRead = u.sameGroups(recorded.Groups)
 }

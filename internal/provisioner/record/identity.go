@@ -1,10 +1,6 @@
 package record
 
-import (
-	"time"
-
-	"github.com/staykey/staykey/internal/store"
-)
+import "time"
 
 // Identity is a user identity: the guest's, or one of a stay's own. Its key is unique at Seam, so that a repeated
 // create conflicts and finds what exists:
@@ -14,15 +10,20 @@ import (
 //	   │                 Unseen   │                        │
 //	   │    (refused, and nothing shows why: asked again)  │
 //	   └───────────────────────── Gone ────────────────────┘
-type Identity struct{ store.UserIdentity }
+type Identity struct {
+	Key       string     // HMAC of the guest's address, or of the stay; unique at Seam
+	ID        *string    // nil: being created, or the answer was lost
+	MadeByUs  bool       // false: found at Seam and linked; never changed or deleted
+	StayOnly  bool       // belongs to one stay, without an e-mail address, and is deleted with it
+	LostAt    *time.Time // the end of a create whose answer was lost; nil: none, or known since
+	CreatedAt time.Time  // when it was last marked to be created
+	ErasingAt *time.Time // when a delete of ours was last marked whose result is unknown
+}
 
 // NewIdentity is an identity that isn't recorded yet. stayOnly is one of a stay's own, without an e-mail address.
 func NewIdentity(key string, stayOnly bool, now time.Time) Identity {
-	return Identity{store.UserIdentity{Key: key, StayOnly: stayOnly, CreatedAt: now}}
+	return Identity{Key: key, StayOnly: stayOnly, CreatedAt: now}
 }
-
-// IdentityOf is the record of a row, as it was loaded.
-func IdentityOf(row store.UserIdentity) Identity { return Identity{row} }
 
 // Create records that it is about to be created: what has its key from now on is ours.
 func (i *Identity) Create(now time.Time) { i.MadeByUs, i.CreatedAt = true, now }

@@ -27,16 +27,25 @@ const (
 	KeyMissing          // Seam did not show it once
 )
 
-// KeyPhase derives the state of the mobile key from the row.
-func (u *User) KeyPhase() KeyPhase {
+// Key is the mobile key of an ACS user: its credential at Seam.
+type Key struct {
+	CredentialID        *string    // nil until it is known
+	CredentialMarkedAt  *time.Time // set right before a create call, until its result is recorded
+	CredentialLostAt    *time.Time // the end of a create call without a usable answer: the key may exist
+	CredentialMissingAt *time.Time // Seam did not show it once; counts when repeated after the read lag
+	CredentialProblem   *string    // an error that Seam reports on it
+}
+
+// KeyPhase derives the state of the mobile key from the columns.
+func (k *Key) KeyPhase() KeyPhase {
 	switch {
-	case u.CredentialID != nil && u.CredentialMissingAt != nil:
+	case k.CredentialID != nil && k.CredentialMissingAt != nil:
 		return KeyMissing
-	case u.CredentialID != nil:
+	case k.CredentialID != nil:
 		return KeyMade
-	case u.CredentialMarkedAt == nil:
+	case k.CredentialMarkedAt == nil:
 		return NoKey
-	case u.CredentialLostAt == nil:
+	case k.CredentialLostAt == nil:
 		return KeyMarked
 	default:
 		return KeyLost
@@ -45,73 +54,58 @@ func (u *User) KeyPhase() KeyPhase {
 
 // KeyIsUncertain reports whether a create of the mobile key has been sent, or was about to be, and its result is
 // not known.
-func (u *User) KeyIsUncertain() bool { return u.KeyPhase() == KeyMarked || u.KeyPhase() == KeyLost }
+func (k *Key) KeyIsUncertain() bool { return k.KeyPhase() == KeyMarked || k.KeyPhase() == KeyLost }
 
-// HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has
-// created: then it can't have a key yet.
-func (u *User) HasNewUsersMark() bool {
-	return u.KeyPhase() == KeyMarked && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)
-}
-
-// MarkKey records that a mobile key is about to be created.
-func (u *User) MarkKey(now time.Time) {
-	u.remember()
-	u.CredentialMarkedAt, u.CredentialLostAt = &now, nil
-}
+// mark records that it is about to be created.
+func (k *Key) mark(now time.Time) { k.CredentialMarkedAt, k.CredentialLostAt = &now, nil }
 
 // UnmarkKey withdraws the mark that was written with the ACS user: no key will be created now.
-func (u *User) UnmarkKey() { u.CredentialMarkedAt, u.CredentialLostAt = nil, nil }
+func (k *Key) UnmarkKey() { k.CredentialMarkedAt, k.CredentialLostAt = nil, nil }
 
 // KeyCreateLost records that the create's answer was lost. until is when "not found" may begin to count.
-func (u *User) KeyCreateLost(until time.Time) { u.CredentialLostAt = &until }
+func (k *Key) KeyCreateLost(until time.Time) { k.CredentialLostAt = &until }
 
-// KeyCreated records the mobile key that the create returned.
-func (u *User) KeyCreated(id string, problem *string, now time.Time) {
-	u.CredentialID, u.CredentialLostAt, u.CredentialMissingAt, u.CredentialProblem = &id, nil, nil, problem
-	u.Settled, u.ChangedAt = false, &now
-	u.undo = nil
+// created records the key that the create returned.
+func (k *Key) created(id string, problem *string) {
+	k.CredentialID, k.CredentialLostAt, k.CredentialMissingAt, k.CredentialProblem = &id, nil, nil, problem
 }
 
-// TakeKeys keeps the recorded mobile key if it is among those that Seam shows, or else records the oldest. Any other
-// is surplus, if it certainly is another.
-func (u *User) TakeKeys(keys []seam.Credential) {
+// take keeps the recorded key if it is among those that Seam shows, or else records the oldest. It returns those that
+// certainly are others.
+func (k *Key) take(keys []seam.Credential) (surplus []string) {
 	is := func(id string) func(seam.Credential) bool {
 		return func(c seam.Credential) bool { return c.ACSCredentialID == id }
 	}
-	if u.CredentialID == nil || !slices.ContainsFunc(keys, is(*u.CredentialID)) {
+	if k.CredentialID == nil || !slices.ContainsFunc(keys, is(*k.CredentialID)) {
 		id := keys[0].ACSCredentialID
-		u.CredentialID, u.CredentialLostAt = &id, nil
+		k.CredentialID, k.CredentialLostAt = &id, nil
 	}
-	u.CredentialMissingAt, u.SurplusKeys = nil, nil
+	k.CredentialMissingAt = nil
 	for _, c := range keys {
-		if c.ACSCredentialID == *u.CredentialID {
-			u.CredentialProblem = c.Problem()
+		if c.ACSCredentialID == *k.CredentialID {
+			k.CredentialProblem = c.Problem()
 		} else if c.IsSurelyMobileKey() {
-			u.SurplusKeys = append(u.SurplusKeys, c.ACSCredentialID)
+			surplus = append(surplus, c.ACSCredentialID)
 		}
 	}
+	return surplus
 }
 
 // ReadKeyProblem records whether Seam reports a problem of the mobile key.
-func (u *User) ReadKeyProblem(from seam.Credential) { u.CredentialProblem = from.Problem() }
+func (k *Key) ReadKeyProblem(from seam.Credential) { k.CredentialProblem = from.Problem() }
 
 // KeyNotSeen records the first time that Seam did not show the mobile key.
-func (u *User) KeyNotSeen(now time.Time) {
-	if u.CredentialMissingAt == nil {
-		u.CredentialMissingAt = &now
+func (k *Key) KeyNotSeen(now time.Time) {
+	if k.CredentialMissingAt == nil {
+		k.CredentialMissingAt = &now
 	}
-}
-
-// KeyDeleted records that one of the mobile keys was deleted: the recorded one, or a surplus one.
-func (u *User) KeyDeleted(id string) {
-	if u.CredentialID != nil && *u.CredentialID == id {
-		u.ForgetKey()
-	}
-	u.SurplusKeys = slices.DeleteFunc(u.SurplusKeys, func(k string) bool { return k == id })
 }
 
 // ForgetKey forgets the mobile key: it is gone, or is being replaced.
-func (u *User) ForgetKey() {
-	u.CredentialID, u.CredentialMarkedAt, u.CredentialLostAt, u.CredentialMissingAt, u.CredentialProblem = nil,
-		nil, nil, nil, nil
+func (k *Key) ForgetKey() { *k = Key{} }
+
+// leaveKey restores which mobile key was recorded.
+func (k *Key) leaveKey(recorded Key) {
+	k.CredentialID, k.CredentialMarkedAt, k.CredentialLostAt = recorded.CredentialID, recorded.CredentialMarkedAt,
+		recorded.CredentialLostAt
 }

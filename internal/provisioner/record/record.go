@@ -2,6 +2,22 @@
 // twenty columns that may be null; only this package decides what a combination of them means, and only its methods
 // change them (TestOnlyTransitionsWriteRows).
 //
+// A [User] is that row, divided by subject, and what the present attempt has read at Seam:
+//
+//	User ─┬─ Row ─┬─ Slot       whose row it is: the stay, the access system, the identity
+//	      │       ├─ Life       whether the ACS user exists: its create, changes, removal and delete
+//	      │       ├─ Schedule   when it opens doors
+//	      │       ├─ Groups     which doors
+//	      │       ├─ Key        its mobile key
+//	      │       ├─ Report     what Seam reported last: problems, subscription, suspension
+//	      │       ├─ Repairs    what Seam has otherwise than recorded, and what it doesn't keep
+//	      │       ├─ Requests   which requests were used up
+//	      │       └─ Leftovers  second ACS users of lost creates, and other people's
+//	      └─ Reading            what was read in this attempt and is not stored
+//
+// The methods of a part know its columns and no others. What concerns several parts is a method of User: marking a
+// call, so that a refusal can restore the row, and recording an answer that replaces much of it at once.
+//
 // The states of an ACS user, and the methods that lead from one to the next:
 //
 //	            MarkCreate             Created, Adopted (Returned: Unsure)
@@ -36,13 +52,12 @@
 // [User.Refused] restores what was before the try, so that a refusal never takes the mark of an earlier, lost
 // create away.
 //
-// How to use it: wrap the row in a [User]; call the method that says what is about to be sent (MarkCreate, ChangeSent,
-// DeleteSent, MarkKey), and commit the row before the request leaves; then call the one that says how it ended
-// (Created, CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows
-// what may exist. [User.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of
-// its own (key.go), and so have its backup code ([Code]) and its identity ([Identity]). What an answer of Seam shows is
-// read into the row by read.go; what a call has changed is in change.go, what somebody else has changed in drift.go
-// and contest.go; several ACS users of one stay are ordered by surplus.go.
+// How to use it: call the method of a [User] that says what is about to be sent (MarkCreate, ChangeSent, DeleteSent,
+// MarkKey), and commit its [Row] before the request leaves; then call the one that says how it ended (Created,
+// CreateLost, Refused and so on), and commit again. A process that dies in between finds the mark and knows what may
+// exist. [Life.Phase] is the only question to ask about a row. The mobile key of an ACS user has phases of its own
+// ([Key]), and so have its backup code ([Code]) and its identity ([Identity]). Package rows converts all of them from
+// and to rows of the database.
 package record
 
 import (
@@ -51,114 +66,65 @@ import (
 
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
-
-// Phase is a phase in the life of an ACS user.
-type Phase int
-
-// The phases. See the package's diagram.
-const (
-	Claimed   Phase = iota + 1 // a slot on the access system, and nothing else
-	Marked                     // its create is about to be sent, or was by a process that died since
-	Lost                       // its create was sent, and the answer was lost: it may exist
-	Made                       // it exists, and its record is known to be right
-	Unsure                     // it exists, and a change with an unknown result was sent
-	Missing                    // Seam did not show it once: that proves nothing yet
-	Contested                  // it exists, and its identity was seen to be another's once: that proves nothing yet
-	Displaced                  // it exists, and serves nobody: another ACS user, or another person, has its identity
-	Removed                    // somebody else deleted it, or a lost delete of ours took effect late
-	Removing                   // we deleted it; kept until Seam no longer has it
-	Aside                      // never known by id, and not wanted: looked for, in case a lost create shows up late
-)
-
-// String returns the phase's name, for tests and logs.
-func (p Phase) String() string {
-	names := []string{
-		"none", "claimed", "marked", "lost", "made", "unsure", "missing", "contested", "displaced", "removed",
-		"removing", "aside",
-	}
-	if p < 0 || int(p) >= len(names) {
-		return "unknown"
-	}
-	return names[p]
-}
 
 // User is one ACS user of a reservation: its row, and what this attempt has read about it at Seam.
 type User struct {
-	store.ACSUser
-	Unlinked    bool     // Seam links it to an identity other than ours, or to none
-	Leaving     bool     // we deleted it, and Seam says that it is removing it
-	Foreign     bool     // its identity now has an e-mail address other than the guest's
-	SurplusKeys []string // mobile keys in addition to the recorded one
+	Row
+	Reading
+	undo *Row // the row before the call under way was marked
+}
 
-	undo *store.ACSUser // the row before the call under way was marked
+// Row is what is stored of an ACS user.
+type Row struct {
+	Slot
+	Life
+	Schedule
+	Groups
+	Key
+	Report
+	Repairs
+	Requests
+	Leftovers
 }
 
 // Of is the record of a row, as it was loaded.
-func Of(row store.ACSUser) User { return User{ACSUser: row} }
+func Of(row Row) User { return User{Row: row} }
 
 // InSlot is a new record for a slot that no row claims yet: ref's, for the guest, on an access system and an identity.
 func InSlot(ref stay.Ref, guestKey, systemID, identityKey, identityID string) User {
-	return Of(store.ACSUser{
-		Source: ref.Source, ReservationID: ref.ReservationID, ACSSystemID: systemID, UserIdentityKey: identityKey,
-		UserIdentityID: identityID, GuestKey: guestKey, AccessGroupIDs: []string{}, GroupsRead: true,
+	return Of(Row{
+		Slot: Slot{
+			Source: ref.Source, ReservationID: ref.ReservationID, ACSSystemID: systemID, UserIdentityKey: identityKey,
+			UserIdentityID: identityID, GuestKey: guestKey,
+		},
+		Groups: Groups{AccessGroupIDs: []string{}, GroupsRead: true},
 	})
 }
 
 // Other is another ACS user in the same slot, to look for at Seam. It has no row: it is never written.
 func (u *User) Other(id string) User {
-	return Of(store.ACSUser{ACSUserID: &id, ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID})
+	return Of(Row{
+		Slot: Slot{ACSSystemID: u.ACSSystemID, UserIdentityID: u.UserIdentityID},
+		Life: Life{ACSUserID: &id},
+	})
 }
 
 // AskedFor is the record with the hours that its last create asked for, without those of earlier, lost creates. It is
 // only for comparing: it is never written.
 func (u *User) AskedFor(starts, ends time.Time) User {
-	asked := Of(u.ACSUser)
-	asked.StartsAt, asked.EndsAt = &starts, &ends
+	asked := Of(u.Row)
+	asked.ScheduleSet(starts, ends)
 	return asked
 }
 
-// Phase derives the state from the row. It is the one place that does.
-func (u *User) Phase() Phase {
-	switch {
-	case u.ACSUserID == nil && u.DeletedAt != nil:
-		return Aside
-	case u.ACSUserID == nil && u.MarkedAt == nil:
-		return Claimed
-	case u.ACSUserID == nil && u.LostAt == nil:
-		return Marked
-	case u.ACSUserID == nil:
-		return Lost
-	case u.DeletedAt != nil:
-		return Removing
-	case u.IsDisplaced():
-		return Displaced
-	case u.RemovedAt != nil:
-		return Removed
-	case u.MissingAt != nil:
-		return Missing
-	case u.ContestedAt != nil:
-		return Contested
-	case u.Unsure:
-		return Unsure
-	default:
-		return Made
+// Claimed gives the record the number of its row, which was made with the mark of a create.
+func (u *User) Claimed(id int64) {
+	u.ID = id
+	if u.undo != nil {
+		u.undo.ID = id
 	}
 }
-
-// Exists reports whether it exists at Seam as far as is known, can serve the stay, and is not being removed.
-func (u *User) Exists() bool {
-	switch u.Phase() {
-	case Made, Unsure, Missing, Contested:
-		return true
-	default:
-		return false
-	}
-}
-
-// HasGuestsIdentity reports whether its identity is that of the guest it was created for, not one of the stay's own.
-func (u *User) HasGuestsIdentity() bool { return u.GuestKey != "" && u.UserIdentityKey == u.GuestKey }
 
 // AwaitsCreate reports whether a create was marked whose result isn't known. A row that only looks ([User.LookOnly])
 // knows that of all its creates.
@@ -169,8 +135,12 @@ func (u *User) onlyLooks() bool {
 	return u.ACSUserID == nil && u.LostAt != nil && len(u.AccessGroupIDs) == 0
 }
 
-// MayExist reports whether anything of the row may exist at Seam. Such a row is never forgotten.
-func (u *User) MayExist() bool { return u.Phase() != Claimed }
+// AnsweredWithOthers reports whether the row's create was answered with an ACS user of other people, so that nothing
+// but that is known of it.
+func (u *User) AnsweredWithOthers() bool { return u.ACSUserID == nil && len(u.Others) > 0 }
+
+// IsOpen reports whether everything of the key was read back: nothing pending, no error, and every door.
+func (u *User) IsOpen() bool { return u.Settled && u.GroupsRead && u.CredentialProblem == nil }
 
 // --- Creating
 
@@ -188,31 +158,28 @@ func (u *User) MarkCreate(starts, ends time.Time, groups []string, generation in
 	if earlier {
 		u.widen(starts, ends)
 	} else {
-		u.StartsAt, u.EndsAt = &starts, &ends
+		u.ScheduleSet(starts, ends)
 	}
 	u.AccessGroupIDs = union(groups, u.AccessGroupIDs, earlier)
 }
 
-// CreateLost records that the create's answer was lost. until is when "not found" may begin to count.
-func (u *User) CreateLost(until time.Time) { u.LostAt = &until }
-
 // Created records the ACS user that the create returned, and the mark of the mobile key that follows it.
 func (u *User) Created(id string, starts, ends time.Time, groups []string, now time.Time) {
-	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt, u.ChangedAt = &id, &now, nil, nil, &now
-	u.StartsAt, u.EndsAt, u.AccessGroupIDs = &starts, &ends, slices.Clone(groups)
-	u.MissingAt, u.RemovedAt, u.SuspendedAt, u.Drift, u.DeleteLostAt = nil, nil, nil, nil, nil
+	u.Life.created(id, now)
+	u.ScheduleSet(starts, ends)
+	u.Groups = Groups{AccessGroupIDs: slices.Clone(groups)}
+	u.Settled, u.SuspendedAt = false, nil
+	u.Drift, u.Unlinked = nil, false
 	u.Kept()
-	u.ContestedAt, u.DeletesInVain = nil, 0
-	u.Unsure, u.Settled, u.GroupsRead, u.Unlinked = false, false, false, false
 	u.ForgetKey()
-	u.CredentialMarkedAt = &now
+	u.Key.mark(now)
 	u.undo = nil
 }
 
 // Adopted records an ACS user that a look-up after a lost create has found. The others that it found were made by the
 // same create.
 func (u *User) Adopted(id string, surplus []string, now time.Time) {
-	u.ACSUserID, u.MadeAt, u.LostAt, u.DeletedAt = &id, &now, nil, nil
+	u.Life.found(id, now)
 	u.GroupsRead, u.Settled = false, false
 	for _, other := range surplus {
 		u.AddSurplus(other)
@@ -225,44 +192,93 @@ func (u *User) Returned(from seam.ACSUser, now time.Time) {
 	u.Adopted(from.ACSUserID, nil, now)
 	u.Unsure, u.UnsureGeneration, u.undo = true, 0, nil
 	if !u.ReadSchedule(from) {
-		u.StartsAt, u.EndsAt = nil, nil
+		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
 }
-
-// NotRevived records that its create has restored nothing: the request for it is not spent.
-func (u *User) NotRevived() { u.RevivedGeneration = 0 }
 
 // CouldNotBeStored restores the record to what it was before an answer was recorded that the database refused: the id
 // in it is another row's.
 func (u *User) CouldNotBeStored(before User) { *u = before }
 
-// SetAside keeps a mark for which no ACS user is wanted any more: the result of its lost create is still looked for.
-func (u *User) SetAside(now time.Time) { u.DeletedAt = &now }
-
 // Refused restores the row to the time before the mark of a call that Seam has refused, or that was never sent.
 func (u *User) Refused() {
 	if u.undo != nil {
-		u.ACSUser = *u.undo
+		u.Row = *u.undo
 		u.undo = nil
 	}
 }
 
-// --- Reading
-
-// NotSeen records the first time that Seam did not show the ACS user.
-func (u *User) NotSeen(now time.Time) {
-	if u.MissingAt == nil {
-		u.MissingAt = &now
-	}
+// remember keeps the row as it was before a mark, once per call.
+func (u *User) remember() {
+	before := u.Row
+	before.AccessGroupIDs = slices.Clone(before.AccessGroupIDs)
+	u.undo = &before
 }
 
-// Seen records that Seam shows it. That doesn't give one that is displaced its identity back.
-func (u *User) Seen() {
-	u.MissingAt = nil
-	if u.ContestedAt == nil {
-		u.RemovedAt = nil
+// --- Changing
+
+// A change of an ACS user that exists is marked before it is sent (ChangeSent, with ScheduleSent or GroupsChanging),
+// and its result recorded after it: ChangeKnown and then what it has changed, ChangeLost, or [User.Refused].
+
+// ChangeSent marks a change that is about to be sent. By deadline it has certainly taken effect or never will;
+// generation is the desired state that it belongs to: while that is the same, sending it again is enough.
+func (u *User) ChangeSent(generation int64, deadline time.Time) {
+	u.remember()
+	u.Unsure, u.UnsureGeneration, u.ChangedAt = true, generation, &deadline
+}
+
+// ChangeKnown records that a change took effect.
+func (u *User) ChangeKnown(now time.Time) {
+	u.Unsure, u.ChangedAt, u.Settled = false, &now, false
+	u.undo = nil
+}
+
+// Unsuspended records that Seam has lifted the suspension, for this generation of the desired state.
+func (u *User) Unsuspended(generation int64) { u.SuspendedAt, u.RevivedGeneration = nil, generation }
+
+// --- The mobile key
+
+// MarkKey records that a mobile key is about to be created.
+func (u *User) MarkKey(now time.Time) {
+	u.remember()
+	u.Key.mark(now)
+}
+
+// HasNewUsersMark reports whether the key's mark was written together with the ACS user that this attempt has
+// created: then it can't have a key yet.
+func (u *User) HasNewUsersMark() bool {
+	return u.KeyPhase() == KeyMarked && u.MadeAt != nil && u.CredentialMarkedAt.Equal(*u.MadeAt)
+}
+
+// KeyCreated records the mobile key that the create returned.
+func (u *User) KeyCreated(id string, problem *string, now time.Time) {
+	u.Key.created(id, problem)
+	u.Settled, u.ChangedAt = false, &now
+	u.undo = nil
+}
+
+// TakeKeys keeps the recorded mobile key if it is among those that Seam shows, or else records the oldest. Any other
+// is surplus, if it certainly is another.
+func (u *User) TakeKeys(keys []seam.Credential) { u.SurplusKeys = u.Key.take(keys) }
+
+// KeyDeleted records that one of the mobile keys was deleted: the recorded one, or a surplus one.
+func (u *User) KeyDeleted(id string) {
+	if u.CredentialID != nil && *u.CredentialID == id {
+		u.ForgetKey()
 	}
+	u.SurplusKeys = slices.DeleteFunc(u.SurplusKeys, func(k string) bool { return k == id })
+}
+
+// --- Reading
+
+// ReadState records what changes on its own: subscription, problems, pending operations, suspension.
+func (u *User) ReadState(from seam.ACSUser, now time.Time) { u.Report.read(from, u.hasBegun(now), now) }
+
+// ReadCreated is ReadState for the answer to the create: what it shows has not reached the access system yet.
+func (u *User) ReadCreated(from seam.ACSUser, now time.Time) {
+	u.ReadState(from, now)
+	u.Settled = false
 }
 
 // FoundGone records that somebody else deleted it. Its remains may still be at Seam.
@@ -277,18 +293,18 @@ func (u *User) AgreedGone(now time.Time) {
 	u.ContestedAt = nil
 }
 
+// Displace records that its identity is another's: it can't be linked again, and serves nobody.
+func (u *User) Displace(now time.Time) {
+	u.removed(now)
+	u.MissingAt, u.Unlinked, u.Drift = nil, false, nil
+}
+
 func (u *User) removed(now time.Time) {
 	if u.RemovedAt == nil {
 		u.RemovedAt = &now
 	}
 	u.Unsure, u.Settled, u.Subscribed = false, false, false
 }
-
-// IsAgreedGone reports whether somebody else deleted it, and Seam shows no trace of it.
-func (u *User) IsAgreedGone() bool { return u.Phase() == Removed && u.MissingAt != nil }
-
-// Known records that all of it was compared with Seam.
-func (u *User) Known() { u.Unsure = false }
 
 // --- Deleting
 
@@ -298,68 +314,11 @@ func (u *User) DeleteSent(now time.Time) {
 	u.DeletedAt, u.MissingAt, u.Settled, u.Unsure = &now, nil, false, true
 }
 
-// DeleteKnown records that Seam has accepted the delete.
-func (u *User) DeleteKnown() { u.Unsure = false }
-
-// DeleteDoubted records that the result of the delete is in doubt: Seam didn't find what it should delete, or reports
-// that the access system refused to delete it. That proves neither that it is gone nor that it will be.
-func (u *User) DeleteDoubted() {
-	at := *u.DeletedAt
-	u.Unsure, u.MissingAt = false, &at
+// SurplusDeleteSent marks a delete of what a lost create left that is about to be sent. An earlier one had no effect.
+func (u *User) SurplusDeleteSent(id string, now time.Time) {
+	u.remember()
+	u.Leftovers.deleteSent(id, now)
 }
-
-// IsDeleteCertain reports whether Seam has accepted the delete, and no earlier one was without effect.
-func (u *User) IsDeleteCertain() bool { return !u.Unsure && u.MissingAt == nil && u.DeletesInVain == 0 }
-
-// DeletedNotSeen records that neither get nor list shows what we deleted, and returns when that was first so.
-func (u *User) DeletedNotSeen(now time.Time) time.Time {
-	if u.MissingAt == nil || !u.Unsure && !u.MissingAt.After(*u.DeletedAt) {
-		u.MissingAt = &now
-	}
-	return *u.MissingAt
-}
-
-// DeletedSeen records that Seam shows what we deleted: it no longer counts as gone. refused means
-// that the access system refused to delete it. It reports whether this is new.
-func (u *User) DeletedSeen(refused bool) bool {
-	before := u.MissingAt
-	switch {
-	case u.Unsure:
-		u.MissingAt = nil
-	case refused || u.MissingAt != nil:
-		u.DeleteDoubted()
-	}
-	return (before == nil) != (u.MissingAt == nil) || before != nil && !before.Equal(*u.MissingAt)
-}
-
-// DeletedLeaving records that Seam reports that it is removing what we deleted.
-func (u *User) DeletedLeaving() { u.Leaving = true }
-
-// DeleteLost records that the delete's answer was lost. until is when "not found" may begin to count.
-func (u *User) DeleteLost(until time.Time) { u.DeletedAt = &until }
-
-// StillThere records that our delete had no effect. One whose answer was lost may still have one.
-func (u *User) StillThere() {
-	if u.Unsure {
-		u.DeleteLostAt = u.DeletedAt
-	}
-	u.DeletedAt, u.MissingAt, u.Unsure = nil, nil, false
-}
-
-// DeletedInVain records that a delete of ours had no effect and is repeated.
-func (u *User) DeletedInVain() { u.DeletesInVain = min(u.DeletesInVain+1, MaxUnkept) }
-
-// WantedBack records that what we deleted without effect is wanted again: a later delete is a first one.
-func (u *User) WantedBack() { u.DeletesInVain = 0 }
-
-// AwaitsLateDelete reports whether a lost delete of ours, which had no effect at first, may take effect late.
-func (u *User) AwaitsLateDelete() bool { return u.DeleteLostAt != nil && u.Phase() != Removing }
-
-// DeleteNeverCame records that a lost delete, which had no effect at first, won't have any.
-func (u *User) DeleteNeverCame() { u.DeleteLostAt = nil }
-
-// DeletedLate reports whether it is gone because a lost delete of ours has taken effect late.
-func (u *User) DeletedLate() bool { return u.Phase() == Removed && u.DeleteLostAt != nil }
 
 // LookOnly turns the row of an ACS user that is gone into a mark: something was lost recently, and what the row's
 // creates may have left is still looked for, also by its hours: the access system may have changed its name. The
@@ -369,45 +328,11 @@ func (u *User) LookOnly() {
 	if marked == nil {
 		marked = u.MadeAt
 	}
-	*u = User{ACSUser: store.ACSUser{
-		ID: u.ID, Source: u.Source, ReservationID: u.ReservationID, ACSSystemID: u.ACSSystemID,
-		UserIdentityKey: u.UserIdentityKey,
-		UserIdentityID:  u.UserIdentityID, GuestKey: u.GuestKey, MarkedAt: marked, LostAt: lostAt,
-		StartsAt: u.StartsAt, EndsAt: u.EndsAt,
-		AccessGroupIDs: []string{}, Surplus: u.Surplus,
-	}}
-}
-
-// remember keeps the row as it was before a mark, once per call.
-func (u *User) remember() {
-	before := u.ACSUser
-	before.AccessGroupIDs = slices.Clone(before.AccessGroupIDs)
-	u.undo = &before
-}
-
-// Claimed gives the record the number of its row, which was made with the mark of a create.
-func (u *User) Claimed(id int64) {
-	u.ID = id
-	if u.undo != nil {
-		u.undo.ID = id
-	}
-}
-
-// widen makes the recorded hours cover others too.
-func (u *User) widen(starts, ends time.Time) {
-	if u.StartsAt == nil || starts.Before(*u.StartsAt) {
-		u.StartsAt = &starts
-	}
-	if u.EndsAt == nil || ends.After(*u.EndsAt) {
-		u.EndsAt = &ends
-	}
-}
-
-func union(groups, others []string, both bool) []string {
-	all := slices.Clone(groups)
-	if both {
-		all = append(all, others...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	*u = Of(Row{
+		Slot:      u.Slot,
+		Life:      Life{MarkedAt: marked, LostAt: lostAt},
+		Schedule:  u.Schedule,
+		Groups:    Groups{AccessGroupIDs: []string{}},
+		Leftovers: Leftovers{Surplus: u.Surplus},
+	})
 }

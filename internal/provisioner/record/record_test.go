@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/seam"
-	"github.com/staykey/staykey/internal/store"
+	"github.com/staykey/staykey/internal/stay"
 )
 
 var (
@@ -18,7 +18,9 @@ var (
 // in returns an ACS user in each phase, reached by the transitions that lead there.
 func in(t *testing.T, p Phase) *User {
 	t.Helper()
-	u := &User{ACSUser: store.ACSUser{ID: 1, ACSSystemID: "s", UserIdentityID: "i", GroupsRead: true}}
+	user := InSlot(stay.Ref{}, "", "s", "", "i")
+	user.ID = 1
+	u := &user
 	steps := map[Phase][]func(){
 		Claimed: {},
 		Marked:  {func() { u.MarkCreate(checkIn, checkOut, []string{"a"}, 1, noon) }},
@@ -245,16 +247,16 @@ func TestRefusedRestores(t *testing.T) {
 				continue
 			}
 			u := in(t, p)
-			before := u.ACSUser
+			before := u.Row
 			mark(u)
-			if u.Refused(); u.Phase() != p || !same(before, u.ACSUser) {
-				t.Errorf("after a refused %s from %s: %s, %+v instead of %+v", name, p, u.Phase(), u.ACSUser, before)
+			if u.Refused(); u.Phase() != p || !same(before, u.Row) {
+				t.Errorf("after a refused %s from %s: %s, %+v instead of %+v", name, p, u.Phase(), u.Row, before)
 			}
 		}
 	}
 }
 
-func same(a, b store.ACSUser) bool {
+func same(a, b Row) bool {
 	groups := slices.Equal(a.AccessGroupIDs, b.AccessGroupIDs)
 	a.AccessGroupIDs, b.AccessGroupIDs = nil, nil
 	times := func(x, y *time.Time) bool { return (x == nil) == (y == nil) && (x == nil || x.Equal(*y)) }
@@ -373,7 +375,7 @@ func TestTheWiderWindowCounts(t *testing.T) {
 	u.MarkCreate(checkIn.Add(time.Hour), checkOut.Add(-time.Hour), []string{"b"}, 1, noon.Add(time.Hour))
 	if !u.MarkedAt.Equal(noon) || !u.StartsAt.Equal(checkIn) || !u.EndsAt.Equal(checkOut) ||
 		len(u.AccessGroupIDs) != 2 {
-		t.Errorf("the mark of a second create forgets the first: %+v", u.ACSUser)
+		t.Errorf("the mark of a second create forgets the first: %+v", u.Row)
 	}
 }
 

@@ -180,8 +180,8 @@ var mutants = append([]mutant{
 		edits: []edit{
 			{"internal/provisioner/observe.go", "	overtaken := o.isOvertaken(d, u)\n", "	overtaken := false\n"},
 			{
-				"internal/provisioner/record/change.go", "func (u *User) GroupsChanging() { u.GroupsRead = false }\n",
-				"func (u *User) GroupsChanging() {}\n",
+				"internal/provisioner/record/groups.go", "func (g *Groups) GroupsChanging() { g.GroupsRead = false }\n",
+				"func (g *Groups) GroupsChanging() {}\n",
 			},
 		},
 		pkg: "./internal/provisioner", tests: "^(TestLostChangeThenAnother|TestRandomWorld)$",
@@ -227,8 +227,8 @@ var mutants = append([]mutant{
 	{
 		name: "refusals restore", what: "a refused create forgets the mark of an earlier, lost one",
 		edits: []edit{{
-			"internal/provisioner/record/record.go", "		u.ACSUser = *u.undo\n",
-			"		u.ACSUser = *u.undo\n		u.MarkedAt, u.LostAt = nil, nil\n",
+			"internal/provisioner/record/record.go", "		u.Row = *u.undo\n",
+			"		u.Row = *u.undo\n		u.MarkedAt, u.LostAt = nil, nil\n",
 		}},
 		pkg: "./internal/provisioner/record", tests: "^TestRefusedRestores$",
 	},
@@ -236,9 +236,9 @@ var mutants = append([]mutant{
 		name: "the wider window", what: "a lost extension counts as never sent",
 		edits: []edit{
 			{
-				"internal/provisioner/record/change.go",
-				"func (u *User) ScheduleSent(starts, ends time.Time) { u.widen(starts, ends) }\n",
-				"func (u *User) ScheduleSent(time.Time, time.Time) {}\n",
+				"internal/provisioner/record/schedule.go",
+				"func (s *Schedule) ScheduleSent(starts, ends time.Time) { s.widen(starts, ends) }\n",
+				"func (s *Schedule) ScheduleSent(time.Time, time.Time) {}\n",
 			},
 			{"internal/provisioner/plan/plan.go", "u.EndsAt.After(d.Ends) || u.Unsure\n", "u.EndsAt.After(d.Ends)\n"},
 		},

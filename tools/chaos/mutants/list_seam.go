@@ -187,12 +187,12 @@ var seamMutants = []mutant{
 	provisionerTests("a repair restores, too", "a request that repairs what Seam doesn't keep restores nothing else",
 		"TestARequestRepairsAndRestores",
 		edit{
-			"internal/provisioner/record/change.go", "RepairedFor(generation int64) { u.RepairedGeneration = generation }",
-			"RepairedFor(generation int64) { u.RevivedGeneration = generation }",
+			"internal/provisioner/record/requests.go", "RepairedFor(generation int64) { r.RepairedGeneration = generation }",
+			"RepairedFor(generation int64) { r.RevivedGeneration = generation }",
 		},
 		edit{
-			"internal/provisioner/record/change.go", "return u.RepairedGeneration < generation }",
-			"return u.RevivedGeneration < generation }",
+			"internal/provisioner/record/requests.go", "return r.RepairedGeneration < generation }",
+			"return r.RevivedGeneration < generation }",
 		}),
 	provisionerTests("requests and contradictions", "answers that contradict each other spend a request",
 		"TestListLagsARealRemoval",
@@ -466,7 +466,7 @@ var seamMutants = []mutant{
 	provisionerTests("rounded schedules", "a schedule that Seam has rounded is set each time",
 		"TestSchedulesThatSeamStoresDifferently",
 		edit{
-			"internal/provisioner/record/read.go", "recorded.Sub(read).Abs() < Rounded:", "recorded.Sub(read).Abs() < 0:",
+			"internal/provisioner/record/schedule.go", "recorded.Sub(read).Abs() < Rounded:", "recorded.Sub(read).Abs() < 0:",
 		}),
 	provisionerTests("links of others", "a lost link is set again although somebody else's ACS user has it now",
 		"TestALinkIsNotTakenFromSomebodyElse",
@@ -483,11 +483,11 @@ var seamMutants = []mutant{
 		"a delete that Seam accepted counts as certain although the access system has refused it",
 		"TestADeleteThatSaltoRefusedIsNoEvidence",
 		edit{
-			"internal/provisioner/record/record.go", "u.MissingAt == nil && u.DeletesInVain == 0 }", "u.MissingAt == nil }",
+			"internal/provisioner/record/delete.go", "l.MissingAt == nil && l.DeletesInVain == 0 }", "l.MissingAt == nil }",
 		},
 		edit{
-			"internal/provisioner/record/record.go", "	case refused || u.MissingAt != nil:\n",
-			"	case u.MissingAt != nil:\n",
+			"internal/provisioner/record/delete.go", "	case refused || l.MissingAt != nil:\n",
+			"	case l.MissingAt != nil:\n",
 		}),
 	provisionerTests("keys that were not found", "a 404 on the delete of a mobile key shows that it is gone",
 		"TestAKeyThatWasNotFoundIsNotForgotten",
