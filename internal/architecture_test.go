@@ -91,7 +91,6 @@ var allowed = map[string][]string{
 	},
 	"internal/provisioner/plan": {
 		"internal/pms", "internal/provisioner/record", "internal/seam", "internal/stay",
-		"internal/store",
 	},
 	"internal/provisioner/record": {
 		"internal/seam", "internal/stay",

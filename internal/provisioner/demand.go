@@ -8,6 +8,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -98,11 +99,28 @@ func (m *demand) known() plan.Desired { return plan.Desire(m.situation(m.directo
 
 // situation is what the rules depend on, with what is known of access groups.
 func (m *demand) situation(group plan.GroupSystem) plan.Situation {
-	return plan.Situation{
-		Reservation: m.work.Reservation, Listing: m.work.Listing, Generation: m.work.Key.Generation,
-		Overrides: m.work.Overrides,
-		Gates:     m.work.Gates, Policy: m.policy,
+	r, overrides := m.work.Reservation, m.work.Overrides
+	s := plan.Situation{
+		Reservation: decidedBy(r),
+		Decisions: plan.Decisions{
+			Revoked: overrides.Revoked(), ReplaceKey: stay.Text(overrides.ReplaceCredential),
+			Access: func(starts, ends time.Time) (from, until time.Time) { return overrides.Access(r, starts, ends) },
+		},
+		Generation: m.work.Key.Generation, Gates: m.work.Gates, Policy: m.policy,
 		DefaultSystem: m.defaultSystem, GuestKey: m.keys.guest, Now: m.now(), Group: group,
-		MayOpen: mayOpen(m.policy, m.work.Reservation.Source, m.work.GroupOwners, m.configured),
+		MayOpen: mayOpen(m.policy, r.Source, m.work.GroupOwners, m.configured),
+	}
+	if l := m.work.Listing; l != nil {
+		s.Listing = &plan.Listing{Groups: l.Groups(), ACSSystemID: stay.Text(l.ACSSystemID), Deleted: l.Deleted}
+	}
+	return s
+}
+
+// decidedBy is what decisions depend on of a reservation.
+func decidedBy(r store.Reservation) plan.Reservation {
+	return plan.Reservation{
+		Source: r.Source, ReservationID: r.ReservationID, Status: r.Status, ListingID: stay.Text(r.ListingID),
+		GuestEmail: stay.Text(r.GuestEmail), CheckIn: r.CheckIn, CheckOut: r.CheckOut,
+		HasDates: r.CheckInText != nil && r.CheckOutText != nil,
 	}
 }

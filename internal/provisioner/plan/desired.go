@@ -23,7 +23,6 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/stay"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // Goal is what should exist for a reservation.
@@ -83,10 +82,10 @@ type GroupSystem func(groupID string) (system string, known bool)
 
 // Situation is everything that [Desire] depends on.
 type Situation struct {
-	Reservation   store.Reservation           // as the PMS last reported it
-	Listing       *store.Listing              // nil: the reservation names none, or an unknown one
+	Reservation   Reservation                 // as the PMS last reported it
+	Listing       *Listing                    // nil: the reservation names none, or an unknown one
 	Generation    int64                       // of the desired state
-	Overrides     store.Overrides             // an admin's decisions
+	Decisions     Decisions                   // an admin's decisions
 	Gates         map[string]stay.GateReports // what was reported about gates, by their name
 	Policy        pms.Policy                  // the settings of the source
 	DefaultSystem string                      // the access system if nothing closer names one; "" for none
@@ -97,11 +96,38 @@ type Situation struct {
 	Now     time.Time // when the decision is made
 }
 
+// Reservation is what a decision depends on of a reservation.
+type Reservation struct {
+	Source        string     // with ReservationID: the stay
+	ReservationID string     // see Source
+	Status        string     // [pms.Confirmed] or another status of package pms
+	ListingID     string     // "" for none
+	GuestEmail    string     // "" for none
+	CheckIn       *time.Time // nil: unknown, or without a time zone
+	CheckOut      *time.Time // like CheckIn
+	HasDates      bool       // the PMS has reported check-in and check-out, which may still lack a time zone
+}
+
+// Listing is what a decision depends on of a listing.
+type Listing struct {
+	Groups      []string // ids of its access groups
+	ACSSystemID string   // the access system that it names; "" for none
+	Deleted     bool     // the PMS has deleted it
+}
+
+// Decisions are what an admin has decided about a reservation.
+type Decisions struct {
+	Revoked    string // who wants no key, and why; "" for nobody
+	ReplaceKey string // the mobile key to replace by a new one; "" for none
+	// when access begins and ends, from what it would be otherwise. nil: no admin has set that
+	Access func(starts, ends time.Time) (from, until time.Time)
+}
+
 // Desire works out what should be true. The same situation always gives the same answer.
 func Desire(s Situation) Desired {
 	r := s.Reservation
 	d := Desired{Goal: Have, FullName: r.ReservationID, Generation: s.Generation}
-	if address := pms.GuestAddress(stay.Text(r.GuestEmail)); address != "" {
+	if address := pms.GuestAddress(r.GuestEmail); address != "" {
 		d.Email, d.GuestKey = address, s.GuestKey(address)
 	}
 	d.setHours(s)
@@ -113,8 +139,8 @@ func Desire(s Situation) Desired {
 		return d
 	}
 
-	d.Replace = stay.Text(s.Overrides.ReplaceCredential)
-	if d.Revoked = s.Overrides.Revoked(); d.Revoked != "" {
+	d.Replace = s.Decisions.ReplaceKey
+	if d.Revoked = s.Decisions.Revoked; d.Revoked != "" {
 		d.Goal = Gone
 		return d
 	}
@@ -141,12 +167,14 @@ func (d *Desired) setHours(s Situation) {
 	if r.CheckIn == nil || r.CheckOut == nil {
 		return
 	}
-	before, after := s.Policy.Grace(stay.Text(r.ListingID))
+	before, after := s.Policy.Grace(r.ListingID)
 	if !r.CheckOut.After(*r.CheckIn) { // cut short, or a mistake: grace must not turn it into a stay
 		before, after = 0, 0
 	}
 	d.Starts, d.Ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
-	d.Starts, d.Ends = s.Overrides.Access(r, d.Starts, d.Ends)
+	if s.Decisions.Access != nil {
+		d.Starts, d.Ends = s.Decisions.Access(d.Starts, d.Ends)
+	}
 	d.RemoveAt = d.Ends.Add(s.Policy.KeepAfter)
 }
 
@@ -156,7 +184,7 @@ func (d *Desired) setLimits(s Situation) {
 	case d.Create && d.Starts.IsZero():
 		d.Create = false
 		d.Blocked = waiting(stay.ReasonNoTimeZone)
-		if s.Reservation.CheckInText == nil || s.Reservation.CheckOutText == nil {
+		if !s.Reservation.HasDates {
 			d.Blocked = waiting(stay.ReasonNoDates)
 		}
 	case d.Create:
@@ -173,7 +201,7 @@ func (d *Desired) setWaits(s Situation) {
 	if from := d.Starts.Add(-s.Policy.Horizon); s.Policy.Horizon > 0 && s.Now.Before(from) {
 		d.CreateAt = from
 		d.WaitsFor = waiting(stay.ReasonBeforeHorizon, pms.FormatInstant(from), stay.DescribeDuration(s.Policy.Horizon))
-	} else if s.Policy.NeedEmail && stay.Text(s.Reservation.GuestEmail) == "" {
+	} else if s.Policy.NeedEmail && s.Reservation.GuestEmail == "" {
 		d.WaitsFor = waiting(stay.ReasonNoEmail)
 	}
 }
@@ -198,7 +226,7 @@ func (d Desired) WithFirstKeyWaiting(users []record.User) Desired {
 // setListing sets access system and groups, and returns what prevents a new key.
 func (d *Desired) setListing(s Situation) *Finding {
 	d.KeepGroups = true
-	listingID := stay.Text(s.Reservation.ListingID)
+	listingID := s.Reservation.ListingID
 	switch {
 	case listingID == "":
 		// The old room may be another guest's: its doors close, but the key is kept.
@@ -208,17 +236,17 @@ func (d *Desired) setListing(s Situation) *Finding {
 		return waiting(stay.ReasonListingUnknown, listingID, stay.ListingPath(s.Reservation.Source, listingID))
 	case s.Listing.Deleted:
 		return attentionWithKey(stay.ReasonListingDeleted, listingID)
-	case len(s.Listing.Groups()) == 0:
+	case len(s.Listing.Groups) == 0:
 		return attentionWithKey(stay.ReasonNoGroups, listingID, stay.ListingPath(s.Reservation.Source, listingID))
 	}
-	return d.setGroups(s, s.Listing.Groups())
+	return d.setGroups(s, s.Listing.Groups)
 }
 
 // setGroups sorts the listing's groups by what Seam reports about them. A group that Seam doesn't know, or that the
 // same key can't open, is not opened; but nothing that the listing has is closed because of it. What the source may
 // not open is neither opened nor left open.
 func (d *Desired) setGroups(s Situation, groups []string) *Finding {
-	d.SystemID = cmp.Or(stay.Text(s.Listing.ACSSystemID), s.Policy.ACSSystemID, s.DefaultSystem)
+	d.SystemID = cmp.Or(s.Listing.ACSSystemID, s.Policy.ACSSystemID, s.DefaultSystem)
 	var missing, elsewhere, here, denied []string
 	for _, g := range groups {
 		system, known := s.Group(g)

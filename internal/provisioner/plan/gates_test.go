@@ -21,12 +21,11 @@ func gated(rule pms.Gate, state string, opened bool) Situation {
 	listing := "L1"
 	return Situation{
 		Generation: 1,
-		Reservation: store.Reservation{
-			Source: "default", ReservationID: "R1", Status: pms.Confirmed, ListingID: &listing, CheckIn: &checkIn,
-			CheckOut: &checkOut, VersionSeq: 1,
-			GuestEmail: ptr("jane@example.com"),
+		Reservation: Reservation{
+			Source: "default", ReservationID: "R1", Status: pms.Confirmed, ListingID: listing, CheckIn: &checkIn,
+			CheckOut: &checkOut, GuestEmail: "jane@example.com",
 		},
-		Listing: &store.Listing{Source: "default", ListingID: listing, Known: true, AccessGroupIDs: []string{"a"}},
+		Listing: &Listing{Groups: []string{"a"}},
 		Policy:  pms.Policy{KeepAfter: time.Hour, Gates: []pms.Gate{rule}},
 		Gates:   map[string]stay.GateReports{rule.Name: {PMS: &stay.GateReport{State: state, Opened: opened}}},
 		Now:     noon, DefaultSystem: "s1", GuestKey: func(address string) string { return address },
@@ -135,14 +134,14 @@ func TestGates(t *testing.T) {
 		}, []Kind{SetSchedule}, "", ""},
 		"another room": {
 			"the old door closes", key, stay.GateClosed, true, true,
-			func(s *Situation) { s.Listing.AccessGroupIDs = []string{"b"} },
+			func(s *Situation) { s.Listing.Groups = []string{"b"} },
 			[]Kind{AddGroup, RemoveGroup},
 			"", "",
 		},
 		"another guest": {
 			"the old guest's key goes, and the new one waits", key, stay.GateClosed, true, true,
 			func(s *Situation) {
-				s.Reservation.GuestEmail = ptr("joe@example.com")
+				s.Reservation.GuestEmail = "joe@example.com"
 			},
 			[]Kind{DeleteUser},
 			"", "",
@@ -150,7 +149,7 @@ func TestGates(t *testing.T) {
 		"link again, another guest, no room": {
 			"the key of a former guest is not what the gate is about", link,
 			stay.GateClosed, true, true, func(s *Situation) {
-				s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
+				s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = "joe@example.com", "", nil
 			},
 			[]Kind{RemoveGroup},
 			"", "",
@@ -158,12 +157,12 @@ func TestGates(t *testing.T) {
 		"link again, another guest, no room or doors": {
 			"nothing is created without a room", link, stay.GateClosed,
 			true, true, func(s *Situation) {
-				s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = ptr("joe@example.com"), nil, nil
+				s.Reservation.GuestEmail, s.Reservation.ListingID, s.Listing = "joe@example.com", "", nil
 			}, nil, stay.KeyWaiting, stay.ReasonNoRoom,
 		},
 		"no room": {
 			"the old door closes", key, stay.GateClosed, true, true,
-			func(s *Situation) { s.Reservation.ListingID, s.Listing = nil, nil },
+			func(s *Situation) { s.Reservation.ListingID, s.Listing = "", nil },
 			[]Kind{RemoveGroup},
 			"", "",
 		},

@@ -55,11 +55,11 @@ func TestIdentityPerStay(t *testing.T) {
 			policy := pms.DefaultPolicy()
 			policy.ACSSystemID, policy.OwnIdentity = "sys", c.perStay
 			d := Desire(Situation{
-				Reservation: store.Reservation{
-					ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"),
-					GuestEmail: ptr("Jane@example.com"), CheckIn: &in, CheckOut: &out,
+				Reservation: Reservation{
+					ReservationID: "R", Status: pms.Confirmed, ListingID: "L",
+					GuestEmail: "Jane@example.com", CheckIn: &in, CheckOut: &out,
 				},
-				Listing: &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}, Policy: policy,
+				Listing: &Listing{Groups: []string{"a"}}, Policy: policy,
 				Now:      c.now,
 				GuestKey: func(string) string { return "guest" },
 				Group:    func(string) (string, bool) { return "sys", true },

@@ -97,7 +97,7 @@ func drawSituation(t *rapid.T) Situation {
 	}
 	in := noon.Add(time.Duration(rapid.IntRange(-60, 20).Draw(t, "in")) * time.Hour)
 	out := in.Add(time.Duration(rapid.IntRange(-1, 40).Draw(t, "nights")) * time.Hour)
-	s.Reservation = store.Reservation{
+	s.Reservation = Reservation{
 		Source: "default", ReservationID: "R",
 		Status: rapid.SampledFrom([]string{pms.Confirmed, pms.Confirmed, pms.Cancelled}).Draw(t, "status"),
 	}
@@ -105,23 +105,21 @@ func drawSituation(t *rapid.T) Situation {
 		s.Reservation.CheckIn, s.Reservation.CheckOut = &in, &out
 	}
 	if rapid.IntRange(0, 9).Draw(t, "revoked") == 0 {
-		s.Overrides.RevokedAt = ptr(noon)
+		s.Decisions.Revoked = "an admin"
 	}
 	if rapid.IntRange(0, 4).Draw(t, "window") == 0 {
-		s.Overrides.WindowAt = ptr(noon)
-		s.Overrides.StartsAt, s.Overrides.OfCheckIn = ptr(in.Add(-2*time.Hour)), &in
-		s.Overrides.EndsAt, s.Overrides.OfCheckOut = ptr(out.Add(3*time.Hour)),
-			rapid.SampledFrom([]*time.Time{&out, ptr(noon.Add(-999 * time.Hour))}).Draw(t, "window's check-out")
+		s.Decisions.Access = func(time.Time, time.Time) (from, until time.Time) {
+			return in.Add(-2 * time.Hour), out.Add(3 * time.Hour)
+		}
 	}
-	s.Overrides.ReplaceCredential = rapid.SampledFrom([]*string{nil, nil, ptr("c0"), ptr("c1")}).Draw(t, "replaced")
-	s.Reservation.GuestEmail = rapid.SampledFrom([]*string{nil, ptr("jane@x"), ptr("joe@x")}).Draw(t, "email")
+	s.Decisions.ReplaceKey = rapid.SampledFrom([]string{"", "", "c0", "c1"}).Draw(t, "replaced")
+	s.Reservation.GuestEmail = rapid.SampledFrom([]string{"", "jane@x", "joe@x"}).Draw(t, "email")
 	if rapid.IntRange(0, 9).Draw(t, "room") > 0 {
-		s.Reservation.ListingID = ptr("L")
+		s.Reservation.ListingID = "L"
 		if rapid.IntRange(0, 9).Draw(t, "listing") > 0 {
-			s.Listing = &store.Listing{
-				ListingID: "L", Known: true,
-				Deleted:        rapid.IntRange(0, 9).Draw(t, "deleted") == 0,
-				AccessGroupIDs: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "listing's groups"),
+			s.Listing = &Listing{
+				Deleted: rapid.IntRange(0, 9).Draw(t, "deleted") == 0,
+				Groups:  rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID).Draw(t, "listing's groups"),
 			}
 		}
 	}

@@ -16,16 +16,12 @@ import (
 // is kept and changed as needed.
 func TestFirstKeysWait(t *testing.T) {
 	t.Parallel()
-	listing := store.Listing{Source: "s", ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}}
-	booked := func(in time.Duration, email string) store.Reservation {
-		r := store.Reservation{
-			Source: "s", ReservationID: "R", Status: pms.Confirmed, ListingID: ptr("L"),
-			CheckIn: ptr(noon.Add(in)), CheckOut: ptr(noon.Add(in + 48*time.Hour)),
+	listing := Listing{Groups: []string{"a"}}
+	booked := func(in time.Duration, email string) Reservation {
+		return Reservation{
+			Source: "s", ReservationID: "R", Status: pms.Confirmed, ListingID: "L",
+			CheckIn: ptr(noon.Add(in)), CheckOut: ptr(noon.Add(in + 48*time.Hour)), GuestEmail: email,
 		}
-		if email != "" {
-			r.GuestEmail = &email
-		}
-		return r
 	}
 	made := []record.User{rows.User(store.ACSUser{
 		ID: 1, ACSSystemID: "sys", UserIdentityID: "i",
@@ -38,7 +34,7 @@ func TestFirstKeysWait(t *testing.T) {
 	needsEmail := pms.Policy{NeedEmail: true}
 	for name, c := range map[string]struct {
 		policy      pms.Policy
-		reservation store.Reservation
+		reservation Reservation
 		has         []record.User
 		reason      string // "": it is created, or changed
 		at          time.Duration

@@ -20,26 +20,30 @@ func TestWindowNeverSpoilsAStay(t *testing.T) {
 		}
 		in := hour("check-in", 0, 100)
 		out := in.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "hours")) * time.Hour)
+		r := store.Reservation{CheckIn: in, CheckOut: &out, CheckInText: ptr("in"), CheckOutText: ptr("out")}
+		window := store.Overrides{
+			WindowAt: ptr(noon), StartsAt: hour("starts", -50, 150), EndsAt: hour("ends", -50, 250), OfCheckIn: in,
+			OfCheckOut:     &out,
+			OfCheckInText:  ptr(rapid.SampledFrom([]string{"in", "moved"}).Draw(t, "text")),
+			OfCheckOutText: ptr("out"),
+		}
+		if rapid.Bool().Draw(t, "moved") {
+			window.OfCheckIn = ptr(in.Add(-50 * time.Hour))
+		}
+		if rapid.Bool().Draw(t, "no start") {
+			window.StartsAt = nil
+		}
 		s := Situation{
 			Policy: pms.DefaultPolicy(), GuestKey: func(a string) string { return a },
 			Group:   func(string) (string, bool) { return "s1", true },
-			Listing: &store.Listing{ListingID: "L", Known: true, AccessGroupIDs: []string{"a"}},
-			Reservation: store.Reservation{
+			Listing: &Listing{Groups: []string{"a"}},
+			Reservation: Reservation{
 				Source: "default", ReservationID: "R", Status: pms.Confirmed,
-				ListingID: ptr("L"), CheckIn: in, CheckOut: &out, CheckInText: ptr("in"), CheckOutText: ptr("out"),
+				ListingID: "L", CheckIn: in, CheckOut: &out, HasDates: true,
 			},
-			Overrides: store.Overrides{
-				WindowAt: ptr(noon), StartsAt: hour("starts", -50, 150), EndsAt: hour("ends", -50, 250), OfCheckIn: in,
-				OfCheckOut:     &out,
-				OfCheckInText:  ptr(rapid.SampledFrom([]string{"in", "moved"}).Draw(t, "said")),
-				OfCheckOutText: ptr("out"),
-			},
-		}
-		if rapid.Bool().Draw(t, "moved") {
-			s.Overrides.OfCheckIn = ptr(in.Add(-50 * time.Hour))
-		}
-		if rapid.Bool().Draw(t, "no start") {
-			s.Overrides.StartsAt = nil
+			Decisions: Decisions{Access: func(starts, ends time.Time) (from, until time.Time) {
+				return window.Access(r, starts, ends)
+			}},
 		}
 		d := Desire(s)
 		if !d.Ends.After(d.Starts) || d.Blocked != nil {

@@ -200,8 +200,8 @@ func init() {
 			name: "an admin's no", what: "a PMS gives a key back that an admin has revoked",
 			edits: []edit{{
 				"internal/provisioner/plan/desired.go",
-				"	if d.Revoked = s.Overrides.Revoked(); d.Revoked != \"\" {\n",
-				"	if d.Revoked = s.Overrides.Revoked(); false {\n",
+				"	if d.Revoked = s.Decisions.Revoked; d.Revoked != \"\" {\n",
+				"	if d.Revoked = s.Decisions.Revoked; false {\n",
 			}},
 			pkg: "./internal/provisioner", tests: "^TestRevokeAndReissue$",
 		},
