@@ -30,7 +30,7 @@ func init() {
 		{
 			name: "audit of doors", what: "a PUT of a listing leaves no audit entry",
 			edits: []edit{{
-				"internal/intake/admin.go",
+				"internal/intake/listing_settings.go",
 				"	return store.QueueAudit(writes, audit)\n", "	return nil\n",
 			}},
 			pkg: "./internal/handlers", tests: "^TestEveryChangeIsAudited$",
