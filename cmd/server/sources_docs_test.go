@@ -28,6 +28,33 @@ func read(t *testing.T, page string) map[string][]string {
 	return found
 }
 
+// Every preset is in each list of presets.
+func TestPresetsAreListed(t *testing.T) {
+	t.Parallel()
+	text := func(file string) string {
+		content, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	_, gates, _ := strings.Cut(text("docs/gates.md"), "## What presets say")
+	_, readme, _ := strings.Cut(text("README.md"), "\nPresets: ")
+	readme, _, _ = strings.Cut(readme, ". For another")
+	for _, preset := range pms.Presets() {
+		title, _, _ := strings.Cut(strings.TrimPrefix(text("docs/sources/"+preset+".md"), "# "), "\n")
+		if !strings.Contains(readme, title) {
+			t.Errorf("the list of presets in README.md lacks %s", title)
+		}
+		if !strings.Contains(gates, title) {
+			t.Errorf("the table of presets in docs/gates.md lacks %s", title)
+		}
+		if !strings.Contains(text("docs/sources/README.md"), "| ["+preset+"]("+preset+".md) |") {
+			t.Errorf("the table of presets in docs/sources/README.md lacks %s", preset)
+		}
+	}
+}
+
 // Every configuration that the pages about sources show is one, and every preset has its page.
 func TestSourcesPages(t *testing.T) {
 	t.Parallel()

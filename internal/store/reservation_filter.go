@@ -8,6 +8,9 @@ import (
 
 // What a list of reservations may be filtered and sorted by, as conditions of SQL. How a page is found with them is in
 // reservation_lists.go; what words find is in reservation_search.go.
+//
+// A new filter is a field of [ReservationFilter], and a condition in one of three functions: byKind if its column has
+// few values, byTimes if it is a time of the key, byText, with isExact, if it is a text that few reservations have.
 
 // Order is how a list of reservations is sorted.
 type Order int
@@ -229,6 +232,24 @@ func (f ReservationFilter) byKind(w *where) {
 	if cancelled, one := f.cancelled(); one {
 		w.add("t.cancelled = %s", cancelled)
 	}
+}
+
+// isExact reports whether a whole text of a reservation is asked for, which few have. Those that are named here are
+// narrowed by byText.
+func (f ReservationFilter) isExact() bool { return f.ListingID != "" || f.GuestEmail != "" }
+
+// byText narrows reservations by their texts.
+func (f ReservationFilter) byText(w *where) {
+	w.among("r.source", within(f.Source, f.Sources))
+	w.equal("r.listing_id", f.ListingID)
+	if f.GuestEmail != "" {
+		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
+	}
+	if f.Undated != nil {
+		w.add(undated)
+		w.add(undatedLast, f.Undated.Format(time.DateOnly))
+	}
+	f.byQuery(w)
 }
 
 // Orders of reservations.

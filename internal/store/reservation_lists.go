@@ -193,7 +193,7 @@ func (f ReservationFilter) page(ctx context.Context, s *db, w *where, after Curs
 	f.from(w, after)
 	const columns = `t.source, t.reservation_id, t.changed_at, t.check_in`
 	if small {
-		f.CheckIn.add(w, checkInOrder("t")) // the index that leads to it has it so
+		f.CheckIn.add(w, checkInOrder("t")) // as the index has it
 		return `SELECT source, reservation_id FROM ` + k.merge(w, columns, "", order+limited) + ` t`, nil
 	}
 	return `SELECT source, reservation_id FROM ` + k.merge(w, columns, order+limited, order+limited) + ` t`, nil
@@ -228,7 +228,7 @@ func (f ReservationFilter) undatedPage(w *where, after Cursor, limited string) s
 // planner thinks of how many there are. It must not come from the keys, of which all would be read.
 func (f ReservationFilter) found(w *where, after Cursor, tail string) string {
 	texts := f
-	if f.Undated != nil && f.Query+f.ListingID+f.GuestEmail == "" {
+	if f.Undated != nil && f.Query == "" && !f.isExact() {
 		texts.Source, texts.Sources = nil, nil // those of the key: an index on sources would lead to all that are over
 	}
 	texts.byText(w)

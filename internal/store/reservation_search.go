@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"strings"
-	"time"
 )
 
 // What the words of a search find: parts of ids, names, phone numbers and addresses, with or without accents.
@@ -52,20 +51,6 @@ func isAddress(text string) bool {
 	local, domain, is := strings.Cut(text, "@")
 	dot := strings.LastIndex(domain, ".")
 	return is && local != "" && dot > 0 && dot < len(domain)-2 && !strings.ContainsAny(text, " \t")
-}
-
-// byText narrows reservations by their texts.
-func (f ReservationFilter) byText(w *where) {
-	w.among("r.source", within(f.Source, f.Sources))
-	w.equal("r.listing_id", f.ListingID)
-	if f.GuestEmail != "" {
-		w.add("staykey_fold(r.guest_email) = staykey_fold(%s)", f.GuestEmail)
-	}
-	if f.Undated != nil {
-		w.add(undated)
-		w.add(undatedLast, f.Undated.Format(time.DateOnly))
-	}
-	f.byQuery(w)
 }
 
 // byQuery narrows reservations to those that have each word of the query, in any order: a surname may come first. A

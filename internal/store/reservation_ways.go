@@ -32,7 +32,7 @@ type way struct {
 
 // way decides by what the planner thinks of how much the filters leave.
 func (f ReservationFilter) way(ctx context.Context, s *db, after Cursor, limit int) (way, error) {
-	few := f.GuestEmail != "" || f.ListingID != "" || (f.Undated != nil && f.Query != "")
+	few := f.isExact() || f.Undated != nil && f.Query != ""
 	switch {
 	case few:
 		return way{few: true}, nil
