@@ -35,13 +35,7 @@ func TestDuringABackup(t *testing.T) {
 	config.RuntimeParams["lock_timeout"] = migrations.LockTimeout.String()
 	db := stdlib.OpenDB(*config)
 	t.Cleanup(func() { _ = db.Close() })
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(ctx, 2); err != nil {
-		t.Fatal(err)
-	}
+	upTo(t, db, 2)
 	reader, old := session(t, dsn), session(t, dsn)
 	run(t, old, `SET statement_timeout = '15s'`)
 	run(t, reader, `BEGIN`)
@@ -87,19 +81,7 @@ func TestDuringABackup(t *testing.T) {
 func TestUnfinishedIndexes(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	dsn := storetest.EmptyDSN(t)
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(ctx, 2); err != nil {
-		t.Fatal(err)
-	}
+	dsn, db, _ := migratedTo(t, 2)
 	conn := session(t, dsn)
 	run(t, conn, `INSERT INTO settings (name, value) VALUES ('a', 'same'), ('b', 'same')`)
 	if _, err := conn.Exec(ctx, `CREATE UNIQUE INDEX CONCURRENTLY unfinished ON settings (value)`); err == nil {
@@ -273,19 +255,7 @@ func tables(t *testing.T, db *sql.DB) []string {
 func TestStatesOfOldRows(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	dsn := storetest.EmptyDSN(t)
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(ctx, 4); err != nil {
-		t.Fatal(err)
-	}
+	dsn, db, _ := migratedTo(t, 4)
 	old := session(t, dsn)
 	run(t, old,
 		`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at) SELECT 'a', 'r' || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 3300) i`)
@@ -331,6 +301,31 @@ func TestStatesOfOldRows(t *testing.T) {
 		`SELECT convalidated FROM pg_constraint WHERE conname = 'acs_users_state'`).Scan(&valid); err != nil || !valid {
 		t.Errorf("the constraint is not valid: %v", err)
 	}
+}
+
+// migratedTo returns a database whose schema is that of a version.
+func migratedTo(t *testing.T, version int64) (dsn string, db *sql.DB, provider *goose.Provider) {
+	t.Helper()
+	dsn = storetest.EmptyDSN(t)
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return dsn, db, upTo(t, db, version)
+}
+
+// upTo migrates a database to a version.
+func upTo(t *testing.T, db *sql.DB, version int64) *goose.Provider {
+	t.Helper()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(context.Background(), version); err != nil {
+		t.Fatal(err)
+	}
+	return provider
 }
 
 func session(t *testing.T, dsn string) *pgx.Conn {

@@ -2,14 +2,9 @@ package migrations_test
 
 import (
 	"context"
-	"database/sql"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pressly/goose/v3"
-
-	"github.com/staykey/staykey/internal/store/storetest"
-	"github.com/staykey/staykey/migrations"
 )
 
 // TestBigTables takes an inbox of the version before through 00003, back, and through again: no event is lost, and
@@ -17,18 +12,7 @@ import (
 func TestBigTables(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db, err := sql.Open("pgx", storetest.EmptyDSN(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(ctx, 2); err != nil {
-		t.Fatal(err)
-	}
+	_, db, provider := migratedTo(t, 2)
 	run := func(statement string) {
 		t.Helper()
 		if _, err := db.ExecContext(ctx, statement); err != nil {

@@ -99,8 +99,8 @@ func (m *migrateStatusCommand) Run(ctx context.Context, io *streams) error {
 	})
 }
 
-// wait asks every second until no migration is missing, for as long as the command may wait. A database that can't be
-// reached yet is waited for, too.
+// wait asks every second until no migration is missing, for as long as the command may wait. It also waits for a
+// database that can't be reached yet.
 func (m *migrateStatusCommand) wait(ctx context.Context, io *streams) error {
 	waiting, cancel := context.WithTimeout(ctx, m.Wait)
 	defer cancel()

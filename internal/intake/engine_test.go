@@ -48,6 +48,32 @@ func (w *world) insert(e store.Event) store.Event {
 	return e
 }
 
+// later posts a body a minute after the one before it, and applies it.
+func (w *world) later(body []byte) store.Event {
+	w.t.Helper()
+	w.now = w.now.Add(time.Minute)
+	e := w.insert(store.Event{Body: body, Request: []byte(`{}`)})
+	w.drain()
+	return e
+}
+
+// step is a body that is posted, the status that its event gets, and what the reservation r is then.
+type step struct {
+	body         []byte
+	status, want string
+}
+
+// follows posts bodies one after another.
+func (w *world) follows(steps []step) {
+	w.t.Helper()
+	for i, c := range steps {
+		if got := w.event(w.later(c.body)); got.Status != c.status || w.stays("r") != c.want {
+			w.t.Errorf("event %d: %s (%s), %s; want %s, %s", i, got.Status, deref(got.Reason), w.stays("r"),
+				c.status, c.want)
+		}
+	}
+}
+
 // An import is dated by its timestamps, whatever the source's format: later than what was posted before, earlier than
 // what is posted after.
 func TestImportsHaveTheirTime(t *testing.T) {
@@ -222,10 +248,7 @@ func TestRepeatedBodies(t *testing.T) {
 		return fmt.Appendf(nil,
 			`{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":%q,"status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z"}}]}`, listing, status)
 	}
-	for i, c := range []struct {
-		body         []byte
-		status, want string
-	}{
+	w.follows([]step{
 		{booked("confirmed", "a"), stay.EventApplied, "r confirmed a"},
 		{booked("confirmed", "b"), stay.EventApplied, "r confirmed b"},
 		{booked("confirmed", "a"), stay.EventApplied, "r confirmed a"},
@@ -233,15 +256,7 @@ func TestRepeatedBodies(t *testing.T) {
 		{booked("confirmed", "a"), stay.EventIgnored, "r cancelled a"},
 		{booked("confirmed", "b"), stay.EventIgnored, "r cancelled a"},
 		{booked("confirmed", "c"), stay.EventApplied, "r confirmed c"},
-	} {
-		w.now = w.now.Add(time.Minute)
-		e := w.insert(store.Event{Body: c.body, Request: []byte(`{}`)})
-		w.drain()
-		if got := w.event(e); got.Status != c.status || w.stays("r") != c.want {
-			t.Errorf("event %d: %s (%s), %s; want %s, %s", i, got.Status, deref(got.Reason), w.stays("r"),
-				c.status, c.want)
-		}
-	}
+	})
 }
 
 // A repeated item of a list is recognized alone, among others, and however its list is spaced; another item is not.
@@ -270,9 +285,7 @@ func TestRepeatedItems(t *testing.T) {
 		} {
 			w := foreign(t, form.program)
 			for _, items := range step.posts {
-				w.now = w.now.Add(time.Minute)
-				w.insert(store.Event{Body: fmt.Appendf(nil, form.list, items), Request: []byte(`{}`)})
-				w.drain()
+				w.later(fmt.Appendf(nil, form.list, items))
 			}
 			if got := w.stays("r"); got != step.want {
 				t.Errorf("%s, %s: %s, want %s", form.list, step.why, got, step.want)
@@ -282,9 +295,7 @@ func TestRepeatedItems(t *testing.T) {
 	// A body that is an item, and later one of a list.
 	w := foreign(t, `.body | (if type == "array" then .[] else . end)`)
 	for _, body := range []string{a, "[" + gone + "]", "[" + b + "," + a + "]"} {
-		w.now = w.now.Add(time.Minute)
-		w.insert(store.Event{Body: []byte(body), Request: []byte(`{}`)})
-		w.drain()
+		w.later([]byte(body))
 	}
 	w.want("r cancelled a, s confirmed b", "r", "s")
 }
@@ -298,23 +309,12 @@ func TestRepeatedBodiesOfAClockAhead(t *testing.T) {
 		return fmt.Appendf(nil,
 			`{"type":"posted","says":[{"reservation":{"reservation_id":"r","listing_id":"l","status":%q,"check_in":"2024-11-01T15:00:00Z","check_out":"2024-11-04T11:00:00Z","version":%q}}]}`, status, version)
 	}
-	for i, c := range []struct {
-		body         []byte
-		status, want string
-	}{
+	w.follows([]step{
 		{booked("confirmed", "2024-10-20 11:01:00"), stay.EventApplied, "r confirmed l"},
 		{booked("cancelled", "2024-10-20 11:02:00"), stay.EventApplied, "r cancelled l"},
 		{booked("confirmed", "2024-10-20 11:01:00"), stay.EventIgnored, "r cancelled l"},
 		{booked("confirmed", "2024-10-20 11:04:00"), stay.EventApplied, "r confirmed l"},
-	} {
-		w.now = w.now.Add(time.Minute)
-		e := w.insert(store.Event{Body: c.body, Request: []byte(`{}`)})
-		w.drain()
-		if got := w.event(e); got.Status != c.status || w.stays("r") != c.want {
-			t.Errorf("event %d: %s (%s), %s; want %s, %s", i, got.Status, deref(got.Reason), w.stays("r"),
-				c.status, c.want)
-		}
-	}
+	})
 }
 
 // A PMS's time can't be compared with a time of receipt: a cancel that is received after an event without a time

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -56,17 +55,9 @@ func TestCalendarReadsLittle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			from := now.AddDate(0, 0, c.at)
 			query, args := store.CalendarQuery(c.sources, c.ids, from, from.AddDate(0, 0, c.days), 20_000)
-			var raw []byte
-			if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
-				args...).Scan(&raw); err != nil {
-				t.Fatal(err)
-			}
-			var plan []struct{ Plan planNode }
-			if err := json.Unmarshal(raw, &plan); err != nil {
-				t.Fatal(err)
-			}
-			if read := plan[0].Plan.read(); read > c.most {
-				t.Errorf("%.0f rows were read, not at most %.0f\n%s", read, c.most, plan[0].Plan.lines(""))
+			plan := explained(t, s, query, args)
+			if read := plan.read(); read > c.most {
+				t.Errorf("%.0f rows were read, not at most %.0f\n%s", read, c.most, plan.lines(""))
 			}
 		})
 	}

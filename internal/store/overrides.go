@@ -74,7 +74,7 @@ func (o Overrides) Window(r Reservation) (starts, ends time.Time) {
 
 // Access returns when access to a stay begins and ends, from what it would be without admins. A window whose end
 // would no longer be after its beginning, because the hours that complete the other side of the stay have changed,
-// counts for nothing.
+// is ignored.
 func (o Overrides) Access(r Reservation, starts, ends time.Time) (from, until time.Time) {
 	from, until = o.Window(r)
 	if from.IsZero() {

@@ -29,6 +29,34 @@ type planNode struct {
 	Plans   []planNode
 }
 
+// explained runs a query, and returns what Postgres has done for it.
+func explained(t *testing.T, s *store.Store, query string, args []any) planNode {
+	t.Helper()
+	var raw []byte
+	if err := s.Pool().QueryRow(context.Background(), `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
+		args...).Scan(&raw); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	var plan []struct{ Plan planNode }
+	if err := json.Unmarshal(raw, &plan); err != nil {
+		t.Fatal(err)
+	}
+	return plan[0].Plan
+}
+
+// analyzed has Postgres count reservations and keys. Only these tables: ANALYZE locks the catalogs that databases
+// share, and other tests analyze too. It counts all rows, not a random sample: each run sees the same plans.
+func analyzed(t *testing.T, s *store.Store) {
+	t.Helper()
+	ctx := context.Background()
+	if err := s.InTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SET LOCAL default_statistics_target = 1000; ANALYZE reservations, mobile_keys`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // read is how many rows a plan has read from tables and indexes.
 func (n planNode) read() float64 {
 	var rows float64
@@ -77,14 +105,7 @@ func seedMany(t *testing.T, s *store.Store, now time.Time) {
 			t.Fatal(err)
 		}
 	}
-	// Only these tables: ANALYZE locks the catalogs that databases share, and other tests analyze too.
-	// What the planner knows is of all rows, not of a random sample: each run sees the same plans.
-	if err := s.InTx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SET LOCAL default_statistics_target = 1000; ANALYZE reservations, mobile_keys`)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	analyzed(t, s)
 }
 
 // TestPagesReadLittle has Postgres explain the first page and a deep one of lists by each pair of filters, in each
@@ -144,23 +165,15 @@ func TestPagesReadLittle(t *testing.T) {
 					if err != nil {
 						t.Fatalf("%s: %v", name, err)
 					}
-					var raw []byte
-					if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
-						args...).Scan(&raw); err != nil {
-						t.Fatalf("%s: %v", name, err)
-					}
-					var plan []struct{ Plan planNode }
-					if err := json.Unmarshal(raw, &plan); err != nil {
-						t.Fatal(err)
-					}
+					plan := explained(t, s, query, args)
 					most := many * 0.3
 					if order == store.ByCheckIn && f.ChangedSince != nil {
 						// up to half of them, each of which is read from the index and from the table, and may need its
 						// time zone
 						most = many * 2
 					}
-					if read := plan[0].Plan.read(); read > most {
-						t.Errorf("%s, page %d: %.0f rows were read\n%s", name, page, read, plan[0].Plan.lines(""))
+					if read := plan.read(); read > most {
+						t.Errorf("%s, page %d: %.0f rows were read\n%s", name, page, read, plan.lines(""))
 					}
 				}
 			}
@@ -199,17 +212,9 @@ func TestDeliveriesReadLittle(t *testing.T) {
 	} {
 		for _, below := range []int64{1 << 40, many / 2} {
 			query, args := store.DeliveriesQuery(f, below, 51)
-			var raw []byte
-			if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
-				args...).Scan(&raw); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			var plan []struct{ Plan planNode }
-			if err := json.Unmarshal(raw, &plan); err != nil {
-				t.Fatal(err)
-			}
-			if read := plan[0].Plan.read(); read > 1000 {
-				t.Errorf("%s, below %d: %.0f rows were read\n%s", name, below, read, plan[0].Plan.lines(""))
+			plan := explained(t, s, query, args)
+			if read := plan.read(); read > 1000 {
+				t.Errorf("%s, below %d: %.0f rows were read\n%s", name, below, read, plan.lines(""))
 			}
 		}
 	}
@@ -243,17 +248,9 @@ func TestClaimsReadLittle(t *testing.T) {
 			"who arrive soon, of whom there are some": now.AddDate(0, 0, 3),
 		} {
 			query, args := store.ClaimQuery(before, 16)
-			var raw []byte
-			if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
-				args...).Scan(&raw); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			var plan []struct{ Plan planNode }
-			if err := json.Unmarshal(raw, &plan); err != nil {
-				t.Fatal(err)
-			}
-			if read := plan[0].Plan.read(); read > 200 {
-				t.Errorf("%s, %q: %.0f rows were read\n%s", name, known, read, plan[0].Plan.lines(""))
+			plan := explained(t, s, query, args)
+			if read := plan.read(); read > 200 {
+				t.Errorf("%s, %q: %.0f rows were read\n%s", name, known, read, plan.lines(""))
 			}
 		}
 	}

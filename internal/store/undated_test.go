@@ -2,13 +2,11 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -39,25 +37,12 @@ func TestUndatedStaysReadLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.InTx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SET LOCAL default_statistics_target = 1000; ANALYZE reservations, mobile_keys`)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	analyzed(t, s)
 	reads := func(name, query string, args []any, most float64) {
 		t.Helper()
-		var raw []byte
-		if err := s.Pool().QueryRow(ctx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+query,
-			args...).Scan(&raw); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		var plan []struct{ Plan planNode }
-		if err := json.Unmarshal(raw, &plan); err != nil {
-			t.Fatal(err)
-		}
-		if read := plan[0].Plan.read(); read > most {
-			t.Errorf("%s: %.0f rows were read\n%s", name, read, plan[0].Plan.lines(""))
+		plan := explained(t, s, query, args)
+		if read := plan.read(); read > most {
+			t.Errorf("%s: %.0f rows were read\n%s", name, read, plan.lines(""))
 		}
 	}
 

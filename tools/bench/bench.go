@@ -16,7 +16,7 @@ import (
 //	acceptance     accept, stock: how fast webhooks are made durable            accept.go
 //	provisioning   latency, drain: from a webhook to a key                      provision.go
 //	eventsOut      out: from a key to a subscriber                              out.go
-//	features       features: what guest links, gates and the like cost          features.go
+//	features       features: what guest links, gates and so on cost             features.go
 //	sweeps         sweep: calls of a sweep                                      sweep.go
 //	waiting        what waits harms neither others nor the machine               waiting.go
 //	costs          cost: rows, bytes and processor time of one event            cost.go
