@@ -10,11 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 
 	"github.com/staykey/staykey/internal/store/storetest"
 	"github.com/staykey/staykey/internal/until"
@@ -342,5 +344,64 @@ func run(t *testing.T, conn *pgx.Conn, statement string) {
 	t.Helper()
 	if _, err := conn.Exec(context.Background(), statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// TestLaterStatesOfOldRows takes rows without a valid record state through 00110, as if they had been written before.
+func TestLaterStatesOfOldRows(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dsn := storetest.EmptyDSN(t)
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if _, err := migrations.Up(ctx, db, nil); err != nil {
+		t.Fatal(err)
+	}
+	conn := session(t, dsn)
+	run(t, conn, `ALTER TABLE acs_users DROP CONSTRAINT acs_users_later_state`)
+	run(t, conn, `
+		INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at, updated_at)
+		SELECT 'a', 'r' || i, 'confirmed', now(), 1, now(), now() FROM generate_series(1, 2200) i`)
+	run(t, conn, `
+		INSERT INTO user_identities (user_identity_key, user_identity_id, own, created_at)
+		SELECT 'k' || i, 'u' || i, true, now() FROM generate_series(1, 2200) i`)
+	run(t, conn, `
+		INSERT INTO acs_users (source, reservation_id, acs_system_id, user_identity_key, user_identity_id, guest_key,
+			acs_user_id, made_at, contested_at, delete_lost_at, deletes_in_vain, credential_lost_at, changed_at)
+		SELECT 'a', 'r' || i, 's', 'k' || i, 'u' || i, '', CASE WHEN i % 2 = 0 THEN 'acs' || i END,
+			CASE WHEN i % 2 = 0 THEN now() END, now(), now(), 2, now(), now() FROM generate_series(1, 2200) i`)
+
+	const name = "00110_acs_users_without_id.sql"
+	content, err := fs.ReadFile(migrations.Files(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := database.NewStore(goose.DialectPostgres, "applied_again")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := goose.NewProvider(goose.DialectCustom, db, fstest.MapFS{name: {Data: content}},
+		goose.WithStore(records))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Up(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	var kept, cleared int
+	if err := db.QueryRowContext(ctx, `
+		SELECT count(*) FILTER (WHERE acs_user_id IS NOT NULL AND contested_at IS NOT NULL AND deletes_in_vain = 2
+				AND credential_marked_at = credential_lost_at),
+			count(*) FILTER (WHERE acs_user_id IS NULL AND contested_at IS NULL AND delete_lost_at IS NULL
+				AND deletes_in_vain = 0 AND credential_lost_at IS NULL)
+		FROM acs_users`).Scan(&kept, &cleared); err != nil || kept != 1100 || cleared != 1100 {
+		t.Errorf("%d rows with an id are kept and %d without one are cleared: %v", kept, cleared, err)
+	}
+	if _, err := conn.Exec(ctx, `UPDATE acs_users SET contested_at = now() WHERE acs_user_id IS NULL`); err == nil {
+		t.Error("an ACS user without an id may be contested")
 	}
 }
