@@ -124,7 +124,8 @@ func TestListLagsARealRemoval(t *testing.T) {
 	r.rest(s)
 	r.sim.Configure(func(o *simulator.Options) { o.ListLag = 0 })
 	r.untilLater(s, "a new key", func(v store.View) bool {
-		return len(r.holds(s.id)) == 1 && v.Key.Status == store.KeyIssued
+		got := r.holds(s.id)
+		return len(got) == 1 && got[0].Keys == 1 && v.Key.Status == store.KeyIssued
 	})
 	if got := r.holds(s.id); got[0].Identity != s.email {
 		t.Errorf("the guest's identity is free, and the key is on %+v", got)

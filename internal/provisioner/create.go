@@ -300,6 +300,8 @@ func (c *creator) createKey(ctx context.Context, d plan.Desired, u *record.User)
 	case seam.KindOf(err) == seam.Lost:
 		u.KeyCreateLost(c.belief.lostUntil(started, c.now()))
 		c.ledger.noteLostCreate()
+	case !madeNothing(err): // the create may have made the key before something else failed
+		u.KeyCreateLost(c.now())
 	case u.HasNewUsersMark():
 		u.UnmarkKey()
 	default:

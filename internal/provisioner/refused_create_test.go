@@ -74,6 +74,31 @@ func TestARefusedCreateThatShowsLate(t *testing.T) {
 	}
 }
 
+// The same of a mobile key: no second one is created before lists show the first.
+func TestARefusedKeyThatShowsLate(t *testing.T) {
+	t.Parallel()
+	for _, status := range refusedStatuses {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+			r.sim.Inject(simulator.Fault{
+				Kind: simulator.RefusedAfter, Path: seam.PathCredentialCreate, Status: status,
+			})
+			r.sim.Configure(func(o *simulator.Options) { o.ListLag = 4 * time.Second })
+			s := r.stay("R1")
+			r.book(s)
+			waitFor(t, "the refusal", func() bool { return r.called(seam.PathCredentialCreate) > 0 })
+			s.out = s.out.Add(time.Hour)
+			r.book(s)
+			r.until(s, store.KeyIssued)
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+			r.mustBeOne(s)
+		})
+	}
+}
+
 // A mobile key, and a user identity, whose create is refused although it takes effect, are used.
 func TestARefusedKeyOrIdentityThatTookEffect(t *testing.T) {
 	t.Parallel()

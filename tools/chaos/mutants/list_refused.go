@@ -4,6 +4,8 @@ package main
 var refusedMutants = []mutant{
 	provisionerTests("refused creates", "a refusal proves that nothing was made", "TestARefusedCreateThatShowsLate",
 		edit{"internal/provisioner/create.go", "	if madeNothing(cause) {\n", "	if true {\n"}),
+	provisionerTests("refused keys", "a refusal proves that no mobile key was made", "TestARefusedKeyThatShowsLate",
+		edit{"internal/provisioner/create.go", "	case !madeNothing(err): //", "	case err == nil: //"}),
 	provisionerTests("adopted identities", "an adopted identity with another guest's address blocks the guest's own",
 		"TestAnAdoptedIdentityThatBecameAnotherGuests",
 		edit{
