@@ -43,7 +43,7 @@ func newRig(t *testing.T, first time.Duration, sources map[string]pms.Source) *r
 
 func newRigWith(t *testing.T, o jobs.Options, first time.Duration, sources map[string]pms.Source) *rig {
 	t.Helper()
-	r := &rig{t: t, store: storetest.NewSmall(t), fetched: make(chan struct{}, 1)}
+	r := &rig{t: t, store: storetest.NewSmall(t, 2), fetched: make(chan struct{}, 1)}
 	of := func(name string) pms.Source { s := sources[name]; s.Name = name; return s }
 	r.log = &logtest.Buffer{}
 	log := slog.New(slog.NewTextHandler(r.log, nil))

@@ -82,7 +82,7 @@ func newApp(t testing.TB) *app {
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
 	a := &app{
-		t: t, store: storetest.NewSmall(t), applied: store.NewActivity(),
+		t: t, store: storetest.NewSmall(t, 2), applied: store.NewActivity(),
 		provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}},
 	}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}

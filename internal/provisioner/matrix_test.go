@@ -103,7 +103,7 @@ type watched struct {
 func newLane(t testing.TB) *lane {
 	options := fast()
 	options.SweepInterval, options.Workers = 1_000_000*time.Hour, 4
-	l := &lane{rig: newLossyRig(t, options, simulator.Options{})}
+	l := &lane{rig: newRigWith(t, rigKind{timeout: lossyTimeout, connections: racing}, options, simulator.Options{})}
 	l.policy = policyWithGates
 	l.sim.Configure(func(o *simulator.Options) { o.Watch = l.see })
 	for _, source := range append(gatedSources(), "default", "coded") {

@@ -338,7 +338,7 @@ func TestModelWithGates(t *testing.T) {
 
 func playModel(t *testing.T, sources ...string) {
 	t.Helper()
-	r := newLossyRig(t, fast(), simulator.Options{})
+	r := newRigWith(t, rigKind{timeout: lossyTimeout, connections: racing}, fast(), simulator.Options{})
 	r.policy = policyWithGates
 	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
 	var kind simulator.Options // as Seam is without any switch

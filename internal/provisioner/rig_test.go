@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -67,7 +68,7 @@ func fast() provisioner.Options {
 
 func newRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
-	return newRigWith(t, callTimeout, options, simulated, false, false)
+	return newRigWith(t, rigKind{timeout: callTimeout}, options, simulated)
 }
 
 // newStay is a rig with one stay that has its key.
@@ -83,13 +84,22 @@ func newStay(t testing.TB, simulated simulator.Options) (*rig, stay) {
 // newLossyRig is for tests in which calls get lost.
 func newLossyRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
-	return newRigWith(t, lossyTimeout, options, simulated, false, false)
+	return newRigWith(t, rigKind{timeout: lossyTimeout}, options, simulated)
 }
 
-// newRigWith is a rig whose calls to Seam may take up to timeout, over HTTP/1.1, or over TLS with HTTP/2.
-func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options, simulated simulator.Options, overTLS,
-	hasty bool,
-) *rig {
+// rigKind is what rigs differ in.
+type rigKind struct {
+	timeout     time.Duration // of a call to Seam
+	hasty       bool          // calls are given up after timeout
+	overTLS     bool          // calls go over TLS with HTTP/2, not over HTTP/1.1
+	connections int           // to Postgres, default 1
+}
+
+// racing is how many connections a rig has in which transactions meet: what happens there is drawn at random. In all
+// others a test decides what meets what, and a second connection would only load the catalog and plan everything again.
+const racing = 2
+
+func newRigWith(t testing.TB, k rigKind, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
@@ -98,11 +108,12 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
 	r := &rig{
-		t: t, store: storetest.NewSmall(t), sim: sim, options: options, timeout: timeout, hasty: hasty,
+		t: t, store: storetest.NewSmall(t, cmp.Or(k.connections, 1)), sim: sim, options: options,
+		timeout: k.timeout, hasty: k.hasty,
 		policy: func(string) pms.Policy { return pms.DefaultPolicy() },
 	}
-	if !hasty {
-		sim.Configure(func(o *simulator.Options) { o.HangFor = timeout })
+	if !k.hasty {
+		sim.Configure(func(o *simulator.Options) { o.HangFor = k.timeout })
 	}
 	rigs.Lock()
 	rigs.of[t] = append(rigs.of[t], r)
@@ -113,7 +124,7 @@ func newRigWith(t testing.TB, timeout time.Duration, options provisioner.Options
 		delete(rigs.of, t)
 	})
 	r.advance(simulated.ReadLag) // reads show the access systems
-	r.serve(overTLS)
+	r.serve(k.overTLS)
 	r.start()
 	until.True(t, "the first sweep to be scheduled", func() bool { // moving the clock first would postpone it
 		var scheduled bool

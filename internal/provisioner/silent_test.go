@@ -22,7 +22,8 @@ func TestSeamFallsSilent(t *testing.T) {
 			t.Parallel()
 			options := fast()
 			options.ReadLag = 3 * time.Second
-			r := newRigWith(t, 2*time.Second, options, simulator.Options{}, overTLS, true)
+			r := newRigWith(t, rigKind{timeout: 2 * time.Second, hasty: true, overTLS: overTLS}, options,
+				simulator.Options{})
 			r.listing("default", "L", groupsL...)
 			for i := range 3 {
 				s := r.stay(fmt.Sprintf("R%d", i))

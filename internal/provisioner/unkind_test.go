@@ -98,8 +98,10 @@ const (
 func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *unkind {
 	options := fast()
 	options.ReadLag, options.SweepInterval, options.RetryBase = unkindLag, 15*time.Minute, time.Second
+	r := newRigWith(t, rigKind{timeout: callTimeout, connections: racing}, options,
+		simulator.Options{SecondUser: second})
 	w := &unkind{
-		rig: newRig(t, options, simulator.Options{SecondUser: second}), random: random, second: second,
+		rig: r, random: random, second: second,
 		groups: map[string][]string{},
 		exempt: map[string]bool{}, walkIns: map[string]simulator.User{},
 	}

@@ -49,7 +49,7 @@ type modelStay struct {
 }
 
 func newWorld(t *testing.T, second simulator.SecondUser, random *rand.Rand) *world {
-	w := &world{rig: newLossyRig(t, fast(), simulator.Options{
+	w := &world{rig: newRigWith(t, rigKind{timeout: lossyTimeout, connections: racing}, fast(), simulator.Options{
 		SecondUser:         second,
 		CaseSensitiveEmail: random.IntN(2) == 0,
 	}), random: random, groups: map[string][]string{}}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -220,11 +221,12 @@ func New(t testing.TB) *store.Store {
 	return Open(t, DSN(t))
 }
 
-// NewSmall is [New] with a pool of two connections. Each connection of a new database loads its catalog and plans each
-// statement once, which is most of what a short test costs. It is for tests that don't keep connections themselves.
-func NewSmall(t testing.TB) *store.Store {
+// NewSmall is [New] with a pool of so many connections. Each connection of a new database loads its catalog and plans
+// each statement once, which is most of what a short test costs: with one, a test of the provisioner costs two thirds
+// of what it costs with two. Transactions then wait for each other, so rigs that look for races have more.
+func NewSmall(t testing.TB, connections int) *store.Store {
 	t.Helper()
-	return Open(t, with(DSN(t), "pool_max_conns", "2"))
+	return Open(t, with(DSN(t), "pool_max_conns", strconv.Itoa(connections)))
 }
 
 // Open opens a store on a database of a test. Its statements and transactions have deadlines that only a hang can
@@ -261,16 +263,20 @@ func Of(t testing.TB, name string) string {
 	return databaseDSN(Postgres(t), name)
 }
 
-// Begin begins a transaction in which a test plays somebody who keeps locks. Postgres doesn't end it for being
-// idle, however slow the machine is; at the latest the end of the test does.
+// Begin begins a transaction in which a test plays somebody who keeps locks, on a connection that isn't the store's.
+// Postgres doesn't end it for being idle, however slow the machine is; at the latest the end of the test does.
 func Begin(t testing.TB, s *store.Store) pgx.Tx {
 	t.Helper()
 	ctx := context.Background()
-	tx, err := s.Pool().Begin(ctx)
+	conn, err := pgx.ConnectConfig(ctx, s.Pool().Config().ConnConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = tx.Rollback(ctx) })
+	t.Cleanup(func() { _ = conn.Close(ctx) })
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
 		t.Fatal(err)
 	}
