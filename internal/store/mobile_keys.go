@@ -77,7 +77,7 @@ func prefixed(table, columns string) string {
 type KeyRequest struct {
 	Ref
 	CheckIn   *time.Time // UTC; nil while no time zone is known
-	CheckOut  *time.Time // like CheckIn; only for new keys, of others it follows the reservation
+	CheckOut  *time.Time // like CheckIn
 	Cancelled bool       // the reservation is: no key is wanted
 	RankAt    *time.Time // check-in: the nearest is provisioned first
 	Interim   string     // status until a worker looks at it, "" to keep the present one
@@ -161,6 +161,7 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 	batch.Queue(`
 		UPDATE mobile_keys k SET
 			check_in = w.check_in,
+			check_out = w.check_out,
 			cancelled = w.cancelled,
 			generation = k.generation + w.due::int,
 			event_id = CASE WHEN w.due THEN coalesce(w.event_id, k.event_id) ELSE k.event_id END,
@@ -189,13 +190,14 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 					ELSE false END AS flips
 			FROM unnest(@sources::text[], @ids::text[], @check_ins::timestamptz[], @cancelled::boolean[],
 				@ranks::timestamptz[], @interim::text[], @changed::boolean[], @revive::boolean[], @checked::boolean[],
-				@events::uuid[])
-				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, checked, event_id)
+				@events::uuid[], @check_outs::timestamptz[])
+				AS w (source, reservation_id, check_in, cancelled, rank_at, interim, changed, revive, checked, event_id,
+					check_out)
 			JOIN mobile_keys k USING (source, reservation_id)) w
 		WHERE k.source = w.source AND k.reservation_id = w.reservation_id`,
 		pgx.StrictNamedArgs{
 			"sources": rows.sources, "ids": rows.ids, "check_ins": rows.checkIns, "cancelled": rows.cancelled,
 			"ranks": rows.ranks, "interim": rows.interim, "changed": rows.changed, "revive": rows.revive,
-			"checked": rows.checked, "events": rows.events, "now": now,
+			"checked": rows.checked, "events": rows.events, "check_outs": rows.checkOuts, "now": now,
 		})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
@@ -376,5 +377,45 @@ func TestKeysFollowCheckOut(t *testing.T) {
 		if n := differ(); n > 0 {
 			t.Errorf("after check_out = %s %d keys differ from their reservations", change, n)
 		}
+	}
+}
+
+// A stay's new dates reach its key in one update: each costs an entry in most of the key's indexes.
+func TestNewDatesWriteKeyOnce(t *testing.T) {
+	t.Parallel()
+	s := listed(t)
+	ctx := context.Background()
+	ref := store.Ref{Source: "a", ReservationID: "HM1"}
+	in, out := epoch.Add(400*time.Hour), epoch.Add(500*time.Hour)
+
+	if err := s.InTx(ctx, func(tx pgx.Tx) error {
+		found, err := store.LockReservations(ctx, tx, []store.Ref{ref})
+		if err != nil {
+			return err
+		}
+		r := found[ref]
+		r.CheckIn, r.CheckOut = &in, &out
+		if err := store.UpdateReservations(ctx, tx, []store.Reservation{r}); err != nil {
+			return err
+		}
+		var writes pgx.Batch
+		store.RequestKeys(&writes, []store.KeyRequest{{Ref: ref, CheckIn: &in, CheckOut: &out, Changed: true}}, epoch)
+		writes.Queue(`SET CONSTRAINTS ALL IMMEDIATE`)
+		if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
+			return err
+		}
+
+		var updates, months int
+		if err := tx.QueryRow(ctx, `SELECT pg_stat_get_xact_tuples_updated('mobile_keys'::regclass), check_out_month
+			FROM mobile_keys WHERE source = $1 AND reservation_id = $2 AND check_in = $3 AND check_out = $4`,
+			ref.Source, ref.ReservationID, in, out).Scan(&updates, &months); err != nil {
+			return err
+		}
+		if wanted := out.Year()*12 + int(out.Month()); updates != 1 || months != wanted {
+			t.Errorf("%d updates, month %d; want 1 and %d", updates, months, wanted)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
