@@ -46,13 +46,10 @@ type DoorUsers struct {
 	ArrivesBy *time.Time // the last check-in of those that begin before soon; nil: none does
 }
 
-// staysWithDoors are the confirmed stays from @now until @until, and the ACS user of each that opens doors for it.
+// staysWithDoors are the confirmed stays from @from until @until, and the ACS user of each that opens doors for it.
 const staysWithDoors = `
 	WITH r AS MATERIALIZED (
-		SELECT source, reservation_id, listing_id, check_in, check_out FROM reservations
-		WHERE status = 'confirmed' AND check_in IS NOT NULL AND check_out IS NOT NULL
-			AND tstzrange(check_in, greatest(check_in, check_out), '[]') && tstzrange(@now, @until)
-			AND check_out > @now),
+		SELECT * FROM (` + confirmedBetween + `) r WHERE check_out > @from),
 	s AS (
 		SELECT r.*, u.acs_system_id, u.acs_access_group_ids FROM r
 		CROSS JOIN LATERAL (
@@ -69,13 +66,13 @@ const staysWithDoors = `
 func (s Doors) InUse(ctx context.Context, now, soon, until time.Time) ([]DoorUsers, error) {
 	rows, _ := s.pool.Query(ctx, staysWithDoors+`
 		SELECT s.acs_system_id, g, s.source, coalesce(s.listing_id, ''), coalesce(l.time_zone, ''),
-			max(s.check_in) FILTER (WHERE s.check_in > @now AND s.check_in <= @soon)
+			max(s.check_in) FILTER (WHERE s.check_in > @from AND s.check_in <= @soon)
 		FROM s CROSS JOIN unnest(s.acs_access_group_ids) AS g
 		LEFT JOIN LATERAL (
 			SELECT * FROM listings l WHERE l.source = s.source AND l.listing_id = s.listing_id AND l.known OFFSET 0) l
 				ON true
 		GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`,
-		pgx.QueryExecModeDescribeExec, pgx.StrictNamedArgs{"now": now, "soon": soon, "until": until})
+		pgx.QueryExecModeDescribeExec, pgx.StrictNamedArgs{"from": now, "soon": soon, "until": until})
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DoorUsers])
 	return list, wrap(err, "find the access groups that keys open")
 }
@@ -186,7 +183,7 @@ func (s Doors) Stays(ctx context.Context, now, until time.Time, groups []string)
 	rows, _ := s.pool.Query(ctx, staysWithDoors+`
 		SELECT s.source, s.reservation_id, s.check_in, s.acs_access_group_ids FROM s
 		WHERE s.acs_access_group_ids && @groups::text[]`,
-		pgx.QueryExecModeDescribeExec, pgx.StrictNamedArgs{"now": now, "until": until, "groups": groups})
+		pgx.QueryExecModeDescribeExec, pgx.StrictNamedArgs{"from": now, "until": until, "groups": groups})
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[StayAtDoors])
 	return list, wrap(err, "find the stays whose doors may not open")
 }
