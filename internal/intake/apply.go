@@ -20,7 +20,11 @@ import (
 )
 
 const (
-	applyBatch = 250
+	// applyBatch is the maximum number of events in one batch. Its statements cost the same for few events as for many,
+	// and many events name a listing once. Its locks are held for about a tenth of a second.
+	applyBatch = 500
+	// crowdedApply is that maximum during a burst: an applier pauses for a multiple of what its batch took.
+	crowdedApply = 250
 	// applyBytes bounds the bodies and documents of one batch: decoded, they take several times as much memory.
 	applyBytes = 4 << 20
 	// lockWait is how long a batch waits for a lock: its rows belong to many stays, and one of them must not hold up
@@ -227,6 +231,9 @@ func (p *portion) found() { p.singles = 0 }
 func (a *Applier) applySome(ctx context.Context, p *portion) (n int, again bool, err error) {
 	ctx = context.WithoutCancel(ctx) // a batch is short; it ends on its own
 	t := try{limit: p.next()}
+	if a.pace.Crowded() {
+		t.limit = min(t.limit, crowdedApply)
+	}
 	if err = a.applyBatch(ctx, &t); err == nil {
 		p.succeeded(t.claimed)
 		return t.claimed, false, nil

@@ -319,7 +319,7 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 func TestApplyersShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const stays = 250 // one batch per version, so that two appliers have two versions of the same stays
+	const stays = 500 // one batch per version, so that two appliers have two versions of the same stays
 	for round := range chaos.Size("STAYKEY_APPLY_ROUNDS", 12) {
 		for v := range 2 {
 			for i := range stays {

@@ -17,7 +17,7 @@ func TestPortion(t *testing.T) {
 			t.Errorf("the next batch has %d events, want %d", got, n)
 		}
 	}
-	for _, n := range []int{250, 125, 62, 31, 15, 7, 3, 1} {
+	for _, n := range []int{500, 250, 125, 62, 31, 15, 7, 3, 1} {
 		want(n)
 		p.failed(n, errors.New("anything"))
 	}
@@ -27,7 +27,7 @@ func TestPortion(t *testing.T) {
 	for range 10 {
 		p.succeeded(2)
 	}
-	want(250)
+	want(applyBatch)
 	for _, code := range []string{"55P03", "57014"} {
 		p.failed(40, &pgconn.PgError{Code: code})
 		for range 39 {
@@ -36,7 +36,7 @@ func TestPortion(t *testing.T) {
 		}
 		want(1)
 		p.found() // the one at fault is out of the way
-		want(250)
+		want(applyBatch)
 	}
 }
 
