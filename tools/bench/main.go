@@ -29,7 +29,7 @@ func main() {
 		" (default: all but big and memory, which BIG=1 adds)")
 	profiles := flag.String("profiles", "",
 		"directory for CPU profiles of the server, of the last round of each measurement")
-	stays := flag.Int("stays", 0, "how many stays the queue is full of that is drained (default 3,000; with -long 10,000)")
+	stays := flag.Int("stays", 0, "how many stays the queue is full of that is drained (default 2,000; with -long 10,000)")
 	rounds := flag.Int("rounds", 0, "how often everything is measured; medians are shown (default 1; with -long 3)")
 	quick := flag.Bool("quick", false, "shorter, to see that it works; its figures say little")
 	long := flag.Bool("long", false, "longer: medians of three rounds, and sizes up to 5 million reservations; some hours")
@@ -86,11 +86,11 @@ func newPlan(profiles string, s size) (plan, error) {
 	p := plan{
 		rounds: 1, lengths: lengths{
 			burst: 30 * time.Second, settle: 6 * time.Second, sustained: 8 * time.Second, compared: 4 * time.Second,
-			featured: 6 * time.Second,
+			featured: 5 * time.Second,
 		},
 		tableRows: tableRows{events: 100_000, bookings: 100_000},
-		stays:     20, drained: 3_000, loads: 30, swept: 2_000,
-		costEvents: 5_000, costKeys: 500, kept: 1_000, sizes: []int{30_000, 300_000},
+		stays:     20, drained: 2_000, loads: 30, swept: 2_000,
+		costEvents: 5_000, costKeys: 500, kept: 1_000, sizes: []int{30_000, 200_000},
 	}
 	if s.long || os.Getenv("BIG") != "" {
 		p.events, p.bookings, p.loads = 5_000_000, 1_000_000, 100
