@@ -375,3 +375,33 @@ func TestASurplusUserThatStaysKeepsNoOther(t *testing.T) {
 		t.Errorf("%v are left, not only the second one", live)
 	}
 }
+
+// One get and one list, at the same time, don't show an ACS user or a mobile key that nobody has deleted. That is
+// asked a second time.
+func TestOneAgreementIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/acs/users/get", "/acs/credentials/get"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.advance(time.Minute)
+			before := r.rest(s)
+			id := *before.User.ACSUserID
+			if path == "/acs/credentials/get" {
+				id = *before.User.CredentialID
+			}
+			r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{id} })
+			r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: path, Contains: id})
+			r.sim.Forget()
+			r.recheck(s)
+			waitFor(t, "both to be asked", func() bool { return r.called(path) > 0 })
+			r.rest(s)
+			after := r.until(s, store.KeyIssued)
+			r.mustKeepIDs(before, after)
+			if *after.User.CredentialID != *before.User.CredentialID {
+				t.Error("the mobile key was replaced")
+			}
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+		})
+	}
+}

@@ -19,7 +19,8 @@ import (
 // meddle changes a stay's objects at Seam, as another person would.
 func (w *unkind) meddle(s *unkindStay) {
 	what := one(w, "delete user", "deleted externally", "delete key", "second key", "delete code", "second code",
-		"other digits", "suspend", "unlink", "leave group", "pending", "system error", "warning", "key error")
+		"other digits", "suspend", "unlink", "leave group", "pending", "system error", "user error", "warning",
+		"being deleted", "key error")
 	w.tell("%s: somebody else: %s", s.id, what)
 	w.mu.Lock()
 	s.keysByOthers = s.keysByOthers || what == "second key"
@@ -78,10 +79,15 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 			u.GroupIDs = slices.Clone(u.GroupIDs[1:])
 		}
 	case "pending":
-		u.Pending = append(slices.Clone(u.Pending), simulator.Pending{Code: one(w, "updating_user_information",
-			"something_new"), Until: w.now().Add(time.Duration(w.random.IntN(3000)) * time.Hour)})
+		u.Pending = append(slices.Clone(u.Pending), simulator.Pending{
+			Code: one(w, userMutations...), Until: w.now().Add(time.Duration(w.random.IntN(3000)) * time.Hour),
+		})
+	case "user error":
+		u.ErrorCode = one(w, userErrors...)
 	case "warning":
-		u.WarningCode = one(w, "unknown_issue_with_acs_user", "something_new")
+		u.WarningCode = one(w, userWarnings...)
+	case "being deleted":
+		u.WarningCode = "being_deleted"
 	case "key error":
 		for _, k := range keys {
 			k.ErrorCode = one(w, "", "something_new", strings.Repeat("é", 900), "a\x00b")
@@ -89,6 +95,28 @@ func (w *unkind) meddleWith(st *simulator.State, u simulator.User, what string) 
 		}
 	}
 	st.Users[u.ID] = u
+}
+
+// userErrors are the errors of an ACS user that don't make it another one.
+var userErrors = slices.DeleteFunc(append(simulator.Codes("acs_user", "errors"), "something_new"), func(c string) bool {
+	return c == "deleted_externally" || c == notDeleted
+})
+
+// userWarnings are the warnings of an ACS user that don't make it another one.
+var userWarnings = slices.DeleteFunc(append(simulator.Codes("acs_user", "warnings"), "something_new"),
+	func(c string) bool { return c == "being_deleted" })
+
+// userMutations are what Seam may have pending of an ACS user that is not being deleted.
+var userMutations = slices.DeleteFunc(append(simulator.Codes("acs_user", "pending_mutations"), "something_new"),
+	func(c string) bool { return c == "deleting" })
+
+// notDeleted is Seam's error on an ACS user that Salto KS has refused to delete.
+const notDeleted = "failed_to_delete_on_acs_system"
+
+// isGoing reports whether Seam itself says that an ACS user is gone, is going, or can't be removed.
+func isGoing(u simulator.User) bool {
+	return !u.GoneAt.IsZero() || u.WarningCode == "being_deleted" || u.ErrorCode == "deleted_externally" ||
+		u.ErrorCode == notDeleted
 }
 
 // changeIdentities edits or merges the guests' user identities, at a moment of silence: between a look at an identity,
@@ -175,8 +203,7 @@ func (w *unkind) see(state *simulator.State) {
 	type place struct{ name, system string }
 	users := map[place]int{}
 	for _, u := range state.Users {
-		if _, isWalkIn := w.walkIns[u.ID]; isWalkIn || !u.GoneAt.IsZero() || u.ErrorCode == "deleted_externally" ||
-			u.ErrorCode == "failed_to_delete_on_acs_system" {
+		if _, isWalkIn := w.walkIns[u.ID]; isWalkIn || isGoing(u) || w.refused[u.ID] {
 			continue
 		}
 		at := slices.IndexFunc(w.stays, func(s *unkindStay) bool { return s.id == u.FullName })
@@ -260,7 +287,7 @@ func (w *unkind) check() {
 		}
 	}
 	w.sim.Configure(func(o *simulator.Options) {
-		*o = simulator.Options{SecondUser: w.second, Watch: o.Watch}
+		*o = simulator.Options{SecondUser: w.second, Watch: o.Watch, HangFor: unkindHang}
 	})
 	w.sim.Change(func(st *simulator.State) {
 		for id, sys := range st.Systems {
@@ -268,12 +295,17 @@ func (w *unkind) check() {
 			st.Systems[id] = sys
 		}
 		for id, u := range st.Users {
+			if u.WarningCode == "being_deleted" { // now it is gone
+				w.meddleWith(st, u, "delete user")
+				continue
+			}
 			u.Pending, u.WarningCode = nil, ""
-			if u.ErrorCode != "deleted_externally" {
+			if u.ErrorCode != "deleted_externally" && u.ErrorCode != notDeleted {
 				u.ErrorCode = ""
 			}
 			st.Users[id] = u
 		}
+		w.allowDeletes(st)
 		for id, c := range st.Credentials {
 			c.ErrorCode, c.WarningCode = "", ""
 			st.Credentials[id] = c
@@ -308,6 +340,30 @@ func (w *unkind) check() {
 	}
 }
 
+// allowDeletes has Salto KS no longer report what it refused to delete. What is next to another ACS user of its stay is
+// still to be deleted, and isn't counted until then.
+func (w *unkind) allowDeletes(st *simulator.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	type place struct{ name, system string }
+	users := map[place]int{}
+	for _, u := range st.Users {
+		users[place{u.FullName, u.SystemID}]++
+	}
+	for id, u := range st.Users {
+		isAlone := users[place{u.FullName, u.SystemID}] == 1
+		if isAlone {
+			delete(w.refused, id)
+		}
+		if u.ErrorCode != notDeleted {
+			continue
+		}
+		w.refused[id] = !isAlone
+		u.ErrorCode = ""
+		st.Users[id] = u
+	}
+}
+
 // sweep lets time pass until everything that is recorded has been compared with Seam.
 func (w *unkind) sweep() {
 	for range 2 { // one may have begun before
@@ -327,6 +383,7 @@ func (w *unkind) sweep() {
 func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string) {
 	var last []string
 	for n := range 80 {
+		w.sim.Change(w.allowDeletes)
 		w.rest()
 		w.restOfNotices()
 		last = nil

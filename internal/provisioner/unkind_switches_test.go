@@ -21,15 +21,19 @@ var unkindPaths = []string{
 	"/workspaces/get",
 }
 
-// unkindKinds are the faults that pass in a moment. The matrix has those that hang: they take real time.
+// unkindKinds are the faults. Those that hang do so for [unkindHang].
 var unkindKinds = slices.Concat(simulator.Alterations, []simulator.FaultKind{
 	simulator.LostBefore, simulator.LostAfter, simulator.LostAfter, simulator.Late, simulator.Late,
 	simulator.Error500Before, simulator.Error500After,
 	simulator.Error503Before, simulator.Error503After, simulator.Garbage, simulator.Reset, simulator.Limited,
 	simulator.Refused, simulator.NotAuthorized,
 	simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.WrongNotFound,
-	simulator.NoEndpoint, simulator.Page, simulator.RefusedAfter,
+	simulator.NoEndpoint, simulator.Page, simulator.RefusedAfter, simulator.EmptyObject, simulator.HalfList,
+	simulator.Hang, simulator.SlowDrip,
 })
+
+// unkindHang is how long a fault that hangs keeps a call waiting, in real time.
+const unkindHang = 20 * time.Millisecond
 
 // creates are the calls that may be refused although they take effect.
 var creates = []string{seam.PathIdentityCreate, seam.PathUserCreate, seam.PathCredentialCreate}
@@ -46,6 +50,8 @@ func (w *unkind) breakCalls() {
 		f.Type = ""
 	case simulator.RefusedAfter:
 		f.Path, f.Status, f.Type = one(w, creates...), one(w, 400, 403, 409, 422), one(w, "", "something_new")
+	case simulator.EmptyObject, simulator.HalfList:
+		f.Count = 1 // two lists that lack the result of a lost create, and claim to be complete, show nothing else
 	}
 	w.tell("fault %s %s on %q, after %d, %d times", f.Kind, f.Type, f.Path, f.Skip, f.Count)
 	w.sim.Inject(f)
@@ -95,6 +101,10 @@ var unkindSwitches = []struct {
 	}},
 	{"late codes", func(w *unkind, o *simulator.Options) { o.CodeDelay = one(w, 0, 0, 10*time.Minute, 2*time.Hour) }},
 	{"no codes", func(w *unkind, o *simulator.Options) { o.RefuseCodes = w.chance(30) }},
+	{"refuse_deletes", func(w *unkind, o *simulator.Options) { o.RefuseDeletes = w.chance(50) }},
+	{"rate_limit", func(w *unkind, o *simulator.Options) {
+		o.RateLimit, o.OmitRetryAfter = one(w, 0, 0, 20, 100), w.chance(50)
+	}},
 	{"unknown groups", func(w *unkind, o *simulator.Options) { o.IgnoreUnknownGroups = w.chance(50) }},
 }
 

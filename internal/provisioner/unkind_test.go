@@ -64,6 +64,7 @@ type unkind struct {
 	mu      sync.Mutex // what follows, and the stays' "ever"
 	broken  bool       // something was observed that must never happen
 	exempt  map[string]bool
+	refused map[string]bool           // ACS users that Salto KS refused to delete, next to another one
 	walkIns map[string]simulator.User // other people's ACS users, by id, as they made them
 }
 
@@ -103,9 +104,10 @@ func newUnkind(t *testing.T, second simulator.SecondUser, random *rand.Rand) *un
 	w := &unkind{
 		rig: r, random: random, second: second,
 		groups: map[string][]string{},
-		exempt: map[string]bool{}, walkIns: map[string]simulator.User{},
+		exempt: map[string]bool{}, refused: map[string]bool{}, walkIns: map[string]simulator.User{},
 	}
 	w.stop()
+	w.sim.Configure(func(o *simulator.Options) { o.HangFor = unkindHang })
 	w.policy = policyWithGates
 	w.after = func(d time.Duration) <-chan time.Time { return time.After(d / 1000) }
 	w.start()

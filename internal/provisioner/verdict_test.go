@@ -6,7 +6,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // Postgres fails once while the verdict of an issued key is written: nothing is known to be wrong with the key, so
@@ -54,4 +56,24 @@ func TestVerdictMeetsAFailureOfPostgres(t *testing.T) {
 	if after := statuses(); !slices.Equal(after, before) {
 		t.Errorf("the key's statuses: %q, before the failure %q", after, before)
 	}
+}
+
+// Postgres refuses to store what an attempt has found, now and for good: the key gets a reason all the same.
+func TestAVerdictThatCanNeverBeStored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	_, err := r.store.Pool().Exec(t.Context(), `
+		ALTER TABLE mobile_keys ADD CONSTRAINT refused CHECK (reason IS DISTINCT FROM 'rejected_by_seam')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sim.Inject(simulator.Fault{Kind: simulator.Refused, Path: seam.PathUserCreate, Count: -1})
+	s := r.stay("R1")
+	r.book(s)
+	waitFor(t, "a reason", func() bool {
+		v := r.view(s)
+		r.skipTo(v)
+		return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "unexpected_error"
+	})
 }

@@ -392,3 +392,35 @@ func TestStandingExistsFirst(t *testing.T) {
 		}
 	}
 }
+
+// Links are last: no change of doors or hours, and no key, waits for one.
+func TestLinksAreLast(t *testing.T) {
+	t.Parallel()
+	checkOften(t, func(t *rapid.T) {
+		d, users := Desire(drawSituation(t)), drawUsers(t)
+		linked := map[int]bool{}
+		for _, s := range Plan(d, users, rapid.Bool().Draw(t, "revive")) {
+			if linked[s.User] {
+				t.Fatalf("%s follows the link of the same ACS user", s)
+			}
+			linked[s.User] = s.Kind == LinkUser
+		}
+	})
+}
+
+// A key is issued only when all of its doors were read back.
+func TestNoKeyIsIssuedBeforeItsDoorsAreRead(t *testing.T) {
+	t.Parallel()
+	u := rows.User(store.ACSUser{
+		ACSUserID: ptr("u"), MadeAt: &noon, CredentialID: ptr("c"), CredentialMarkedAt: &noon, Settled: true,
+		GroupsRead: true, AccessGroupIDs: []string{"a"},
+	})
+	state := State{Desired: Desired{Starts: noon.Add(time.Hour), Ends: noon.Add(2 * time.Hour)}, User: &u, Now: noon}
+	if v := Judge(state); v.Status != stay.KeyIssued {
+		t.Errorf("every door was read, and the key is %+v", v)
+	}
+	u.GroupsRead = false
+	if v := Judge(state); v.Status != stay.KeyProvisioning {
+		t.Errorf("the doors were not read, and the key is %+v", v)
+	}
+}

@@ -13,6 +13,51 @@ var refusedMutants = []mutant{
 			"		if c.MadeByUs && (is.Key == \"\" || is.Key == c.Key) {\n",
 			"		if true {\n",
 		}),
+	provisionerTests("one agreement about a user", "get and list agree once that an ACS user is gone, and that counts",
+		"TestOneAgreementIsNoEvidence",
+		edit{
+			"internal/provisioner/check.go",
+			"		if until := c.belief.countsFrom(*u.MissingAt); c.belief.tooEarly(until) {\n",
+			"		if until := c.belief.countsFrom(*u.MissingAt); until.IsZero() {\n",
+		}),
+	provisionerTests("one agreement about a key", "get and list agree once that a mobile key is gone, and that counts",
+		"TestOneAgreementIsNoEvidence",
+		edit{
+			"internal/provisioner/check.go",
+			"	if until := c.belief.countsFrom(*u.CredentialMissingAt); c.belief.tooEarly(until) {\n",
+			"	if until := c.belief.countsFrom(*u.CredentialMissingAt); until.IsZero() {\n",
+		}),
+	{
+		name: "doors that are not read", what: "a key is issued before its doors were read back",
+		edits: []edit{{
+			"internal/provisioner/plan/verdict.go", "	if s.User.GroupsRead && s.User.KeyPhase()",
+			"	if s.User.KeyPhase()",
+		}},
+		pkg: "./internal/provisioner/plan", tests: "^TestNoKeyIsIssuedBeforeItsDoorsAreRead$",
+	},
+	{
+		name: "links last", what: "a change of doors waits for a link",
+		edits: []edit{{
+			"internal/provisioner/plan/plan.go",
+			"	s.setSchedule(d, u)\n	s.setGroups(d, u)\n	s.setKey(d, u)\n	s.tidy(u)\n",
+			"	s.tidy(u)\n	s.setSchedule(d, u)\n	s.setGroups(d, u)\n	s.setKey(d, u)\n",
+		}},
+		pkg: "./internal/provisioner/plan", tests: "^TestLinksAreLast$",
+	},
+	{
+		name: "doors that a list lacks", what: "a door that one list leaves out counts as closed",
+		edits: []edit{{
+			"internal/provisioner/record/groups.go",
+			"		if !slices.Contains(listed, id) && !slices.Contains(wanted, id) {\n", "		if false {\n",
+		}},
+		pkg: "./internal/provisioner/record", tests: "^TestMissingFieldsChangeNothing$",
+	},
+	provisionerTests("verdicts that can't be stored", "what Postgres refuses to store is tried without end",
+		"TestAVerdictThatCanNeverBeStored",
+		edit{
+			"internal/provisioner/work.go", "	if store.IsDataError(err) || errors.Is(err, store.ErrIDTaken) {\n",
+			"	if errors.Is(err, store.ErrIDTaken) {\n",
+		}),
 	provisionerTests("another identity's name", "what a lost create made is dropped if it names another identity",
 		"TestALostCreateThatNamesAnotherIdentity",
 		edit{
