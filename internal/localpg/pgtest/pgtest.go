@@ -20,9 +20,10 @@ const Image = "postgres:18-alpine"
 // settings are those of a server on which thousands of databases live for a second, up to 64 at a time. Most of what a
 // test costs is planning, on connections that are new: a statement is planned once per connection, not again for each
 // of its first five uses. With cores as busy as tests keep them, a parallel worker costs its start and gains nothing.
+// PL/pgSQL, in which triggers are written, is loaded once, not by each connection.
 var settings = []string{
 	"autovacuum=off", "max_connections=600", "plan_cache_mode=force_generic_plan",
-	"max_parallel_workers_per_gather=0",
+	"max_parallel_workers_per_gather=0", "shared_preload_libraries=plpgsql",
 }
 
 // Start returns the DSN of a database of a superuser, and what stops the server. report is given one line on
