@@ -259,7 +259,7 @@ func TestAnAppsSessionThatMayBeAGuestsKey(t *testing.T) {
 // Two taps at once, on two replicas, give one instant key.
 func TestTwoTapsAtOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, simulator.Options{Latency: 20 * time.Millisecond})
+	r := newRigWith(t, 6, simulator.Options{Latency: 20 * time.Millisecond})
 	r.listing("g1")
 	b := r.issued(r.booking("A"))
 	link := r.link(b)

@@ -59,6 +59,12 @@ type rig struct {
 
 func newRig(t testing.TB, simulated simulator.Options) *rig {
 	t.Helper()
+	return newRigWith(t, 1, simulated)
+}
+
+// newRigWith is a rig with so many connections to Postgres: more than one where transactions must meet.
+func newRigWith(t testing.TB, connections int, simulated simulator.Options) *rig {
+	t.Helper()
 	sim, err := simulator.New(simulated)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +78,7 @@ func newRig(t testing.TB, simulated simulator.Options) *rig {
 	}
 	t.Cleanup(server.Close)
 	dsn := storetest.Patient(storetest.DSN(t))
-	db := storetest.Open(t, dsn)
+	db := storetest.Open(t, storetest.Small(dsn, connections))
 	r := &rig{
 		t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL,
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),

@@ -64,7 +64,7 @@ func newRig(t testing.TB, preset, url string, change func(*pms.WriteBackSettings
 	}
 	t.Cleanup(server.Close)
 	dsn := storetest.DSN(t)
-	db := storetest.Open(t, dsn)
+	db := storetest.Open(t, storetest.Small(dsn, 1))
 	r := &rig{t: t, dsn: dsn, store: db, sim: sim}
 	r.source = pms.Source{
 		Name: "default", GuestLinks: true, Policy: pms.DefaultPolicy(),
