@@ -43,7 +43,7 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(server.Close)
 	sim.AddSystem(site, "Casa Azul", "room", "gate", "empty")
 	sim.AddEntrance(site, "door", "Room 12", "room")
-	r := &rig{t: t, store: storetest.NewSmall(t, 2), sim: sim, now: time.Date(2024, 11, 1, 12, 0, 0, 0, time.UTC)}
+	r := &rig{t: t, store: storetest.NewSmall(t, 1), sim: sim, now: time.Date(2024, 11, 1, 12, 0, 0, 0, time.UTC)}
 	client, err := seam.New(seam.Config{
 		Endpoint: server.URL, APIKey: "k", Timeout: until.Patience, Patience: until.Patience,
 		After: func(time.Duration) <-chan time.Time { return closed },

@@ -38,7 +38,7 @@ type rig struct {
 func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 	t.Helper()
 	r := &rig{
-		t: t, db: storetest.NewSmall(t, 2), subscriptions: subscriptions,
+		t: t, db: storetest.NewSmall(t, 1), subscriptions: subscriptions,
 		now: time.Date(2024, 11, 1, 12, 0, 0, 0, time.UTC),
 	}
 	r.restart()

@@ -230,7 +230,9 @@ func NewSmall(t testing.TB, connections int) *store.Store {
 }
 
 // Small returns a DSN with a pool of so many connections, see [NewSmall].
-func Small(dsn string, connections int) string { return with(dsn, "pool_max_conns", strconv.Itoa(connections)) }
+func Small(dsn string, connections int) string {
+	return with(dsn, "pool_max_conns", strconv.Itoa(connections))
+}
 
 // Open opens a store on a database of a test. Its statements and transactions have deadlines that only a hang can
 // miss, not the service's: a test may insert thousands of rows while many others do the same, and a busy machine may
