@@ -46,7 +46,8 @@ func build(name string, flags ...string) (string, error) {
 	if raced {
 		flags = append(flags, "-race")
 	}
-	args := append(append([]string{"build"}, flags...), "-o", path, ".")
+	// without debug information, as in make test: it takes two thirds as long to link
+	args := append(append([]string{"build", "-ldflags=-s"}, flags...), "-o", path, ".")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
