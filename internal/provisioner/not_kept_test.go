@@ -20,7 +20,9 @@ func isNotKept(v store.View) bool {
 func (r *rig) dropKeys(s stay, during, after time.Duration) {
 	r.t.Helper()
 	for end := r.now().Add(during); r.now().Before(end); {
-		r.advance(after)
+		r.advance(after * 2 / 3)
+		r.mustBeCalm(s, "while the key is there") // a look-up that is due sees it
+		r.advance(after / 3)
 		r.sim.Change(func(st *simulator.State) {
 			for id, c := range st.Credentials {
 				if !c.CreatedAt.After(r.now().Add(-after)) {
