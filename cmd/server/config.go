@@ -52,7 +52,7 @@ func (c *configCheckCommand) Run(io *streams) error {
 	}
 
 	if signIn := set.SignIn; signIn != nil {
-		_, _ = fmt.Fprintf(io.out, "sign_in (%s): %s; needs STAYKEY_PUBLIC_URL (STAYKEY_ADMIN_URL if the page has a host of its own), and allow its /sign-in/callback there\n",
+		_, _ = fmt.Fprintf(io.out, "sign_in (%s): %s; allow STAYKEY_PUBLIC_URL (or STAYKEY_ADMIN_URL) plus /sign-in/callback there\n",
 			signIn.Issuer, counted(len(signIn.Roles), "role"))
 	}
 

@@ -53,7 +53,7 @@ func TestGuestLinksOfSources(t *testing.T) {
 		},
 		"links without a URL": {
 			", guest_links: true", "", true, true,
-			"STAYKEY_PUBLIC_URL: is required, because guest_links is true of source a",
+			"STAYKEY_PUBLIC_URL: is required for guest_links of source a",
 		},
 		"a colour that is not": {
 			", guest_page: {color: red}", "", false, false,

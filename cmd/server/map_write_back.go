@@ -29,7 +29,7 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 
 	id, _ := pms.Lookup(reservation, "reservation_id").(string)
 	if id == "" {
-		return errors.New("the reservation has no reservation_id: pass what GET /v1/reservations/{source}/{reservation_id} returns")
+		return errors.New("the reservation has no reservation_id: pass it as GET /v1/reservations/{source}/{id} returns it")
 	}
 
 	preview, err := writeback.PreviewOf(ctx, set, id, reservation, nil)
@@ -37,7 +37,7 @@ func (c *mapCommand) previewWriteBack(ctx context.Context, streams *streams) err
 		return err
 	}
 	if preview.Text == "" {
-		return errors.New("there is nothing to write: the reservation has no guest_link; turn on guest_links, or pass --text")
+		return errors.New("nothing to write: the reservation has no guest_link; turn on guest_links, or pass --text")
 	}
 
 	encoder := json.NewEncoder(streams.out)

@@ -39,7 +39,7 @@ func TestMapWriteBack(t *testing.T) {
 		"no link": {
 			mapCommand{WriteBack: "hostaway"},
 			`{"reservation_id": "1", "guest_link": null}`, "",
-			"there is nothing to write",
+			"nothing to write",
 		},
 		"no reservation":  {mapCommand{WriteBack: "hostaway"}, `{}`, "", "has no reservation_id"},
 		"another preset":  {mapCommand{WriteBack: "opera"}, reservation, "", "is not a write-back preset"},

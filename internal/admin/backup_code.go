@@ -31,7 +31,7 @@ func (s GuestAccess) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, 
 	return code, s.store.Audit.Add(ctx, audit)
 }
 
-const noCode = "there is no backup code for this stay now: its source has no backup_code: true, or Salto has not made it yet (backup_code of the reservation has its status)"
+const noCode = "this stay has no backup code now: its source doesn't set backup_code: true, or Salto has not created it yet"
 
 // withBackupCode fills in the state of a reservation's PIN; nil where it has none.
 func withBackupCode(v View) View {

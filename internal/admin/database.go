@@ -31,9 +31,9 @@ const databaseRetry = 2 * time.Second
 // databaseTrouble has the detail of such a problem, by the store's cause.
 var databaseTrouble = map[string]string{
 	store.CauseUnreachable: "the database does not answer: try again in a moment",
-	store.CauseReadOnly:    "the database is read-only, so nothing was changed: make it writable, or point DATABASE_URL at the primary",
-	store.CauseLocked:      "another transaction in the database holds what this request needs, so nothing was changed: try again in a moment, or end that transaction",
-	store.CauseDiskFull:    "the database's disk is full, so nothing was changed: free some space",
-	store.CauseSchema:      "the database's schema does not fit this version: run staykey migrate, and check the role's privileges",
+	store.CauseReadOnly:    "nothing was changed, because the database is read-only: point DATABASE_URL at the primary",
+	store.CauseLocked:      "nothing was changed, because another transaction holds a lock: try again, or end that transaction",
+	store.CauseDiskFull:    "nothing was changed, because the database's disk is full: free some space",
+	store.CauseSchema:      "the schema doesn't fit this version: run staykey migrate, and check the role's privileges",
 	store.CauseRefused:     "the database can't do this now: try again in a moment; the log says why",
 }

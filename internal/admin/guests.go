@@ -80,7 +80,7 @@ func (s GuestAccess) AppSession(ctx context.Context, ref stay.Ref) (guest.Sessio
 	return session, s.store.Audit.Add(ctx, audit)
 }
 
-const noLinks = "the source of this reservation has neither guest_links: true nor identity: per_stay, so its stays may share user identities, and nothing is handed out"
+const noLinks = "nothing is handed out, because stays of this source may share user identities: set guest_links: true or identity: per_stay"
 
 // refusedSession turns what the guest's side says into the admin's error.
 func refusedSession(err error) error {

@@ -122,14 +122,14 @@ func (r *reloader) reloadByHTTP(ctx context.Context) *handlers.Problem {
 	switch {
 	case configuration == nil:
 		return handlers.NewProblem(http.StatusUnprocessableEntity,
-			"the configuration was reloaded, but the certificate was not, and the current one is kept: correct it and try again",
+			"the configuration was reloaded, but not the certificate; the current one is kept: correct it and try again",
 			fields...)
 	case errors.As(configuration, &problems):
 		return handlers.NewProblem(http.StatusUnprocessableEntity,
 			"the configuration was not reloaded, and the current one is kept: correct it and try again", fields...)
 	}
 	return handlers.NewProblem(http.StatusServiceUnavailable,
-		"the configuration was not reloaded yet, and the current one is kept: the service tries again every 5 seconds until it succeeds",
+		"the configuration was not reloaded yet, and the current one is kept: the service retries every 5 seconds",
 		fields...).After(settleEvery)
 }
 

@@ -27,9 +27,9 @@ func (r sourceReader) guestLinks(s *pms.Source) {
 		s.Policy.OwnIdentity = true
 	case "per_guest":
 		if len(s.Policy.Gates) > 0 {
-			r.wrong("identity", "per_guest can't be combined with gates: a key that a gate withholds would be usable through the guest's other stays; leave identity out, or say per_stay")
+			r.wrong("identity", "per_guest can't be combined with gates: the guest's other stays would hand out a withheld key; omit identity, or set per_stay")
 		} else if s.GuestLinks {
-			r.wrong("identity", "per_guest can't be combined with guest_links: a link would show the keys of the guest's other stays; leave identity out, or say per_stay")
+			r.wrong("identity", "per_guest can't be combined with guest_links: a link would show keys of other stays; omit identity, or set per_stay")
 		}
 	default:
 		r.wrong("identity", "%q must be per_guest or per_stay", identity)
@@ -108,6 +108,6 @@ func (s Set) NeedURLs(publicURL, adminURL string, problems *Problems) {
 	}
 	if slices.Sort(with); len(with) > 0 {
 		problems.add("STAYKEY_PUBLIC_URL",
-			"is required, because guest_links is true of source %s: the URL where guests reach the public listener, such as https://keys.example.com", strings.Join(with, ", "))
+			"is required for guest_links of source %s: where guests reach the public listener, such as https://keys.example.com", strings.Join(with, ", "))
 	}
 }

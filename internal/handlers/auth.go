@@ -158,7 +158,7 @@ var SignIns = prometheus.NewCounterVec(prometheus.CounterOpts{
 // unauthorized answers a request without a valid token.
 func unauthorized(guessed bool) *Problem {
 	p := NewProblem(http.StatusUnauthorized,
-		"missing or invalid bearer token: send the header \"Authorization: Bearer <admin token>\" with a token from STAYKEY_ADMIN_TOKEN or the config file")
+		"missing or invalid bearer token: send \"Authorization: Bearer <token>\" with an admin token (STAYKEY_ADMIN_TOKEN or the config file)")
 	p.challenge = `Bearer realm="staykey"`
 	if guessed {
 		p.challenge += `, error="invalid_token"`

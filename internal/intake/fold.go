@@ -209,7 +209,7 @@ func (m *mapped) settle(done []foldResult) (status, reason string) {
 		return stay.EventSuperseded, "a later event of this " + m.kind() + " had been applied"
 	case slices.Contains(done, repeated):
 		return stay.EventIgnored,
-			"the same body had been applied before the reservation was cancelled, and it has no time of its own: it counts as a repetition"
+			"the same body was applied before the cancellation, and has no time of its own: it counts as a repetition"
 	}
 
 	for _, c := range m.changes {

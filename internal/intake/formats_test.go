@@ -538,7 +538,7 @@ func TestARemovedSource(t *testing.T) {
 	e := w.post(room("R", "", "L", "confirmed", 1))
 	format := w.source.Format
 	w.source.Format = nil
-	w.becomes(e, "rejected", "no longer has a format for the source")
+	w.becomes(e, "rejected", "no longer has a format")
 	w.source.Format = format
 	if _, err := w.store.Events.Replay(context.Background(), []store.Event{e},
 		store.Audit{Author: "a test", Action: "replay"}, time.Now()); err != nil {

@@ -178,7 +178,8 @@ func mapEvent(ctx context.Context, source pms.Source, e store.Event) (*mapped, e
 		return m, err
 	}
 	if source.Format == nil {
-		return m, fmt.Errorf("the configuration no longer has a format for the source %q: add it again, then replay the event", e.Source)
+		return m, fmt.Errorf("source %q no longer has a format: add it to the configuration, then replay the event",
+			e.Source)
 	}
 	foreign.Patience = patienceOf(e.Tries)
 	m.says, err = source.Map(ctx, foreign)

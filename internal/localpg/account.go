@@ -32,7 +32,7 @@ func unprivileged() (*account, error) {
 		}
 		return &account{uid, gid}, nil
 	}
-	return nil, errors.New("no account for Postgres, which can't run as root: this machine has neither a user postgres nor nobody: run as another user, or set DATABASE_URL")
+	return nil, errors.New("no account for Postgres, which can't run as root: run as another user, or set DATABASE_URL")
 }
 
 // apply has a command run as the account.

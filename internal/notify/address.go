@@ -10,7 +10,7 @@ import (
 
 // errAddress means that a receiver has an address that is not allowed.
 var errAddress = errors.New(
-	"the receiver has a private, loopback, link-local or reserved address: set insecure: true on the subscription if that is what you want")
+	"the receiver has a private, loopback, link-local or reserved address: set insecure: true to allow it")
 
 // reserved are networks that are not public, in addition to those that [netip.Addr] knows (IANA
 // special-purpose address registries).

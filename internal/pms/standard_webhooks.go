@@ -23,7 +23,7 @@ var ErrWebhookID = errors.New("webhook-id must be 1 to 200 visible ASCII charact
 type unsigned struct{}
 
 func (unsigned) Error() string {
-	return "the webhook-id, webhook-timestamp and webhook-signature headers must be present, signed with the source's secret, and no more than 5 minutes old"
+	return "webhook-id, webhook-timestamp and webhook-signature must be signed with the source's secret, at most 5 minutes ago"
 }
 
 func (unsigned) Is(target error) bool { return target == ErrUnauthentic }

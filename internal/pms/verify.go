@@ -350,4 +350,4 @@ func (a Addresses) Allow(from netip.Addr) bool {
 
 // ErrUnauthentic says that a POST was not proven to be the source's. It never says which secret was tried.
 var ErrUnauthentic = errors.New(
-	"the webhook is not shown to come from this source: its signature or secret is missing, wrong or, where it is signed with a time, more than 5 minutes old")
+	"the webhook isn't authentic: its signature or secret is missing or wrong, or its signed time is more than 5 minutes off")

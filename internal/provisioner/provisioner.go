@@ -19,7 +19,7 @@
 //	code.go                               backup codes
 //	verdict.go, retry.go                  the key's status, and when to look again
 //	belief.go                             when an answer of Seam counts
-//	record                                the states of an ACS user, a mobile key and an identity
+//	record, rows                          the states of an ACS user, a mobile key and an identity, and their rows
 //	admission.go, systems.go              whether Seam accepts the API key; which access systems it can reach
 //	directory.go, doors.go                which access system a group is on; who may open it
 //	sweep.go, watch.go                    compare everything from lists; alerts

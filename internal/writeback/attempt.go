@@ -326,7 +326,7 @@ func (a *attempt) judgeShown(shown map[string]any, refused bool, wanted string) 
 	case shown != nil && !sameText(foundText(shown), wanted):
 		return &failure{
 			reason: ReasonNotKept, cause: pmsapi.Failing,
-			err: fmt.Errorf("the PMS accepted the change of the field %s, and shows another value: check that the field exists and how long it may be", a.set.Field),
+			err: fmt.Errorf("the PMS accepted the change of field %s but shows another value: check that it exists, and its length", a.set.Field),
 		}
 	}
 	return nil

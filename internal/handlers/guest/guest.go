@@ -177,7 +177,7 @@ func (h *Page) refusalOf(err error, page guest.Page) refusal {
 	case errors.Is(err, guest.ErrNoCode):
 		return refusal{
 			status: http.StatusConflict, kind: kindNoCode, reason: reasonNoCode,
-			detail: "there is no backup code that opens doors now: the source has none, the stay has not begun, or Salto has not made it yet",
+			detail: "no backup code opens doors now: the source has none, the stay has not begun, or Salto has not created it",
 		}
 	case errors.As(err, &limit):
 		return refusal{

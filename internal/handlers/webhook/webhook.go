@@ -273,7 +273,7 @@ func answer(w http.ResponseWriter, status int, id uuid.UUID, result string) {
 }
 
 func (s *Receiver) unavailable(w http.ResponseWriter, err error) {
-	detail := "the database did not confirm that the event is stored: send it again; a repeated event is a duplicate and does no harm"
+	detail := "it isn't known whether the event was stored: send it again; a duplicate does no harm"
 	if errors.Is(err, intake.ErrBusy) {
 		detail = "too many events are waiting to be stored: this event was not stored, send it again"
 	}
