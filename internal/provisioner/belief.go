@@ -13,7 +13,8 @@ import (
 //   - "Not found" counts only after the read lag, from the end of the call that may have created the object, and never
 //     before that call's deadline.
 //   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a read lag apart. Once is
-//     enough for an ACS user if Seam has accepted our delete, and no delete before it was without effect. That Seam
+//     enough for an ACS user if Seam has accepted our delete, no delete before it was without effect, and a search for
+//     its id doesn't show it under another identity. That Seam
 //     doesn't find what it should delete is no evidence.
 //   - A user identity counts as gone only when neither its id nor its key is known. Once is enough: its key and its
 //     address are unique, so that Seam refuses to create a second one.

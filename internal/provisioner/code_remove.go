@@ -77,7 +77,9 @@ func (w *codeWork) confirmRemoved(ctx context.Context) (more bool, out outcome) 
 // deleteSurplus deletes a second code that a lost create has left. Whatever Seam answers proves nothing, so the mark
 // has it looked for once more.
 func (w *codeWork) deleteSurplus(ctx context.Context, id string) (more bool, out outcome) {
-	w.code.LookAgain(w.now())
+	if w.code.LostAt == nil { // otherwise further look-ups are due anyway, at growing distances
+		w.code.LookAgain(w.now())
+	}
 	if out := w.saveMark(ctx); out.stops() {
 		return false, out
 	}

@@ -199,6 +199,26 @@ func TestAWrongNotFoundAfterAnAcceptedDelete(t *testing.T) {
 	}
 }
 
+// Somebody took the ACS user's identity away, so that the list of its identity doesn't show it either. One wrong answer
+// after the delete doesn't have it forgotten.
+func TestAWrongNotFoundOnAnUnlinkedUser(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{RefuseDeletes: true})
+	r.advance(time.Minute)
+	r.rest(s)
+	r.alter(s, func(u *simulator.User) { u.IdentityID = "" })
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get"})
+	r.cancel(s)
+	waitFor(t, "the wrong answer", func() bool { return fired(r, "/acs/users/get") || r.pass() })
+	waitFor(t, "the wrong answer to be judged", func() bool { busy, _ := r.work(); return !busy })
+	if n := r.rows(s); n != 1 {
+		t.Fatalf("Seam holds %+v, and %d rows name it", r.holds(s.id), n)
+	}
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+	r.untilLater(s, store.KeyRevoked, func(v store.View) bool { return v.Key.Status == store.KeyRevoked })
+	r.mustHold(s.id)
+}
+
 // Seam wrongly answers the delete of a mobile key that an admin has replaced with a 404, twice in a row. No second key
 // is created, and the old one is not forgotten.
 func TestAKeyThatWasNotFoundIsNotForgotten(t *testing.T) {

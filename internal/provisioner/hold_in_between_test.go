@@ -57,6 +57,25 @@ func TestAHoldBeforeASecondUserIsDeleted(t *testing.T) {
 	r.untilLater(s, "the second one gone", func(store.View) bool { return len(r.holds(s.id)) == 1 })
 }
 
+const secondCode = "34343434-3434-4434-8434-343434343434"
+
+// second is a code like the first, with the id secondCode.
+func second(first simulator.Credential) simulator.Credential {
+	first.ID = secondCode
+	return first
+}
+
+// giveSecondCode gives a stay a second backup code, and records that it must be deleted.
+func (r *rig) giveSecondCode(s stay, first simulator.Credential) {
+	r.t.Helper()
+	r.sim.Change(func(st *simulator.State) { st.Credentials[secondCode] = second(first) })
+	if _, err := r.store.Pool().Exec(context.Background(), `
+		UPDATE backup_codes SET surplus = ARRAY[$1] WHERE source = $2 AND reservation_id = $3`, secondCode, s.source,
+		s.id); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // An admin holds a stay while an attempt is about to delete a second backup code.
 func TestAHoldBeforeASecondCodeIsDeleted(t *testing.T) {
 	t.Parallel()
@@ -65,14 +84,7 @@ func TestAHoldBeforeASecondCodeIsDeleted(t *testing.T) {
 	r.book(s)
 	first := r.untilCode(s)
 	r.rest(s)
-	second := first
-	second.ID = "34343434-3434-4434-8434-343434343434"
-	r.sim.Change(func(st *simulator.State) { st.Credentials[second.ID] = second })
-	if _, err := r.store.Pool().Exec(context.Background(), `
-		UPDATE backup_codes SET surplus = ARRAY[$1] WHERE source = $2 AND reservation_id = $3`, second.ID, s.source,
-		s.id); err != nil {
-		t.Fatal(err)
-	}
+	r.giveSecondCode(s, first)
 	before := r.changing()
 	r.holdAtNextGet(s)
 	r.recheck(s)
@@ -80,7 +92,28 @@ func TestAHoldBeforeASecondCodeIsDeleted(t *testing.T) {
 
 	r.mustAct(s, intake.Action{Kind: intake.ActionRelease, Why: "done"})
 	r.untilLater(s, "the second one gone", func(store.View) bool {
-		return !slices.ContainsFunc(r.codesAtSeam(s), func(c simulator.Credential) bool { return c.ID == second.ID })
+		return !slices.ContainsFunc(r.codesAtSeam(s), func(c simulator.Credential) bool { return c.ID == secondCode })
 	})
 	r.mustHaveOneCode(s)
+}
+
+// Salto KS keeps a second backup code, although Seam accepts each delete: it is deleted repeatedly, with pauses.
+func TestASecondCodeThatSaltoKeeps(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, simulator.Options{})
+	s := r.stay("R1")
+	r.book(s)
+	first := r.untilCode(s)
+	r.rest(s)
+	r.giveSecondCode(s, first)
+	r.recheck(s)
+	const hours = 6
+	for began := r.now(); r.now().Sub(began) < hours*time.Hour; {
+		r.rested(s)
+		r.sim.Change(func(st *simulator.State) { st.Credentials[secondCode] = second(first) })
+		r.skipTo(r.view(s))
+	}
+	if n := r.called(seam.PathCredentialDelete); n < hours || n > hours*20 {
+		t.Errorf("it was deleted %d times in %d hours", n, hours)
+	}
 }

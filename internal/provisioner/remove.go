@@ -246,6 +246,10 @@ func (r *remover) forgetUser(ctx context.Context, u *record.User) outcome {
 // must agree twice, a lag apart.
 func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.User) outcome {
 	from, is, out := r.finder.look(ctx, u, "whether the ACS user is gone")
+	certain := u.IsDeleteCertain()
+	if !out.stops() && is == absent && from.ACSUserID == "" && certain {
+		from, is, certain, out = r.searchDeleted(ctx, u)
+	}
 	if is == absent && from.ACSUserID != "" { // the list shows it as it is being deleted, which may yet be refused
 		is = beingGone
 	}
@@ -253,10 +257,35 @@ func (r *remover) confirmDeleted(ctx context.Context, d plan.Desired, u *record.
 	case out.stops():
 		return out
 	case is == absent:
-		return r.deletedNotSeen(ctx, u)
+		return r.deletedNotSeen(ctx, u, certain)
 	default:
 		return r.deletedSeen(ctx, d, u, from, is)
 	}
+}
+
+// searchDeleted searches for an ACS user whose identity's list doesn't show it: it may have another identity, or
+// none. certain is false if Seam has no answer, so that not seeing it must be repeated.
+func (r *remover) searchDeleted(ctx context.Context, u *record.User) (
+	from seam.ACSUser, is presence, certain bool, out outcome,
+) {
+	if r.belief.tooEarly(r.belief.userCountsFrom(u)) {
+		return from, absent, true, outcome{} // it is asked again then
+	}
+	asking := r.ledger.because(ctx, "whether the ACS user is gone from every identity")
+	list, err := r.seam.SearchACSUsers(asking, u.ACSSystemID, *u.ACSUserID)
+	if seam.KindOf(err) == seam.NotFound {
+		return from, absent, false, outcome{}
+	}
+	i := slices.IndexFunc(list, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID })
+	switch {
+	case err != nil:
+		return from, 0, true, fails(err)
+	case i < 0:
+		return from, absent, true, outcome{}
+	case isGone(list[i]):
+		return list[i], absent, true, outcome{}
+	}
+	return from, ambivalent, true, outcome{}
 }
 
 // deletedSeen handles an ACS user that we deleted and that get or list still shows.
@@ -287,13 +316,13 @@ func (r *remover) deletedSeen(ctx context.Context, d plan.Desired, u *record.Use
 	return r.stillThere(ctx, d, u)
 }
 
-// deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows. It counts as gone, if it is
-// uncertain whether the delete took effect only when that is repeated after the read lag.
-func (r *remover) deletedNotSeen(ctx context.Context, u *record.User) outcome {
+// deletedNotSeen handles an ACS user that we deleted and that neither get nor list shows. It counts as gone at once if
+// the delete is certain, and otherwise when that is repeated after the read lag.
+func (r *remover) deletedNotSeen(ctx context.Context, u *record.User, certain bool) outcome {
 	if until := r.belief.userCountsFrom(u); r.belief.tooEarly(until) {
 		return wait(until, "A new ACS user may not show up at once")
 	}
-	if u.IsDeleteCertain() {
+	if certain {
 		return outcome{}
 	}
 	until := r.belief.countsFrom(u.DeletedNotSeen(r.now()))

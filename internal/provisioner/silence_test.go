@@ -1,8 +1,11 @@
 package provisioner_test
 
 import (
+	"cmp"
 	"testing"
+	"time"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
@@ -16,8 +19,10 @@ func TestSilenceHasAReason(t *testing.T) {
 		return simulator.Fault{Kind: kind, Path: path, Count: -1}
 	}
 	for name, c := range map[string]struct {
-		faults    []simulator.Fault
-		cancelled bool
+		faults []simulator.Fault
+		begin  func(*rig, *stay) // books the stay if nil; otherwise its key is issued before
+		while  string            // the status meanwhile, if it isn't attention
+		end    string            // the status after that, if it isn't issued
 	}{
 		"no answer":      {faults: []simulator.Fault{always(simulator.LostBefore, seam.PathIdentityCreate)}},
 		"errors of Seam": {faults: []simulator.Fault{always(simulator.Error503Before, seam.PathUserCreate)}},
@@ -32,7 +37,20 @@ func TestSilenceHasAReason(t *testing.T) {
 		}},
 		"no key": {faults: []simulator.Fault{always(simulator.Error500Before, seam.PathCredentialCreate)}},
 		"no removal": {
-			faults: []simulator.Fault{always(simulator.LostBefore, seam.PathUserDelete)}, cancelled: true,
+			faults: []simulator.Fault{always(simulator.LostBefore, seam.PathUserDelete)},
+			begin:  func(r *rig, s *stay) { r.cancel(*s) }, while: store.KeyRevoking, end: store.KeyRevoked,
+		},
+		"no removal of a key that an admin takes away": {
+			faults: []simulator.Fault{always(simulator.LostBefore, seam.PathUserDelete)},
+			begin: func(r *rig, s *stay) {
+				r.mustAct(*s, intake.Action{Kind: intake.ActionRevoke, Why: "it was lost"})
+			},
+			while: store.KeyRevoking, end: store.KeyRevoked,
+		},
+		"no cleanup": {
+			faults: []simulator.Fault{always(simulator.LostBefore, seam.PathUserDelete)},
+			begin:  func(r *rig, s *stay) { r.advance(s.out.Add(25 * time.Hour).Sub(r.now())) },
+			while:  store.KeyExpired, end: store.KeyExpired,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,22 +58,20 @@ func TestSilenceHasAReason(t *testing.T) {
 			r := newLossyRig(t, fast(), simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			s := r.stay("R1")
-			end := store.KeyIssued
-			if c.cancelled {
+			if c.begin != nil {
 				issued(r, &s)
-				end = store.KeyRevoked
 			}
 			for _, f := range c.faults {
 				r.sim.Inject(f)
 			}
-			if c.cancelled {
-				r.cancel(s)
+			if c.begin != nil {
+				c.begin(r, &s)
 			} else {
 				r.book(s)
 			}
 			silent := func() bool {
 				v := r.view(s)
-				return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "no_answer_from_seam"
+				return v.Key.Status == cmp.Or(c.while, store.KeyAttention) && str(v.Key.Reason) == "no_answer_from_seam"
 			}
 			waitFor(t, "a reason", func() bool { r.skipTo(r.view(s)); return silent() })
 			for range 20 { // until a few more attempts
@@ -66,13 +82,20 @@ func TestSilenceHasAReason(t *testing.T) {
 					t.Fatalf("the reason is gone: %s %s %q", v.Key.Status, str(v.Key.Reason), str(v.Key.Message))
 				}
 			}
-			r.sim.Heal()
-			r.untilLater(s, end, func(v store.View) bool { return v.Key.Status == end })
-			if c.cancelled {
-				r.mustHold(s.id)
-				return
+			r.advance(20 * time.Minute)
+			if late := r.overdue() == 1; late != (c.while == store.KeyRevoking) {
+				r.tell(s)
+				t.Errorf("the removal is overdue: %t", late)
 			}
-			r.mustBeOne(s)
+			r.sim.Heal()
+			end := cmp.Or(c.end, store.KeyIssued)
+			r.untilLater(s, end, func(v store.View) bool {
+				return v.Key.Status == end && str(v.Key.Reason) != "no_answer_from_seam" &&
+					(c.begin == nil || len(r.holds(s.id)) == 0)
+			})
+			if c.begin == nil {
+				r.mustBeOne(s)
+			}
 		})
 	}
 }

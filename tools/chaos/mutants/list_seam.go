@@ -176,14 +176,18 @@ var seamMutants = []mutant{
 		}),
 	provisionerTests("silence", "a stay whose calls are all lost has no reason", "TestSilenceHasAReason",
 		edit{
-			"internal/provisioner/silence.go", "	if reported || failed && k.LastError != nil && v.Attempts >= silentAfter {\n",
-			"	if reported {\n",
+			"internal/provisioner/silence.go",
+			"	if !reported && !(failed && k.LastError != nil && v.Attempts >= silentAfter) {\n",
+			"	if !reported {\n",
 		}),
 	provisionerTests("silence is not broken by waiting", "an attempt that only waits takes the reason away",
 		"TestSilenceHasAReason",
 		edit{
-			"internal/provisioner/silence.go", "	if reported || failed &&", "	if failed &&",
+			"internal/provisioner/silence.go", " && (failed || e.changes == 0)\n", " && failed\n",
 		}),
+	provisionerTests("silence hides no removal", "a removal without an answer leaves the alert for late removals",
+		"TestSilenceHasAReason",
+		edit{"internal/provisioner/silence.go", "	if v.Status == stay.KeyProvisioning {\n", "	{\n"}),
 	provisionerTests("a repair restores, too", "a request that repairs what Seam doesn't keep restores nothing else",
 		"TestARequestRepairsAndRestores",
 		edit{
@@ -306,6 +310,14 @@ var seamMutants = []mutant{
 			"internal/provisioner/look.go", "	entry, out := f.listed(ctx, u)\n",
 			"	if u.DeletedAt != nil && u.IsDeleteCertain() {\n		return from, absent, outcome{}\n	}\n" +
 				"	entry, out := f.listed(ctx, u)\n",
+		}, unsearched),
+	provisionerTests("accepted deletes of unlinked users",
+		"an ACS user that get and its identity's list don't show is gone, whatever identity it has",
+		"TestAWrongNotFoundOnAnUnlinkedUser", unsearched),
+	provisionerTests("second codes that stay", "a second backup code that Salto KS keeps is deleted every minute",
+		"TestASecondCodeThatSaltoKeeps",
+		edit{
+			"internal/provisioner/code_remove.go", "	if w.code.LostAt == nil { // otherwise", "	{ // otherwise",
 		}),
 	provisionerTests("one list after a loss", "one list shows that a lost create made nothing",
 		"TestAnIncompleteListAfterALostCreate",
@@ -323,7 +335,8 @@ var seamMutants = []mutant{
 		"TestAHoldBeforeASecondCodeIsDeleted",
 		edit{
 			"internal/provisioner/code_remove.go",
-			"	w.code.LookAgain(w.now())\n	if out := w.saveMark(ctx); out.stops() {\n		return false, out\n	}\n", "",
+			"	if out := w.saveMark(ctx); out.stops() {\n		return false, out\n	}\n	err := w.seam.DeleteCredential(",
+			"	err := w.seam.DeleteCredential(",
 		}),
 	provisionerTests("second creates of identities",
 		"a second create of an identity is looked for as long as the first would have been",
@@ -542,4 +555,10 @@ var seamMutants = []mutant{
 			"internal/seam/text.go", "	s = address.ReplaceAllString(storable(s), \"[e-mail]\")\n",
 			"	s = address.ReplaceAllString(storable(cut(s, most)), \"[e-mail]\")\n",
 		}),
+}
+
+// unsearched forgets an ACS user whose delete Seam accepted without searching for it.
+var unsearched = edit{
+	"internal/provisioner/remove.go", "	if !out.stops() && is == absent && from.ACSUserID == \"\" && certain {\n",
+	"	if false {\n",
 }
