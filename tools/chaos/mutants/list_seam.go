@@ -180,11 +180,6 @@ var seamMutants = []mutant{
 			"	if !reported && !(failed && k.LastError != nil && v.Attempts >= silentAfter) {\n",
 			"	if !reported {\n",
 		}),
-	provisionerTests("silence is not broken by waiting", "an attempt that only waits takes the reason away",
-		"TestSilenceHasAReason",
-		edit{
-			"internal/provisioner/silence.go", " && (failed || e.changes == 0)\n", " && failed\n",
-		}),
 	provisionerTests("silence hides no removal", "a removal without an answer leaves the alert for late removals",
 		"TestSilenceHasAReason",
 		edit{"internal/provisioner/silence.go", "	if v.Status == stay.KeyProvisioning {\n", "	{\n"}),
