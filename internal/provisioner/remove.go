@@ -271,7 +271,7 @@ func (r *remover) searchDeleted(ctx context.Context, u *record.User) (
 	if r.belief.tooEarly(r.belief.userCountsFrom(u)) {
 		return from, absent, true, outcome{} // it is asked again then
 	}
-	asking := r.ledger.because(ctx, "whether the ACS user is gone from every identity")
+	asking := r.ledger.because(ctx, "whether the ACS user is gone")
 	list, err := r.seam.SearchACSUsers(asking, u.ACSSystemID, *u.ACSUserID)
 	if seam.KindOf(err) == seam.NotFound {
 		return from, absent, false, outcome{}
