@@ -136,18 +136,11 @@ func newIdle(log *slog.Logger, c config.Config, build Build, db *store.Store, li
 // addWorkers makes what applies events, provisions keys, checks doors, reports and prunes.
 func (s *service) addWorkers(kept installation) (err error) {
 	c, db, log := s.config, s.store, s.log
-	policy := func(name string) pms.Policy { return s.configured.source(name).Policy }
 	var pace intake.Pace
 
-	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, provisioner.Options{
-		Secret: c.SeamAPIKey, Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin,
-		Policy: policy, ReadPolicies: s.configured.readPoliciesNow, RetryBase: c.RetryBase,
-		SweepInterval: c.SweepInterval, Workers: c.Workers, Crowded: pace.Pressed,
-		ClockIsWrong: func() bool { return s.health.readiness.clockIsWrong() },
-		Configured:   func(name string) bool { return s.configured.sources.Load().Names(name) },
-	})
+	s.provisioner = provisioner.New(db, s.seam, kept.identitySalt, log, s.provisionerOptions(&pace))
 	s.doors = doors.New(db, s.seam, log, doors.Options{
-		Every: min(time.Minute, c.SweepInterval), Policy: policy,
+		Every: min(time.Minute, c.SweepInterval), Policy: s.policy,
 		Idle: func() bool { return s.provisioner.Trouble() != "" || s.health.readiness.clockIsWrong() },
 	})
 
@@ -180,6 +173,21 @@ func (s *service) addWorkers(kept installation) (err error) {
 		Source: s.configured.source,
 	})
 	return nil
+}
+
+// policy is a source's.
+func (s *service) policy(name string) pms.Policy { return s.configured.source(name).Policy }
+
+// provisionerOptions are the provisioner's, which makes way for events at the pace that the applier shares.
+func (s *service) provisionerOptions(pace *intake.Pace) provisioner.Options {
+	c := s.config
+	return provisioner.Options{
+		Secret: c.SeamAPIKey, Activity: s.activity, DefaultSystem: c.SeamSystemID, DueWithin: c.DueWithin,
+		Policy: s.policy, ReadPolicies: s.configured.readPoliciesNow, RetryBase: c.RetryBase,
+		SweepInterval: c.SweepInterval, Workers: c.Workers, Crowded: pace.Pressed,
+		ClockIsWrong: func() bool { return s.health.readiness.clockIsWrong() },
+		Configured:   func(name string) bool { return s.configured.sources.Load().Names(name) },
+	}
 }
 
 // addFaces makes what answers requests, and the write-back, which writes what REST shows.

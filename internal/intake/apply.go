@@ -162,6 +162,10 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 			return nil
 		}
 
+		if n == 0 && !again { // known whatever happens next: otherwise the provisioner and senders stay held back
+			a.pace.applied(0, 0)
+		}
+
 		more := again
 		for _, some := range []func(context.Context, *turn) (bool, error){a.moveSome, a.fanOutSome, a.followSome} {
 			further, err := some(ctx, t)
@@ -171,11 +175,8 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 			more = more || further
 		}
 
-		if n == 0 {
-			a.pace.applied(0, 0)
-			if !more {
-				return nil
-			}
+		if n == 0 && !more {
+			return nil
 		}
 	}
 }

@@ -314,3 +314,34 @@ func TestSegmentsFollowThePolicyOfTheirSource(t *testing.T) {
 		}
 	}
 }
+
+// An old backlog has been applied, and what follows it keeps failing: nobody gives way to the backlog any more.
+func TestABacklogEndsAlthoughWhatFollowsItFails(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	var pace intake.Pace
+	a := intake.NewApplier(db, slog.New(slog.DiscardHandler), intake.Options{
+		Pace: &pace, Source: func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} },
+	})
+	if _, err := db.Events.Insert(context.Background(), []store.Event{{
+		EventID: uuid.New(), Source: "hotel", Type: "x", Status: stay.EventAccepted,
+		ReceivedAt: time.Now().Add(-time.Hour), Body: []byte(`{}`),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	oneBatch, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := a.Drain(oneBatch); err != nil || !pace.Pressed() {
+		t.Fatalf("after a batch of old events: pressed is %t, %v", pace.Pressed(), err)
+	}
+
+	if _, err := db.Pool().Exec(context.Background(), `ALTER TABLE listings RENAME TO out_of_reach`); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Drain(context.Background()); err == nil {
+		t.Fatal("listings are out of reach, and nothing fails")
+	}
+	if pace.Pressed() {
+		t.Error("nothing waits, and keys of later guests still give way")
+	}
+}

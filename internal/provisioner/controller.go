@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/staykey/staykey/internal/store"
@@ -16,17 +17,17 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	running.Go(func() { p.learnGroups(ctx) })
 	running.Go(func() { p.sweeper.run(ctx) })
 	running.Go(func() { p.watcher.run(ctx) })
-	slots := make(chan struct{}, p.options.Workers)
+	var busy busy
 	freed := make(chan struct{}, 1)
 	tick := p.options.After(p.options.PollEvery)
 	p.queueDue(ctx)
 	for ctx.Err() == nil {
 		admitted, unreachable := p.admission.admitted(ctx)
-		for _, lease := range p.claim(ctx, admitted || unreachable != nil, len(slots)) {
-			slots <- struct{}{}
+		for _, lease := range p.claim(ctx, admitted || unreachable != nil, &busy) {
+			end := busy.begin(p.isLater(lease))
 			running.Go(func() {
 				defer func() {
-					<-slots
+					end()
 					signal(freed)
 				}()
 				p.work(attempts, lease, unreachable)
@@ -70,25 +71,50 @@ func (p *Provisioner) queueDue(ctx context.Context) {
 	}
 }
 
-// Guests who arrive this soon are provisioned however busy the machine is; for the others, one in crowdedShare
-// workers remains while a burst is accepted.
+// Guests who arrive this soon are provisioned however busy the machine is. While a burst of events is accepted, or
+// their backlog is old, keys of the others get one in crowdedShare workers.
 const (
 	soon         = 24 * time.Hour
 	crowdedShare = 8
 )
 
+// busy counts the attempts in progress.
+type busy struct {
+	all   atomic.Int32
+	later atomic.Int32 // at keys of guests who arrive later: urgent attempts, which may hang, don't use up their share
+}
+
+// begin counts an attempt until end is called.
+func (b *busy) begin(later bool) (end func()) {
+	b.all.Add(1)
+	if !later {
+		return func() { b.all.Add(-1) }
+	}
+	b.later.Add(1)
+	return func() {
+		b.later.Add(-1)
+		b.all.Add(-1)
+	}
+}
+
+// isLater reports whether a key's guest doesn't arrive soon.
+func (p *Provisioner) isLater(l store.Lease) bool {
+	return l.RankAt == nil || !l.RankAt.Before(p.now().Add(soon))
+}
+
 // claim leases due keys for the idle workers.
-func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lease {
-	free := p.options.Workers - busy
+func (p *Provisioner) claim(ctx context.Context, may bool, busy *busy) []store.Lease {
+	free := p.options.Workers - int(busy.all.Load())
 	if !may || free <= 0 {
 		return nil
 	}
 	var leases []store.Lease
-	for _, c := range p.claims(free, busy) {
-		if c.most -= len(leases); c.most <= 0 {
+	for _, c := range p.claims(free, int(busy.later.Load())) {
+		limit := min(c.most, free-len(leases))
+		if limit <= 0 {
 			continue
 		}
-		some, err := p.store.Keys.Claim(ctx, p.options.Lease, c.before, c.most)
+		some, err := p.store.Keys.Claim(ctx, p.options.Lease, c.before, limit)
 		if err != nil && ctx.Err() == nil {
 			p.log.Error("due keys not claimed; retrying", "error", err)
 		}
@@ -97,17 +123,19 @@ func (p *Provisioner) claim(ctx context.Context, may bool, busy int) []store.Lea
 	return leases
 }
 
-// claimed is how many keys to claim at most, including those claimed before, and which.
+// claimed is how many keys to claim at most, and which.
 type claimed struct {
 	most   int
 	before time.Time // check-in; zero for any
 }
 
-func (p *Provisioner) claims(free, busy int) []claimed {
+// claims returns the claims to make while free workers are idle and later attempts at keys of guests who arrive later
+// are in progress.
+func (p *Provisioner) claims(free, later int) []claimed {
 	if p.options.Crowded == nil || !p.options.Crowded() {
 		return []claimed{{most: free}}
 	}
-	return []claimed{{free, p.now().Add(soon)}, {max(p.options.Workers/crowdedShare, 1) - busy, time.Time{}}}
+	return []claimed{{free, p.now().Add(soon)}, {max(p.options.Workers/crowdedShare, 1) - later, time.Time{}}}
 }
 
 // learnGroups looks up the access groups of new and changed listings, so that reservations don't have to.

@@ -65,9 +65,11 @@ type Options struct {
 	// what waits for PollEvery and for keys that are due sooner, default time.After
 	After func(time.Duration) <-chan time.Time
 	// whether the configuration has the source: access groups of a removed source are free. nil: every source
-	Configured    func(source string) bool
-	Crowded       func() bool // whether the machine is accepting a burst, nil: never
-	DefaultSystem string      // access system for listings and sources that name none
+	Configured func(source string) bool
+	// whether keys of guests who arrive later should wait, because events come in a burst or their backlog is old; nil:
+	// never
+	Crowded       func() bool
+	DefaultSystem string // access system for listings and sources that name none
 	// arrivals within this time without a key are counted and logged, default 24 h
 	DueWithin time.Duration
 	ReadLag   time.Duration    // how long Seam's reads may lag its writes, default 5 s

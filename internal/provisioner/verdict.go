@@ -62,13 +62,20 @@ func (e *ending) newVerdict() store.KeyVerdict {
 	return v
 }
 
-// overAt is when the stay is over, and anything due becomes cleanup.
+// overAt is when the stay is over, and so is its key, which may last longer if the stay was cut short: then anything
+// due becomes cleanup.
 func (e *ending) overAt() *time.Time {
 	d := e.known
 	if d.Ends.IsZero() || d.Goal == plan.Gone && !d.Expired {
 		return nil
 	}
-	return &d.Ends
+	over := d.Ends
+	for _, u := range e.users.rows {
+		if u.ACSUserID != nil && u.EndsAt != nil && u.EndsAt.After(over) {
+			over = *u.EndsAt
+		}
+	}
+	return &over
 }
 
 // verdict judges what has been reached, when nothing is left that can be done now.

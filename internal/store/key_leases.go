@@ -33,8 +33,9 @@ import (
 // the end of the lease takes into account.
 type Lease struct {
 	Ref
-	Token uuid.UUID // proves the lease in later calls
-	Until time.Time // by this machine's monotonic clock; early rather than late
+	Token  uuid.UUID  // proves the lease in later calls
+	Until  time.Time  // by this machine's monotonic clock; early rather than late
+	RankAt *time.Time // the key's rank when it was claimed; nil if it has none
 }
 
 // QueueAtMost bounds how many keys become due in one statement.
@@ -68,7 +69,7 @@ func (s MobileKeys) Claim(ctx context.Context, lease time.Duration, before time.
 		b.Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
 			leases, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Lease, error) {
 				l := Lease{Until: until}
-				return l, row.Scan(&l.Source, &l.ReservationID, &l.Token)
+				return l, row.Scan(&l.Source, &l.ReservationID, &l.Token, &l.RankAt)
 			})
 			return err
 		})
@@ -76,9 +77,9 @@ func (s MobileKeys) Claim(ctx context.Context, lease time.Duration, before time.
 	return leases, wrap(err, "claim keys")
 }
 
-// claimQuery is the statement of a claim. What bounds the check-in bounds the index that it reads, too: while a burst
-// is accepted, most claims find that no guest arrives soon, and must not read through all others to know it. A key
-// without a check-in never counts as one of a guest who arrives soon.
+// claimQuery is the statement of a claim. What bounds the check-in bounds the index that it reads, too: while the
+// provisioner is crowded, most claims find that no guest arrives soon, and must not read through all others to know
+// it. A key without a check-in never counts as one of a guest who arrives soon.
 func claimQuery(lease time.Duration, before time.Time, limit int) (query string, args []any) {
 	args, soon := []any{lease, limit}, ""
 	if !before.IsZero() {
@@ -90,7 +91,7 @@ func claimQuery(lease time.Duration, before time.Time, limit int) (query string,
 			SELECT source, reservation_id FROM mobile_keys
 			WHERE queued AND (lease_until IS NULL OR lease_until < clock_timestamp()) ` + soon + `
 			ORDER BY rank_at, next_reconcile_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-		RETURNING source, reservation_id, lease_token`, args
+		RETURNING source, reservation_id, lease_token, rank_at`, args
 }
 
 // dontWaitForDisk makes a commit return before it is on disk. Only for work that is repeated if it is lost.

@@ -261,6 +261,22 @@ var mutants = append([]mutant{
 		pkg: "./internal/provisioner", tests: "^TestArrivalsComeBeforeCleanup$",
 	},
 	{
+		name: "later guests' share", what: "urgent attempts use up the workers that keys of later guests keep",
+		edits: []edit{{
+			"internal/provisioner/controller.go", "p.claims(free, int(busy.later.Load()))",
+			"p.claims(free, int(busy.all.Load()))",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestHangingUrgentAttemptsLeaveLaterGuestsTheirShare$",
+	},
+	{
+		name: "keys that outlast a stay", what: "the key of a stay that was cut short is cleanup while it lasts",
+		edits: []edit{{
+			"internal/provisioner/verdict.go", "u.EndsAt != nil && u.EndsAt.After(over) {",
+			"u.EndsAt != nil && false {",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestAKeyThatOutlastsItsStayIsNotCleanup$",
+	},
+	{
 		name: "no-shows are last", what: "cancelled stays are ordered by check-in, like arrivals",
 		edits: []edit{{
 			"internal/intake/stay.go", "w.Interim, w.RankAt = stay.KeyRevoking, cleanupRank(r.CheckIn, now)",
