@@ -133,7 +133,7 @@ func TestTLS(t *testing.T) {
 	defer func() { _ = problem.Body.Close() }()
 	text, err := io.ReadAll(problem.Body)
 	if err != nil || problem.StatusCode != http.StatusUnprocessableEntity ||
-		!strings.Contains(string(text), "the configuration was reloaded, but the certificate was not") {
+		!strings.Contains(string(text), "the configuration was reloaded, but not the certificate") {
 		t.Errorf("POST /-/reload: %d %s %v", problem.StatusCode, text, err)
 	}
 }
