@@ -238,12 +238,14 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 	return views, nil
 }
 
-// isSettled reports whether nothing is due soon. What Seam has refused is only due after minutes.
+// isSettled reports whether nothing is due soon. What Seam has refused is only due after minutes. Finally, a comparison
+// is waited for that was put off because reads didn't show a change yet.
 func isSettled(k store.MobileKey, finally bool) bool {
 	if k.Status == store.KeyAttention && k.NextIsRetry {
 		return !finally
 	}
-	return k.ObservedGeneration == k.Generation && k.Status != store.KeyProvisioning && k.Status != store.KeyRevoking
+	return k.ObservedGeneration == k.Generation && k.Status != store.KeyProvisioning && k.Status != store.KeyRevoking &&
+		!(finally && k.CheckRequested)
 }
 
 // expect returns what a reservation's key should be, and what Seam should hold, given what it holds where several
