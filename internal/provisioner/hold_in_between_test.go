@@ -65,26 +65,27 @@ func second(first simulator.Credential) simulator.Credential {
 	return first
 }
 
-// giveSecondCode gives a stay a second backup code, and records that it must be deleted.
-func (r *rig) giveSecondCode(s stay, first simulator.Credential) {
-	r.t.Helper()
+// newSecondCode starts a rig with one stay, whose second backup code must be deleted. first is the other.
+func newSecondCode(t *testing.T) (r *rig, s stay, first simulator.Credential) {
+	t.Helper()
+	r = newCodeRig(t, simulator.Options{})
+	s = r.stay("R1")
+	r.book(s)
+	first = r.untilCode(s)
+	r.rest(s)
 	r.sim.Change(func(st *simulator.State) { st.Credentials[secondCode] = second(first) })
 	if _, err := r.store.Pool().Exec(context.Background(), `
 		UPDATE backup_codes SET surplus = ARRAY[$1] WHERE source = $2 AND reservation_id = $3`, secondCode, s.source,
 		s.id); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return r, s, first
 }
 
 // An admin holds a stay while an attempt is about to delete a second backup code.
 func TestAHoldBeforeASecondCodeIsDeleted(t *testing.T) {
 	t.Parallel()
-	r := newCodeRig(t, simulator.Options{})
-	s := r.stay("R1")
-	r.book(s)
-	first := r.untilCode(s)
-	r.rest(s)
-	r.giveSecondCode(s, first)
+	r, s, _ := newSecondCode(t)
 	before := r.changing()
 	r.holdAtNextGet(s)
 	r.recheck(s)
@@ -100,12 +101,7 @@ func TestAHoldBeforeASecondCodeIsDeleted(t *testing.T) {
 // Salto KS keeps a second backup code, although Seam accepts each delete: it is deleted repeatedly, with pauses.
 func TestASecondCodeThatSaltoKeeps(t *testing.T) {
 	t.Parallel()
-	r := newCodeRig(t, simulator.Options{})
-	s := r.stay("R1")
-	r.book(s)
-	first := r.untilCode(s)
-	r.rest(s)
-	r.giveSecondCode(s, first)
+	r, s, first := newSecondCode(t)
 	r.recheck(s)
 	const hours = 6
 	for began := r.now(); r.now().Sub(began) < hours*time.Hour; {

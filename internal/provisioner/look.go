@@ -81,11 +81,16 @@ func (f *finder) listed(ctx context.Context, u *record.User) (*seam.ACSUser, out
 	if err != nil && seam.KindOf(err) != seam.NotFound {
 		return nil, fails(err)
 	}
+	return entryOf(u, list), outcome{}
+}
+
+// entryOf is an ACS user's entry in a list; nil if the list doesn't show it.
+func entryOf(u *record.User, list []seam.ACSUser) *seam.ACSUser {
 	i := slices.IndexFunc(list, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID })
 	if i < 0 {
-		return nil, outcome{}
+		return nil
 	}
-	return &list[i], outcome{}
+	return &list[i]
 }
 
 // linked is what an identity has on an access system.

@@ -276,14 +276,14 @@ func (r *remover) searchDeleted(ctx context.Context, u *record.User) (
 	if seam.KindOf(err) == seam.NotFound {
 		return from, absent, false, outcome{}
 	}
-	i := slices.IndexFunc(list, func(l seam.ACSUser) bool { return l.ACSUserID == *u.ACSUserID })
+	entry := entryOf(u, list)
 	switch {
 	case err != nil:
 		return from, 0, true, fails(err)
-	case i < 0:
+	case entry == nil:
 		return from, absent, true, outcome{}
-	case isGone(list[i]):
-		return list[i], absent, true, outcome{}
+	case isGone(*entry):
+		return *entry, absent, true, outcome{}
 	}
 	return from, ambivalent, true, outcome{}
 }
