@@ -24,11 +24,12 @@ help: ## list the targets
 
 run: ## start Postgres, a simulated Seam and the service on 127.0.0.1:8080
 	@echo "Building staykey (the first build takes a minute or two)..."
-	@$(MAKE) --no-print-directory build
+	@set -o pipefail; $(MAKE) --no-print-directory build BUILDFLAGS=-v 2>&1 | \
+	  awk '/^[^ ]+$$/ { if (++n % 50 == 0) { print "  " n " packages built"; fflush() } next } { print }'
 	@exec ./bin/staykey serve --dev
 
 build: ## build bin/staykey
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/staykey ./cmd/server
+	@CGO_ENABLED=0 go build $(BUILDFLAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/staykey ./cmd/server
 
 # Rigs that draw their cases at random draw a quarter of them in make test; make chaos and plain go test draw more.
 FEWER := STAYKEY_MATRIX_CELLS=50 STAYKEY_MATRIX_PAIRS=15 STAYKEY_MODEL_HISTORIES=8 STAYKEY_UNKIND_STEPS=120 STAYKEY_WORLD_ROUNDS=25 STAYKEY_SWEPT_KEYS=500 \

@@ -36,13 +36,25 @@ func TestReadme(t *testing.T) {
 		script += block[1]
 	}
 	script = strings.NewReplacer("http://127.0.0.1:8080", p.url, "./bin/staykey", path).Replace(script)
+	// The reader may have pasted the commands that the program prints: they book the same stay for other days.
+	definitions, commands, _ := strings.Cut(script, "\npost listing.created")
+	script = definitions + `
+post listing.created '{"listing_id": "2222222-2222", "seam_access_group_ids": ["555555-5555"]}'
+post reservation.created '{"reservation_id": "3333122-433", "guest_email": "jane@example.com", "listing_id": "2222222-2222",
+  "check_in": "2029-11-01T15:00:00Z", "check_out": "2029-11-04T11:00:00Z"}'
+until key | grep '"status":"issued"' > /dev/null; do sleep 1; done
+post listing.created` + commands
 
 	out, err := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	if key := regexp.MustCompile(`.*"status":"issued".*`).Find(out); !strings.Contains(string(key),
+		`"starts_at":"2030-11-01`) {
+		t.Errorf("the key that is shown first is not for the days of the walk-through: %s", key)
+	}
 	for text, times := range map[string]int{
-		`"status":"accepted"`: 4, // answers to the four events
+		`"status":"accepted"`: 6, // answers to the four events, and to the two before them
 		`"status":"issued"`:   1,
 		`"status":"revoked"`:  1,
 		"3333122-433":         3,
