@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -84,8 +83,7 @@ func TestWriteBackKilledAtMarkedPoints(t *testing.T) {
 			cases = append(cases, writeBackDeath{at, doing})
 		}
 	}
-	rand.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
-	for _, c := range cases[:min(len(cases), chaos.Size("STAYKEY_WRITE_BACK_POINTS", 4))] {
+	for _, c := range chaos.Draw(cases, chaos.Size("STAYKEY_WRITE_BACK_POINTS", 4)) {
 		t.Run(c.doing+", "+string(c.at), func(t *testing.T) {
 			t.Parallel()
 			newWriteBackRig(t).play(c)

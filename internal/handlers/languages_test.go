@@ -235,9 +235,11 @@ func TestLanguageOfPages(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for header, want := range map[string]string{
-		"": "en", "ja": "en", "de-AT,en;q=0.5": "de", "ca,es;q=0.8": "es", "fr-CH": "fr", "it": "it",
-		"nonsense;;q=":   "en",
-		"en-GB,de;q=0.9": "en",
+		"":   "en",                       // no preference
+		"ja": "en", "nonsense;;q=": "en", // none that the page has
+		"it": "it", "fr-CH": "fr", // a language, and a region of one
+		"de-AT,en;q=0.5": "de", "en-GB,de;q=0.9": "en", // the first of several
+		"ca,es;q=0.8": "es", // the first that the page has
 	} {
 		v := a.speaking(header)
 		page := v.see("/sign-in")

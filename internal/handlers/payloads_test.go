@@ -65,21 +65,25 @@ func TestCancelsOfPMSs(t *testing.T) {
 			`{"object":"reservation","event":"reservation.updated","data":{"id":%d,"listingMapId":401,"status":%q,%s}}`,
 			id, status, fields)
 	}
-	for i, c := range []struct{ fields, note string }{
-		{`"checkInTime":"16"`, ""},
-		{`"checkInTime":"soon","arrivalDate":"2034-11-01"`, "reservation.check_in.time"},
-		{`"updatedOn":"0000-00-00 00:00:00"`, ""},
-		{`"updatedOn":"yesterday"`, "reservation.version"},
-		{`"arrivalDate":"0000-00-00","departureDate":"0000-00-00"`, ""},
-		{`"arrivalDate":"soon"`, "reservation.check_in"},
-		{`"arrivalDate":"2034-11-02","departureDate":"2034-11-01"`, "reservation.check_out"},
+	for i, c := range []struct{ why, fields, note string }{
+		{"an hour in a text", `"checkInTime":"16"`, ""},
+		{"an hour in words", `"checkInTime":"soon","arrivalDate":"2034-11-01"`, "reservation.check_in.time"},
+		{"a zero time of change, as MySQL has it", `"updatedOn":"0000-00-00 00:00:00"`, ""},
+		{"a time of change in words", `"updatedOn":"yesterday"`, "reservation.version"},
+		{"zero dates, as MySQL has them", `"arrivalDate":"0000-00-00","departureDate":"0000-00-00"`, ""},
+		{"a day in words", `"arrivalDate":"soon"`, "reservation.check_in"},
 		{
+			"a departure before the arrival",
+			`"arrivalDate":"2034-11-02","departureDate":"2034-11-01"`, "reservation.check_out",
+		},
+		{
+			"a departure before the arrival, on one day",
 			`"arrivalDate":"2034-11-02","departureDate":"2034-11-02","checkInTime":16,"checkOutTime":10`,
 			"reservation.check_out",
 		},
-		{`"phone":true`, "reservation.guest_phone"},
-		{`"guestName":{"first":"A"}`, "reservation.guest_name"},
-		{`"listingMapId":{}`, "reservation.listing_id"},
+		{"a phone number that isn't a text", `"phone":true`, "reservation.guest_phone"},
+		{"a name that is an object", `"guestName":{"first":"A"}`, "reservation.guest_name"},
+		{"a listing that is an object", `"listingMapId":{}`, "reservation.listing_id"},
 	} {
 		id := 7100 + i
 		a.tells("hostaway", hostaway(id, "new",
@@ -89,34 +93,39 @@ func TestCancelsOfPMSs(t *testing.T) {
 		}
 		e := a.tells("hostaway", hostaway(id, "cancelled", c.fields))
 		if e["status"] != "applied" || e["reservation_id"] != fmt.Sprint(id) || noted(e) != c.note {
-			t.Errorf("%s: %v, notes %q, want %q", c.fields, e, noted(e), c.note)
+			t.Errorf("%s: %s: %v, notes %q, want %q", c.why, c.fields, e, noted(e), c.note)
 		}
 		if got := a.reserved("hostaway", fmt.Sprint(id)); !strings.HasPrefix(got, "cancelled") {
-			t.Errorf("%s: the reservation is %s", c.fields, got)
+			t.Errorf("%s: %s: the reservation is %s", c.why, c.fields, got)
 		}
 	}
-	for _, c := range []struct{ preset, before, cancel string }{
+	for _, c := range []struct{ why, preset, before, cancel string }{
 		{
+			"an hour in words, in a note",
 			"beds24",
 			`{"booking":{"id":1,"roomId":2,"unitId":1,"status":"confirmed","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[]}`,
 			`{"booking":{"id":1,"roomId":2,"unitId":1,"status":"cancelled","arrival":"2034-11-01","departure":"2034-11-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"three-ish"}]}`,
 		},
 		{
+			"an hour in words, and a booking that was destroyed",
 			"uplisting",
 			`{"id":1,"property_id":2,"status":"confirmed","check_in":"2034-11-01","check_out":"2034-11-04"}`,
 			`{"id":1,"property_id":2,"reason":"destroyed","check_in":"2034-11-01","check_out":"2034-11-04","arrival_time":"after 3"}`,
 		},
 		{
+			"a departure on the day of arrival",
 			"smoobu",
 			`{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-11-01","departure":"2034-11-04","apartment":{"id":2}}}`,
 			`{"action":"cancelReservation","data":{"id":1,"type":"cancellation","arrival":"2034-11-01","departure":"2034-11-01","check-in":"16:00","check-out":"10:00","apartment":{"id":2}}}`,
 		},
 		{
+			"an hour in words, and no departure",
 			"guesty",
 			`{"event":"reservation.new","reservation":{"_id":"1","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
 			`{"event":"reservation.updated","reservation":{"_id":"1","listingId":"2","status":"canceled","checkInDateLocalized":"2034-11-01","plannedArrival":"after 4","checkIn":"2034-11-01T15:00:00Z"}}`,
 		},
 		{
+			"only an id",
 			"guesty",
 			`{"event":"reservation.new","reservation":{"_id":"2","listingId":"2","status":"confirmed","checkIn":"2034-11-01T15:00:00Z","checkOut":"2034-11-04T11:00:00Z"}}`,
 			`{"event":"reservation.updated.v2","data":{"reservationId":"2","status":"canceled"}}`,
@@ -124,11 +133,11 @@ func TestCancelsOfPMSs(t *testing.T) {
 	} {
 		id, _ := a.tells(c.preset, c.before)["reservation_id"].(string)
 		if got := a.reserved(c.preset, id); !strings.HasPrefix(got, "confirmed") {
-			t.Errorf("%s: before the cancel it is %s", c.preset, got)
+			t.Errorf("%s, %s: before the cancel it is %s", c.preset, c.why, got)
 		}
 		if e := a.tells(c.preset, c.cancel); e["status"] != "applied" || !strings.HasPrefix(a.reserved(c.preset, id),
 			"cancelled") {
-			t.Errorf("%s: %v, the reservation is %s", c.preset, e, a.reserved(c.preset, id))
+			t.Errorf("%s, %s: %v, the reservation is %s", c.preset, c.why, e, a.reserved(c.preset, id))
 		}
 	}
 }
@@ -151,44 +160,65 @@ func TestHintsOfPMSs(t *testing.T) {
 		return `{"action":"reservation.created","data":{"id":"1","properties":[{"id":"2"}],"reservation_status":{"current":{"category":"accepted"}},` + fields + `}}`
 	}
 	// in Berlin, in summer; 15:00 there is 13:00 of UTC
-	for _, c := range []struct{ preset, body, starts, note string }{
-		{"hostaway", hostaway(`"checkInTime":"15"`), "13:00", ""},
-		{"hostaway", hostaway(`"checkInTime":15.0`), "13:00", ""},
-		{"hostaway", hostaway(`"checkInTime":15.5`), "13:30", ""},
-		{"hostaway", hostaway(`"checkInTime":"late"`), "13:00", "reservation.check_in.time"},
-		{"guesty", guesty(`"plannedArrival":"3:00 PM","listing":{"timezone":"Europe/Berlin"}`), "13:00", ""},
+	for _, c := range []struct{ why, preset, body, starts, note string }{
+		{"an hour in a text", "hostaway", hostaway(`"checkInTime":"15"`), "13:00", ""},
+		{"an hour with a decimal point", "hostaway", hostaway(`"checkInTime":15.0`), "13:00", ""},
+		{"half an hour as a decimal", "hostaway", hostaway(`"checkInTime":15.5`), "13:30", ""},
+		{"an hour in words", "hostaway", hostaway(`"checkInTime":"late"`), "13:00", "reservation.check_in.time"},
 		{
+			"a 12-hour clock",
+			"guesty", guesty(`"plannedArrival":"3:00 PM","listing":{"timezone":"Europe/Berlin"}`), "13:00", "",
+		},
+		{
+			"a full time instead of an hour",
 			"guesty", guesty(`"plannedArrival":"2034-07-01T12:00:00.000Z","listing":{"timezone":"Europe/Berlin"}`),
 			"12:00", "",
 		},
-		{"guesty", guesty(`"plannedArrival":"22:00","listing":{"timezone":"Europe/Berlin"}`), "13:00", ""},
 		{
+			"an arrival later than the official one",
+			"guesty", guesty(`"plannedArrival":"22:00","listing":{"timezone":"Europe/Berlin"}`), "13:00", "",
+		},
+		{
+			"a time zone that doesn't exist",
 			"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Mars Standard Time"}`), "13:00",
 			"reservation.check_in.time_zone",
 		},
-		// Windows' name for Paris
-		{"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Romance Standard Time"}`), "10:00", ""},
-		{"guesty", guesty(`"plannedArrival":"12:00"`), "13:00", ""},
-		{"guesty", guesty(`"guest":{"emails":[{"a":1}]}`), "13:00", "reservation.guest_email"},
 		{
+			"Windows' name for Paris's time zone",
+			"guesty", guesty(`"plannedArrival":"12:00","listing":{"timezone":"Romance Standard Time"}`), "10:00", "",
+		},
+		{"no time zone: the hours can't be compared", "guesty", guesty(`"plannedArrival":"12:00"`), "13:00", ""},
+		{
+			"an e-mail address that is an object",
+			"guesty", guesty(`"guest":{"emails":[{"a":1}]}`), "13:00", "reservation.guest_email",
+		},
+		{
+			"a range of hours",
 			"smoobu",
 			`{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16:00 - 20:00","apartment":{"id":2}}}`, "14:00", "",
 		},
 		{
+			"an hour without minutes",
 			"smoobu",
 			`{"action":"newReservation","data":{"id":1,"type":"reservation","arrival":"2034-07-01","departure":"2034-07-04","check-in":"16","apartment":{"id":2}}}`, "14:00", "",
 		},
 		{
+			"a 12-hour clock, and a status that means confirmed",
 			"uplisting",
 			`{"id":1,"property_id":2,"status":"needs_check_in","check_in":"2034-07-01","check_out":"2034-07-04","arrival_time":"3PM"}`, "13:00", "",
 		},
 		{
+			"an hour in a note",
 			"beds24",
 			`{"booking":{"id":1,"roomId":2,"status":"confirmed","arrival":"2034-07-01","departure":"2034-07-04"},"infoItems":[{"code":"ACCESS_STARTTIME","text":"3pm"}]}`, "13:00", "",
 		},
-		{"hospitable", hospitable(
-			`"check_in":"2034-07-01T15:00:00+0200","check_out":"2034-07-04T11:00:00+0200","guest":{"phone_numbers":[{"a":1}]}`), "13:00", "reservation.guest_phone"},
 		{
+			"a phone number that is an object",
+			"hospitable", hospitable(
+				`"check_in":"2034-07-01T15:00:00+0200","check_out":"2034-07-04T11:00:00+0200","guest":{"phone_numbers":[{"a":1}]}`), "13:00", "reservation.guest_phone",
+		},
+		{
+			"a name that is a list",
 			"lodgify",
 			`{"action":"booking_change","booking":{"id":1,"property_id":2,"status":"Booked","date_arrival":"2034-07-01T00:00:00","date_departure":"2034-07-04"},"guest":{"name":[1]}}`, "13:00", "reservation.guest_name",
 		},
@@ -196,10 +226,10 @@ func TestHintsOfPMSs(t *testing.T) {
 		e := a.tells(c.preset, c.body)
 		if got := a.reserved(c.preset, "1"); e["status"] != "applied" ||
 			!strings.HasPrefix(got, "confirmed 2 2034-07-01T"+c.starts) {
-			t.Errorf("%s %s: %v, the reservation is %s", c.preset, c.body, e["reason"], got)
+			t.Errorf("%s, %s: %v, the reservation is %s", c.preset, c.why, e["reason"], got)
 		}
 		if noted(e) != c.note || noted(a.get("/v1/reservations/"+c.preset+"/1").body) != c.note {
-			t.Errorf("%s %s: the event notes %q, the reservation %q, want %q", c.preset, c.body, noted(e),
+			t.Errorf("%s, %s: the event notes %q, the reservation %q, want %q", c.preset, c.why, noted(e),
 				noted(a.get("/v1/reservations/"+c.preset+"/1").body), c.note)
 		}
 	}
@@ -261,18 +291,18 @@ func TestASecondRoomOfAPMS(t *testing.T) {
 			"guest":{"id":"g","email":"inh@example.com"},"check_in":"2034-11-01T15:00:00Z","check_out":"2034-11-04T11:00:00Z"}}`, minute, rooms)
 	}
 	const p1, p2 = `{"id":"P1"}`, `{"id":"P2"}`
-	for i, c := range []struct{ rooms, first, second string }{
-		{p1, "confirmed P1", "none"},
-		{p1 + "," + p2, "confirmed P1", "confirmed P2"},
-		{p2 + "," + p1, "confirmed P1", "confirmed P2"},
-		{p1, "confirmed P1", "cancelled P2"},
-		{p1 + "," + p2, "confirmed P1", "confirmed P2"},
-		{p2, "cancelled P1", "confirmed P2"},
+	for i, c := range []struct{ why, rooms, first, second string }{
+		{"one room", p1, "confirmed P1", "none"},
+		{"a second one is added", p1 + "," + p2, "confirmed P1", "confirmed P2"},
+		{"the same in another order", p2 + "," + p1, "confirmed P1", "confirmed P2"},
+		{"the second one is removed", p1, "confirmed P1", "cancelled P2"},
+		{"it is added again", p1 + "," + p2, "confirmed P1", "confirmed P2"},
+		{"the first one is removed", p2, "cancelled P1", "confirmed P2"},
 	} {
 		a.tells("hospitable", booking(c.rooms, i))
 		first, second := a.reserved("hospitable", "inh"), a.reserved("hospitable", "inh_P2")
 		if !strings.HasPrefix(first, c.first) || !strings.HasPrefix(second, c.second) {
-			t.Errorf("%d: with %s the first is %s, the second %s", i, c.rooms, first, second)
+			t.Errorf("%s: with %s the first is %s, the second %s", c.why, c.rooms, first, second)
 		}
 	}
 	// A booking that moves to another property is the same reservation.
@@ -367,20 +397,20 @@ func TestAnEndOfAStayInAnotherSpelling(t *testing.T) {
 			"hostaway": "new", "lodgify": "Booked", "ownerrez": "active",
 			"hospitable": "accepted",
 		}[preset]
-		for i, c := range []struct{ status, want string }{
-			{"Cancelled", "cancelled"},
-			{"canceled", "cancelled"},
-			{" CANCELED ", "cancelled"},
-			{"No-Show", "cancelled"},
-			{"no show", "cancelled"},
-			{"Checked Out", "cancelled"},
-			{"not cancelled", "confirmed"},
-			{"cancellation requested", "confirmed"},
+		for i, c := range []struct{ why, status, want string }{
+			{"a capital letter", "Cancelled", "cancelled"},
+			{"American spelling", "canceled", "cancelled"},
+			{"capital letters and spaces", " CANCELED ", "cancelled"},
+			{"a hyphen", "No-Show", "cancelled"},
+			{"two words", "no show", "cancelled"},
+			{"a guest who has left", "Checked Out", "cancelled"},
+			{"it only contains the word", "not cancelled", "confirmed"},
+			{"the guest only asks for it", "cancellation requested", "confirmed"},
 		} {
 			a.tells(preset, fmt.Sprintf(booking, i+1, cmp.Or(booked, "confirmed")))
 			a.tells(preset, fmt.Sprintf(booking, i+1, c.status))
 			if got := a.reserved(preset, fmt.Sprint(i+1)); !strings.HasPrefix(got, c.want) {
-				t.Errorf("%s %q: %s, want %s", preset, c.status, got, c.want)
+				t.Errorf("%s, %s: %q makes it %s, want %s", preset, c.why, c.status, got, c.want)
 			}
 		}
 	}
@@ -449,22 +479,32 @@ func TestRoomsOfCloudbeds(t *testing.T) {
 	a.withPreset("cloudbeds")
 	const first, second, waiting = `{"roomID":"5-1","subReservationID":"B"}`,
 		`{"roomID":"5-2","subReservationID":"B-1"}`, `{"subReservationID":"B-1"}`
-	for i, c := range []struct{ status, rooms, first, second string }{
-		{"confirmed", `"assigned":[` + first + `]`, "confirmed 5-1", "none"},
-		{"confirmed", `"assigned":[` + first + `],"unassigned":[` + waiting + `]`, "confirmed 5-1", "confirmed  2034"},
-		{"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2"},
-		{"confirmed", `"guestList":[]`, "confirmed 5-1", "confirmed 5-2"},
-		{"confirmed", `"assigned":"?"`, "confirmed 5-1", "confirmed 5-2"},
-		{"confirmed", `"assigned":[` + second + `]`, "cancelled 5-1", "confirmed 5-2"},
-		{"canceled", `"assigned":[` + second + `]`, "cancelled 5-1", "cancelled 5-2"},
-		{"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2"},
+	for _, c := range []struct{ why, status, rooms, first, second string }{
+		{"one room", "confirmed", `"assigned":[` + first + `]`, "confirmed 5-1", "none"},
+		{
+			"a second room, not assigned yet",
+			"confirmed", `"assigned":[` + first + `],"unassigned":[` + waiting + `]`,
+			"confirmed 5-1", "confirmed  2034",
+		},
+		{
+			"the second one is assigned, and listed first",
+			"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2",
+		},
+		{"the rooms are left out", "confirmed", `"guestList":[]`, "confirmed 5-1", "confirmed 5-2"},
+		{"the rooms can't be read", "confirmed", `"assigned":"?"`, "confirmed 5-1", "confirmed 5-2"},
+		{"the first one is removed", "confirmed", `"assigned":[` + second + `]`, "cancelled 5-1", "confirmed 5-2"},
+		{"the booking is cancelled", "canceled", `"assigned":[` + second + `]`, "cancelled 5-1", "cancelled 5-2"},
+		{
+			"the booking is restored",
+			"confirmed", `"assigned":[` + second + "," + first + `]`, "confirmed 5-1", "confirmed 5-2",
+		},
 	} {
 		e := a.tellsWith("cloudbeds", `{"event":"reservation/dates_changed","reservationID":"B","propertyID":1}`,
 			fmt.Sprintf(
 				`{"reservation":[{"success":true,"data":{"reservationID":"B","status":%q,"startDate":"2034-11-01","endDate":"2034-11-04",%s}}]}`, c.status, c.rooms))
 		one, two := a.reserved("cloudbeds", "B"), a.reserved("cloudbeds", "B_B-1")
 		if e["status"] != "applied" || !strings.HasPrefix(one, c.first) || !strings.HasPrefix(two, c.second) {
-			t.Errorf("%d: %s (%v): the first is %s, the second %s", i, c.rooms, e, one, two)
+			t.Errorf("%s: %s (%v): the first is %s, the second %s", c.why, c.rooms, e, one, two)
 		}
 	}
 }
@@ -492,18 +532,18 @@ func TestLodgifyRepeatsItself(t *testing.T) {
 		return fmt.Sprintf(
 			`[{"action":"booking_change","booking":{"id":5,"property_id":2,"status":%q,"date_arrival":"2034-11-01","date_departure":%q}}]`, status, departure)
 	}
-	for i, c := range []struct{ status, departure, becomes, want string }{
-		{"Booked", "2034-11-04", "applied", "confirmed"},
-		{"Booked", "2034-11-05", "applied", "confirmed"},
-		{"Booked", "2034-11-04", "applied", "confirmed"},
-		{"Declined", "2034-11-04", "applied", "cancelled"},
-		{"Booked", "2034-11-04", "ignored", "cancelled"},
-		{"Booked", "2034-11-05", "ignored", "cancelled"},
-		{"Booked", "2034-11-06", "applied", "confirmed"},
+	for _, c := range []struct{ why, status, departure, becomes, want string }{
+		{"booked", "Booked", "2034-11-04", "applied", "confirmed"},
+		{"a day longer", "Booked", "2034-11-05", "applied", "confirmed"},
+		{"a day shorter, as it was", "Booked", "2034-11-04", "applied", "confirmed"},
+		{"cancelled", "Declined", "2034-11-04", "applied", "cancelled"},
+		{"the first body again", "Booked", "2034-11-04", "ignored", "cancelled"},
+		{"the second body again", "Booked", "2034-11-05", "ignored", "cancelled"},
+		{"booked again, with another body", "Booked", "2034-11-06", "applied", "confirmed"},
 	} {
 		e := a.tells("lodgify", booking(c.status, c.departure))
 		if got := a.reserved("lodgify", "5"); e["status"] != c.becomes || !strings.HasPrefix(got, c.want) {
-			t.Errorf("%d: %v, the reservation is %s", i, e, got)
+			t.Errorf("%s: %v, the reservation is %s", c.why, e, got)
 		}
 	}
 }

@@ -12,21 +12,21 @@ func TestBrowsersGetPagesOfProblems(t *testing.T) {
 	a := newApp(t)
 	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 	for _, c := range []struct {
-		method, path, accept string
-		status               int
-		page                 bool
+		why, method, path, accept string
+		status                    int
+		page                      bool
 	}{
-		{"GET", "/nowhere", browser, 404, true},
-		{"GET", "/nowhere", "text/html", 404, true},
-		{"GET", "/nowhere", "*/*", 404, false},
-		{"GET", "/nowhere", "", 404, false},
-		{"GET", "/nowhere", "application/json, text/html;q=0.5", 404, false},
-		{"GET", "/nowhere", "text/html;q=0, */*", 404, false},
-		{"GET", "/nowhere", "text/html;q=x, application/problem+json", 404, false},
-		{"GET", "/v1/reservations", browser, 401, true},
-		{"GET", "/webhooks/default", browser, 405, true},
-		{"DELETE", "/v1/reservations", browser, 405, true},
-		{"HEAD", "/nowhere", browser, 404, true},
+		{"a browser", "GET", "/nowhere", browser, 404, true},
+		{"a client that wants HTML only", "GET", "/nowhere", "text/html", 404, true},
+		{"a client that takes anything", "GET", "/nowhere", "*/*", 404, false},
+		{"a client that doesn't say", "GET", "/nowhere", "", 404, false},
+		{"JSON comes before HTML", "GET", "/nowhere", "application/json, text/html;q=0.5", 404, false},
+		{"HTML is refused", "GET", "/nowhere", "text/html;q=0, */*", 404, false},
+		{"a weight that isn't a number", "GET", "/nowhere", "text/html;q=x, application/problem+json", 404, false},
+		{"a browser without a token", "GET", "/v1/reservations", browser, 401, true},
+		{"a browser at a webhook's address", "GET", "/webhooks/default", browser, 405, true},
+		{"a browser with another method", "DELETE", "/v1/reservations", browser, 405, true},
+		{"a browser that asks for the headers", "HEAD", "/nowhere", browser, 404, true},
 	} {
 		req, err := http.NewRequest(c.method, a.url+c.path, nil)
 		if err != nil {
@@ -37,7 +37,7 @@ func TestBrowsersGetPagesOfProblems(t *testing.T) {
 		}
 		r := a.do(req)
 		if r.status != c.status || strings.HasPrefix(r.media, "text/html") != c.page {
-			t.Errorf("%s %s with Accept %q: %d %s", c.method, c.path, c.accept, r.status, r.media)
+			t.Errorf("%s: %s %s with Accept %q: %d %s", c.why, c.method, c.path, c.accept, r.status, r.media)
 		}
 		if !c.page {
 			r.mustBeProblem(t, c.status)

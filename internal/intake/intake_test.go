@@ -104,7 +104,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-func TestOneBadRowDoesNotFailItsNeighbours(t *testing.T) {
+func TestOneBadRowDoesNotFailItsNeighbors(t *testing.T) {
 	t.Parallel()
 	s := &slowStore{
 		entered: make(chan struct{}, 1000), release: make(chan struct{}),
@@ -316,7 +316,7 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 	})
 }
 
-func TestApplyersShareTheWork(t *testing.T) {
+func TestAppliersShareTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const stays = 500 // one batch per version, so that two appliers have two versions of the same stays

@@ -175,14 +175,20 @@ func TestRetryAfterHeader(t *testing.T) {
 func TestOnlyPublicAddresses(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
+		// Public ones, also of IPv4 in IPv6.
 		"8.8.8.8": true, "2606:4700::1111": true, "::ffff:8.8.8.8": true, "64:ff9b::808:808": true,
-		"127.0.0.1": false, "127.9.9.9": false, "::1": false, "0.0.0.0": false, "::": false, "10.1.2.3": false,
-		"172.16.0.1": false, "192.168.1.1": false,
-		"169.254.169.254": false, "fe80::1%eth0": false, "fd00::1": false, "100.64.0.1": false,
-		"::ffff:127.0.0.1": false, "::127.0.0.1": false,
-		"64:ff9b::7f00:1": false, "64:ff9b::a00:1": false, "2002:7f00:1::": false, "224.0.0.1": false,
-		"255.255.255.255": false, "198.18.0.1": false,
-		"ff02::1": false, "2001:db8::1": false, "fec0::1": false,
+		// This machine.
+		"127.0.0.1": false, "127.9.9.9": false, "::1": false, "0.0.0.0": false, "::": false,
+		// Private networks, and those of a provider.
+		"10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "fd00::1": false, "fec0::1": false,
+		"100.64.0.1": false,
+		// The link, where a cloud answers with credentials.
+		"169.254.169.254": false, "fe80::1%eth0": false,
+		// This machine and private networks, as IPv4 in IPv6.
+		"::ffff:127.0.0.1": false, "::127.0.0.1": false, "64:ff9b::7f00:1": false, "64:ff9b::a00:1": false,
+		"2002:7f00:1::": false,
+		// Addresses of many, of tests and of documentation.
+		"224.0.0.1": false, "ff02::1": false, "255.255.255.255": false, "198.18.0.1": false, "2001:db8::1": false,
 	} {
 		if got := public(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: public is %t, want %t", address, got, want)

@@ -136,25 +136,25 @@ func TestCanonicalStaysThatEndBeforeTheyStart(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
-		in, out string
-		ok      bool
+		why, in, out string
+		ok           bool
 	}{
-		{"2026-08-01T11:00:00Z", "2026-08-01T11:00:00Z", true},
-		{"2026-08-01T12:00:00Z", "2026-07-30T11:00:00Z", true},
-		{"2026-08-01T12:00:01Z", "2026-08-01T12:00:01Z", false},
-		{"2026-08-01", "2026-07-31", true},
-		{"2026-08-02T01:00", "2026-08-01", true}, // in Kiribati it has begun
-		{"2026-08-02T03:00", "2026-08-01", false},
-		{"2026-08-05", "2026-08-04", false},
+		{"it lasted no time, and began", "2026-08-01T11:00:00Z", "2026-08-01T11:00:00Z", true},
+		{"it has begun", "2026-08-01T12:00:00Z", "2026-07-30T11:00:00Z", true},
+		{"it begins in a second", "2026-08-01T12:00:01Z", "2026-08-01T12:00:01Z", false},
+		{"a day that has begun", "2026-08-01", "2026-07-31", true},
+		{"it has begun in Kiribati", "2026-08-02T01:00", "2026-08-01", true},
+		{"it has begun nowhere", "2026-08-02T03:00", "2026-08-01", false},
+		{"it begins in days", "2026-08-05", "2026-08-04", false},
 	} {
 		body := reservation(fmt.Sprintf(`{"reservation_id":"R","listing_id":"L","check_in":%q,"check_out":%q}`,
 			c.in, c.out))
 		e, err := pms.ParseStaykeyAt(body, now)
 		if err != nil || (len(e.Invalid) == 0) != c.ok {
-			t.Errorf("%s to %s: %v %v", c.in, c.out, err, e.Invalid)
+			t.Errorf("%s: %s to %s: %v %v", c.why, c.in, c.out, err, e.Invalid)
 		}
 		if r := e.Change().Reservation; c.ok && (r.CheckIn == nil || r.CheckOut == nil) {
-			t.Errorf("%s to %s: %+v", c.in, c.out, r)
+			t.Errorf("%s: %s to %s: %+v", c.why, c.in, c.out, r)
 		}
 	}
 }

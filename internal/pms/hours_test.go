@@ -28,6 +28,7 @@ func stayOf(t *testing.T, in, out string) (pms.Reservation, []pms.Note, pms.Even
 func TestHours(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ hour, in, out string }{
+		// Numbers and texts, with and without minutes.
 		{`"15:00"`, "01T15:00", "01T15:00"},
 		{`15`, "01T15:00", "01T15:00"},
 		{`15.0`, "01T15:00", "01T15:00"},
@@ -43,6 +44,7 @@ func TestHours(t *testing.T) {
 		{`"930"`, "01T09:30", "01T09:30"},
 		{`"9:30"`, "01T09:30", "01T09:30"},
 		{`0`, "01T00:00", "01T00:00"},
+		// A 12-hour clock.
 		{`"3pm"`, "01T15:00", "01T15:00"},
 		{`"3 PM"`, "01T15:00", "01T15:00"},
 		{`"3:30 p.m."`, "01T15:30", "01T15:30"},
@@ -51,11 +53,13 @@ func TestHours(t *testing.T) {
 		{`" 4:00 PM "`, "01T16:00", "01T16:00"},
 		{`"4:00\u202fPM"`, "01T16:00", "01T16:00"},
 		{`"4:00\u00a0 pm"`, "01T16:00", "01T16:00"},
+		// Words, and the signs of other languages.
 		{`"noon"`, "01T12:00", "01T12:00"},
 		{`"midnight"`, "02T00:00", "02T00:00"},
 		{`"16h"`, "01T16:00", "01T16:00"},
 		{`"16h30"`, "01T16:30", "01T16:30"},
 		{`"16 Uhr"`, "01T16:00", "01T16:00"},
+		// Ranges: the start counts for the check-in, the end for the check-out.
 		{`"16:00-20:00"`, "01T16:00", "01T20:00"},
 		{`"16:00 - 20:00"`, "01T16:00", "01T20:00"},
 		{`"16.00 Uhr - 20 Uhr"`, "01T16:00", "01T20:00"},
@@ -63,13 +67,16 @@ func TestHours(t *testing.T) {
 		{`"from 16:00 to 20:00"`, "01T16:00", "01T20:00"},
 		{`"4-8 PM"`, "01T16:00", "01T20:00"},
 		{`"11 AM - 2 PM"`, "01T11:00", "01T14:00"},
+		// Hours of the next day, or of the day before.
 		{`"24:00"`, "02T00:00", "02T00:00"},
 		{`24`, "02T00:00", "02T00:00"},
 		{`"34:00"`, "02T10:00", "02T10:00"},
 		{`"-10:00"`, "31T14:00", "31T14:00"},
+		// Full times.
 		{`"2026-08-01T16:00:00.000Z"`, "01T16:00:00.000Z", "01T16:00:00.000Z"},
 		{`"2026-08-01T16:00:00"`, "01T16:00", "01T16:00"},
 		{`"2026-08-01T16:00:00+0200"`, "01T16:00:00+02:00", "01T16:00:00+02:00"},
+		// No hour.
 		{`null`, "01", "01"},
 		{`""`, "01", "01"},
 	} {
@@ -143,32 +150,49 @@ func TestPlannedHours(t *testing.T) {
 	t.Parallel()
 	// 15:00 in Berlin
 	const day = `"date": "2026-08-01", "time_zone": "Europe/Berlin", "official": "2026-08-01T13:00:00Z"`
-	for _, c := range []struct{ moment, in, out string }{
-		{`{` + day + `, "time": "22:00"}`, "2026-08-01T13:00:00Z", "2026-08-01T22:00[Europe/Berlin]"},
-		{`{` + day + `, "time": "12:00"}`, "2026-08-01T12:00[Europe/Berlin]", "2026-08-01T13:00:00Z"},
-		{`{` + day + `, "time": "soon"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
-		// no zone: they can't be compared
+	for _, c := range []struct{ why, moment, in, out string }{
 		{
+			"a later hour: access ends later, and begins as ever",
+			`{` + day + `, "time": "22:00"}`, "2026-08-01T13:00:00Z", "2026-08-01T22:00[Europe/Berlin]",
+		},
+		{
+			"an earlier hour: access begins earlier, and ends as ever",
+			`{` + day + `, "time": "12:00"}`, "2026-08-01T12:00[Europe/Berlin]", "2026-08-01T13:00:00Z",
+		},
+		{"an hour in words", `{` + day + `, "time": "soon"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
+		{
+			"without a zone they can't be compared",
 			`{"date": "2026-08-01", "time": "12:00", "official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z",
 			"2026-08-01T13:00:00Z",
 		},
 		{
+			"local times, and the planned one is earlier",
 			`{"date": "2026-08-01", "time": "12:00", "official": "2026-08-01T15:00"}`, "2026-08-01T12:00",
 			"2026-08-01T15:00",
 		},
 		{
+			"local times, and the planned one is later",
 			`{"date": "2026-08-01", "time": "16:00", "official": "2026-08-01T15:00"}`, "2026-08-01T15:00",
 			"2026-08-01T16:00",
 		},
-		{`{"date": "2026-08-01", "time": "16:00", "official": "2026-08-01"}`, "2026-08-01T16:00", "2026-08-01T16:00"},
-		{`{"date": "soon", "official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
-		{`{"official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
-		{`{"date": "2026-08-01", "time": "16:00", "official": "soon"}`, "2026-08-01T16:00", "2026-08-01T16:00"},
+		{
+			"the official one has no hour",
+			`{"date": "2026-08-01", "time": "16:00", "official": "2026-08-01"}`, "2026-08-01T16:00", "2026-08-01T16:00",
+		},
+		{
+			"the planned day can't be read",
+			`{"date": "soon", "official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z",
+		},
+		{"nothing is planned", `{"official": "2026-08-01T13:00:00Z"}`, "2026-08-01T13:00:00Z", "2026-08-01T13:00:00Z"},
+		{
+			"the official one can't be read",
+			`{"date": "2026-08-01", "time": "16:00", "official": "soon"}`, "2026-08-01T16:00", "2026-08-01T16:00",
+		},
 	} {
 		in, _, e := stayOf(t, c.moment, "null")
 		out, _, _ := stayOf(t, "null", c.moment)
 		if in.CheckIn == nil || out.CheckOut == nil || in.CheckIn.String() != c.in || out.CheckOut.String() != c.out {
-			t.Errorf("%s: from %v until %v, want %s and %s; %+v", c.moment, in.CheckIn, out.CheckOut, c.in, c.out,
+			t.Errorf("%s: from %v until %v, want %s and %s; %+v", c.why, in.CheckIn, out.CheckOut, c.in, c.out,
 				e.Rejected)
 		}
 	}
@@ -191,15 +215,19 @@ func TestGuestAddressesOfFormats(t *testing.T) {
 		want  string
 		notes int
 	}{
+		// One address.
 		`"jane@example.com"`: {"jane@example.com", 0}, `" jane@example.com "`: {"jane@example.com", 0},
-		`"mailto:jane@example.com"`: {"jane@example.com", 0},
-		`"Jane <jane@example.com>"`: {"jane@example.com", 0}, `"a@example.com; b@example.com"`: {"a@example.com", 1},
-		`"a@example.com, b@example.com"`: {"a@example.com", 1},
-		`"a@example.com b@example.com"`:  {"a@example.com", 1}, `"none; b@example.com"`: {"b@example.com", 0},
+		`"mailto:jane@example.com"`: {"jane@example.com", 0}, `"Jane <jane@example.com>"`: {"jane@example.com", 0},
+		`{"email": "a@example.com"}`: {"a@example.com", 0}, `[{"address": "a@example.com"}]`: {"a@example.com", 0},
+		// The first of several; the others are noted if they are in the same text.
+		`"a@example.com; b@example.com"`: {"a@example.com", 1}, `"a@example.com, b@example.com"`: {"a@example.com", 1},
+		`"a@example.com b@example.com"`: {"a@example.com", 1}, `"none; b@example.com"`: {"b@example.com", 0},
 		`["a@example.com", "b@example.com"]`: {"a@example.com", 0},
-		`[{"address": "a@example.com"}]`:     {"a@example.com", 0}, `{"email": "a@example.com"}`: {"a@example.com", 0},
-		`null`: {"", 0}, `""`: {"", 0}, `[]`: {"", 0}, `"none"`: {"", 1}, `7`: {"", 1}, `true`: {"", 1},
-		`{"a": 1}`: {"", 1}, `"` + strings.Repeat("x", 300) + `@example.com"`: {"", 1},
+		// No address.
+		`null`: {"", 0}, `""`: {"", 0}, `[]`: {"", 0},
+		// Something else, which is noted.
+		`"none"`: {"", 1}, `7`: {"", 1}, `true`: {"", 1}, `{"a": 1}`: {"", 1},
+		`"` + strings.Repeat("x", 300) + `@example.com"`: {"", 1},
 	} {
 		e, err := one(t, `{reservation: {reservation_id: "R", status: "confirmed", guest_email: .body}}`, address)
 		if err != nil || len(e.Changes) != 1 {

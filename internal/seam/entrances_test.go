@@ -17,18 +17,22 @@ func TestWhatEntrancesSay(t *testing.T) {
 	const nothing = "? ? ? ?"
 	// offline, battery low, privacy mode, mobile keys
 	for body, want := range map[string]string{
+		// Nothing is reported.
 		`{}`: nothing,
 		`{"salto_ks_metadata": null, "warnings": null, "can_unlock_with_mobile_key": null}`: nothing,
 		salto(`"online": null, "privacy_mode": null, "battery_level": null`):                nothing,
 
+		// Everything is reported.
 		good: "no no no yes",
 		bad:  "yes yes yes no",
 
+		// The privacy mode, as a warning or a field.
 		`{"warnings": [{"warning_code": "salto_ks_privacy_mode"}]}`:                               "? ? yes ?",
 		`{"warnings": [{"warning_code": "privacy_mode"}], "salto_ks_metadata": {"online": true}}`: "no ? yes ?",
 		`{"warnings": [{"warning_code": "entrance_shares_zone"}]}`:                                nothing,
 		salto(`"privacy_mode": false`):                                                            "? ? no ?",
 
+		// The battery: a word, a percentage, or a fraction. 1 may be either.
 		battery(`"very low"`): "? yes ? ?",
 		battery(`"80"`):       "? no ? ?",
 		battery(`"15 %"`):     "? yes ? ?",

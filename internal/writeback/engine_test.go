@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"runtime"
@@ -363,11 +362,10 @@ func TestDeaths(t *testing.T) {
 		{preset: "mews", handle: mews, reads: true},
 		{preset: "hospitable", handle: hospitable},
 	}
-	rand.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
-	for _, c := range cases[:min(len(cases), chaos.Size("STAYKEY_WRITE_BACK_DEATHS", len(cases)))] {
+	for _, c := range chaos.Draw(cases, chaos.Size("STAYKEY_WRITE_BACK_DEATHS", len(cases))) {
 		for _, at := range point.WriteBack {
-			for _, taken := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%s/%v", c.name(), at, taken), func(t *testing.T) {
+			for key, taken := range map[string]bool{"the key stays": false, "the key is taken away": true} {
+				t.Run(fmt.Sprintf("%s/%s/%s", c.name(), at, key), func(t *testing.T) {
 					t.Parallel()
 					r, f, field := c.rig(t)
 					r.issued("4101")

@@ -18,11 +18,14 @@ package chaos
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -71,6 +74,17 @@ func Size(name string, otherwise int) int {
 		return n
 	}
 	return otherwise
+}
+
+// Draw returns up to n cases of a rig, drawn at random. It returns all of them if the tests are run with a pattern that
+// names a subtest (-run '^TestX$/^case$'): then that one is among them.
+func Draw[T any](cases []T, n int) []T {
+	if f := flag.Lookup("test.run"); f != nil && strings.Contains(f.Value.String(), "/") {
+		return cases
+	}
+	drawn := slices.Clone(cases)
+	rand.Shuffle(len(drawn), func(i, j int) { drawn[i], drawn[j] = drawn[j], drawn[i] })
+	return drawn[:min(len(drawn), n)]
 }
 
 // Read returns the results of a report file, one per rig: several results of a rig are added up.

@@ -68,9 +68,11 @@ func TestDatesInWords(t *testing.T) {
 func TestLanguageOfRequests(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
-		"": "en", "*": "en", "ja": "en", "de-AT": "de", "pt-BR,pt;q=0.9,en;q=0.8": "pt", "ca,es;q=0.8,en;q=0.5": "es",
-		"fr-CH, fr;q=0.9": "fr", "nonsense;;q=": "en",
-		"en-GB,de;q=0.9": "en", "it": "it",
+		"": "en", "*": "en", // no preference
+		"ja": "en", "nonsense;;q=": "en", // none that the page has
+		"it": "it", "de-AT": "de", "fr-CH, fr;q=0.9": "fr", // a language, and a region of one
+		"pt-BR,pt;q=0.9,en;q=0.8": "pt", "en-GB,de;q=0.9": "en", // the first of several
+		"ca,es;q=0.8,en;q=0.5": "es", // the first that the page has
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		if header != "" {
@@ -97,22 +99,22 @@ func TestBrandColoursCanBeRead(t *testing.T) {
 // The guest's language comes before the browser's, if the page is written in it.
 func TestLanguageOfGuests(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ guests, asks, want string }{
-		{"de", "fr", "de"},
-		{"de-AT", "en", "de"},
-		{"pt-BR", "", "pt"},
-		{"es-419", "en", "es"},
-		{"nl", "fr", "fr"},
-		{"ca", "it", "it"},
-		{"ja", "", "en"},
-		{"und", "de", "de"},
-		{"", "it", "it"},
-		{"no language", "es", "es"},
+	for _, c := range []struct{ why, guests, asks, want string }{
+		{"the guest's language comes before the browser's", "de", "fr", "de"},
+		{"a region of a language", "de-AT", "en", "de"},
+		{"a region, and a browser without a language", "pt-BR", "", "pt"},
+		{"a region that is a continent", "es-419", "en", "es"},
+		{"the page has no Dutch", "nl", "fr", "fr"},
+		{"the page has no Catalan, and Spanish isn't guessed", "ca", "it", "it"},
+		{"the page has no Japanese, and the browser has no language", "ja", "", "en"},
+		{"undetermined", "und", "de", "de"},
+		{"unknown", "", "it", "it"},
+		{"what isn't a language tag", "no language", "es", "es"},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept-Language", c.asks)
 		if got, _ := languageOf(r, c.guests); got != c.want {
-			t.Errorf("a guest of %q who asks for %q: %s, want %s", c.guests, c.asks, got, c.want)
+			t.Errorf("%s: a guest of %q who asks for %q: %s, want %s", c.why, c.guests, c.asks, got, c.want)
 		}
 	}
 }

@@ -105,16 +105,19 @@ func TestTelephoneIsOnlyANumber(t *testing.T) {
 // somebody else's now was not taken away.
 func TestDetailOfACause(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ code, message, want string }{
-		{stay.ReasonRemovedAtSeam, stay.Displaced, stay.Displaced},
-		{stay.ReasonRemovedAtSeam, stay.Message(stay.ReasonRemovedAtSeam), ""},
-		{stay.ReasonNotKept, stay.Message(stay.ReasonNotKept, "a door"), stay.Message(stay.ReasonNotKept, "a door")},
-		{"", "Seam still shows the deleted ACS user", ""},
+	for _, c := range []struct{ why, code, message, want string }{
+		{"the message says more than the cause", stay.ReasonRemovedAtSeam, stay.Displaced, stay.Displaced},
+		{"the message is the cause's own", stay.ReasonRemovedAtSeam, stay.Message(stay.ReasonRemovedAtSeam), ""},
+		{
+			"the message names a door",
+			stay.ReasonNotKept, stay.Message(stay.ReasonNotKept, "a door"), stay.Message(stay.ReasonNotKept, "a door"),
+		},
+		{"there is no reason to compare with", "", "Seam still shows the deleted ACS user", ""},
 	} {
 		var v reservationView
 		v.Key.Reason, v.Key.Message = &c.code, &c.message
 		if got := v.Detail(); got != c.want {
-			t.Errorf("%s %q: %q, want %q", c.code, c.message, got, c.want)
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
 		}
 	}
 }

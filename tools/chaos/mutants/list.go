@@ -123,7 +123,7 @@ var mutants = append([]mutant{
 			"		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\" FOR NO KEY UPDATE`, sources, ids)",
 			"		ORDER BY source COLLATE \"C\", reservation_id COLLATE \"C\"`, sources, ids)",
 		}},
-		pkg: "./internal/intake", tests: "^TestApplyersShareTheWork$", env: []string{"STAYKEY_APPLY_ROUNDS=60"},
+		pkg: "./internal/intake", tests: "^TestAppliersShareTheWork$", env: []string{"STAYKEY_APPLY_ROUNDS=60"},
 	},
 	{
 		name: "version guard", what: "an older event is applied over a newer one",
