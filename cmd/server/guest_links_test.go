@@ -55,9 +55,9 @@ func TestGuestLinksOfSources(t *testing.T) {
 			", guest_links: true", "", true, true,
 			"STAYKEY_PUBLIC_URL: is required for guest_links of source a",
 		},
-		"a colour that is not": {
+		"a color that is not": {
 			", guest_page: {color: red}", "", false, false,
-			`guest_page.color: "red" must be a colour`,
+			`guest_page.color: "red" must be a color`,
 		},
 		"a logo that is not": {", guest_page: {logo: staykey.yaml}", "", false, false, "guest_page.logo:"},
 		"an unknown key":     {", guest_page: {colour: red}", "", false, false, "guest_page.colour: is unknown"},

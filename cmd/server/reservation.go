@@ -24,7 +24,7 @@ type reservationCommand struct {
 // timelineShown is how many entries of a timeline are shown, the latest ones.
 const timelineShown = 1000
 
-// history is what is shown of one reservation.
+// shownReservation is what is shown of one reservation.
 type shownReservation struct {
 	Reservation rest.Reservation    `json:"reservation"`
 	Overrides   rest.Overrides      `json:"overrides"`
@@ -33,7 +33,7 @@ type shownReservation struct {
 	PlanError   string              `json:"plan_error,omitempty"`
 }
 
-// Run tells one reservation's history.
+// Run shows one reservation with its history.
 func (c *reservationCommand) Run(ctx context.Context, out *streams) error {
 	path := "/v1/reservations/" + url.PathEscape(c.Source) + "/" + url.PathEscape(c.ID)
 	var s shownReservation

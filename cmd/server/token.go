@@ -16,7 +16,7 @@ type tokenCommand struct {
 
 type tokenNewCommand struct {
 	Name   string   `required:"" placeholder:"NAME" help:"Name of the token, recorded as the author of its actions."`
-	Scope  string   `enum:"read,write,gates,guest" default:"read" placeholder:"SCOPE" help:"read, write, gates (sets gates and nothing else) or guest (app sessions and guests' links, nothing else); default ${default}."`
+	Scope  string   `enum:"read,write,gates,guest" default:"read" placeholder:"SCOPE" help:"read, write, gates (sets gates and nothing else) or guest (app sessions, backup codes and guests' links, nothing else); default ${default}."`
 	Source []string `help:"Source that the token sees; may be repeated. Default: all." placeholder:"NAME"`
 }
 

@@ -22,7 +22,7 @@ const (
 	Unavailable                 // 503: something that it needs doesn't answer
 )
 
-// Error is why a request of an admin's can't be met, in words for the admin: what is wrong and what to do.
+// Error is why an admin's request can't be met, worded for the admin: what is wrong and what to do.
 type Error struct {
 	Kind Kind
 	// names the cause for programs, more closely than the kind; empty: the kind is all there is to say

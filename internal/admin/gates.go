@@ -23,7 +23,7 @@ type GateChange struct {
 	Author   string // the person who decides; "" for a program, whose word the next event of the PMS replaces
 }
 
-// SetGate records what a program or a person says about a gate, and returns the gate after it.
+// SetGate records what a program or a person reports about a gate, and returns the resulting gate.
 func (s Actions) SetGate(ctx context.Context, ref stay.Ref, c GateChange) (Gate, error) {
 	if err := visible(ctx, ref); err != nil {
 		return Gate{}, err

@@ -14,7 +14,7 @@ import (
 // guest.
 type GuestAccess struct{ *core }
 
-// Guests hand keys to guests.
+// Guests give keys to guests.
 type Guests interface {
 	// Links returns the links of those of the stays that have one.
 	Links(context.Context, []guest.Stay) (map[stay.Ref]stay.GuestLink, error)

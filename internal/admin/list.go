@@ -23,7 +23,7 @@ type Page[T any] struct {
 	Next  string // the cursor of the next part; "" if this is the last one
 }
 
-// Paging are the parameters of every list.
+// Paging are the parameters that every list has.
 type Paging struct {
 	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"500" doc:"Maximum number of items."`
 	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`

@@ -89,7 +89,7 @@ func (s Groups) choices(ctx context.Context) func(source string) ([]stay.AccessG
 // GroupMode is what happens to the groups that a listing has.
 type GroupMode string
 
-// What happens to them.
+// The modes.
 const (
 	GroupsReplace GroupMode = "replace" // the listing has the chosen doors and no others
 	GroupsAdd     GroupMode = "add"

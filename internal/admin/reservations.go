@@ -196,7 +196,7 @@ func (s Reservations) Explain(ctx context.Context, ref stay.Ref) (stay.Target, e
 	return t, notFound(err, noReservation)
 }
 
-// Stay is a reservation with what its listing adds.
+// Stay is a reservation together with what its listing and the staff add to it.
 type Stay struct {
 	View
 	Zone        *time.Location // of the property; nil where none is known

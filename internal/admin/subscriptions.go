@@ -7,7 +7,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Subscriptions reads, tests and switches receivers of events out.
+// Subscriptions reads, tests, enables and disables receivers of events out.
 type Subscriptions struct{ *core }
 
 // SubscriptionSettings are a subscription of the configuration, without its secrets.

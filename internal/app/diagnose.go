@@ -126,7 +126,7 @@ func CompareClocks(of string, theirs, asked time.Time) admin.Finding {
 func (d *diagnosis) clock(of string, theirs, asked time.Time) {
 	ours := time.Now()
 	skew := max(asked.Sub(theirs), theirs.Sub(ours), 0)
-	const do = "synchronise all machines by NTP"
+	const do = "synchronize all machines by NTP"
 	switch {
 	case skew > skewError:
 		d.found("clock", admin.LevelError, of, do,

@@ -23,7 +23,7 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 	}
 	states, err := d.store.Subscriptions.Named(ctx, names)
 	if err != nil {
-		d.found("subscription", admin.LevelError, "all", "see that Postgres runs",
+		d.found("subscription", admin.LevelError, "all", "check that Postgres runs",
 			"subscriptions can't be read: %v", err)
 		return
 	}
@@ -32,7 +32,7 @@ func (d *diagnosis) subscriptions(ctx context.Context) {
 		enable := "correct the receiver, then run staykey subscriptions enable " + name
 		switch {
 		case !seen:
-			d.found("subscription", admin.LevelOK, name, "", "new: it was not looked at yet")
+			d.found("subscription", admin.LevelOK, name, "", "new: not checked yet")
 		case s.DisabledAt != nil:
 			d.found("subscription", admin.LevelError, name, enable, "disabled since %s by %s: %s",
 				s.DisabledAt.UTC().Format(time.RFC3339), stay.Text(s.DisabledBy), stay.Text(s.DisabledWhy))
@@ -53,9 +53,9 @@ func (d *diagnosis) gates(ctx context.Context) {
 		if len(gates) == 0 {
 			continue
 		}
-		set, stays, err := d.store.Gates.Set(ctx, source)
+		set, stays, err := d.store.Gates.NamesSet(ctx, source)
 		if err != nil {
-			d.found("gates", admin.LevelError, source, "see that Postgres runs", "gates can't be read: %v", err)
+			d.found("gates", admin.LevelError, source, "check that Postgres runs", "gates can't be read: %v", err)
 			continue
 		}
 		never := slices.DeleteFunc(namesOf(gates), func(name string) bool { return slices.Contains(set, name) })

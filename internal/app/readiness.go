@@ -137,7 +137,7 @@ func (r *readiness) causes(refused intake.Refusals) map[string]string {
 			refused.Count, refused.Err)
 	}
 	if r.lastError == nil && r.last.ClockOffset.Abs() > clockTolerance {
-		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: synchronise both by NTP",
+		causes[causeClock] = fmt.Sprintf("this machine's clock is %s off the database's: synchronize both by NTP",
 			r.last.ClockOffset.Round(time.Second))
 	}
 	if !r.fullSince.IsZero() && r.now().Sub(r.fullSince) > fullFor {

@@ -136,7 +136,7 @@ func (d *diagnosis) writeBack(ctx context.Context) {
 	}
 	list, err := d.store.WriteBacks.Troubles(ctx)
 	if err != nil {
-		d.found("write-back", admin.LevelError, "all", "see that Postgres runs", "write-back can't be read: %v", err)
+		d.found("write-back", admin.LevelError, "all", "check that Postgres runs", "write-back can't be read: %v", err)
 		return
 	}
 	troubles := map[string]store.WriteBackTrouble{}

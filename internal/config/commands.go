@@ -21,18 +21,19 @@ import (
 // FromEnvironment loads the settings as serve does.
 func (s *Settings) FromEnvironment() (Config, error) { return s.Load(os.Getenv) }
 
-// DatabaseFromEnvironment is DATABASE_URL, or what the file says that DATABASE_URL_FILE names. The error is [Problems].
+// DatabaseFromEnvironment returns DATABASE_URL, or the content of the file that DATABASE_URL_FILE names. The error is
+// [Problems].
 func DatabaseFromEnvironment() (string, error) {
 	var s Settings
 	var problems Problems
-	s.ReadFiles(func(name string) string {
+	s.readFiles(func(name string) string {
 		if name == "DATABASE_URL" || name == "DATABASE_URL_FILE" {
 			return os.Getenv(name)
 		}
 		return ""
 	}, &problems)
 	c := Config{DatabaseURL: s.DatabaseURL}
-	s.LoadDatabase(&c, &problems)
+	s.loadDatabase(&c, &problems)
 	if len(problems) > 0 {
 		return "", problems
 	}
@@ -49,7 +50,7 @@ func SecretText(file, variable string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// AdminToken is the token that a command shows to the service at base: that of the file, else STAYKEY_TOKEN, else
+// AdminToken returns the token that a command shows to the service at base: that of the file, else STAYKEY_TOKEN, else
 // the first of STAYKEY_ADMIN_TOKEN, else on this machine the well-known development token; "" if there is none.
 func AdminToken(file, base string) (string, error) {
 	token, err := SecretText(file, "STAYKEY_TOKEN")
@@ -87,8 +88,8 @@ func CheckFile(file string, noSecrets bool) (set Set, unset []string, err error)
 		problems.add("STAYKEY_WEBHOOK_SECRET_FILE", "%v: it must name a readable file", err)
 	}
 	set = ReadSources(file, secret, pms.DriftRepair, getenv, &problems)
-	set.RefuseSharedTokens(SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
-	set.RefuseWellKnown(&problems)
+	set.refuseSharedTokens(SplitList(os.Getenv("STAYKEY_ADMIN_TOKEN")), &problems)
+	set.refuseWellKnown(&problems)
 	if len(problems) > 0 {
 		return set, unset, problems.ofFile(file)
 	}

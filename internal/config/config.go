@@ -15,8 +15,8 @@ import (
 	"github.com/staykey/staykey/internal/retention"
 )
 
-// settings are the service's settings as they are given: flags, and environment variables where a flag is
-// absent. They are texts, so that all problems can be found in one go.
+// Settings are the service's settings as they are given: flags, and environment variables where a flag is absent. They
+// are texts, so that all problems can be reported at once.
 type Settings struct {
 	DatabaseURL    string `kong:"-"` // DATABASE_URL
 	SeamAPIKey     string `kong:"-"` // SEAM_API_KEY
@@ -54,7 +54,7 @@ type Settings struct {
 	DevDir         string `env:"STAYKEY_DEV_DIR" placeholder:"DIR" help:"Where --dev keeps its Postgres and its simulator; default .staykey."`
 }
 
-// config is the checked configuration: the only thing that the rest of the program reads.
+// Config is the checked configuration: the only thing that the rest of the program reads.
 type Config struct {
 	DatabaseURL  string
 	SeamAPIKey   string
@@ -98,9 +98,10 @@ type Config struct {
 	readSources      func(secret string, admins []string, problems *Problems) Set
 }
 
-// configProblems are what is wrong with a configuration, one line each.
+// Problems are what is wrong with a configuration, one line each.
 type Problems []string
 
+// Error implements error.
 func (p Problems) Error() string { return strings.Join(p, "\n") }
 
 func (p *Problems) add(name, format string, args ...any) {
@@ -111,7 +112,7 @@ func (p *Problems) add(name, format string, args ...any) {
 func (s Settings) Load(getenv func(string) string) (Config, error) {
 	var problems Problems
 	given := s
-	s.ReadFiles(getenv, &problems)
+	s.readFiles(getenv, &problems)
 	c := Config{
 		given: given, getenv: getenv, Redactor: &Redactor{},
 		Traced: getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "",
@@ -123,7 +124,7 @@ func (s Settings) Load(getenv func(string) string) (Config, error) {
 	c.Simulate, c.Compose = c.Dev && c.SeamAPIKey == "", c.Dev && !s.Dev
 
 	s.readListeners(&c) // which secrets a start may use depends on where it listens
-	s.LoadDatabase(&c, &problems)
+	s.loadDatabase(&c, &problems)
 	c.refuseTrialPassword(&problems)
 	s.loadSeam(&c, &problems)
 	if c.Drift = pms.Drift(cmp.Or(s.Drift, string(pms.DriftRepair))); !c.Drift.Valid() {
@@ -165,7 +166,7 @@ func (c Config) Files() []string {
 }
 
 // readFiles takes secrets from the environment, or from the files that NAME_FILE names.
-func (s *Settings) ReadFiles(getenv func(string) string, problems *Problems) {
+func (s *Settings) readFiles(getenv func(string) string, problems *Problems) {
 	values := map[string]*string{
 		"DATABASE_URL": &s.DatabaseURL, "SEAM_API_KEY": &s.SeamAPIKey, "SEAM_WEBHOOK_SECRET": &s.SeamSecret,
 		"STAYKEY_WEBHOOK_SECRET": &s.WebhookSecret, "STAYKEY_ADMIN_TOKEN": &s.AdminToken,

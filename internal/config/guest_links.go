@@ -43,7 +43,7 @@ func (r sourceReader) guestLinks(s *pms.Source) {
 		Color: page.text("color"), Logo: r.logo(page),
 	}
 	if s.GuestPage.Color != "" && !pageColor.MatchString(s.GuestPage.Color) {
-		page.wrong("color", "%q must be a colour such as #0a6e5c", s.GuestPage.Color)
+		page.wrong("color", "%q must be a color such as #0a6e5c", s.GuestPage.Color)
 	}
 	if addresses, ok := page.inner("addresses"); ok {
 		s.GuestPage.Addresses = map[string]string{}

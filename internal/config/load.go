@@ -164,7 +164,8 @@ const (
 	longestStopDelay = 8 * time.Second
 )
 
-func (s Settings) LoadDatabase(c *Config, problems *Problems) {
+// loadDatabase checks DATABASE_URL, which only a development start can do without.
+func (s Settings) loadDatabase(c *Config, problems *Problems) {
 	if c.DatabaseURL == "" {
 		if !c.Dev {
 			problems.add("DATABASE_URL",
@@ -214,9 +215,9 @@ func (s Settings) loadSecrets(c *Config, getenv func(string) string, problems *P
 	drift, wellKnown := c.Drift, c.WellKnownFit()
 	c.readSources = func(secret string, admins []string, problems *Problems) Set {
 		set := ReadSources(s.Config, secret, drift, getenv, problems)
-		set.RefuseSharedTokens(admins, problems)
+		set.refuseSharedTokens(admins, problems)
 		if !wellKnown {
-			set.RefuseWellKnown(problems)
+			set.refuseWellKnown(problems)
 		}
 		return set
 	}
@@ -280,6 +281,7 @@ func parseSecrets(name, list string, problems *Problems) []pms.Secret {
 	return secrets
 }
 
+// SplitList returns the items of a comma-separated list, without spaces around them and without empty ones.
 func SplitList(list string) []string {
 	var items []string
 	for item := range strings.SplitSeq(list, ",") {

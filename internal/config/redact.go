@@ -15,10 +15,10 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 )
 
-// hideSecrets has the redactor hide all secrets of the configuration from now on.
+// HideSecrets has the redactor hide all secrets of the configuration from now on.
 func (c Config) HideSecrets() { c.Redactor.Hide(c.Secrets()) }
 
-// secrets are all that must never be shown.
+// Secrets returns all texts that must never be shown.
 func (c Config) Secrets() []string {
 	list := append([]string{c.SeamAPIKey}, c.AdminTokens...)
 	// docker-compose.yml's trial password is this program's name, which every other record has.
@@ -62,8 +62,8 @@ func (s Set) secrets() []string {
 	return list
 }
 
-// Redactor takes secrets and e-mail addresses out of log records. Nothing here logs them; an error of somebody
-// else's might. It never forgets a secret that was configured once.
+// Redactor takes secrets and e-mail addresses out of log records. Our own records contain none; an error of a library
+// might. It never forgets a secret that was configured once.
 type Redactor struct {
 	mu       sync.Mutex
 	secrets  map[string]bool

@@ -28,7 +28,7 @@ func (c Config) Reload() (Config, error) {
 	return again.Load(c.getenv)
 }
 
-// readSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't
+// ReadSources reads the sources of the file, and adds the source default if it has a secret and the file doesn't
 // define it.
 func ReadSources(path, secret string, drift pms.Drift, getenv func(string) string, problems *Problems) Set {
 	set := Set{Sources: map[string]pms.Source{}}

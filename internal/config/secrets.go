@@ -32,7 +32,7 @@ const wellKnownRefused = "is a well-known development secret from the README: se
 // madeSecrets says which secrets the operator left out and a development start makes.
 type madeSecrets struct{ Webhook, Admin bool }
 
-// wellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the listeners
+// WellKnownFit reports whether the well-known development secrets may be used: Seam is simulated, and the listeners
 // are reached from this machine only.
 func (c Config) WellKnownFit() bool {
 	return c.Simulate && (c.DevLoopback || isLoopback(c.Listen)) && (c.AdminListen == "" || isLoopback(c.AdminListen))
@@ -47,8 +47,8 @@ func isLoopback(address string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// useDatabaseSecrets replaces the secrets that this start makes by the database's own, derived from its seed, so
-// that they are the same at every start and nobody knows them who doesn't know the database.
+// UseDatabaseSecrets replaces the secrets that this start generates by the database's own, derived from its seed: they
+// are the same at every start, and nobody knows them who doesn't know the database.
 func (c *Config) UseDatabaseSecrets(seed string) error {
 	derive := func(what string) []byte {
 		mac := hmac.New(sha256.New, []byte(seed))
@@ -134,8 +134,8 @@ func (s Set) Guessable() []string {
 	return owners
 }
 
-// RefuseWellKnown notes the well-known secrets among those of sources and subscriptions, and tokens of the file.
-func (s Set) RefuseWellKnown(problems *Problems) {
+// refuseWellKnown notes the well-known secrets among those of sources and subscriptions, and tokens of the file.
+func (s Set) refuseWellKnown(problems *Problems) {
 	for name, source := range s.Sources {
 		if slices.ContainsFunc(source.Secrets, IsWellKnown) {
 			setting, position := "STAYKEY_CONFIG", s.positions.of("source", name)
@@ -160,6 +160,7 @@ func (s Set) RefuseWellKnown(problems *Problems) {
 	}
 }
 
+// IsWellKnown reports whether a secret or token is one of the well-known development secrets, however it is padded.
 func IsWellKnown(secret string) bool {
 	if parsed, err := pms.ParseSecret(strings.TrimSpace(secret)); err == nil {
 		secret = parsed.String() // however it is padded
@@ -167,9 +168,9 @@ func IsWellKnown(secret string) bool {
 	return secret == DevWebhookSecret || secret == DevAdminToken
 }
 
-// RefuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's
+// refuseSharedTokens notes tokens that can't be distinguished: of two with one hash, one would act with the other's
 // name and scope.
-func (s Set) RefuseSharedTokens(environment []string, problems *Problems) {
+func (s Set) refuseSharedTokens(environment []string, problems *Problems) {
 	owner := map[[sha256.Size]byte]string{}
 	for _, secret := range environment {
 		owner[sha256.Sum256([]byte(secret))] = "STAYKEY_ADMIN_TOKEN"

@@ -16,7 +16,8 @@ import (
 	"github.com/staykey/staykey/internal/sso"
 )
 
-// sourceSet is what the configuration says of sources. It can be replaced while the service runs.
+// Set is the part of the configuration that can be replaced while the service runs: sources, subscriptions, tokens and
+// sign-in.
 type Set struct {
 	Sources map[string]pms.Source
 	// entries that say retired: their webhooks are refused, their keys stay until check-out
@@ -31,7 +32,8 @@ type Set struct {
 	positions      positions
 }
 
-// of finds a source, also one that has gone from the configuration while its stays are still here.
+// Of returns a source, also one that has gone from the configuration while its stays are still here: that one has the
+// default policy.
 func (s Set) Of(name string) pms.Source {
 	if source, known := s.Sources[name]; known {
 		return source
@@ -49,10 +51,11 @@ func (s Set) Names(source string) bool {
 	return known || retired
 }
 
+// SourceName matches names of sources, subscriptions and tokens. They are parts of URLs, metrics and logs.
 var SourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// loadSources reads the file of STAYKEY_CONFIG (contract section 7). Every problem names the file, the line and the
-// field. secret is that of the source default, "" for none.
+// LoadSources reads the file of STAYKEY_CONFIG. Every problem names the file, the line and the field. secret is that
+// of the source default, "" for none.
 func LoadSources(path, secret string, getenv func(string) string, problems *Problems) Set {
 	set := Set{Sources: map[string]pms.Source{}, Retired: map[string]pms.Source{}}
 	file, ok := openYAML(path, getenv, problems)

@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Certificate is what the public and the admin listener show. It can be read again while connections last.
+// Certificate is what the public and the admin listener show to their clients. It can be reloaded while connections
+// last.
 type Certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]
@@ -31,7 +32,7 @@ func (c *Certificate) Reload() error {
 	return nil
 }
 
-// config is TLS 1.2 or newer, with Go's choice of ciphers, and HTTP/2.
+// Config returns the settings of a listener: TLS 1.2 or newer, Go's choice of ciphers, and HTTP/2.
 func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},

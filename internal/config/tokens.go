@@ -15,11 +15,11 @@ const (
 	scopeWrite = "write"
 )
 
-// environmentTokens is the name of the tokens of STAYKEY_ADMIN_TOKEN: the author of what is done with them.
+// EnvironmentTokens is the name of the tokens of STAYKEY_ADMIN_TOKEN: the author of what is done with them.
 const EnvironmentTokens = "admin"
 
-// hashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than
-// SHA-256 is needed.
+// HashScheme begins a token's hash in the config file. Tokens are random and long, so that nothing slower than SHA-256
+// is needed.
 const HashScheme = "sha256:"
 
 // loadTokens reads the tokens of the config file.

@@ -6,13 +6,13 @@ package guest
 // Route is the pattern of the page's path. It, and never the path, is in logs and metrics.
 const Route = Path + "{id}"
 
-// Key is what a program gets for POST.
+// Key is the answer to POST for a program.
 type Key struct {
 	InstantKeyURL string `json:"instant_key_url"`
 	ExpiresAt     string `json:"expires_at"`
 }
 
-// State is what a program gets for GET.
+// State is the answer to GET for a program.
 type State struct {
 	Ready     bool    `json:"ready"`
 	Reason    *string `json:"reason"` // null while it is ready

@@ -46,7 +46,7 @@ func (s *Service) looks() []time.Duration {
 	return []time.Duration{s.options.ReadLag, time.Minute, 10 * time.Minute}
 }
 
-// Run takes back what no longer holds, until ctx ends.
+// Run takes back what guests may no longer have, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := s.Clean(ctx)

@@ -57,7 +57,7 @@ var (
 // NotReadyError means that a stay's key can't be handed out, and why.
 type NotReadyError struct{ Page Page }
 
-// Reason is why as programs read it: the key's reason if it has one.
+// Reason returns the reason for programs: the key's reason if it has one.
 func (e *NotReadyError) Reason() string {
 	switch {
 	case e.Page.OnHold:
@@ -166,7 +166,7 @@ type Service struct {
 	wake    chan struct{}
 }
 
-// New returns a service. It hands out at once; what has to be taken back is, while [Service.Run] runs.
+// New returns a service that hands out keys at once, and takes them back while [Service.Run] runs.
 func New(s *store.Store, client *seam.Client, log *slog.Logger, options Options) *Service {
 	key := hmac.New(sha256.New, []byte(options.LinkSalt))
 	_, _ = key.Write([]byte("staykey guest links " + options.Secret))

@@ -143,7 +143,7 @@ func (s *Service) linkHolds(state store.GuestState, counter int32) bool {
 	return state.Counter == counter && (guest == "" || state.LinkGuest == "" || state.LinkGuest == guest)
 }
 
-// Look returns what a link's guest sees. It makes nothing, at Seam or here. [ErrUnknown], [ErrGone].
+// Look returns what a link's guest sees. It creates nothing, at Seam or here. It returns [ErrUnknown] or [ErrGone].
 func (s *Service) Look(ctx context.Context, id string) (Page, error) {
 	state, source, _, err := s.find(ctx, id)
 	if err != nil {
@@ -152,8 +152,8 @@ func (s *Service) Look(ctx context.Context, id string) (Page, error) {
 	return s.page(state, source), nil
 }
 
-// Renew gives a stay another link. The old one stops working, and the instant keys that were handed out
-// by it are deleted; an app's session is not. [ErrUnknown] where the stay has no link.
+// Renew replaces the link of a stay. The old one stops working, and the instant keys that it gave out are deleted; an
+// app's session is not. It returns [ErrUnknown] if the stay has no link.
 func (s *Service) Renew(ctx context.Context, st Stay, audit store.Audit) error {
 	if st.Status != pms.Confirmed || !s.options.Source(st.Source).GuestLinks {
 		return ErrUnknown

@@ -88,7 +88,7 @@ func (l *Limits) Exceeded(source pms.Source, now time.Time) time.Duration {
 // slowBodyRetry is when a sender whose body did not arrive in time should try again.
 const slowBodyRetry = 5 * time.Second
 
-// ReadBody reads a webhook to a source. release gives back what a large one holds.
+// ReadBody reads the body of a webhook to a source. release gives back the memory that a large one was granted.
 func (l *Limits) ReadBody(w http.ResponseWriter, r *http.Request, source string) (body []byte,
 	release func(), p *Problem,
 ) {

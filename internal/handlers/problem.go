@@ -22,7 +22,7 @@ import (
 // problemType is the media type of problems.
 const problemType = "application/problem+json"
 
-// Problem is every error of every endpoint (RFC 9457).
+// Problem is the body of every error of every endpoint (RFC 9457).
 type Problem struct {
 	Type   string `json:"type" doc:"Kind of problem; about:blank if the status alone describes it." example:"about:blank"`
 	Title  string `json:"title" doc:"The status in words." example:"Unprocessable Entity"`

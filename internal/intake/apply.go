@@ -63,7 +63,7 @@ type Applier struct {
 	traced   bool
 }
 
-// Options are what an applier works with besides the store.
+// Options are what an applier needs besides the store.
 type Options struct {
 	// Source finds a source by its name, even one that is no longer in the configuration. Required.
 	Source func(name string) pms.Source

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// shape is a text of another package with its translation, to recognise what that package has written.
+// shape is a text of another package with its translation, to recognize what that package has written.
 type shape struct {
 	text     Text
 	names    []string // of the placeholders, in the order of the text

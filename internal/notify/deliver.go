@@ -241,8 +241,7 @@ func (n *Notifier) record(ctx context.Context, permits *pool, c store.ClaimedDel
 	return nil
 }
 
-// Test sends a test message to a subscription at once, and stores it with the result of it. A failure is not
-// retried.
+// Test sends a test message to a subscription at once, and stores it with its result. A failure is not retried.
 func (n *Notifier) Test(ctx context.Context, s Subscription) (store.Delivery, store.AttemptResult, error) {
 	now := n.Now()
 	d := store.Delivery{

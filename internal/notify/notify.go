@@ -170,15 +170,15 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// Committed is for [store.Store.OnCommit].
+// Committed makes the notifier look for changes soon. It is for [store.Store.OnCommit].
 func (n *Notifier) Committed() {
 	if len(n.Subscriptions()) > 0 {
 		n.Wake()
 	}
 }
 
-// Run delivers until ctx ends. Messages on their way then have patience to arrive. What is cut off is sent again:
-// whether it arrived is not known.
+// Run delivers until ctx ends. Messages that are on their way then have patience to arrive. Those that are cut off are
+// sent again, because it isn't known whether they arrived.
 func (n *Notifier) Run(ctx context.Context, patience time.Duration) {
 	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer n.clients.close()

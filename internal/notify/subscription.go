@@ -9,7 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Subscription is one of the configuration.
+// Subscription is a subscription as it is configured.
 type Subscription struct {
 	Name     string
 	URL      string

@@ -186,9 +186,13 @@ func (f *Format) readManifest(meta any) error {
 	return nil
 }
 
-// TakesJSON, TakesForms and TakesQueries report which bodies a format accepts.
-func (m Manifest) TakesJSON() bool    { return len(m.Accepts) == 0 || slices.Contains(m.Accepts, "json") }
-func (m Manifest) TakesForms() bool   { return slices.Contains(m.Accepts, "form") }
+// TakesJSON reports whether a format accepts bodies of JSON, as one does that doesn't say what it accepts.
+func (m Manifest) TakesJSON() bool { return len(m.Accepts) == 0 || slices.Contains(m.Accepts, "json") }
+
+// TakesForms reports whether a format accepts forms.
+func (m Manifest) TakesForms() bool { return slices.Contains(m.Accepts, "form") }
+
+// TakesQueries reports whether a format accepts query parameters instead of a body.
 func (m Manifest) TakesQueries() bool { return slices.Contains(m.Accepts, "query") }
 
 var undefined = regexp.MustCompile(`(?:function|variable) not defined: \$?([A-Za-z_0-9:]+)`)

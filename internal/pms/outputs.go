@@ -210,8 +210,9 @@ func (r *reading) remark(kind string, value any, f fields) bool {
 	return true
 }
 
-// Classes of a PMS's statuses. A source's configuration says which ones hold a key and which revoke it. "block" is a
-// blocked period in the calendar, "other" a status that the format doesn't know; neither ever creates a key.
+// StatusClasses are the classes of a PMS's statuses. A source's configuration says which ones hold a key and which
+// revoke it. "block" is a blocked period in the calendar, "other" a status that the format doesn't know; neither ever
+// creates a key.
 var StatusClasses = []string{
 	"inquiry", "pending", "confirmed", "cancelled", "checked_in", "checked_out",
 	"no_show", "block", "other",

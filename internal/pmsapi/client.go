@@ -48,6 +48,7 @@ type Error struct {
 	Cause      Cause
 }
 
+// Error implements error.
 func (e *Error) Error() string { return e.Message }
 
 // PausedError says that an account is paused: no request was made.
@@ -56,6 +57,7 @@ type PausedError struct {
 	Why  string
 }
 
+// Error implements error.
 func (e *PausedError) Error() string { return "the PMS is asked again later: " + e.Why }
 
 // Request is one call.

@@ -20,7 +20,8 @@ const (
 	PathCredentialDelete = "/acs/credentials/delete"
 )
 
-// CreateUserIdentity is the body of that call. Phone numbers are never sent: they are unique in a workspace.
+// CreateUserIdentity is the body of [Client.CreateUserIdentity]. Phone numbers are never sent: they are unique in a
+// workspace.
 type CreateUserIdentity struct {
 	Key          string `json:"user_identity_key"`
 	EmailAddress string `json:"email_address,omitempty"`
@@ -33,7 +34,7 @@ func (c *Client) CreateUserIdentity(ctx context.Context, in CreateUserIdentity) 
 	return out, err
 }
 
-// UserIdentityByKey finds a user identity by the key that it was made with.
+// UserIdentityByKey finds a user identity by the key that it was created with.
 func (c *Client) UserIdentityByKey(ctx context.Context, key string) (UserIdentity, error) {
 	var out UserIdentity
 	err := c.post(ctx, "/user_identities/get", map[string]string{"user_identity_key": key}, "user_identity", &out)
@@ -52,7 +53,7 @@ func (c *Client) SearchUserIdentities(ctx context.Context, search string) ([]Use
 	return list[UserIdentity](ctx, c, "/user_identities/list", "user_identities", map[string]any{"search": search})
 }
 
-// EachUserIdentity gives take every user identity of the workspace, page by page, until it fails. Of identities
+// EachUserIdentity calls take with the user identities of the workspace, page by page, until it fails. Of identities
 // that were merged only the survivor is listed.
 func (c *Client) EachUserIdentity(ctx context.Context, take func([]UserIdentity) error) error {
 	return eachPage(ctx, c, "/user_identities/list", "user_identities", map[string]any{}, take)
@@ -69,7 +70,7 @@ func (c *Client) ACSUsersOfIdentity(ctx context.Context, id string) ([]ACSUser, 
 		map[string]any{"user_identity_id": id})
 }
 
-// LinkACSUser is the body of add_acs_user.
+// LinkACSUser is the body of [Client.LinkACSUser].
 type LinkACSUser struct {
 	UserIdentityID string `json:"user_identity_id"`
 	ACSUserID      string `json:"acs_user_id"`
@@ -80,8 +81,8 @@ func (c *Client) LinkACSUser(ctx context.Context, in LinkACSUser) error {
 	return c.post(ctx, PathIdentityAddUser, in, "", nil)
 }
 
-// CreateACSUser is the body of that call: user, schedule and groups in one, so that no ACS user ever exists
-// without its schedule.
+// CreateACSUser is the body of [Client.CreateACSUser]: user, schedule and groups in one, so that no ACS user ever
+// exists without its schedule.
 type CreateACSUser struct {
 	ACSSystemID       string   `json:"acs_system_id"`
 	UserIdentityID    string   `json:"user_identity_id"`
@@ -90,7 +91,7 @@ type CreateACSUser struct {
 	ACSAccessGroupIDs []string `json:"acs_access_group_ids"`
 }
 
-// CreateACSUser makes an ACS user.
+// CreateACSUser creates an ACS user.
 func (c *Client) CreateACSUser(ctx context.Context, in CreateACSUser) (ACSUser, error) {
 	var out ACSUser
 	err := c.post(ctx, PathUserCreate, in, "acs_user", &out)
@@ -121,12 +122,12 @@ func (c *Client) SearchACSUsers(ctx context.Context, acsSystemID, search string)
 		map[string]any{"acs_system_id": acsSystemID, "search": search})
 }
 
-// EachACSUser gives take every ACS user of a system, page by page, until it fails.
+// EachACSUser calls take with the ACS users of a system, page by page, until it fails.
 func (c *Client) EachACSUser(ctx context.Context, acsSystemID string, take func([]ACSUser) error) error {
 	return eachPage(ctx, c, "/acs/users/list", "acs_users", map[string]any{"acs_system_id": acsSystemID}, take)
 }
 
-// UpdateACSUser is the body of that call. A schedule without both ends is refused by Seam.
+// UpdateACSUser is the body of [Client.UpdateACSUser]. Seam refuses a schedule without both ends.
 type UpdateACSUser struct {
 	ACSUserID      string   `json:"acs_user_id"`
 	AccessSchedule Schedule `json:"access_schedule"`
@@ -137,7 +138,7 @@ func (c *Client) UpdateACSUser(ctx context.Context, in UpdateACSUser) error {
 	return c.post(ctx, PathUserUpdate, in, "", nil)
 }
 
-// UserID is the body of the calls that name an ACS user and nothing else.
+// UserID is the body of calls that name an ACS user and nothing else.
 type UserID struct {
 	ACSUserID string `json:"acs_user_id"`
 }
@@ -152,7 +153,7 @@ func (c *Client) UnsuspendACSUser(ctx context.Context, id string) error {
 	return c.post(ctx, PathUserUnsuspend, UserID{id}, "", nil)
 }
 
-// GroupMembership is the body of the two calls that change one.
+// GroupMembership is the body of [Client.AddToAccessGroup] and [Client.RemoveFromAccessGroup].
 type GroupMembership struct {
 	ACSUserID        string `json:"acs_user_id"`
 	ACSAccessGroupID string `json:"acs_access_group_id"`
@@ -163,7 +164,7 @@ func (c *Client) AddToAccessGroup(ctx context.Context, in GroupMembership) error
 	return c.post(ctx, PathGroupAdd, in, "", nil)
 }
 
-// RemoveFromAccessGroup closes them. Repeating it changes nothing.
+// RemoveFromAccessGroup closes a group's doors to an ACS user. Repeating it changes nothing.
 func (c *Client) RemoveFromAccessGroup(ctx context.Context, in GroupMembership) error {
 	return c.post(ctx, PathGroupRemove, in, "", nil)
 }
@@ -208,7 +209,7 @@ func (c *Client) Systems(ctx context.Context) ([]System, error) {
 	return whole[System](ctx, c, "/acs/systems/list", "acs_systems", map[string]any{})
 }
 
-// CreateCredential is the body of that call.
+// CreateCredential is the body of [Client.CreateCredential].
 type CreateCredential struct {
 	ACSUserID        string `json:"acs_user_id"`
 	AccessMethod     string `json:"access_method"`
@@ -220,7 +221,7 @@ func CodeOf(acsUserID string) CreateCredential {
 	return CreateCredential{ACSUserID: acsUserID, AccessMethod: "code"}
 }
 
-// MobileKeyOf is the body that makes an ACS user's mobile key.
+// MobileKeyOf is the body that creates an ACS user's mobile key.
 func MobileKeyOf(acsUserID string) CreateCredential {
 	return CreateCredential{ACSUserID: acsUserID, AccessMethod: "mobile_key", IsMultiPhoneSync: true}
 }
@@ -246,13 +247,13 @@ func (c *Client) Credentials(ctx context.Context, acsUserID string) ([]Credentia
 	return keys, err
 }
 
-// EachMobileKey gives take every multi-phone credential of a system, page by page, until it fails.
+// EachMobileKey calls take with the multi-phone credentials of a system, page by page, until it fails.
 func (c *Client) EachMobileKey(ctx context.Context, acsSystemID string, take func([]Credential) error) error {
 	return eachPage(ctx, c, "/acs/credentials/list", "acs_credentials",
 		map[string]any{"acs_system_id": acsSystemID, "is_multi_phone_sync_credential": true}, take)
 }
 
-// EachCredential gives take every credential of a system, page by page, until it fails.
+// EachCredential calls take with the credentials of a system, page by page, until it fails.
 func (c *Client) EachCredential(ctx context.Context, acsSystemID string, take func([]Credential) error) error {
 	return eachPage(ctx, c, "/acs/credentials/list", "acs_credentials",
 		map[string]any{"acs_system_id": acsSystemID}, take)
@@ -265,7 +266,7 @@ func (c *Client) Credential(ctx context.Context, id string) (Credential, error) 
 	return out, asked("/acs/credentials/get", id, out.ACSCredentialID, err)
 }
 
-// CredentialID is the body of the calls that name a credential and nothing else.
+// CredentialID is the body of calls that name a credential and nothing else.
 type CredentialID struct {
 	ACSCredentialID string `json:"acs_credential_id"`
 }

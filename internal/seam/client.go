@@ -51,7 +51,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// DefaultEndpoint is where Seam's own SDKs go.
+// DefaultEndpoint is the endpoint of Seam's own SDKs.
 const DefaultEndpoint = "https://connect.getseam.com"
 
 const (

@@ -46,13 +46,13 @@ func (c ClientSession) Of(identityID string) bool {
 func (k InstantKey) check() string    { return checkID(k.InstantKeyID) }
 func (c ClientSession) check() string { return checkID(c.ClientSessionID) }
 
-// CreateInstantKey is the body of generate_instant_key.
+// CreateInstantKey is the body of [Client.CreateInstantKey].
 type CreateInstantKey struct {
 	UserIdentityID string `json:"user_identity_id"`
 	MaxUseCount    int    `json:"max_use_count,omitempty"` // how often it may be opened; 0 is Seam's default, once
 }
 
-// CreateInstantKey makes an instant key. Each call makes another one: one without an answer may have left a key
+// CreateInstantKey creates an instant key. Each call creates another one: a call without an answer may have left a key
 // that nobody knows.
 func (c *Client) CreateInstantKey(ctx context.Context, in CreateInstantKey) (InstantKey, error) {
 	var out InstantKey
@@ -67,7 +67,8 @@ func (c *Client) InstantKey(ctx context.Context, id string) (InstantKey, error) 
 	return out, asked("/instant_keys/get", id, out.InstantKeyID, err)
 }
 
-// InstantKeys lists those of an identity. The caller compares: a list may hold others, where Seam ignores the filter.
+// InstantKeys lists the instant keys of an identity. The caller compares: a list may hold others, because Seam may
+// ignore the filter.
 func (c *Client) InstantKeys(ctx context.Context, userIdentityID string) ([]InstantKey, error) {
 	return whole[InstantKey](ctx, c, "/instant_keys/list", "instant_keys",
 		map[string]any{"user_identity_id": userIdentityID})
@@ -78,7 +79,7 @@ func (c *Client) DeleteInstantKey(ctx context.Context, id string) error {
 	return c.post(ctx, PathInstantKeyDelete, map[string]string{"instant_key_id": id}, "", nil)
 }
 
-// GetClientSession is the body of get_or_create.
+// GetClientSession is the body of [Client.GetClientSession].
 type GetClientSession struct {
 	UserIdentityID string `json:"user_identity_id"`
 	// UserIdentifierKey distinguishes the session from those of instant keys.
@@ -86,15 +87,15 @@ type GetClientSession struct {
 	ExpiresAt         string `json:"expires_at"`
 }
 
-// GetClientSession returns the session of an identity and key, which ends at expires_at from then on, and makes it
-// where there is none: repeating the call makes no second one.
+// GetClientSession returns the session of an identity and key, which ends at expires_at from then on, and creates it
+// if there is none. Repeating the call creates no second one.
 func (c *Client) GetClientSession(ctx context.Context, in GetClientSession) (ClientSession, error) {
 	var out ClientSession
 	err := c.post(ctx, PathSessionGet, in, "client_session", &out)
 	return out, err
 }
 
-// ClientSessions lists those of an identity, those of its instant keys among them. The caller compares.
+// ClientSessions lists the sessions of an identity, those of its instant keys among them. The caller compares.
 func (c *Client) ClientSessions(ctx context.Context, userIdentityID string) ([]ClientSession, error) {
 	return whole[ClientSession](ctx, c, "/client_sessions/list", "client_sessions",
 		map[string]any{"user_identity_id": userIdentityID})

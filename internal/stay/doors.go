@@ -61,7 +61,7 @@ func (p DoorProblem) Do() string {
 	case DoorBatteryLow:
 		return "Replace the lock's battery before the guest arrives."
 	case DoorPrivacyMode:
-		return "Somebody has locked the door from inside: look whether the room is free."
+		return "Somebody has locked the door from inside: see whether the room is free."
 	}
 	return ""
 }

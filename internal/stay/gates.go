@@ -34,8 +34,8 @@ type GateReport struct {
 	Opened   bool // anyone who this is has sent at some time that the gate is open
 }
 
-// GateReports are the last words about one gate. The later of what the PMS and programs sent counts, unless a person
-// has decided.
+// GateReports are the last reports about one gate. The later of those of the PMS and of programs counts, unless a
+// person has decided.
 type GateReports struct {
 	PMS     *GateReport
 	Program *GateReport

@@ -7,9 +7,9 @@ import (
 	"crypto/sha256"
 )
 
-// Sealer encrypts short texts, such as secrets of guests for the database: AES-256-GCM, with a key that is derived from
-// a secret which is kept elsewhere. A copy of the database is not enough to read them; nor does the secret protect them
-// from who has it, so it should be one that gives access to them anyway. Each use has a secret of its own.
+// Sealer encrypts short texts for the database, such as secrets of guests: AES-256-GCM, with a key that is derived
+// from a secret which is kept elsewhere. A copy of the database is not enough to read them. Anyone who has the secret
+// can read them, so it should be one that gives access to them anyway. Each use has a secret of its own.
 type Sealer struct{ aead cipher.AEAD }
 
 // NewSealer returns a sealer. With another secret it can't open what was sealed before.

@@ -1,6 +1,6 @@
 package stay
 
-// Text is a text that may be absent, as "".
+// Text returns a text that may be absent: "" for nil.
 func Text(s *string) string {
 	if s == nil {
 		return ""
@@ -8,7 +8,7 @@ func Text(s *string) string {
 	return *s
 }
 
-// OrNil is a text as one that may be absent: "" is.
+// OrNil returns a text as one that may be absent: nil for "".
 func OrNil(s string) *string {
 	if s == "" {
 		return nil

@@ -164,9 +164,9 @@ func (s ACSUsers) Of(ctx context.Context, refs []Ref) (map[Ref][]ACSUser, error)
 	return users, nil
 }
 
-// QueueSlot makes the row of an ACS user to be, with the mark of its create, unless another stay has this (access
-// system, identity) or something newer is desired of the key than its generation onlyIf. It sets u.ID; 0 is a row that
-// was not made. The transaction ends with [ErrErasing] while the identity is being erased.
+// QueueSlot creates the row of an ACS user that is about to be created, with the mark of its create, unless another
+// stay has this (access system, identity) or something newer is desired of the key than its generation onlyIf. It sets
+// u.ID, to 0 if no row was created. The transaction ends with [ErrErasing] while the identity is being erased.
 func QueueSlot(batch *pgx.Batch, u *ACSUser, onlyIf int64, now time.Time) {
 	args := savedArgs(*u)
 	args["source"], args["reservation_id"], args["guest_key"] = u.Source, u.ReservationID, u.GuestKey

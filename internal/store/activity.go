@@ -134,8 +134,8 @@ type EventIntervals struct {
 	Longest time.Duration // pause between two of them
 }
 
-// EventIntervals returns how often each of the sources (nil: all) posts whose PMS has posted something authentic. Test
-// events don't count.
+// EventIntervals returns how often each source (nil: all) posts. A source whose PMS has posted nothing authentic is
+// left out; test events don't count.
 func (s ActivityLog) EventIntervals(ctx context.Context, sources []string) (map[string]EventIntervals, error) {
 	rows, _ := s.pool.Query(ctx, `
 		WITH hours AS (
@@ -160,7 +160,8 @@ func (s ActivityLog) EventIntervals(ctx context.Context, sources []string) (map[
 // keepActivity is for how long activity is kept.
 const keepActivity = 35 * 24 * time.Hour
 
-// Prune deletes older activity, and adds up the minutes of hours that ended more than a day ago.
+// Prune deletes activity that is older than it is kept, and adds up the minutes of hours that ended more than a day
+// ago.
 func (s ActivityLog) Prune(ctx context.Context, now time.Time) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM activity WHERE hour < $1`, now.Add(-keepActivity)); err != nil {
 		return wrap(err, "forget what happened long ago")

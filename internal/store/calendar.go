@@ -35,8 +35,8 @@ func (l CalendarListing) Cursor() NameCursor { return NameCursor{l.Folded, l.Sou
 // listingName is what the index listings_name is ordered by.
 const listingName = `(staykey_plain(coalesce(l.name, l.listing_id)) COLLATE "C")`
 
-// Listings lists the listings of the sources (nil: of all) that are not deleted and whose name or id has
-// each word of a text, by name, from after a place. Listings that nobody has set up are among them.
+// Listings lists the listings of the sources (nil: of all) that are not deleted and whose name or id has each word of
+// a text, by name, from after a cursor. Listings that nobody has set up are among them.
 func (s Calendar) Listings(ctx context.Context, sources []string, text string, after NameCursor,
 	limit int,
 ) ([]CalendarListing, error) {
@@ -89,8 +89,8 @@ const calendarStays = `
 		SELECT * FROM mobile_keys k WHERE k.source = r.source AND k.reservation_id = r.reservation_id OFFSET 0) k
 	ORDER BY r.check_in, r.source, r.reservation_id LIMIT @most`
 
-// StaysOf returns the confirmed stays of listings that last at any time from then until then, by check-in, and
-// at most so many.
+// StaysOf returns the confirmed stays of listings that last at any time between from and until, by check-in, most at
+// most.
 func (s Calendar) StaysOf(ctx context.Context, listings []ListingRef, from, until time.Time, most int,
 ) ([]CalendarStay, error) {
 	sources, ids := make([]string, len(listings)), make([]string, len(listings))

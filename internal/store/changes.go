@@ -20,10 +20,10 @@ type Changes struct{ *db }
 // orderChangesLock is the advisory lock of the process that assigns positions.
 const orderChangesLock = 7_820_021
 
-// Order assigns positions to up to limit changes, and returns how many it took: 0 also where another process
-// is at it. Changes of a stay whose reservation somebody keeps locked wait, and others pass them: assigning a
-// position needs a weak lock of it, as every foreign key does. It doesn't wait for the disk: should Postgres crash,
-// the changes wait again, as does everything that was committed later.
+// Order assigns positions to up to limit changes, and returns how many it took: 0 also while another process does so.
+// Changes of a stay whose reservation somebody keeps locked wait, and others pass them: assigning a position needs a
+// weak lock of it, as every foreign key does. It doesn't wait for the disk: should Postgres crash, the changes wait
+// again, as does everything that was committed later.
 func (s Changes) Order(ctx context.Context, limit int) (n int, err error) {
 	var waiting bool
 	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM stay_changes)`).Scan(&waiting); err != nil || !waiting {

@@ -204,8 +204,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Within returns how long something may take that needs d where statements have [StatementTimeout]: a DSN that gives
-// them more is one of a slow database, and stretches whatever waits for it in proportion.
+// Within returns how long something may take that needs d where statements have [StatementTimeout]: if the DSN gives
+// them more, because the database is slow, whatever waits for it gets more in proportion.
 func (s *Store) Within(d time.Duration) time.Duration { return s.within(d) }
 
 func (s *db) within(d time.Duration) time.Duration { return time.Duration(float64(d) * s.patience) }

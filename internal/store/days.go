@@ -38,7 +38,7 @@ const confirmedBetween = `
 	WHERE status = 'confirmed' AND check_out - check_in > interval '192 hours'
 		AND tstzrange(check_in, check_out, '[]') && tstzrange(@from, @until)`
 
-// StaysBetween returns the confirmed stays of the sources (nil: of all) that last at any time from then until then,
+// StaysBetween returns the confirmed stays of the sources (nil: of all) that last at any time between from and until,
 // in no order.
 func (s Calendar) StaysBetween(ctx context.Context, from, until time.Time, sources []string) ([]StayInTime, error) {
 	// First the reservations, and then the key and the listing of each: whatever the planner thinks of how many

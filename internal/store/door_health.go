@@ -188,8 +188,8 @@ func (s Doors) Stays(ctx context.Context, now, until time.Time, groups []string)
 	return list, wrap(err, "find the stays whose doors may not open")
 }
 
-// Offline returns the doors that are offline, by their ids, of access systems most of whose doors that keys open
-// are offline, at least some: with the id of the access system.
+// Offline returns the offline doors of access systems most of whose doors are offline, and at least some of them, by
+// door with the id of the access system. Only doors that keys open count.
 func (s Doors) Offline(ctx context.Context, some int) (map[string]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT acs_entrance_id, acs_system_id FROM doors WHERE problems ? @offline AND acs_system_id IN (

@@ -223,9 +223,9 @@ func (s Gates) PassDeadlines(ctx context.Context, sources []string, before []tim
 // gatesLooked bounds how many reservations are looked at for gates that were set.
 const gatesLooked = 2000
 
-// Set returns the names of gates that were set for any of a source's reservations, of which it looks at some,
-// and whether the source has reservations.
-func (s Gates) Set(ctx context.Context, source string) (names []string, stays bool, err error) {
+// NamesSet returns the names of gates that were set for any of a source's reservations, as far as a sample of them
+// shows, and whether the source has reservations.
+func (s Gates) NamesSet(ctx context.Context, source string) (names []string, stays bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT jsonb_object_keys(gates) FROM (SELECT gates FROM reservations WHERE source = $1
 			ORDER BY reservation_id DESC LIMIT $2) r WHERE gates IS NOT NULL

@@ -286,8 +286,8 @@ func (s GuestStays) ExtendLease(ctx context.Context, l GuestLease, lease time.Du
 	return wrap(err, "extend the lease on what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// WithLease runs fn in a transaction that holds the lease on a stay. The stay's key is locked before, where fn
-// needs it: locked says so. [ErrLeaseLost] where somebody else has the lease.
+// WithLease runs fn in a transaction that holds the lease on a stay, with the stay's key locked. state is nil if the
+// stay is gone. It returns [ErrLeaseLost] if somebody else has the lease.
 func (s GuestStays) WithLease(ctx context.Context, l GuestLease, fn func(tx pgx.Tx, state *GuestState) error) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var state *GuestState
@@ -312,7 +312,7 @@ func (s GuestStays) WithLease(ctx context.Context, l GuestLease, fn func(tx pgx.
 	return wrap(err, "what the guest of %s/%s has", l.Source, l.ReservationID)
 }
 
-// ReleaseGuestLease gives a lease back, in the transaction that holds it or, with [GuestStays.DropLease], alone.
+// releaseGuestLease gives a lease back: in the transaction that holds it, or alone ([GuestStays.DropLease]).
 const releaseGuestLease = `
 	UPDATE guest_stays SET lease_token = NULL, lease_until = NULL WHERE source = $1 AND reservation_id = $2
 		AND lease_token = $3`

@@ -25,9 +25,8 @@ func (g Guest) Ref() Ref { return Ref{Source: g.Source, ReservationID: g.GuestID
 
 const guestColumns = `source, guest_id, guest_email, guest_name, guest_phone, version_at, version_seq, updated_at`
 
-// LockShared has events about the same bookings and guests of a PMS applied one after another, whichever
-// reservations they name. It is called before anything else is locked. Two that have the same hash wait for each
-// other for nothing.
+// LockShared has events about the same bookings and guests of a PMS applied one after another, whichever reservations
+// they name. It is called before anything else is locked. Two with the same hash wait for each other needlessly.
 func LockShared(ctx context.Context, tx pgx.Tx, bookings, guests []Ref) error {
 	if len(bookings)+len(guests) == 0 {
 		return nil
@@ -63,7 +62,7 @@ func Guests(ctx context.Context, tx pgx.Tx, refs []Ref) (map[Ref]Guest, error) {
 	return known, wrap(err, "read guests")
 }
 
-// SaveGuests writes all of guests.
+// SaveGuests writes all columns of guests.
 func SaveGuests(batch *pgx.Batch, list []Guest) {
 	for _, g := range list {
 		batch.Queue(`

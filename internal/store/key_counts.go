@@ -35,8 +35,8 @@ func (s MobileKeys) Summary(ctx context.Context, sources []string) (Summary, err
 	return sum, wrap(err, "count by status")
 }
 
-// FoldCounts makes one row of all that say something about the same count, so that [MobileKeys.Summary] reads few. What
-// another replica folds is passed over.
+// FoldCounts merges the rows that belong to the same count, so that [MobileKeys.Summary] reads few. Rows that another
+// replica merges are passed over.
 func (s MobileKeys) FoldCounts(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH folded AS (DELETE FROM key_counts

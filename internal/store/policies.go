@@ -15,7 +15,7 @@ import (
 // with (Reservation.Policy), so that any process that notices a difference can bring it up to date, whatever its
 // cause.
 
-// SourcePolicies are what the stays of each source follow, as the replicas agreed on it.
+// SourcePolicies are the policies that the stays of each source follow, as the replicas have agreed on them.
 type SourcePolicies struct{ *db }
 
 // SourcePolicy is what a source's stays are to follow.
@@ -133,7 +133,7 @@ type StayOfOtherPolicy struct {
 	Live          bool    // its key may still matter: it is not over for two days, or has something at Seam
 }
 
-// StaysOfOtherPolicy returns up to limit of them, which are not locked.
+// StaysOfOtherPolicy returns up to limit stays that have to follow the policy of their source. They are not locked.
 func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time.Time,
 	limit int,
 ) ([]StayOfOtherPolicy, error) {
@@ -149,8 +149,8 @@ func StaysOfOtherPolicy(ctx context.Context, tx pgx.Tx, p SourcePolicy, now time
 	return list, wrap(err, "find stays of source %s that have another policy", p.Source)
 }
 
-// SaveCompletions writes what locked reservations are completed to: their listing, check-in and check-out, and with
-// what.
+// SaveCompletions writes how locked reservations were completed: their listing, check-in and check-out, and which
+// policy and listing these follow from.
 func SaveCompletions(batch *pgx.Batch, list []Reservation) {
 	n := len(list)
 	sources, ids, listings, policies := make([]string, n), make([]string, n), make([]*string, n), make([]*string, n)
@@ -181,7 +181,7 @@ type SourceInUse struct {
 	Events int    // events that wait to be applied or for documents
 }
 
-// String says it in words.
+// String describes it for people.
 func (u SourceInUse) String() string {
 	return fmt.Sprintf("%d stays have something at Seam, %d stays are not over, %d events wait", u.Keys,
 		u.Stays, u.Events)

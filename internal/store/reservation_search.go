@@ -96,7 +96,7 @@ func phoneNumber(query string) string {
 const reservationText = `staykey_plain(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' ' ||
 	coalesce(r.guest_email, '') || ' ' || coalesce(r.guest_name, '') || ' ' || coalesce(r.guest_phone, ''))`
 
-// What such a query is.
+// The ways to read such a query.
 const (
 	ReadAsAddress ReadAs = "address" // a guest's: it finds that guest
 	ReadAsText    ReadAs = "text"    // no guest's: it is a part of a text, as any other query is

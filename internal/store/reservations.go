@@ -187,8 +187,8 @@ func InsertReservations(ctx context.Context, tx pgx.Tx, list []Reservation) erro
 	return wrap(err, "make %d reservations", len(list))
 }
 
-// UpdateReservations writes all of locked reservations. What retention has removed is there again where it is
-// repeated, and its age begins again.
+// UpdateReservations writes all columns of locked reservations. Data that retention has deleted is stored again if an
+// event repeats it, and its age begins again.
 func UpdateReservations(ctx context.Context, tx pgx.Tx, list []Reservation) error {
 	if len(list) == 0 {
 		return nil
@@ -249,9 +249,9 @@ func StaysOfGenerationLeft(ctx context.Context, tx pgx.Tx, ref ListingRef, gener
 	return left, wrap(err, "look for stays of listing %s/%s", ref.Source, ref.ListingID)
 }
 
-// MarkUnassigned makes stays of several rooms due that have no room now, and one later that is the listing or has
-// become part of it: their times are those of the property, which is known by the listing. Such a stay is completed
-// as if it moved to its next room now.
+// MarkUnassigned makes stays of several rooms due that have no room yet and whose later room is this listing, or one
+// that was merged into it: their times are those of the property, which is known by the listing. Such a stay is
+// completed as if it moved to its next room now.
 func MarkUnassigned(ctx context.Context, tx pgx.Tx, ref ListingRef, now time.Time) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE reservations r SET segment_due = $3

@@ -10,7 +10,7 @@ import (
 // Retention deletes what is older than it has to be kept, a limited number of rows in each transaction.
 type Retention struct{ *db }
 
-// Stages of a finished stay's forgetting, in their order. A row of reservations says how far it is.
+// Stages of deleting the data of a stay that is over, in order. A row of reservations records how far it is.
 const (
 	PruneBodies       = 1 // raw bodies, and the guest's data
 	PruneEvents       = 2 // events
@@ -126,7 +126,7 @@ func (s Retention) PruneLooseEvents(ctx context.Context, after int64, received t
 	return s.pruneLoose(ctx, after, received, limit, forgetEvents+`t.seq = ANY ($1)`, forgetResults+`t.seq = ANY ($1)`)
 }
 
-// PruneLooseBodies is [Retention.PruneLooseEvents] for their bodies alone: the events stay, to recognise repeated ones.
+// PruneLooseBodies is [Retention.PruneLooseEvents] for their bodies alone: the events stay, to recognize repeated ones.
 func (s Retention) PruneLooseBodies(ctx context.Context, after int64, received time.Time, limit int) (next int64,
 	n int, err error,
 ) {
@@ -178,7 +178,7 @@ func (s Retention) pruneLoose(ctx context.Context, after int64, received time.Ti
 // ReasonTooOld is the reason of an event that was rejected because it waited for documents longer than bodies are kept.
 const ReasonTooOld = "it waited for the PMS's documents for longer than bodies are kept (STAYKEY_RETAIN_BODIES)"
 
-// PruneWaiting gives up to limit events up that have waited for documents since before a time, and removes their
+// PruneWaiting gives up on up to limit events that have waited for documents since before a time, and removes their
 // bodies. Nothing else would ever remove them: they have no result.
 func (s Retention) PruneWaiting(ctx context.Context, received time.Time, limit int) (n int, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {

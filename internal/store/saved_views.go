@@ -19,7 +19,7 @@ type SavedView struct {
 	CreatedAt time.Time // when it was saved last
 }
 
-// List returns those of a list, by name.
+// List returns the views of a list, by name.
 func (s SavedViews) List(ctx context.Context, page string) ([]SavedView, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT page, name, query, author, created_at FROM saved_views WHERE page = $1
 		ORDER BY staykey_plain(name), name COLLATE "C"`, page)

@@ -38,8 +38,8 @@ type Scope struct {
 	Sources      []string // nil for all
 }
 
-// See adds the subscriptions that are new, and notes that all of them are in the configuration. A new
-// one receives what changes from now on, and of the current state of stays that aren't over.
+// See adds the subscriptions that are new, and records that all of them are in the configuration. A new one receives
+// what changes from now on, and the current state of stays that aren't over.
 func (s Subscriptions) See(ctx context.Context, names []string, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO subscriptions (name, made_at_order, seen_at, created_at)

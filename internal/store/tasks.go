@@ -13,7 +13,7 @@ import (
 // Tasks are what one replica does at a time, each under its lease.
 type Tasks struct{ *db }
 
-// TaskLease is a replica's turn at what one does for all.
+// TaskLease is a replica's turn at a task that one replica does for all.
 type TaskLease struct {
 	Name  string    // of the task
 	Token uuid.UUID // proves the lease in later calls
@@ -51,7 +51,7 @@ func (s Tasks) Renew(ctx context.Context, l TaskLease, lease time.Duration) erro
 	return wrap(err, "renew the lease of task %s", l.Name)
 }
 
-// Finish ends a lease. result, which is kept as JSON, is nil for as it was.
+// Finish ends a lease. result is kept as JSON; nil keeps the previous one.
 func (s Tasks) Finish(ctx context.Context, l TaskLease, next time.Time, result any) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE tasks SET lease_token = NULL, lease_until = NULL, next_at = $3, result = coalesce($4, result)

@@ -12,7 +12,7 @@ import (
 // of its stays: those of a day are found by the index reservations_undated_days, and pages of their list by the indexes
 // mobile_keys_undated_*.
 
-// UndatedStay is such a stay. Of its CheckIn and CheckOut, those that aren't known are zero.
+// UndatedStay is a stay whose check-in or check-out isn't known. What isn't known is zero in CheckIn and CheckOut.
 type UndatedStay struct {
 	StayInTime
 	CheckInText  *string // as the PMS sent it; nil for none
@@ -35,8 +35,8 @@ func dayNumber(day time.Time) int {
 	return (y*100+int(m))*100 + d
 }
 
-// UndatedBetween returns the undated stays of the sources (nil: of all) that last on any day from then until then, both
-// included, in no order. A stay without a check-in has begun, and one without a check-out isn't over.
+// UndatedBetween returns the undated stays of the sources (nil: of all) that last on any day between from and until,
+// both included, in no order. A stay without a check-in has begun, and one without a check-out isn't over.
 func (s Calendar) UndatedBetween(ctx context.Context, from, until time.Time, sources []string) ([]UndatedStay, error) {
 	query, args := undatedBetween(from, until, sources)
 	rows, _ := s.pool.Query(ctx, query, args...)
@@ -70,8 +70,8 @@ type UndatedBar struct {
 	CheckOutText *string // like CheckInText
 }
 
-// UndatedOf returns the undated stays of listings that last on any day from then until then, both included, by the days
-// that were sent, and at most so many.
+// UndatedOf returns the undated stays of listings that last on any day between from and until, both included, by the
+// days that were sent, most at most.
 func (s Calendar) UndatedOf(ctx context.Context, listings []ListingRef, from, until time.Time, most int,
 ) ([]UndatedBar, error) {
 	sources, ids := make([]string, len(listings)), make([]string, len(listings))
@@ -127,8 +127,8 @@ type UndatedStays struct {
 	Stays      int    // how many
 }
 
-// CountUndated counts the undated stays of the sources (nil: of all) that are not over on a day, by listing and reason.
-// It counts most of them at most.
+// CountUndated counts the undated stays of the sources (nil: of all) that are not over on a day, by listing and
+// reason. It stops at most.
 func (s Calendar) CountUndated(ctx context.Context, day time.Time, sources []string, most int) ([]UndatedStays, error) {
 	query, args := countUndated(day, sources, most)
 	rows, _ := s.pool.Query(ctx, query, args...)

@@ -133,7 +133,8 @@ func (s WriteBacks) Repeat(ctx context.Context, source, bookingID string) error 
 	return wrap(err, "repeat the write-back of %s/%s", source, bookingID)
 }
 
-// BookingOf is the id by which a reservation's PMS knows what has the field.
+// BookingOf returns the id by which the PMS knows what a field is written to: the booking's, or the reservation's if
+// it has no booking of its own.
 func BookingOf(r Reservation) string {
 	if r.BookingID != nil {
 		return *r.BookingID

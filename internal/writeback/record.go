@@ -40,7 +40,7 @@ const (
 	ReasonProgram    = "program_failed"
 )
 
-// Reasons lists them in the order of the documentation.
+// Reasons lists the reasons of write-backs in the order of the documentation.
 func Reasons() []string {
 	return []string{
 		ReasonNoAnswer, ReasonRateLimit, ReasonAccount, ReasonNotFound, ReasonRefused, ReasonFailing, ReasonNotKept,

@@ -115,7 +115,7 @@ func (s *Service) Wake() {
 	}
 }
 
-// Committed is for [store.Store.OnCommit].
+// Committed makes the service look for changes soon. It is for [store.Store.OnCommit].
 func (s *Service) Committed() {
 	if len(s.settings()) > 0 {
 		s.Wake()

@@ -125,7 +125,7 @@ func (h *Page) showCode(w http.ResponseWriter, r *http.Request) {
 	h.render(w, r, http.StatusOK, view{Page: page, Kind: kindCode, Code: code.Digits, Expires: code.OpensTo})
 }
 
-// Code is what a program gets for POST with show=code.
+// Code is the answer to POST with show=code for a program.
 type Code struct {
 	BackupCode string `json:"backup_code"`
 	OpensTo    string `json:"opens_to"`

@@ -16,7 +16,7 @@ type ActionReason struct {
 	Author string `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
 }
 
-// OptionalReason is the same where no reason is needed.
+// OptionalReason is an [ActionReason] of which everything may be left out.
 type OptionalReason struct {
 	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Shown in the timeline."`
 	Author string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`

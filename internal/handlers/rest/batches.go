@@ -16,8 +16,8 @@ type BatchAction struct {
 	Action         string           `json:"action" enum:"reconcile,hold,release,revoke,reissue,window"`
 	Reason         string           `json:"reason,omitempty" maxLength:"500" example:"the owner asks for no changes" doc:"Required, except for a reconcile. Shown in the timeline. Don't include guest data."`
 	Author         string           `json:"author,omitempty" maxLength:"100" example:"Maria" doc:"Person who uses the token, if several people share it."`
-	EarlierMinutes int              `json:"earlier_minutes,omitempty" minimum:"0" maximum:"10080" doc:"For kind window: how many minutes before check-in access begins."`
-	LaterMinutes   int              `json:"later_minutes,omitempty" minimum:"0" maximum:"10080" doc:"For kind window: how many minutes after check-out access ends."`
+	EarlierMinutes int              `json:"earlier_minutes,omitempty" minimum:"0" maximum:"10080" doc:"With action window: how many minutes before check-in access begins."`
+	LaterMinutes   int              `json:"later_minutes,omitempty" minimum:"0" maximum:"10080" doc:"With action window: how many minutes after check-out access ends."`
 	Reservations   []ReservationRef `json:"reservations" minItems:"1" maxItems:"100" nullable:"false"`
 }
 
@@ -30,13 +30,13 @@ type ReservationRef struct {
 // BatchInput is the request of an action for several reservations.
 type BatchInput struct{ Body BatchAction }
 
-// UndoInput is the request to undo one.
+// UndoInput is the request to undo what another request did.
 type UndoInput struct {
 	UndoID string `path:"undo_id" format:"uuid"`
 	Body   *UndoBody
 }
 
-// UndoBody says who undoes it.
+// UndoBody says who undoes what another request did.
 type UndoBody struct {
 	Author string `json:"author,omitempty" maxLength:"100" doc:"Person who uses the token, if several people share it."`
 }
@@ -49,7 +49,7 @@ type BatchReport struct {
 	Items     []BatchResult `json:"items" nullable:"false"`
 }
 
-// BatchResult is the result for one reservation.
+// BatchResult is what an action, or its undo, did to one reservation.
 type BatchResult struct {
 	Source        string  `json:"source"`
 	ReservationID string  `json:"reservation_id"`

@@ -27,7 +27,7 @@ type Delivery struct {
 	Body          string            `json:"body" doc:"The posted body. For slack and email, the data that the text was made from."`
 }
 
-// DeliveryAttempt is one try.
+// DeliveryAttempt is one try to deliver a message.
 type DeliveryAttempt struct {
 	Attempt    int     `json:"attempt" doc:"From 1."`
 	At         string  `json:"at" format:"date-time"`

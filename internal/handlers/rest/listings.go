@@ -149,7 +149,7 @@ type ListingItem struct {
 	ListingPut
 }
 
-// ListingResult is the result of one item.
+// ListingResult is the result of one item of [ListingItems].
 type ListingResult struct {
 	Source    string           `json:"source"`
 	ListingID string           `json:"listing_id"`

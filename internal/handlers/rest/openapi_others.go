@@ -110,6 +110,10 @@ func others() []documented {
 	}
 
 	described := func(s string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: s} }
+	linkID := []*huma.Param{{
+		Name: "id", In: "path", Required: true,
+		Schema: described("The id at the end of a reservation's guest_link."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
+	}}
 
 	return []documented{
 		{
@@ -168,10 +172,7 @@ func others() []documented {
 				OperationID: "get-guest-link", Method: http.MethodGet, Path: guest.Route, Tags: []string{"Guests"},
 				Summary: "Show the stay of a guest's link", Security: open,
 				Description: "A page in the guest's language (Accept-Language) unless Accept is application/json. GET creates nothing, so link previews are safe.",
-				Parameters: []*huma.Param{{
-					Name: "id", In: "path", Required: true,
-					Schema: described("The id at the end of a reservation's guest_link."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
-				}},
+				Parameters:  linkID,
 			},
 			answers: map[int]any{
 				http.StatusOK: guest.State{}, http.StatusNotFound: handlers.Problem{},
@@ -190,10 +191,7 @@ func others() []documented {
 				OperationID: "open-guest-link", Method: http.MethodPost, Path: guest.Route, Tags: []string{"Guests"},
 				Summary: "Get the key of a guest's link", Security: open,
 				Description: "What the page's button does: returns a Seam instant key, the existing one while it is valid, otherwise a new one. A page unless Accept is application/json.",
-				Parameters: []*huma.Param{{
-					Name: "id", In: "path", Required: true,
-					Schema: described("The id at the end of a reservation's guest_link."), Example: "Rk9yIHRoZSBndWVzdCBvbm",
-				}},
+				Parameters:  linkID,
 			},
 			answers: map[int]any{
 				http.StatusOK: guest.Key{}, http.StatusNotFound: handlers.Problem{},

@@ -68,7 +68,7 @@ type MobileKey struct {
 	Denied          *Denied   `json:"denied" doc:"When a door last refused the guest. Further refusals within ten minutes are left out."`
 }
 
-// TransformSchema lists the statuses and reasons, from the one table of them.
+// TransformSchema lists the statuses and reasons, from the tables of package stay.
 func (MobileKey) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, status := range stay.KeyStatuses() {
 		s.Properties["status"].Enum = append(s.Properties["status"].Enum, status)

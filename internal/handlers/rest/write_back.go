@@ -20,8 +20,8 @@ func showWriteBack(w *stay.WriteBack) *WriteBack {
 	return &WriteBack{Status: w.Status, Reason: w.Reason, At: stampOrNull(w.At), LastError: w.LastError}
 }
 
-// ShowWithCode returns a reservation as REST answers it, and the digits of its backup code where that opens doors: for
-// what is written into the PMS.
+// ShowWithCode returns a reservation as REST shows it, with the digits of its backup code if that opens doors. It is
+// for what is written into the PMS.
 func ShowWithCode(v admin.View, sealer stay.Sealer) Reservation {
 	r := showReservation(v)
 	c := admin.CodeRecorded(v)

@@ -220,7 +220,7 @@ func (s eventPages) replayWith(w http.ResponseWriter, r *http.Request, q url.Val
 	s.render(w, r, http.StatusOK, "replay", page{Title: localeOf(r).T("Replay events"), Active: "events", Body: v})
 }
 
-// differenceLine words what a replay would change, for templates.
+// DifferenceLine words what a replay would change, for templates.
 func (v replayView) DifferenceLine(f admin.FieldDifference) string {
 	from, to := v.in.T("nothing"), v.in.T("nothing")
 	if f.From != nil {

@@ -53,7 +53,7 @@ type Config struct {
 	TestKey     []byte // of the installation: test events are marked with it
 }
 
-// Receiver takes webhooks.
+// Receiver takes webhooks of PMSs and of Seam.
 type Receiver struct{ Config }
 
 // New returns the receiver of webhooks.

@@ -52,7 +52,8 @@ func (s *workspace) dress(a answer) answer {
 	return a
 }
 
-// Codes returns the documented error, warning or mutation codes of a kind of object: codes("acs_user", "errors").
+// Codes returns the documented codes of a kind of object, in its list of errors, warnings or pending mutations:
+// Codes("acs_user", "errors").
 func Codes(object, list string) []string {
 	return slices.Clone(map[string][]string{
 		"errors": answers[object].Errors, "warnings": answers[object].Warnings,

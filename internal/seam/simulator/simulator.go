@@ -152,7 +152,7 @@ func (s *Simulator) Forget() {
 	s.records, s.counts, s.peaks = nil, map[string]int{}, Peaks{}
 }
 
-// AddSystem makes a Salto KS site with access groups.
+// AddSystem adds a Salto KS site with access groups.
 func (s *Simulator) AddSystem(id, name string, groupIDs ...string) {
 	s.Change(func(st *State) {
 		st.Systems[id] = System{ID: id, Name: name}
