@@ -139,10 +139,6 @@ func (c *cleaning) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		guest := ""
-		if state != nil {
-			guest = c.guestKey(state.GuestEmail)
-		}
 		now := c.now()
 		var b pgx.Batch
 		for i := range has {
@@ -151,7 +147,7 @@ func (c *cleaning) load(ctx context.Context) error {
 			case h.SeamID == nil && h.LostAt == nil: // anyone who marked it is gone: nobody else has the lease
 				lost := h.MarkedAt.Add(c.options.Lease)
 				h.LostAt = &lost
-			case h.SeamID != nil && h.EndingAt == nil && !holds(*h, state, live, guest):
+			case h.SeamID != nil && h.EndingAt == nil && !c.holds(*h, state, live):
 				h.EndingAt = &now
 			default:
 				continue

@@ -47,7 +47,7 @@ func (s *Service) showCode(ctx context.Context, id string) (Code, Page, error) {
 	if wait := limited(state.Recent, now); wait > 0 {
 		return Code{}, page, &LimitError{After: wait}
 	}
-	if len(state.ClosedGates) == 0 && !inWindow(state, now) {
+	if len(state.ClosedGates) == 0 && !s.opensNow(state, now) {
 		return Code{}, page, ErrNoCode
 	}
 	code, err := s.codeOf(ctx, state)
@@ -81,6 +81,13 @@ func (s *Service) codeOf(ctx context.Context, state store.GuestState) (Code, err
 	if err != nil {
 		return Code{}, err
 	}
+	// While Seam was asked, somebody may have taken the key away.
+	if state, err = s.store.GuestStays.State(ctx, state.Ref); err != nil {
+		return Code{}, err
+	}
+	if err := s.mayHaveCode(state); err != nil {
+		return Code{}, err
+	}
 	return Code{Digits: digits, OpensAt: *state.StartsAt, OpensTo: *state.EndsAt}, nil
 }
 
@@ -89,7 +96,7 @@ func (s *Service) codeOf(ctx context.Context, state store.GuestState) (Code, err
 func (s *Service) mayHaveCode(state store.GuestState) error {
 	ended := []string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}
 	switch {
-	case isGone(state, s.now()) || slices.Contains(ended, state.KeyStatus):
+	case isGone(state, s.now()) || slices.Contains(ended, state.KeyStatus) || !s.wantsKey(state):
 		return ErrGone
 	case len(state.ClosedGates) > 0:
 		return &NotReadyError{Page: s.page(state, s.options.Source(state.Source))}
@@ -100,14 +107,19 @@ func (s *Service) mayHaveCode(state store.GuestState) error {
 	return nil
 }
 
-// inWindow reports whether a stay's doors open now.
-func inWindow(state store.GuestState, now time.Time) bool {
+// opensNow reports whether a stay's doors open now, and should. A stay that was moved may still have its earlier hours
+// at Seam.
+func (s *Service) opensNow(state store.GuestState, now time.Time) bool {
+	before, after := s.grace(state)
+	if starts, _ := state.Hours(before, after); now.Before(starts) {
+		return false
+	}
 	return state.StartsAt != nil && !now.Before(*state.StartsAt) && state.EndsAt != nil && now.Before(*state.EndsAt)
 }
 
 // offersCode reports whether a guest's page offers the code: as far as is known it opens doors now.
 func (s *Service) offersCode(state store.GuestState) bool {
-	return inWindow(state, s.now()) && codeKnown(state) && s.mayHaveCode(state) == nil
+	return s.opensNow(state, s.now()) && codeKnown(state) && s.mayHaveCode(state) == nil
 }
 
 // codeKnown reports whether a stay has a code that is issued, without an error.

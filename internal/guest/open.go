@@ -108,7 +108,7 @@ func (s *Service) mayHand(state store.GuestState) error {
 	if isGone(state, s.now()) {
 		return ErrGone
 	}
-	if judge(state, s.guestKey(state.GuestEmail)) != Ready {
+	if s.readiness(state) != Ready {
 		return &NotReadyError{Page: s.page(state, s.options.Source(state.Source))}
 	}
 	return nil

@@ -95,10 +95,30 @@ func judgeKey(state store.GuestState, guest string) Readiness {
 	return Ready
 }
 
+// wantsKey reports whether a stay should have a key now.
+func (s *Service) wantsKey(state store.GuestState) bool {
+	before, after := s.grace(state)
+	return state.WantsKey(before, after, s.now())
+}
+
+// grace is how much earlier than a stay its access begins, and how much later it ends.
+func (s *Service) grace(state store.GuestState) (before, after time.Duration) {
+	return s.options.Source(state.Source).Policy.Grace(stay.Text(state.ListingID))
+}
+
+// readiness reports whether a stay's key can be handed out, and if not, why.
+func (s *Service) readiness(state store.GuestState) Readiness {
+	is := judge(state, s.guestKey(state.GuestEmail))
+	if is == Ready && !s.wantsKey(state) {
+		return Ask
+	}
+	return is
+}
+
 // page is what a stay's guest sees.
 func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	p := Page{
-		Source: state.Source, Operator: source.GuestPage, Readiness: judge(state, s.guestKey(state.GuestEmail)),
+		Source: state.Source, Operator: source.GuestPage, Readiness: s.readiness(state),
 		Status: state.KeyStatus, Reason: state.Reason,
 	}
 
@@ -108,7 +128,7 @@ func (s *Service) page(state store.GuestState, source pms.Source) Page {
 	}
 	p.OnHold = state.OnHold
 	isOpen := state.KeyStatus == stay.KeyIssued || state.KeyStatus == stay.KeyActive
-	p.Shared = p.Readiness == Ask && !p.OnHold && isOpen
+	p.Shared = p.Readiness == Ask && !p.OnHold && isOpen && !state.OwnIdentity
 	listing := ""
 	if state.ListingID != nil {
 		listing = *state.ListingID
@@ -158,9 +178,9 @@ func later(a, b *time.Time) *time.Time {
 }
 
 // holds reports whether something that was handed out still may be out there: the key that it shows is the guest's,
-// and nobody removes it.
-func holds(h store.HandedOut, state *store.GuestState, live []store.LiveKey, guest string) bool {
-	if state == nil || state.Status != pms.Confirmed || h.GuestKey != guest || h.EndingAt != nil {
+// and nobody removes it, or wants it removed.
+func (s *Service) holds(h store.HandedOut, state *store.GuestState, live []store.LiveKey) bool {
+	if state == nil || !s.wantsKey(*state) || h.GuestKey != s.guestKey(state.GuestEmail) || h.EndingAt != nil {
 		return false
 	}
 	if slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, state.KeyStatus) {

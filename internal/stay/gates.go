@@ -56,6 +56,11 @@ type Gate struct {
 // Closed reports whether the gate withholds something.
 func (g Gate) Closed() bool { return g.State != GateOpen }
 
+// TakesKey reports whether the gate takes a key away, while the stay has not begun.
+func (g Gate) TakesKey() bool {
+	return g.Closed() && g.Revoke && (g.Holds == HoldsKey || g.Opened)
+}
+
 // Gates returns the gates of a stay, in the order of the configuration.
 func Gates[Rule ~struct {
 	Name   string

@@ -33,11 +33,14 @@ type GuestState struct {
 	ListingID  *string    // nil: no room is assigned
 	CheckIn    *time.Time // UTC; nil while no time zone is known
 	CheckOut   *time.Time // like CheckIn
-	KeyStatus  string     // one of the Key constants
-	Reason     *string    // of the key; nil for none
-	SettledAt  *time.Time // when the key reached its status
-	Name       *string    // of the listing
-	TimeZone   *string    // of the listing
+	// CheckInText and CheckOutText are what the PMS sent
+	CheckInText, CheckOutText *string
+
+	KeyStatus string     // one of the Key constants
+	Reason    *string    // of the key; nil for none
+	SettledAt *time.Time // when the key reached its status
+	Name      *string    // of the listing
+	TimeZone  *string    // of the listing
 	// The ACS user that serves the stay; empty if there is none.
 	IdentityID   *string
 	KeyGuest     *string    // the guest it was created for, as [ACSUser.GuestKey]
@@ -52,8 +55,11 @@ type GuestState struct {
 	CodeWaiting bool       // Seam has not issued it yet
 	CodeProblem *string    // why no code opens doors; nil for none
 	OnHold      bool       // an admin holds the stay: nothing may change at Seam
+	Revoked     bool       // an admin wants no key
+	Decisions   Overrides  `db:"-"` // of an admin about its hours
 	// ClosedGates are the gates that keep the key from being handed out.
 	ClosedGates []string `db:"-"`
+	GateTakes   bool     `db:"-"` // one of them takes the key away, while the stay has not begun
 	// GatesSetAt is when the last of the open gates was set; nil where there is none.
 	GatesSetAt *time.Time `db:"-"`
 
@@ -73,7 +79,10 @@ const guestState = `
 			false) AS own_identity,
 		c.acs_credential_id AS code_id, c.sealed AS sealed_code, c.code_at, coalesce(c.waiting, false) AS code_waiting,
 			c.problem AS code_problem,
-		coalesce(o.held_at IS NOT NULL, false) AS on_hold,
+		coalesce(o.held_at IS NOT NULL, false) AS on_hold, coalesce(o.revoked_at IS NOT NULL, false) AS revoked,
+		r.check_in_said AS check_in_text, r.check_out_said AS check_out_text,
+		o.window_at, o.starts_at AS window_starts_at, o.ends_at AS window_ends_at,
+		o.of_check_in, o.of_check_out, o.of_check_in_text, o.of_check_out_text,
 		r.gates AS pms_gates, (SELECT value FROM settings WHERE name = 'policy_text:' || r.source) AS policy,
 		coalesce(s.counter, 0) AS counter, coalesce(s.guest_key, '') AS link_guest, s.opened_at,
 			coalesce(s.openings, 0) AS openings,
@@ -98,16 +107,29 @@ func readGuestState(ctx context.Context, q querier, ref Ref) (GuestState, error)
 	rows, _ := q.Query(ctx, guestState, ref.Source, ref.ReservationID)
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[guestRow])
 	if err == nil {
+		row.Decisions = row.window()
 		err = row.judgeGates(ctx, q)
 	}
 	return row.GuestState, wrap(err, "what the guest of %s/%s may have", ref.Source, ref.ReservationID)
 }
 
-// guestRow is a [GuestState] with what its gates follow from.
+// guestRow is a [GuestState] with what its gates and hours follow from.
 type guestRow struct {
 	GuestState
 	PMSGates []byte
 	Policy   *string // of the source, as all replicas follow it; nil: not decided
+
+	WindowAt, WindowStartsAt, WindowEndsAt, OfCheckIn, OfCheckOut *time.Time // as in [Overrides]
+	OfCheckInText, OfCheckOutText                                 *string
+}
+
+// window is what an admin has decided about the hours of the stay.
+func (r *guestRow) window() Overrides {
+	return Overrides{
+		WindowAt: r.WindowAt, StartsAt: r.WindowStartsAt, EndsAt: r.WindowEndsAt,
+		OfCheckIn: r.OfCheckIn, OfCheckOut: r.OfCheckOut,
+		OfCheckInText: r.OfCheckInText, OfCheckOutText: r.OfCheckOutText,
+	}
 }
 
 // judgeGates fills in what follows from the gates of the stay.
@@ -120,11 +142,32 @@ func (r *guestRow) judgeGates(ctx context.Context, q querier) error {
 	gates := stay.Gates(policy.Gates, mergedGateReports(r.PMSGates, rows[r.Ref]))
 	r.ClosedGates = stay.ClosedGates(gates)
 	for _, g := range gates {
+		r.GateTakes = r.GateTakes || g.TakesKey()
 		if at := g.At; !g.Closed() && (r.GatesSetAt == nil || at.After(*r.GatesSetAt)) {
 			r.GatesSetAt = &at
 		}
 	}
 	return err
+}
+
+// Hours returns when access to the stay should begin and end, whatever Seam has; zero while that isn't known. before
+// and after are the grace of its listing.
+func (s GuestState) Hours(before, after time.Duration) (starts, ends time.Time) {
+	starts, ends = stay.Hours(s.CheckIn, s.CheckOut, before, after)
+	if ends.IsZero() {
+		return starts, ends
+	}
+	return s.Decisions.Access(Reservation{
+		CheckIn: s.CheckIn, CheckOut: s.CheckOut, CheckInText: s.CheckInText, CheckOutText: s.CheckOutText,
+	}, starts, ends)
+}
+
+// WantsKey reports whether the stay should have a key now: it is confirmed and not over, and neither an admin nor a
+// gate takes its key away. The status of the key doesn't tell: it may need attention because it can't be removed.
+func (s GuestState) WantsKey(before, after time.Duration, now time.Time) bool {
+	starts, ends := s.Hours(before, after)
+	begun, over := !starts.IsZero() && !now.Before(starts), !ends.IsZero() && !now.Before(ends)
+	return s.Status == "confirmed" && !s.Revoked && !over && (begun || !s.GateTakes)
 }
 
 // State returns what decides about a stay's guest, or [ErrNotFound].

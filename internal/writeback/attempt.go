@@ -71,11 +71,12 @@ func (r *runner) attempt(ctx context.Context, lease store.WriteBackLease, set *p
 	if err != nil {
 		return err
 	}
-	if f := a.render(ctx, stays); f != nil {
+	ready := a.judge(stays)
+	if f := a.render(ctx, ready); f != nil {
 		return a.ended(ctx, f)
 	}
 
-	a.write = decide(set, a.row, stays, a.texts, r.hashOf, r.Now())
+	a.write = decide(set, a.row, ready, a.texts, r.hashOf, r.Now())
 	if a.write.kind == eraseOld {
 		a.useOldTarget()
 	}
@@ -129,11 +130,21 @@ func (a *attempt) load(ctx context.Context) (stays map[stay.Ref]store.GuestState
 	return stays, err
 }
 
-// render computes the texts of the stays that may belong in the field.
-func (a *attempt) render(ctx context.Context, stays map[stay.Ref]store.GuestState) *failure {
-	var refs []stay.Ref
+// judge judges each stay.
+func (a *attempt) judge(stays map[stay.Ref]store.GuestState) map[stay.Ref]readiness {
+	ready, policy := map[stay.Ref]readiness{}, a.Sources()[a.name].Policy
 	for ref, s := range stays {
-		if readinessOf(s) != gone {
+		before, after := policy.Grace(stay.Text(s.ListingID))
+		ready[ref] = readinessOf(s, s.WantsKey(before, after, a.Now()))
+	}
+	return ready
+}
+
+// render computes the texts of the stays that may belong in the field.
+func (a *attempt) render(ctx context.Context, stays map[stay.Ref]readiness) *failure {
+	var refs []stay.Ref
+	for ref, is := range stays {
+		if is != gone {
 			refs = append(refs, ref)
 		}
 	}

@@ -26,15 +26,15 @@ const (
 	ready                      // the key is issued and may be handed out
 )
 
-// readinessOf judges one stay.
+// readinessOf judges one stay. wanted reports whether it should have a key.
 //
-//	not confirmed, revoking, revoked, expired     gone
+//	not wanted, revoking, revoked, expired        gone, also while the key can't be removed
 //	waiting, and no key exists                    gone: a gate has taken it away, or there never was one
 //	issued or active, and no gate withholds it    ready
 //	anything else                                 unsettled
-func readinessOf(s store.GuestState) readiness {
+func readinessOf(s store.GuestState, wanted bool) readiness {
 	switch {
-	case s.Status != pms.Confirmed:
+	case !wanted:
 		return gone
 	case slices.Contains([]string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}, s.KeyStatus):
 		return gone
@@ -104,7 +104,7 @@ func nextLook(row store.WriteBackRow) *time.Time {
 
 // decide compares the desired text of a booking's field with what is known about the field. texts are those of the
 // stays that are not gone.
-func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[stay.Ref]store.GuestState,
+func decide(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[stay.Ref]readiness,
 	texts map[stay.Ref]string, hash func(string) []byte, now time.Time,
 ) decision {
 	at := nextLook(row)
@@ -147,11 +147,11 @@ func mayHold(set *pms.WriteBackSettings, row store.WriteBackRow) (here, elsewher
 }
 
 // desiredText joins the texts of a booking's stays. settled is false if all of them are undecided.
-func desiredText(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[stay.Ref]store.GuestState,
+func desiredText(set *pms.WriteBackSettings, row store.WriteBackRow, stays map[stay.Ref]readiness,
 	texts map[stay.Ref]string,
 ) (d decision, settled bool) {
 	for _, ref := range slices.SortedFunc(maps.Keys(stays), stay.Ref.Compare) {
-		switch is := readinessOf(stays[ref]); {
+		switch is := stays[ref]; {
 		case is == gone || set.Clear:
 			settled = true
 			continue
@@ -198,7 +198,7 @@ func stateOf(stays map[stay.Ref]store.GuestState) string {
 		s := stays[ref]
 		// it can't fail
 		encoded, _ := json.Marshal([]any{
-			ref, s.Status, s.KeyStatus, s.CredentialID, s.ClosedGates,
+			ref, s.Status, s.KeyStatus, s.CredentialID, s.ClosedGates, s.GateTakes, s.Revoked,
 			s.Counter, s.GuestEmail, s.CodeID, s.SealedCode, s.CodeWaiting, s.CodeProblem,
 		})
 		_, _ = b.Write(encoded)

@@ -164,14 +164,11 @@ func Desire(s Situation) Desired {
 // set it.
 func (d *Desired) setHours(s Situation) {
 	r := s.Reservation
-	if r.CheckIn == nil || r.CheckOut == nil {
+	before, after := s.Policy.Grace(r.ListingID)
+	d.Starts, d.Ends = stay.Hours(r.CheckIn, r.CheckOut, before, after)
+	if d.Ends.IsZero() {
 		return
 	}
-	before, after := s.Policy.Grace(r.ListingID)
-	if !r.CheckOut.After(*r.CheckIn) { // cut short, or a mistake: grace must not turn it into a stay
-		before, after = 0, 0
-	}
-	d.Starts, d.Ends = r.CheckIn.Add(-before).UTC(), r.CheckOut.Add(after).UTC()
 	if s.Decisions.Access != nil {
 		d.Starts, d.Ends = s.Decisions.Access(d.Starts, d.Ends)
 	}

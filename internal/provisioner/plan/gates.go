@@ -61,7 +61,7 @@ func (d Desired) closedGates() (holding, again []stay.Gate, takes bool) {
 		default:
 			continue
 		}
-		takes = takes || g.Revoke && !d.Begun
+		takes = takes || g.TakesKey() && !d.Begun
 	}
 	return holding, again, takes
 }

@@ -21,8 +21,8 @@ var gateMutants = []mutant{
 	{
 		name: "gates that take a key", what: "a key stays although its gate takes it away",
 		edits: []edit{{
-			"internal/provisioner/plan/gates.go", "		takes = takes || g.Revoke && !d.Begun\n",
-			"		takes = takes && g.Revoke\n",
+			"internal/provisioner/plan/gates.go", "		takes = takes || g.TakesKey() && !d.Begun\n",
+			"		takes = takes && g.TakesKey()\n",
 		}},
 		pkg: "./internal/provisioner/plan", tests: "^TestGates$",
 	},
