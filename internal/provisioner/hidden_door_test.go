@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,5 +186,37 @@ func TestADoorOfANewKeyThatListsLeaveOut(t *testing.T) {
 	r.sim.Configure(func(o *simulator.Options) { o.Hidden = nil })
 	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
 	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(systemB, groupsV...))
+}
+
+// A stay moves to another access system, whose lists leave its door out, and then to a listing that isn't known: the
+// old key waits for the new one, and the reason is the listing, without which no door is opened again.
+func TestADoorOfANewKeyThatNobodyOpensAgain(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{Hidden: groupsV})
+	r.listing("default", "L", groupsL...)
+	r.listing("default", "V", groupsV...)
+	s := r.stay("R1")
+	issued(r, &s)
+	opened := r.called(seam.PathGroupAdd)
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the new key", func() bool { return r.called(seam.PathGroupAdd) > opened })
+	s.listing = "unknown"
+	r.book(s)
+	r.passMinutes(10)
+	if n := len(r.holds(s.id)); n != 2 {
+		t.Errorf("the stay has %d ACS users, want the old one and the new one", n)
+	}
+	k := r.view(s).Key
+	if k.Status != store.KeyWaiting || str(k.Reason) != "listing_unknown" ||
+		!strings.Contains(str(k.Message), "The old key stays") {
+		t.Errorf("the key is %s (%s): %s", k.Status, str(k.Reason), str(k.Message))
+	}
+	r.sim.Configure(func(o *simulator.Options) { o.Hidden = nil })
+	waitFor(t, "the old key to go", func() bool {
+		r.skipTo(r.view(s))
+		return len(r.holds(s.id)) == 1
+	})
 	r.mustHold(s.id, s.wants(systemB, groupsV...))
 }

@@ -238,10 +238,10 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 	return views, nil
 }
 
-// isSettled reports whether nothing is due soon. What Seam has refused is only due after minutes. Finally, a comparison
-// is waited for that was put off because reads didn't show a change yet.
+// isSettled reports whether nothing is due soon. What Seam has refused, or what waits for a listing, is only due after
+// minutes. Finally, a comparison is waited for that was put off because reads didn't show a change yet.
 func isSettled(k store.MobileKey, finally bool) bool {
-	if k.Status == store.KeyAttention && k.NextIsRetry {
+	if (k.Status == store.KeyAttention || k.Status == store.KeyWaiting) && k.NextIsRetry {
 		return !finally
 	}
 	return k.ObservedGeneration == k.Generation && k.Status != store.KeyProvisioning && k.Status != store.KeyRevoking &&

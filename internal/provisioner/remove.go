@@ -135,6 +135,10 @@ func (r *remover) replaces(d plan.Desired, u, old *record.User) outcome {
 	case u.IsOpen():
 		return outcome{}
 	default:
+		if j := plan.Judge(plan.State{Desired: d, User: u, Now: r.now()}); j.Reason != "" {
+			j.Next = plan.LookSlow // waiting alone won't open the new key's doors
+			return oldKeyStays(&j)
+		}
 		// What Seam doesn't show would be set again by each attempt before its reads count, and none of them counted.
 		return wait(later(r.now().Add(r.pacing.settleDelay(u)), r.observed.unshown),
 			"The new key is not on the access system yet: the old one stays until it is")

@@ -381,6 +381,12 @@ var seamMutants = []mutant{
 			"internal/provisioner/remove.go", "	return !now.Before(d.Starts) && old.Exists()",
 			"	return now.IsZero() && old.Exists()",
 		}),
+	provisionerTests("keys that wait for a new one", "a key that waits for the doors of a new one has no reason",
+		"TestADoorOfANewKeyThatNobodyOpensAgain",
+		edit{
+			"internal/provisioner/remove.go", "Now: r.now()}); j.Reason != \"\" {",
+			"Now: r.now()}); j.Reason == \"-\" {",
+		}),
 	provisionerTests("links that move", "the result of a lost create is only looked for by its identity",
 		"TestReadsThatLagTooLongAndLinksThatMove|TestLinksThatMoveThenCancel",
 		edit{
