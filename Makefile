@@ -110,8 +110,8 @@ patroni:
 chaos: ## run the fault-injection rigs for half an hour and print their results
 	@go run ./internal/localpg/pgtest/run go run ./tools/chaos/run
 
-chaos-mutants: ## remove each protection in turn; a rig must fail each time
-	@go run ./internal/localpg/pgtest/run go run ./tools/chaos/mutants
+chaos-mutants: ## remove each protection in turn; a rig must fail each time (MUTANTS="-only REGEXP" for some)
+	@go run ./internal/localpg/pgtest/run go run ./tools/chaos/mutants $(MUTANTS)
 
 bench: build ## measure speed, as ratios to a baseline in the same run (REPLICAS=3, BIG=1 for more)
 	@go run ./tools/bench

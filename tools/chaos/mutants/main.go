@@ -13,9 +13,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // edit replaces a text that must be in a file exactly once.
@@ -33,102 +37,158 @@ type mutant struct {
 
 func main() {
 	only := flag.String("only", "", "regular expression: run only mutants with such a name")
+	atOnce := flag.Int("at-once", 4, "how many mutants run at the same time: most rigs wait for most of their time")
+	list := flag.Bool("list", false, "print the names of the mutants, and run none")
 	flag.Parse()
-	if err := run(*only); err != nil {
+	if err := run(*only, *atOnce, *list); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos-mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(only string) error {
+// run prints a row of a table for each mutant as soon as its rig ends.
+func run(only string, atOnce int, list bool) error {
 	which, err := regexp.Compile(only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
+	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !which.MatchString(m.name) })
+	if list {
+		for _, m := range chosen {
+			fmt.Println(m.name)
+		}
+		return nil
+	}
+
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	fmt.Printf("| removed | effect | the rig that fails | its first failure |\n| --- | --- | --- | --- |\n")
-	var failed error
-	for _, m := range mutants {
-		if !which.MatchString(m.name) || ctx.Err() != nil {
-			continue
-		}
-		complaint, err := m.run(ctx)
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
-			complaint = "**stays green or can't run**: " + err.Error()
-		}
-		fmt.Printf("| %s | %s | %s | %s |\n", m.name, m.what, strings.Trim(m.tests, "^$()"), complaint)
+	dir, err := os.MkdirTemp("", "staykey-mutants-")
+	if err != nil {
+		return fmt.Errorf("create a directory for the builds: %w", err)
 	}
+	defer func() { _ = os.RemoveAll(dir) }()
+
+	together := builds(chosen)
+	var mu sync.Mutex
+	var failed error
+	var workers errgroup.Group
+	workers.SetLimit(max(atOnce, 1))
+
+	for _, m := range chosen {
+		workers.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			started := time.Now()
+			complaint, err := m.run(ctx, dir, together[m.pkg])
+
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
+				complaint = "**stays green or can't run**: " + err.Error()
+			}
+			fmt.Printf("| %s | %s | %s | %s |\n", m.name, m.what, strings.Trim(m.tests, "^$()"), complaint)
+			fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, time.Since(started).Round(time.Second))
+			return nil
+		})
+	}
+	_ = workers.Wait()
 	return errors.Join(failed, ctx.Err())
 }
 
-// run builds the overlay, and returns the first failure that the rig reports.
-func (m mutant) run(ctx context.Context) (complaint string, err error) {
-	dir, err := os.MkdirTemp("", "staykey-mutant-")
+// run runs a mutant's rig, and returns the first failure that it reports. Nothing runs any further after that one.
+func (m mutant) run(ctx context.Context, dir string, together *build) (complaint string, err error) {
+	if !together.has(m) {
+		return m.runAlone(ctx, dir)
+	}
+	binary, err := together.make(ctx, dir)
 	if err != nil {
+		return m.runAlone(ctx, dir) // its own build says what is wrong with it
+	}
+	return m.watch(ctx, []string{switchedBy + "=" + together.id(m)}, m.pkg, "go", "tool", "test2json", "-t", binary,
+		"-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.failfast", "-test.parallel=24",
+		"-test.timeout=15m", "-test.run="+m.tests)
+}
+
+// runAlone builds a mutant alone, in an overlay of its own.
+func (m mutant) runAlone(ctx context.Context, dir string) (complaint string, err error) {
+	if dir, err = os.MkdirTemp(dir, ""); err != nil {
 		return "", fmt.Errorf("create a directory for the overlay: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
 	overlay, err := m.overlay(dir)
 	if err != nil {
 		return "", err
 	}
-	// Longer than a wait that only a hang can exceed (until.Patience), even on a busy machine.
-	ctx, cancel := context.WithTimeout(ctx, 16*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-parallel", "24", "-timeout", "15m", "-run", m.tests,
-		m.pkg) // #nosec G204 -- of the list below
 	// GOFLAGS also reaches the programs that tests build. Existing flags are kept, so that the build cache is used.
 	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env: %w", err)
 	}
-	cmd.Env = append(append(os.Environ(), m.env...),
-		strings.TrimSpace("GOFLAGS="+strings.TrimSpace(string(flags))+" -overlay="+overlay))
-	out, err := cmd.CombinedOutput()
-	switch {
-	case strings.Contains(string(out), "[build failed]"), strings.Contains(string(out),
-		"go build:"), strings.Contains(string(out), "[setup failed]"):
-		return "", fmt.Errorf("the mutant doesn't build: %s", out)
-	case strings.Contains(string(out), "[no tests to run]"):
-		return "", fmt.Errorf("no test matches %s", m.tests)
-	case err == nil:
-		return "", errors.New("the rig is green without the protection")
-	case !strings.Contains(string(out), "--- FAIL"):
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return firstComplaint(string(out)), nil
+	env := strings.TrimSpace("GOFLAGS=" + strings.TrimSpace(string(flags)) + " -overlay=" + overlay)
+	return m.watch(ctx, []string{env}, ".", "go", "test", "-json", "-count=1", "-vet=off", "-ldflags=-s", "-failfast",
+		"-parallel", "24", "-timeout", "15m", "-run", m.tests, m.pkg)
 }
 
+// watch runs a rig until its first failure.
+func (m mutant) watch(ctx context.Context, env []string, dir, name string, args ...string) (string, error) {
+	// Longer than a wait that only a hang can exceed (until.Patience), even on a busy machine.
+	ctx, cancel := context.WithTimeout(ctx, 16*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- of the list below
+	cmd.Dir = dir
+	cmd.Env = slices.Concat(os.Environ(), m.env, env)
+	// The tests and what they start are a group that ends together.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = time.Minute
+	read := &results{failed: cancel}
+	cmd.Stdout, cmd.Stderr = read, read
+	err := cmd.Run()
+	return read.conclude(m, err)
+}
+
+// overlay writes the mutant's files.
 func (m mutant) overlay(dir string) (string, error) {
-	replaced := map[string]string{}
-	for _, e := range m.edits {
-		path, err := filepath.Abs(e.file)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", e.file, err)
-		}
+	files, err := edited(m.edits)
+	if err != nil {
+		return "", err
+	}
+	return writeOverlay(dir, files)
+}
 
-		from := path
-		if earlier, ok := replaced[path]; ok {
-			from = earlier
+// edited are the files that edits change, by their path.
+func edited(edits []edit) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, e := range edits {
+		content, changed := files[e.file]
+		if !changed {
+			var err error
+			if content, err = os.ReadFile(e.file); err != nil { // #nosec G304 -- of the list of mutants
+				return nil, fmt.Errorf("read the file to change: %w", err)
+			}
 		}
-		content, err := os.ReadFile(from) // #nosec G304 -- of the list below
-		if err != nil {
-			return "", fmt.Errorf("read the file to change: %w", err)
-		}
-
 		if n := strings.Count(string(content), e.old); n != 1 {
-			return "", fmt.Errorf("%s contains this %d times instead of once (the list of mutants is out of date): %s",
+			return nil, fmt.Errorf("%s contains this %d times instead of once (the list of mutants is out of date): %s",
 				e.file, n, e.old)
 		}
+		files[e.file] = []byte(strings.Replace(string(content), e.old, e.new, 1))
+	}
+	return files, nil
+}
 
-		to := filepath.Join(dir, fmt.Sprintf("%d%s", len(replaced), filepath.Ext(path)))
-		if earlier, ok := replaced[path]; ok {
-			to = earlier
+// writeOverlay has the compiler see files with another content, or that don't exist, and returns what tells it so.
+func writeOverlay(dir string, files map[string][]byte) (string, error) {
+	replaced := map[string]string{}
+	for name, content := range files {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
 		}
-		if err := os.WriteFile(to, []byte(strings.Replace(string(content), e.old, e.new, 1)), 0o600); err != nil {
-			return "", fmt.Errorf("write the changed file: %w", err)
+		to := filepath.Join(dir, fmt.Sprintf("%d%s", len(replaced), filepath.Ext(name)))
+		if err := os.WriteFile(to, content, 0o600); err != nil {
+			return "", fmt.Errorf("write a changed file: %w", err)
 		}
 		replaced[path] = to
 	}
@@ -142,23 +202,4 @@ func (m mutant) overlay(dir string) (string, error) {
 		return "", fmt.Errorf("write the overlay: %w", err)
 	}
 	return path, nil
-}
-
-// complaint is a failure of a test, not a line of the service's log.
-var complaint = regexp.MustCompile(`(?m)^\s+(?:\w+_test|until)\.go:\d+: (.*)$`)
-
-func firstComplaint(out string) string {
-	for _, match := range complaint.FindAllStringSubmatch(out, -1) {
-		line := strings.TrimSpace(match[1])
-		if line == "" || strings.Contains(line, " wrong, ") ||
-			regexp.MustCompile(`^\d\d\.\d{3} |^[^:]+: /[a-z_/ ]+$|STAYKEY_WORLD_SEED|log of the service`).MatchString(
-				line) {
-			continue // a history, or figures
-		}
-		if len(line) > 160 {
-			line = line[:160] + "…"
-		}
-		return strings.ReplaceAll(line, "|", "\\|")
-	}
-	return "it fails"
 }
