@@ -106,3 +106,40 @@ func (r *rig) rested(s stay) store.View {
 	waitFor(r.t, "the attempt to end", func() bool { busy, _ := r.work(); return !busy })
 	return r.view(s)
 }
+
+// A request while Seam gives no answer begins the count of tries again, and its first attempt may only wait: Seam has
+// still given no answer, so that the reason stays.
+func TestARequestDuringSilenceKeepsTheReason(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]simulator.Fault{
+		"it waits for the read lag": {Kind: simulator.LostBefore, Path: seam.PathUserCreate, Count: -1},
+		"Seam limits the rate":      {Kind: simulator.Limited, RetryAfter: 30 * time.Millisecond, Count: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newLossyRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+			r.sim.Inject(simulator.Fault{Kind: simulator.LostBefore, Path: seam.PathUserCreate, Count: -1})
+			s := r.stay("R1")
+			r.book(s)
+			silent := func() bool { return str(r.view(s).Key.Reason) == "no_answer_from_seam" }
+			waitFor(t, "a reason", func() bool { r.skipTo(r.view(s)); return silent() })
+
+			r.sim.Heal()
+			r.sim.Inject(fault)
+			calls := r.sim.Calls()
+			s.out = s.out.Add(time.Hour)
+			r.book(s)
+			waitFor(t, "the next attempt", func() bool { busy, _ := r.work(); return !busy && r.sim.Calls() > calls })
+			if v := r.view(s); v.Key.Status != store.KeyAttention || !silent() {
+				r.tell(s)
+				t.Errorf("the reason is gone: %s %s %q", v.Key.Status, str(v.Key.Reason), str(v.Key.Message))
+			}
+
+			r.sim.Heal()
+			r.untilLater(s, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+		})
+	}
+}

@@ -5,15 +5,12 @@ import "slices"
 // mutants are the protections, one taken out of each.
 var mutants = append([]mutant{
 	{
-		name: "mark", what: "a create is not marked before its call",
+		name: "mark", what: "the mark of a create is not committed before its call",
 		edits: []edit{{
-			"internal/provisioner/record/record.go",
-			"	if u.MarkedAt == nil || u.onlyLooks() {\n		u.MarkedAt = &now\n	}\n", "",
+			"internal/provisioner/ledger.go", "	row := rows.ACSUser(u.Row)\n",
+			"	row := rows.ACSUser(u.Row)\n	row.MarkedAt = nil\n",
 		}},
-		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{
-			"STAYKEY_MATRIX_CELLS=-1",
-			"STAYKEY_MATRIX_PAIRS=0",
-		},
+		pkg: "./internal/provisioner", tests: "^TestACreateWhoseWorkerLosesItsLease$",
 	},
 	{
 		name: "look-up", what: "the result of a lost create is not looked for",
@@ -23,10 +20,7 @@ var mutants = append([]mutant{
 				"	linked, out := o.finder.find(o.ledger.because(ctx, \"whether a create without an answer made an ACS user\"), u)\n", "	var linked linked\n	out := outcome{}\n",
 			},
 		},
-		pkg: "./internal/provisioner", tests: "^TestFaultMatrix$", env: []string{
-			"STAYKEY_MATRIX_CELLS=-1",
-			"STAYKEY_MATRIX_PAIRS=0",
-		},
+		pkg: "./internal/provisioner", tests: "^TestLostCreateThenCancel$",
 	},
 	{
 		name: "only way in", what: "an old ACS user is deleted although somebody deleted its replacement",

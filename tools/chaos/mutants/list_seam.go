@@ -180,6 +180,11 @@ var seamMutants = []mutant{
 			"	if !reported && !(failed && k.LastError != nil && v.Attempts >= silentAfter) {\n",
 			"	if !reported {\n",
 		}),
+	provisionerTests("silence is not broken by waiting", "an attempt that only waits takes the reason away",
+		"TestARequestDuringSilenceKeepsTheReason",
+		edit{
+			"internal/provisioner/silence.go", " && (failed || e.changes == 0)\n", " && failed\n",
+		}),
 	provisionerTests("silence hides no removal", "a removal without an answer leaves the alert for late removals",
 		"TestSilenceHasAReason",
 		edit{"internal/provisioner/silence.go", "	if v.Status == stay.KeyProvisioning {\n", "	{\n"}),
@@ -319,6 +324,21 @@ var seamMutants = []mutant{
 		edit{
 			"internal/provisioner/create.go", "	if !c.slots.fresh[u.ID] {\n		if out :=",
 			"	if u.LostAt == nil && !c.slots.fresh[u.ID] {\n		if out :=",
+		}),
+	provisionerTests("second users under the lease",
+		"a second ACS user is deleted although an admin holds the stay, or another worker has it",
+		"TestNothingIsDeletedOnceAStayIsOvertaken",
+		edit{
+			"internal/provisioner/surplus.go",
+			"	if out := s.ledger.saveMark(ctx, u); out.stops() {\n		return out\n	}\n", "",
+		}),
+	provisionerTests("second codes under the lease",
+		"a second backup code is deleted although an admin holds the stay, or another worker has it",
+		"TestNothingIsDeletedOnceAStayIsOvertaken",
+		edit{
+			"internal/provisioner/code_remove.go",
+			"	if out := w.saveMark(ctx); out.stops() {\n		return false, out\n	}\n	err := w.seam.DeleteCredential(",
+			"	err := w.seam.DeleteCredential(",
 		}),
 	provisionerTests("second creates of identities",
 		"a second create of an identity is looked for as long as the first would have been",
