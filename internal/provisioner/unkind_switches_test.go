@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -29,8 +30,11 @@ var unkindKinds = slices.Concat(simulator.Alterations, []simulator.FaultKind{
 	simulator.Refused, simulator.NotAuthorized,
 	simulator.Forbidden, simulator.Conflict, simulator.Unprocessable, simulator.WrongNotFound, simulator.WrongNotFound,
 	simulator.NoEndpoint, simulator.Page, simulator.RefusedAfter, simulator.EmptyObject, simulator.HalfList,
-	simulator.Hang, simulator.SlowDrip,
+	simulator.Hang, simulator.SlowDrip, simulator.Silent,
 })
+
+// mostLists is how many incomplete lists there are in a row, at most.
+const mostLists = 6
 
 // unkindHang is how long a fault that hangs keeps a call waiting, in real time.
 const unkindHang = 20 * time.Millisecond
@@ -51,10 +55,50 @@ func (w *unkind) breakCalls() {
 	case simulator.RefusedAfter:
 		f.Path, f.Status, f.Type = one(w, creates...), one(w, 400, 403, 409, 422), one(w, "", "something_new")
 	case simulator.EmptyObject, simulator.HalfList:
-		f.Count = 1 // two lists that lack the result of a lost create, and claim to be complete, show nothing else
+		f.Count = 1
+		if w.shortLists {
+			f.Count, f.Spares = 1+w.random.IntN(mostLists), w.mustShow
+		}
+	}
+	if w.shortLists && f.Kind == simulator.WrongNotFound {
+		f.Kind = simulator.HalfList // gets and lists that agree twice that an object is gone show nothing else
+		f.Path, f.Count, f.Spares = one(w, listPaths...), 1+w.random.IntN(mostLists), w.mustShow
 	}
 	w.tell("fault %s %s on %q, after %d, %d times", f.Kind, f.Type, f.Path, f.Skip, f.Count)
 	w.sim.Inject(f)
+}
+
+// listPaths are the lists of what staykey makes.
+var listPaths = []string{"/acs/users/list", "/acs/credentials/list", "/acs/access_groups/list", "/user_identities/list"}
+
+// mustShow reports whether a list must show an item. Any number of lists in a row may leave out what staykey has the id
+// of: it asks for that alone. What a create made whose answer was lost only lists can show: one of them may leave it
+// out, and two that claim to be complete show nothing else than that it was never made.
+func (w *unkind) mustShow(item map[string]any) bool {
+	var id string
+	for _, name := range []string{"acs_credential_id", "acs_user_id", "user_identity_id"} {
+		if is, ok := item[name].(string); ok && id == "" {
+			id = is
+		}
+	}
+	if id == "" {
+		return false // an access group, or an access system
+	}
+	var known bool
+	if err := w.store.Pool().QueryRow(context.Background(), `
+		SELECT EXISTS (SELECT FROM acs_users WHERE acs_user_id = $1 OR acs_credential_id = $1)
+			OR EXISTS (SELECT FROM user_identities WHERE user_identity_id = $1)
+			OR EXISTS (SELECT FROM backup_codes WHERE acs_credential_id = $1)`, id).Scan(&known); err != nil {
+		return true
+	}
+	if known {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.leftOut[id]
+	w.leftOut[id] = true
+	return before
 }
 
 // unkindSwitches turn one switch of Seam each.

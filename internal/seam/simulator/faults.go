@@ -78,6 +78,10 @@ type Fault struct {
 	Type           string        `json:"type"`             // of a refusal: Seam's error.type
 	Message        string        `json:"message"`          // of a refusal
 	Fired          int           `json:"fired"`
+
+	// Spares, if set, is asked about each item that empty_object or half_list would leave out of a list: those that it
+	// returns true for are kept. It must not call the simulator.
+	Spares func(item map[string]any) bool `json:"-"`
 }
 
 // Inject adds faults. They are tried in order; the first that fits a call wins.

@@ -178,11 +178,11 @@ func (f *Fault) alterResult(a answer, key string) {
 	case EmptyObject:
 		a.body[key] = map[string]any{}
 		if isList {
-			a.body[key] = []any{}
+			a.body[key] = f.leaveOut(list, 0)
 		}
 	case HalfList:
 		if isList {
-			a.body[key] = list[:len(list)/2]
+			a.body[key] = f.leaveOut(list, len(list)/2)
 			a.paginate(false, nil)
 		}
 	case NoCursor:
@@ -190,6 +190,17 @@ func (f *Fault) alterResult(a answer, key string) {
 	case SameCursor:
 		a.paginate(true, "the same")
 	}
+}
+
+// leaveOut returns a list without the items that follow the first few and that the fault doesn't spare.
+func (f *Fault) leaveOut(list []any, first int) []any {
+	kept := append([]any{}, list[:first]...) // never null
+	for _, item := range list[first:] {
+		if object, ok := item.(map[string]any); ok && f.Spares != nil && f.Spares(object) {
+			kept = append(kept, item)
+		}
+	}
+	return kept
 }
 
 // alterObject changes one object of an answer.
