@@ -73,11 +73,8 @@ var allowed = map[string][]string{
 	"internal/intake": {
 		"internal/pms", "internal/point", "internal/stay", "internal/store", "internal/tracing",
 	},
-	"internal/localpg/pgtest": {
-		"internal/localpg",
-	},
 	"internal/localpg/pgtest/run": {
-		"internal/localpg/pgtest",
+		"internal/localpg", "internal/localpg/pgtest",
 	},
 	"internal/notify": {
 		"internal/pms", "internal/point", "internal/stay", "internal/store",

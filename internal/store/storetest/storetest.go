@@ -28,13 +28,13 @@ import (
 // shared is the server of all tests.
 type shared struct {
 	dsn, locale, template string
+	stop                  func()        // never called, but the server runs as long as it is referenced
 	admin                 *pgxpool.Pool // makes and drops the tests' databases; it lasts as long as the process
 }
 
 var server = sync.OnceValues(func() (shared, error) {
 	ctx := context.Background()
-	// Never stopped here: a server that we start ends with this process, a container with its reaper.
-	dsn, _, err := pgtest.Start(ctx, func(string) {})
+	dsn, stop, err := pgtest.Start(ctx)
 	if err != nil {
 		return shared{}, err
 	}
@@ -46,7 +46,7 @@ var server = sync.OnceValues(func() (shared, error) {
 		return shared{}, fmt.Errorf("connect to the Postgres for tests: %w", err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	s := shared{dsn: dsn}
+	s := shared{dsn: dsn, stop: stop}
 	if s.locale, err = locale(ctx, conn); err != nil {
 		return shared{}, fmt.Errorf("choose the locale of the tests' databases: %w", err)
 	}
