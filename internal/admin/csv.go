@@ -208,7 +208,7 @@ func separatorOf(text []byte) rune {
 func checkColumns(header, known, required []string) error {
 	for _, name := range header {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("unknown column %q: known are %s", name, strings.Join(known, ", "))
+			return fmt.Errorf("unknown column %q: expected one of %s", name, strings.Join(known, ", "))
 		}
 	}
 	for _, name := range required {

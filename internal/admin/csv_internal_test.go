@@ -56,7 +56,7 @@ func TestTablesOfSpreadsheets(t *testing.T) {
 	for text, want := range map[string]string{
 		"caf\xe9": "CSV UTF-8", "\xff\xfel\x00": "CSV UTF-8", "\"listing_id,doors\n": "the first line can't be read",
 		"": "is empty", "listing_id\n101\n": "column doors is missing",
-		"listing_id,doors,Colour\n":                        `unknown column "colour": known are listing_id, doors`,
+		"listing_id,doors,Colour\n":                        `unknown column "colour": expected one of listing_id, doors`,
 		"listing_id,doors\n" + strings.Repeat("1,2\n", 11): "more than 10 rows",
 	} {
 		if _, err := readSheet([]byte(text), known, required, 10); err == nil || !strings.Contains(err.Error(), want) {

@@ -70,7 +70,7 @@ func (s Events) list(ctx context.Context, list string, q EventQuery) (Page[Event
 func parseID(id string) (uuid.UUID, error) {
 	parsed, err := uuid.Parse(id)
 	if err == nil && parsed.String() != strings.ToLower(id) {
-		err = errors.New("it is not written as ids are")
+		err = errors.New("it doesn't have the form of an id")
 	}
 	return parsed, err
 }

@@ -146,7 +146,7 @@ func (f *Fetcher) Enqueue(ctx context.Context, tx pgx.Tx, events []store.Event) 
 		list[i] = jobOf(e)
 	}
 	if err := f.jobs.Insert(ctx, tx, list); err != nil {
-		return fmt.Errorf("have documents fetched for %d events: %w", len(events), err)
+		return fmt.Errorf("schedule the fetches of %d events: %w", len(events), err)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func jobOf(e store.Event) jobs.Job {
 // them overlap, the later one has nothing to do.
 func (f *Fetcher) EnqueueAt(ctx context.Context, tx pgx.Tx, event store.Event, at time.Time) error {
 	if err := f.jobs.InsertAt(ctx, tx, jobOf(event), at); err != nil {
-		return fmt.Errorf("have documents of event %s fetched again: %w", event.EventID, err)
+		return fmt.Errorf("schedule another fetch for event %s: %w", event.EventID, err)
 	}
 	return nil
 }

@@ -177,8 +177,8 @@ func TestProgramsThatWantTooMuch(t *testing.T) {
 	t.Parallel()
 	for program, want := range map[string]string{
 		`{fetch: {kind: "doc", id: 1}}`: `asks for "doc" repeatedly`,
-		`{fetch: {kind: ((.fetched // {}) | keys | length | tostring | "doc" + .), id: 1}}`: "says nothing of where that is",
-		`{fetch: {kind: "doc", id: ".."}}`:                                                  "is no part of an address",
+		`{fetch: {kind: ((.fetched // {}) | keys | length | tostring | "doc" + .), id: 1}}`: "has no address for it",
+		`{fetch: {kind: "doc", id: ".."}}`:                                                  "can't be a part of an address",
 	} {
 		f, s := pmsOf(t, program, bearerDoc, nil, func(w http.ResponseWriter, _ *http.Request) {
 			_,

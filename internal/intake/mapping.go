@@ -229,13 +229,13 @@ func MappingOf(e store.Event) (pms.Mapping, error) {
 	m := pms.Mapping{Body: e.Body, ReceivedAt: e.ReceivedAt}
 	if e.Request != nil {
 		if err := json.Unmarshal(e.Request, &m.Request); err != nil {
-			return m, fmt.Errorf("read what surrounds the body: %w", err)
+			return m, fmt.Errorf("read the request of the event: %w", err)
 		}
 	}
 	if e.Documents != nil {
 		documents, err := pms.DecodeJSON(e.Documents)
 		if err != nil {
-			return m, fmt.Errorf("read what was fetched: %w", err)
+			return m, fmt.Errorf("read the fetched documents: %w", err)
 		}
 		m.Fetched, _ = documents.(map[string]any)
 	}

@@ -192,7 +192,7 @@ func (s saving) save(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if err := tx.SendBatch(ctx, &writes).Close(); err != nil {
-		return fmt.Errorf("write what %d events say: %w", len(s.events), err)
+		return fmt.Errorf("store the reservations and listings of %d events: %w", len(s.events), err)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func CheckFetchURL(text string) error {
 func (m FetchManifest) Address(f Fetch, id string) (string, error) {
 	d, known := m.Documents[f.Kind]
 	if !known {
-		return "", fmt.Errorf("the format fetches %q, and says nothing of where that is", f.Kind)
+		return "", fmt.Errorf("the format fetches %q and has no address for it", f.Kind)
 	}
 	if id == "" {
 		return "", errors.New("a document without an id has no address")
@@ -96,7 +96,7 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 
 	segment := func(value string) string { // dots alone would lead to another path
 		if value != "" && strings.Trim(value, ".") == "" {
-			wrong = fmt.Errorf("%q is no part of an address", value)
+			wrong = fmt.Errorf("%q can't be a part of an address", value)
 		}
 		return url.PathEscape(value)
 	}
@@ -119,7 +119,7 @@ func fillAddress(base, path string, valueOf func(name string) (string, error)) (
 }
 
 // errNoValue says that an event doesn't have what an address needs.
-var errNoValue = errors.New("the event doesn't say it")
+var errNoValue = errors.New("the event has no value for it")
 
 // Batched reports whether one request can ask for several ids.
 func (d Document) Batched() bool {

@@ -239,7 +239,7 @@ func (s *WriteBackSettings) Find(ctx context.Context, step WriteBackStep) (found
 		return nil, true, nil
 	}
 	if _, isText := out["text"].(string); !isText {
-		return nil, false, fmt.Errorf("the preset %s found a text that is none", s.Preset.Name)
+		return nil, false, fmt.Errorf("the preset %s found a text that isn't a string", s.Preset.Name)
 	}
 	return out, false, nil
 }

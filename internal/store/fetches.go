@@ -148,7 +148,7 @@ func ForgetDocuments(ctx context.Context, tx pgx.Tx, id uuid.UUID, applied, sett
 			tries = CASE WHEN $4 THEN '[]' ELSE tries END, asked_at = CASE WHEN $4 THEN NULL ELSE asked_at END,
 			attempts = CASE WHEN $4 THEN 0 ELSE attempts END
 		WHERE event_id = $1`, id, reason, applied, settled)
-	return wrap(err, "have documents of event %s fetched again", id)
+	return wrap(err, "let event %s wait for its documents again", id)
 }
 
 // Get returns an event that waits for documents; [ErrNotFound] once it doesn't.
@@ -224,7 +224,7 @@ func Tries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]Try
 		list = nil
 		return nil
 	})
-	return tries, wrap(err, "read what was fetched")
+	return tries, wrap(err, "read the requests for documents")
 }
 
 // givenUp is a statement that settles events whose documents will not come: what a WITH query named "gone" has

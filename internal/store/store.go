@@ -35,7 +35,7 @@ import (
 var (
 	ErrNotFound  = errors.New("not found")
 	ErrLeaseLost = errors.New("the lease on this reservation has gone to another worker")
-	ErrRaced     = errors.New("another replica made the same meanwhile")
+	ErrRaced     = errors.New("another replica has done the same in the meantime")
 )
 
 // Store is Postgres, by subject. It is safe for concurrent use.

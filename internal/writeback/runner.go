@@ -20,7 +20,7 @@ import (
 
 // This file runs one source: its lease, what is due, and the pause while its PMS can't be called.
 
-var errNoSettings = errors.New("the source writes nothing back")
+var errNoSettings = errors.New("the source has no write-back")
 
 // runner works for one source, one round at a time.
 type runner struct {

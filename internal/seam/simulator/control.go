@@ -103,7 +103,7 @@ func (s *Simulator) patch(patch map[string]any) error {
 		}
 		changed := newState(st.WorkspaceID)
 		if err = json.Unmarshal(raw, changed); err != nil {
-			err = fmt.Errorf("the state would not be one: %w", err)
+			err = fmt.Errorf("the changed state is invalid: %w", err)
 			return
 		}
 		*st = *changed
