@@ -82,6 +82,8 @@ type attempt struct {
 // newAttempt puts an attempt together. Parts come after those that they work with.
 func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt {
 	belief := belief{lag: p.options.ReadLag, timeout: p.seam.Timeout(), began: p.now()}
+	loaded.Key.Revive = loaded.Key.Revive && !isOutdated(loaded.Key, p.now())
+
 	work, policy := &loaded, p.policyFor(loaded.Reservation)
 	users := &users{}
 	for _, u := range work.Users {

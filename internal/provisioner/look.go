@@ -75,13 +75,13 @@ func (f *finder) look(ctx context.Context, u *record.User, reason string) (seam.
 	return from, ambivalent, outcome{}
 }
 
-// listed is an ACS user as the list of its identity shows it; nil if the list doesn't show it.
+// listed is an ACS user as the list of its identity shows it; nil if the list doesn't show it, or if that identity no
+// longer exists.
 func (f *finder) listed(ctx context.Context, u *record.User) (*seam.ACSUser, outcome) {
-	list, err := f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
-	if err != nil && seam.KindOf(err) != seam.NotFound {
-		return nil, fails(err)
-	}
-	return entryOf(u, list), outcome{}
+	list, _, out := f.list(ctx, u, func() ([]seam.ACSUser, error) {
+		return f.seam.ACSUsers(ctx, u.ACSSystemID, u.UserIdentityID)
+	})
+	return entryOf(u, list), out
 }
 
 // entryOf is an ACS user's entry in a list; nil if the list doesn't show it.

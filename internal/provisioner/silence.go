@@ -1,33 +1,55 @@
 package provisioner
 
 import (
+	"time"
+
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
-// silentAfter is how many tries for what is desired now must have passed, the last two of them without a usable answer,
-// before a person is notified: they take about ten minutes, and three if the guest arrives within the hour.
-const silentAfter = 9
+// silence is how long Seam must have given no usable answer, and in how many tries in a row, before a person is
+// notified.
+const (
+	silentTries   = 3
+	silence       = 10 * time.Minute
+	silenceIfNear = 3 * time.Minute // if the guest arrives within the hour, or is in the house
+)
 
 // reportSilence gives a key for which something is left to do a reason, if Seam has given no usable answer for a while:
-// calls were lost, or answers contradict each other. failed is true if this attempt was one of those. The reason stays
-// while attempts fail or only wait, until one has changed something at Seam.
+// calls were lost or rate limited, or answers contradict each other. failed is true if this attempt was one of those.
+// Attempts that only wait say nothing about it. The reason stays until an attempt has changed something at Seam.
 //
 // A key that is being removed keeps its status: whatever takes a key away from its guest goes by that, and so does the
 // alert for removals that take too long.
 func (e *ending) reportSilence(v *store.KeyVerdict, failed bool) {
+	since := e.key.FailingSince
+	v.FailingSince, v.Failures = since, e.key.Failures
+	if failed {
+		v.Failures++
+		if since == nil {
+			v.FailingSince = &e.now
+		}
+	}
 	switch v.Status {
 	case stay.KeyProvisioning, stay.KeyRevoking, stay.KeyExpired:
 	default:
 		return
 	}
-	k := e.key
-	reported := stay.Text(k.Reason) == stay.ReasonNoAnswer && (failed || e.changes == 0)
-	if !reported && !(failed && k.LastError != nil && v.Attempts >= silentAfter) {
+	reported := stay.Text(e.key.Reason) == stay.ReasonNoAnswer && (failed || e.changes == 0)
+	isLong := since != nil && e.now.Sub(*since) >= e.pacing.silence()
+	if !reported && !(failed && isLong && v.Failures >= silentTries) {
 		return
 	}
 	v.Reason, v.Message = stay.ReasonNoAnswer, stay.Message(stay.ReasonNoAnswer)
 	if v.Status == stay.KeyProvisioning {
 		v.Status = stay.KeyAttention
 	}
+}
+
+// silence is how long Seam may give no usable answer before a person is notified.
+func (p *pacing) silence() time.Duration {
+	if p.isUrgent() && p.untilCheckIn() < time.Hour {
+		return silenceIfNear
+	}
+	return silence
 }

@@ -55,11 +55,26 @@ func (e *ending) newVerdict() store.KeyVerdict {
 	k := e.key
 	v := store.KeyVerdict{
 		Generation: k.Generation, Checks: k.Checks, UncertainSince: e.lostAt, OverAt: e.overAt(),
-		KeepRevive: e.held != "" || e.unverified,
+		KeepRevive: e.held != "" || e.unverified && k.Revive,
+	}
+	if e.unverified {
+		if v.FailingSince = k.FailingSince; v.FailingSince == nil {
+			v.FailingSince = &e.now
+		}
 	}
 	e.count(&v, false)
 	e.noteComparison(&v)
 	return v
+}
+
+// wantedBackFor is how long a request that could be followed but for contradicting answers stays open. What somebody
+// suspends or removes after that was not meant by it.
+const wantedBackFor = 24 * time.Hour
+
+// isOutdated reports whether a request to restore what somebody removed or suspended at Seam is that old.
+func isOutdated(k store.MobileKey, now time.Time) bool {
+	return k.ObservedGeneration == k.Generation && k.FailingSince != nil &&
+		!now.Before(k.FailingSince.Add(wantedBackFor))
 }
 
 // overAt is when the stay is over, and so is its key, which may last longer if the stay was cut short: then anything
@@ -302,7 +317,9 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 		}
 		retry(in)
 		e.keepStatus(v)
-		e.reportSilence(v, false)
+		if e.reportSilence(v, true); v.Reason == stay.ReasonNoAnswer {
+			v.LastError = api.Error()
+		}
 	case api.Kind == seam.Unauthorized && !e.keyConfirmed:
 		v.LastError, v.Message = api.Error(), "Seam refuses the API key: provisioning is paused until it accepts it."
 		retry(10 * time.Second)

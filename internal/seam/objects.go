@@ -87,8 +87,15 @@ func (u ACSUser) Subscribed() bool {
 	})
 }
 
-// Problem returns the code of the first error that Seam reports on the user, nil for none.
-func (u ACSUser) Problem() *string { return firstProblem(u.Errors) }
+// NotDeleted is the error on an ACS user that the access system has not removed although Seam deleted it.
+const NotDeleted = "failed_to_delete_on_acs_system"
+
+// Problem returns the code of the first error that Seam reports on the user, nil for none. A deletion that has failed
+// is no error of a user that should exist.
+func (u ACSUser) Problem() *string {
+	deletion := func(e Issue) bool { return e.ErrorCode == NotDeleted }
+	return firstProblem(slices.DeleteFunc(slices.Clone(u.Errors), deletion))
+}
 
 // Reports reports whether Seam has an error of this code on the user.
 func (u ACSUser) Reports(code string) bool {

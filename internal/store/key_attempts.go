@@ -117,6 +117,8 @@ type KeyVerdict struct {
 	AttemptsOf int64  // the generation that attempts count for
 	// how many of the attempts had a create that Seam answered with an earlier ACS user
 	ReturnedCreates int
+	Failures        int        // without a usable answer, in a row
+	FailingSince    *time.Time // since when Seam has given no usable answer; nil: it has
 	Next            *time.Time // when to look again; nil: when something changes
 	NextIsRetry     bool       // Next is a retry after a failure
 	OverAt          *time.Time // when the stay is over; nil: not known
@@ -141,6 +143,8 @@ const finishKey = `
 		attempt_generation = CASE WHEN b.current THEN @attempts_of::bigint ELSE k.attempt_generation END,
 		attempts = CASE WHEN b.current THEN @attempts::integer ELSE k.attempts END,
 		returned_creates = CASE WHEN b.current THEN @returned_creates::smallint ELSE k.returned_creates END,
+		failing_since = CASE WHEN b.current THEN @failing_since::timestamptz ELSE k.failing_since END,
+		failures = CASE WHEN b.current THEN least(@failures::integer, 1000) ELSE k.failures END,
 		next_reconcile_at = CASE WHEN b.quiet THEN @next::timestamptz
 			ELSE least(@next::timestamptz, @now::timestamptz) END,
 		queued = NOT b.quiet OR coalesce(@next::timestamptz <= @now::timestamptz, false),
@@ -183,8 +187,8 @@ func (s MobileKeys) Finish(ctx context.Context, l Lease, f Finish) error {
 		"source": l.Source, "reservation_id": l.ReservationID, "token": l.Token, "now": f.At,
 		"status": f.Status, "reason": f.Reason, "message": Storable(f.Message), "last_error": Storable(f.LastError),
 		"generation": f.Generation, "done": f.Done, "attempts": f.Attempts, "attempts_of": f.AttemptsOf,
-		"returned_creates": f.ReturnedCreates,
-		"checks":           f.Checks, "check": f.Check, "keep_revive": f.KeepRevive,
+		"returned_creates": f.ReturnedCreates, "failing_since": f.FailingSince, "failures": f.Failures,
+		"checks": f.Checks, "check": f.Check, "keep_revive": f.KeepRevive,
 		"next": f.Next, "next_is_retry": f.NextIsRetry, "over_at": f.OverAt,
 		"uncertain_since": f.UncertainSince, "verified_at": f.VerifiedAt, "settled_at": f.SettledAt,
 	}

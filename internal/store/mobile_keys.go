@@ -39,6 +39,8 @@ type MobileKey struct {
 	AttemptGeneration  int64      // the one that Attempts counts for
 	Attempts           int        // failed ones in a row
 	ReturnedCreates    int        // how many of them had a create that Seam answered with an earlier ACS user
+	FailingSince       *time.Time // since when Seam has given no usable answer; nil: it has
+	Failures           int        // without a usable answer, in a row
 	LastError          *string    // of the last call that failed, redacted; nil for none
 	NextReconcileAt    *time.Time // when it is due; nil: when something changes
 	NextIsRetry        bool       // NextReconcileAt is a retry after a failure
@@ -53,13 +55,13 @@ type MobileKey struct {
 }
 
 const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts,
-	returned_creates, last_error, next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since,
+	returned_creates, failing_since, failures, last_error, next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since,
 	verified_at, settled_at, changed_at, event_id`
 
 func (k *MobileKey) scan() []any {
 	return []any{
 		&k.Status, &k.Reason, &k.Message, &k.Generation, &k.ObservedGeneration, &k.AttemptGeneration,
-		&k.Attempts, &k.ReturnedCreates, &k.LastError,
+		&k.Attempts, &k.ReturnedCreates, &k.FailingSince, &k.Failures, &k.LastError,
 		&k.NextReconcileAt, &k.NextIsRetry, &k.CheckRequested, &k.Checks, &k.Revive, &k.UncertainSince, &k.VerifiedAt,
 		&k.SettledAt, &k.ChangedAt, &k.EventID,
 	}
@@ -168,13 +170,15 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 			next_reconcile_at = CASE WHEN w.due THEN @now ELSE k.next_reconcile_at END,
 			queued = k.queued OR w.due,
 			next_is_retry = k.next_is_retry AND NOT w.due,
-			rank_at = coalesce(w.rank_at, k.rank_at),
+			rank_at = coalesce(least(w.rank_at, w.opens_at), k.rank_at),
 			revive = k.revive OR w.revive,
 			check_requested = k.check_requested OR w.checked,
 			checks = k.checks + w.checked::int,
 			attempts = CASE WHEN w.due THEN 0 ELSE k.attempts END,
 			returned_creates = CASE WHEN w.due THEN 0 ELSE k.returned_creates END,
 			attempt_generation = CASE WHEN w.due THEN k.generation + 1 ELSE k.attempt_generation END,
+			failing_since = CASE WHEN w.due THEN NULL ELSE k.failing_since END,
+			failures = CASE WHEN w.due THEN 0 ELSE k.failures END,
 			last_error = CASE WHEN w.due THEN NULL ELSE k.last_error END,
 			status = CASE WHEN w.flips THEN w.interim ELSE k.status END,
 			reason = CASE WHEN w.flips THEN NULL ELSE k.reason END,
@@ -187,7 +191,12 @@ func RequestKeys(batch *pgx.Batch, requests []KeyRequest, now time.Time) {
 					WHEN 'revoking' THEN k.status <> 'revoked' AND (w.changed OR k.status <> 'attention')
 					WHEN 'provisioning' THEN k.status IN ('issued', 'active', 'revoking', 'revoked', 'expired')
 						OR (k.status = 'waiting' AND k.observed_generation = 0)
-					ELSE false END AS flips
+					ELSE false END AS flips,
+				-- a key that should go may open doors long before check-in
+				CASE w.interim WHEN 'revoking' THEN (
+					SELECT min(greatest(u.starts_at, @now::timestamptz + interval '24 hours')) FROM acs_users u
+					WHERE u.source = w.source AND u.reservation_id = w.reservation_id AND u.acs_user_id IS NOT NULL)
+				END AS opens_at
 			FROM unnest(@sources::text[], @ids::text[], @check_ins::timestamptz[], @cancelled::boolean[],
 				@ranks::timestamptz[], @interim::text[], @changed::boolean[], @revive::boolean[], @checked::boolean[],
 				@events::uuid[], @check_outs::timestamptz[])

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -114,7 +115,7 @@ func userInTrouble(s State) *Verdict {
 const SubscriptionLimit = "salto_ks_subscription_limit_exceeded"
 
 // NotDeleted is Seam's error on an ACS user that the access system has not removed.
-const NotDeleted = "failed_to_delete_on_acs_system"
+const NotDeleted = seam.NotDeleted
 
 // UserProblem turns an error that Seam reports on an ACS user into a reason and what to do.
 func UserProblem(code string) *Verdict {

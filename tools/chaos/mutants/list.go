@@ -374,4 +374,5 @@ var mutants = append([]mutant{
 		}},
 		pkg: "./internal/provisioner", tests: "^TestAWorkspaceThatCantBeConfirmedPauses$",
 	},
-}, slices.Concat(seamMutants, refusedMutants, gateMutants, storeMutants, guestMutants, writeBackMutants)...)
+}, slices.Concat(seamMutants, refusedMutants, gateMutants, storeMutants, guestMutants, writeBackMutants,
+	wantedMutants)...)
