@@ -53,7 +53,7 @@ const plainFirst = " eaionrstludcmghpbyfvkwzjxq0123456789@.-_+/"
 
 func plainFunction() string {
 	var from, to, accents strings.Builder
-	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+	for r := range letters() {
 		switch other := plain(r); other {
 		case r:
 		case 0:

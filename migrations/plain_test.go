@@ -1,8 +1,10 @@
 package migrations
 
 import (
+	"iter"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func TestPlain(t *testing.T) {
@@ -16,6 +18,26 @@ func TestPlain(t *testing.T) {
 		if got := plain(given); got != want {
 			t.Errorf("%q is %q, not %q", given, got, want)
 		}
+	}
+}
+
+// TestLetters looks for letters beyond those that the functions know.
+func TestLetters(t *testing.T) {
+	t.Parallel()
+	next, stop := iter.Pull(letters())
+	defer stop()
+	letter, more := next()
+	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+		if more && r == letter {
+			letter, more = next()
+			continue
+		}
+		if fold(r) != r || plain(r) != r {
+			t.Errorf("%U becomes %U and %U", r, fold(r), plain(r))
+		}
+	}
+	if more {
+		t.Errorf("%U comes after all of Unicode, or out of order", letter)
 	}
 }
 

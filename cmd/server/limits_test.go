@@ -14,7 +14,7 @@ import (
 // TestSlowClientsAreCutOff: one that doesn't finish its header, and one that doesn't finish its body.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
-	_, env := simulated(t, storetest.EmptyDSN(t))
+	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	address := strings.TrimPrefix(p.url, "http://")
 	const head = "POST /webhooks/default HTTP/1.1\r\nHost: staykey\r\nContent-Type: application/json\r\n"

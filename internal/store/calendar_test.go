@@ -8,31 +8,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// TestCalendarReadsLittle has Postgres explain the two statements of a page of the calendar, where most stays of its
+// calendarReadsLittle has Postgres explain the two statements of a page of the calendar, where most stays of its
 // listings are over.
-func TestCalendarReadsLittle(t *testing.T) {
-	t.Parallel()
-	s := storetest.New(t)
+func calendarReadsLittle(t *testing.T, s *store.Store, now time.Time) {
 	ctx := context.Background()
-	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
-	if err := s.InTx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`)
-		if err == nil {
-			_, err = tx.Exec(ctx, `INSERT INTO listings (source, listing_id, known, updated_at, created_at, name)
-				SELECT 'default', 'l' || n, true, $1, $1, 'Room ' || n FROM generate_series(0, 999) n`, now)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	seedMany(t, s, now)
 	listings, err := s.Calendar.Listings(ctx, nil, "", store.NameCursor{}, 500)
 	if err != nil || len(listings) != 500 {
 		t.Fatalf("%d listings, %v", len(listings), err)
