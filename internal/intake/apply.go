@@ -32,13 +32,16 @@ const (
 	lockWait    = time.Second
 	fanOutBatch = 500
 	pollEvery   = time.Second
+	// lookEvery is how often an applier looks for changes that arrive in other ways, while batch follows batch.
+	lookEvery = time.Second
 	// clockLead is how far an event's timestamp may be ahead of its receipt and still count; a sender whose clock is
 	// wrong must not block the reservation forever (contract section 3).
 	clockLead = 5 * time.Minute
 )
 
 // An applier's turn: a batch of events, then what changed in other ways (stays that move to their next room, a page of
-// a changed listing's stays, a page of a changed policy's), and again until nothing is left. What an error of a batch
+// a changed listing's stays, a page of a changed policy's), and again until nothing is left. While batch follows batch,
+// it looks for the others once a second. What an error of a batch
 // results in:
 //
 //	several events        half as many next time, so that the faulty one is soon alone; after a lock, one by one
@@ -134,6 +137,7 @@ func (a *Applier) Run(ctx context.Context) {
 type turn struct {
 	portion portion
 	skipped map[stay.ListingRef]time.Time // listings whose fan-out failed, and until when they are skipped
+	looked  time.Time                     // when it last looked for changes that arrive in other ways, and found none
 }
 
 func newTurn() *turn {
@@ -166,19 +170,34 @@ func (a *Applier) drain(ctx context.Context, t *turn) error {
 			a.pace.applied(0, 0)
 		}
 
-		more := again
-		for _, some := range []func(context.Context, *turn) (bool, error){a.moveSome, a.fanOutSome, a.followSome} {
-			further, err := some(ctx, t)
-			if err != nil {
-				return err
-			}
-			more = more || further
+		if n > 0 && time.Since(t.looked) < lookEvery {
+			continue
+		}
+		more, err := a.lookForMore(ctx, t)
+		if err != nil {
+			return err
 		}
 
-		if n == 0 && !more {
+		if n == 0 && !again && !more {
 			return nil
 		}
 	}
+}
+
+// lookForMore carries a page of each of the changes that arrive in other ways to its stays. more reports whether there
+// may be others.
+func (a *Applier) lookForMore(ctx context.Context, t *turn) (more bool, err error) {
+	for _, some := range []func(context.Context, *turn) (bool, error){a.moveSome, a.fanOutSome, a.followSome} {
+		further, err := some(ctx, t)
+		if err != nil {
+			return false, err
+		}
+		more = more || further
+	}
+	if t.looked = time.Now(); more {
+		t.looked = time.Time{} // the next page follows the next batch
+	}
+	return more, nil
 }
 
 // giveWay pauses for a while, to leave the machine to a burst.

@@ -169,11 +169,13 @@ func keepingStatus(w store.KeyRequest) store.KeyRequest {
 	return w
 }
 
-// gatesChanged returns which of the batch's reservations have gates that changed in a way that affects a key.
+// gatesChanged returns which of the batch's known reservations have gates that changed in a way that affects a key. New
+// ones need a key whatever their gates are, and nobody has set a gate of theirs.
 func (s saving) gatesChanged(ctx context.Context, tx pgx.Tx) (map[stay.Ref]bool, error) {
 	var refs []stay.Ref
 	for ref, before := range s.stays.before {
-		if len(s.policies.of(ref.Source).Gates) > 0 && !bytes.Equal(before.Gates, s.reservations[ref].Gates) {
+		if before.VersionSeq > 0 && len(s.policies.of(ref.Source).Gates) > 0 &&
+			!bytes.Equal(before.Gates, s.reservations[ref].Gates) {
 			refs = append(refs, ref)
 		}
 	}

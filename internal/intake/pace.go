@@ -20,10 +20,18 @@ const (
 	// patience is how old the backlog may become because of that. Events of guests who arrive soon don't wait: they
 	// are first.
 	patience = 30 * time.Second
+	// keysWait is how old the backlog may become before keys of guests who arrive later give way to it.
+	keysWait = time.Second
 	// pacedShare is the share of the rate of applying at which events are accepted while the backlog is too old.
 	pacedShare = 0.95
-	// paceOver is the period over which the rate of applying is measured.
+	// paceOver is the period over which the rates of accepting and applying are measured.
 	paceOver = 500 * time.Millisecond
+	// balancedShare is the share of the rate of applying below which accepting gets more of the processors. It is less
+	// than pacedShare: where that is what slows accepting down, appliers needn't pause.
+	balancedShare = 0.9
+	// mostYield is how many times the duration of its last batch an applier pauses at most so that accepting gets its
+	// share of the processors. It bounds the delay of the backlog where what slows senders down is something else.
+	mostYield = 2
 	// longestHold bounds one pause of the flusher, whatever rate it assumes.
 	longestHold = 250 * time.Millisecond
 )
@@ -35,18 +43,22 @@ type Pace struct {
 	lag     time.Duration // the age of the events that were applied last
 	// the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
 	limiter *rate.Limiter
+	yield   float64   // how many times the duration of its last batch an applier pauses, see [Pace.balance]
 	since   time.Time // the start of the measurement
-	counted int
+	counted int       // events applied since then
+	taken   int       // events accepted since then
+	crowded int       // those of them whose commits indicate a burst
 }
 
 // accepted records a commit.
 func (p *Pace) accepted(events int) {
-	if events < crowdedBatch {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.crowdAt = time.Now()
+	p.taken += events
+	if events >= crowdedBatch {
+		p.crowdAt = time.Now()
+		p.crowded += events
+	}
 }
 
 // overtaken records a batch of urgent events only, which shows nothing about the age of the others.
@@ -65,49 +77,79 @@ func (p *Pace) applied(events int, lag time.Duration) {
 
 func (p *Pace) note(events int, lag time.Duration) {
 	now := time.Now()
-	if p.lag <= patience {
-		p.limiter, p.since, p.counted = nil, now, 0
+	if events == 0 {
+		p.yield = 0
+	}
+	if p.since.IsZero() || (lag > patience) != (p.lag > patience) {
+		p.limiter, p.lag = nil, lag
+		p.measureFrom(now) // this batch began before
+		return
 	}
 	p.lag = lag
 	p.counted += events
 	if took := now.Sub(p.since); took >= paceOver {
-		pace := rate.Limit(pacedShare * float64(p.counted) / took.Seconds())
-		if p.limiter == nil {
-			p.limiter = rate.NewLimiter(pace, batchSize)
+		p.balance()
+		if lag > patience {
+			p.limit(now, pacedShare*float64(p.counted)/took.Seconds())
 		}
-		p.limiter.SetLimitAt(now, pace)
-		p.since, p.counted = now, 0
+		p.measureFrom(now)
 	}
 }
 
-// rest is how long an applier pauses for a burst after a batch that took this long: the shorter, the closer the lag
-// is to the limit, so that an endless burst settles at a rate that both can keep.
+func (p *Pace) measureFrom(now time.Time) {
+	p.since, p.counted, p.taken, p.crowded = now, 0, 0, 0
+}
+
+// limit sets the rate of accepting.
+func (p *Pace) limit(now time.Time, perSecond float64) {
+	pace := rate.Limit(perSecond)
+	if p.limiter == nil {
+		p.limiter = rate.NewLimiter(pace, batchSize)
+	}
+	p.limiter.SetLimitAt(now, pace)
+}
+
+// balance lets appliers pause for longer while events are accepted at less than balancedShare of the rate of applying,
+// although senders wait, and for less time above that. Appliers that are always busy would take most of the
+// processors from the flusher, which works in many short steps, and accepting would fall far below its limit.
+func (p *Pace) balance() {
+	if p.counted == 0 || p.crowded <= p.taken/2 { // nobody waits
+		p.yield = 0
+		return
+	}
+	p.yield += balancedShare - float64(p.taken)/float64(p.counted)
+	p.yield = min(max(p.yield, 0), mostYield)
+}
+
+// rest is how long an applier pauses for accepting after a batch that took this long. In a burst, the pause is the
+// shorter, the closer the lag is to the limit, so that an endless burst settles at a rate that both can keep.
 func (p *Pace) rest(took time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.crowded() {
-		return 0
+	share := p.yield
+	if p.inBurst() {
+		used := float64(p.lag) / float64(patience)
+		share = max(share, restShare*(1-used*used*used*used))
 	}
-	used := float64(p.lag) / float64(patience)
-	return time.Duration(restShare * (1 - used*used*used*used) * float64(took))
+	return time.Duration(share * float64(took))
 }
 
 // Crowded reports whether a burst is being accepted that other work should give way to.
 func (p *Pace) Crowded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.crowded()
+	return p.inBurst()
 }
 
-func (p *Pace) crowded() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
+func (p *Pace) inBurst() bool { return p.lag < patience && time.Since(p.crowdAt) <= crowdLasts }
 
 // Pressed reports whether events are so many that keys of guests who arrive later should wait: a burst is being
-// accepted, or the backlog is older than patience, when accepting has slowed down already. What waits may change or
-// cancel the stays that these keys are for.
+// accepted, or the backlog that it left is being applied. What waits may change or cancel the stays that these keys are
+// for, and a key costs many times as much as applying an event.
 func (p *Pace) Pressed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.crowded() || p.lag >= patience
+	return p.inBurst() || p.lag >= keysWait
 }
 
 // delay is how long the flusher waits for the appliers before its next commit, after one of that many events.
