@@ -130,7 +130,9 @@ func (b features) featuresOfEvents(ctx context.Context, accepted, applied *compa
 				return err
 			}
 			began := time.Now()
-			if err := b.awaitApplied(ctx, db); err != nil {
+			if err := b.watch(ctx, db, servers, func() (string, int, error) {
+				return "applied", waiting, b.awaitApplied(ctx, db)
+			}); err != nil {
 				return err
 			}
 			applied.note(with, time.Since(began).Seconds()/float64(max(waiting, 1)))

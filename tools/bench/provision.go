@@ -233,6 +233,10 @@ func (b queues) fullQueue(ctx context.Context) (name string, drop func(), err er
 	return name, drop, nil
 }
 
+// drainGoal is half of what a full queue took on 22 November 2026, as a multiple of the bare calls at 0 ms: 472 stays a
+// second where 4,857 a second was possible.
+const drainGoal = 4857.0 / 472 / 2
+
 // drain measures how long a full queue of stays takes.
 func (b provisioning) drain(ctx context.Context) error {
 	full, drop, err := b.fullQueue(ctx)
@@ -263,10 +267,10 @@ func (b provisioning) drain(ctx context.Context) error {
 			what: fmt.Sprintf("%d stays provisioned, Seam at %d ms per call, %d at a time", b.drained,
 				answer.Milliseconds(), drainWorkers), value: fmt.Sprintf("%.0f/s", median(rates)),
 			against: "the bare calls", base: fmt.Sprintf("%.0f/s", median(floors)),
-			ratio: fmt.Sprintf("%.2f times as long", median(ratios)),
+			ratio: fmt.Sprintf("%.2f times as long", median(ratios)), target: "within 1.1",
 		}
-		if answer > 0 {
-			l.target = "within 1.1"
+		if answer == 0 {
+			l.target = fmt.Sprintf("within %.1f", drainGoal)
 		}
 		b.add(l)
 		if len(compared) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -53,6 +54,9 @@ func (r *results) print(p plan, took time.Duration) {
 	fmt.Println("| what | measured | p50 | p99 | baseline | result | ratio | goal |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, l := range r.lines {
+		if l.ratio != "" {
+			l.target = cmp.Or(l.target, "none: to compare with")
+		}
 		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.value, l.p50, l.p99, l.against, l.base,
 			l.ratio, l.target)
 	}

@@ -94,7 +94,21 @@ func (b webhooks) post(ctx context.Context, db *pgx.Conn, servers []*program, la
 }
 
 // watched is post, and reports who used the processors.
-func (b webhooks) watched(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration) (load, error) {
+func (b webhooks) watched(ctx context.Context, db *pgx.Conn, servers []*program, lasts time.Duration) (l load,
+	err error,
+) {
+	err = b.watch(ctx, db, servers, func() (what string, events int, err error) {
+		l, err = b.post(ctx, db, servers, lasts, posts{})
+		return fmt.Sprintf("accepted, and %.0f µs of wrk", float64(l.wrk.Microseconds())/float64(max(l.Requests, 1))),
+			l.Requests, err
+	})
+	return l, err
+}
+
+// watch does something with events, and reports how much processor time each of them took.
+func (b webhooks) watch(ctx context.Context, db *pgx.Conn, servers []*program,
+	do func() (what string, events int, err error),
+) error {
 	used := func() (server, postgres time.Duration, err error) {
 		for _, s := range servers {
 			server += s.processorTime()
@@ -102,21 +116,22 @@ func (b webhooks) watched(ctx context.Context, db *pgx.Conn, servers []*program,
 		postgres, err = postgresTime(ctx, db)
 		return server, postgres, err
 	}
+
 	server, postgres, err := used()
 	if err != nil {
-		return load{}, err
+		return err
 	}
-	l, err := b.post(ctx, db, servers, lasts, posts{})
+	what, events, err := do()
 	if err != nil {
-		return l, err
+		return err
 	}
 	serverAfter, postgresAfter, err := used()
 	each := func(d time.Duration) string {
-		return fmt.Sprintf("%.0f µs", float64(d.Microseconds())/float64(max(l.Requests, 1)))
+		return fmt.Sprintf("%.0f µs", float64(d.Microseconds())/float64(max(events, 1)))
 	}
-	say("processor time for each of %d events: server %s, Postgres %s, wrk %s", l.Requests, each(serverAfter-server),
-		each(postgresAfter-postgres), each(l.wrk))
-	return l, err
+	say("processor time for each of %d events %s: server %s, Postgres %s", events, what, each(serverAfter-server),
+		each(postgresAfter-postgres))
+	return err
 }
 
 func backlog(ctx context.Context, db *pgx.Conn) (n int, err error) {
