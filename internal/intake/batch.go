@@ -99,7 +99,8 @@ func (b *batch) finish(ctx context.Context, a *Applier) {
 		b.trace(ctx, a.now())
 	}
 	b.count(a.activity)
-	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent }); oldest >= 0 {
+	// An urgent event has overtaken the others, and a replayed one was received long before it was queued.
+	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent && !m.Replay }); oldest >= 0 {
 		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
 	} else {
 		a.pace.overtaken(len(b.events))

@@ -345,3 +345,37 @@ func TestABacklogEndsAlthoughWhatFollowsItFails(t *testing.T) {
 		t.Error("nothing waits, and keys of later guests still give way")
 	}
 }
+
+// A replayed event was received long ago, and waits for nobody.
+func TestAReplayIsNoBacklog(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	var pace intake.Pace
+	a := intake.NewApplier(db, slog.New(slog.DiscardHandler), intake.Options{
+		Pace: &pace, Source: func(string) pms.Source { return pms.Source{Policy: pms.DefaultPolicy()} },
+	})
+	event := store.Event{
+		EventID: uuid.New(), Source: "hotel", Type: "x", Status: stay.EventAccepted,
+		ReceivedAt: time.Now().Add(-time.Hour), Body: []byte(`{}`),
+	}
+	if _, err := db.Events.Insert(t.Context(), []store.Event{event}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	n, err := db.Events.Replay(t.Context(), []store.Event{event}, store.Audit{Author: "a test", Action: "replay"},
+		time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneBatch, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Drain(oneBatch); err != nil || pace.Pressed() {
+		t.Errorf("after a batch of replays (%v): pressed is %t, %v", n, pace.Pressed(), err)
+	}
+	if waiting, _, err := db.Events.Backlog(t.Context(), nil); err != nil || waiting != 0 {
+		t.Errorf("%d events wait, %v", waiting, err)
+	}
+}

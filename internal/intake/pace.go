@@ -61,7 +61,7 @@ func (p *Pace) accepted(events int) {
 	}
 }
 
-// overtaken records a batch of urgent events only, which shows nothing about the age of the others.
+// overtaken records a batch of urgent or replayed events only, which shows nothing about the age of the others.
 func (p *Pace) overtaken(events int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
