@@ -128,7 +128,7 @@ var modelSwitches = []modelSwitch{
 		o.UniqueStatus, o.UniqueType = 409, "something_new"
 	}},
 	{"pages are short", func(o *simulator.Options) { o.PageSize, o.ShortPages = 2, true }},
-	{"deleted users keep their place", func(o *simulator.Options) { o.DeletingBlocks = true }},
+	{"deleted users keep their slot", func(o *simulator.Options) { o.DeletingBlocks = true }},
 	{"changes are pending", func(o *simulator.Options) { o.Pending = 3 * time.Second }},
 }
 
@@ -269,7 +269,7 @@ func (s history) expect(t truth, id string, v store.View, got []access) (status 
 	system := map[string]string{"A": system, "B": system, "V": systemB}[last.listing]
 	want = []access{s.stay(last).wants(system, listing.groups...)}
 	if len(got) == 1 && got[0].Identity == "own" {
-		want[0].Identity = "own" // whose place was free depends on the other stay, and with gates each stay has its own
+		want[0].Identity = "own" // whose slot was free depends on the other stay, and with gates each stay has its own
 	}
 	if closed {
 		return store.KeyAttention, want

@@ -139,7 +139,7 @@ func TestNothingIsCreatedBesideAnUncertainDelete(t *testing.T) {
 
 // Two rows of a stay are kept to look for what a lost create may have left. While one of them can't be looked at,
 // nothing is created in the place of the other.
-func TestAFreePlaceWaitsForALookUp(t *testing.T) {
+func TestAFreeSlotWaitsForALookUp(t *testing.T) {
 	t.Parallel()
 	r, s := leaveTwo(t)
 	r.cancel(s)
@@ -229,7 +229,7 @@ func TestRowsThatOnlyLookLeadToNoSecondUser(t *testing.T) {
 
 // A slot is free because its ACS user is gone, but it is unknown whether a delete of another one took effect: nothing
 // is created before that is known.
-func TestAFreePlaceWaitsForAnUncertainDelete(t *testing.T) {
+func TestAFreeSlotWaitsForAnUncertainDelete(t *testing.T) {
 	t.Parallel()
 	r, s := leaveTwo(t)
 	only := r.live(s)[0]

@@ -200,8 +200,8 @@ func (w *unkind) see(state *simulator.State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seeWalkIns(state)
-	type place struct{ name, system string }
-	users := map[place]int{}
+	type slot struct{ name, system string }
+	users := map[slot]int{}
 	for _, u := range state.Users {
 		if _, isWalkIn := w.walkIns[u.ID]; isWalkIn || isGoing(u) || w.refused[u.ID] {
 			continue
@@ -212,8 +212,8 @@ func (w *unkind) see(state *simulator.State) {
 			continue
 		}
 		s := w.stays[at]
-		users[place{s.id, u.SystemID}]++
-		if users[place{s.id, u.SystemID}] > 1 && !s.guestChanged {
+		users[slot{s.id, u.SystemID}]++
+		if users[slot{s.id, u.SystemID}] > 1 && !s.guestChanged {
 			w.violation(s, "%s has a second ACS user on access system %s", s.id, u.SystemID)
 		}
 		w.seeUser(state, s, u)
@@ -345,13 +345,13 @@ func (w *unkind) check() {
 func (w *unkind) allowDeletes(st *simulator.State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	type place struct{ name, system string }
-	users := map[place]int{}
+	type slot struct{ name, system string }
+	users := map[slot]int{}
 	for _, u := range st.Users {
-		users[place{u.FullName, u.SystemID}]++
+		users[slot{u.FullName, u.SystemID}]++
 	}
 	for id, u := range st.Users {
-		isAlone := users[place{u.FullName, u.SystemID}] == 1
+		isAlone := users[slot{u.FullName, u.SystemID}] == 1
 		if isAlone {
 			delete(w.refused, id)
 		}

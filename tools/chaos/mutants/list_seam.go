@@ -442,7 +442,7 @@ var seamMutants = []mutant{
 		}),
 	provisionerTests("uncertain deletes",
 		"a place that is free doesn't wait for another delete whose effect is unknown",
-		"TestAFreePlaceWaitsForAnUncertainDelete",
+		"TestAFreeSlotWaitsForAnUncertainDelete",
 		edit{
 			"internal/provisioner/attempt.go",
 			"(a.users.rows[i].ACSUserID != nil || a.slots.claimed[a.users.rows[i].ID]) {",
@@ -525,7 +525,7 @@ var seamMutants = []mutant{
 		}),
 	provisionerTests("slots during a look-up",
 		"a slot is used while the result of a lost create in another one can't be looked for",
-		"TestAFreePlaceWaitsForALookUp",
+		"TestAFreeSlotWaitsForALookUp",
 		edit{
 			"internal/provisioner/attempt.go", "		if out, open := a.observed.unsettled[u.ID]; open {\n",
 			"		if out, open := a.observed.unsettled[u.ID]; open && i < 0 {\n",
