@@ -25,7 +25,7 @@ const askForCode = 4 * time.Second
 // Code is a stay's backup code.
 type Code struct {
 	Digits  string
-	OpensAt time.Time // it opens nothing before
+	OpensAt time.Time // when it opens doors, within the hours of the stay
 	OpensTo time.Time
 }
 
@@ -38,22 +38,22 @@ func (s *Service) ShowCode(ctx context.Context, id string) (Code, Page, error) {
 }
 
 func (s *Service) showCode(ctx context.Context, id string) (Code, Page, error) {
-	state, source, _, err := s.find(ctx, id)
+	state, source, counter, err := s.find(ctx, id)
 	if err != nil {
 		return Code{}, Page{Operator: source.GuestPage}, err
 	}
+	if wait := limited(state.Recent, s.now()); wait > 0 {
+		return Code{}, s.page(state, source), &LimitError{After: wait}
+	}
+	code, state, err := s.codeOf(ctx, state, func(now store.GuestState) error { return s.mayShowCode(now, counter) })
+	if errors.Is(err, ErrGone) || errors.Is(err, store.ErrNotFound) { // the stay may be another guest's
+		return Code{}, Page{Operator: source.GuestPage}, ErrGone
+	}
 	page := s.page(state, source)
-	now := s.now()
-	if wait := limited(state.Recent, now); wait > 0 {
-		return Code{}, page, &LimitError{After: wait}
-	}
-	if len(state.ClosedGates) == 0 && !s.opensNow(state, now) {
-		return Code{}, page, ErrNoCode
-	}
-	code, err := s.codeOf(ctx, state)
 	if err != nil {
 		return Code{}, page, err
 	}
+	now := s.now()
 	return code, page, s.store.BackupCodes.NoteShown(ctx, state.Ref, used(state.Recent, now), store.Entry{
 		Ref: state.Ref, At: now, Kind: stay.TimelineStep, Summary: "The backup code was shown to the guest",
 		Detail: map[string]any{"acs_credential_id": stay.Text(state.CodeID)},
@@ -67,28 +67,50 @@ func (s *Service) BackupCode(ctx context.Context, ref stay.Ref) (Code, error) {
 	if err != nil {
 		return Code{}, err
 	}
-	code, err := s.codeOf(ctx, state)
+	code, _, err := s.codeOf(ctx, state, s.mayHaveCode)
 	count(byCodeRequest, err)
 	return code, err
 }
 
-// codeOf judges a stay for its code, and reads the digits.
-func (s *Service) codeOf(ctx context.Context, state store.GuestState) (Code, error) {
-	if err := s.mayHaveCode(state); err != nil {
-		return Code{}, err
+// codeOf reads the digits of a stay's code. The stay is judged before, and again after Seam has answered: meanwhile
+// somebody may have taken the key away, renewed the link, replaced the code, or moved the stay. It returns the state
+// that was judged last, or [store.ErrNotFound] if the reservation was erased meanwhile.
+func (s *Service) codeOf(
+	ctx context.Context, asked store.GuestState, judge func(store.GuestState) error,
+) (Code, store.GuestState, error) {
+	state := asked
+	if err := judge(state); err != nil {
+		return Code{}, state, err
 	}
 	digits, err := s.digits(ctx, state)
 	if err != nil {
-		return Code{}, err
+		return Code{}, state, err
 	}
-	// While Seam was asked, somebody may have taken the key away.
 	if state, err = s.store.GuestStays.State(ctx, state.Ref); err != nil {
-		return Code{}, err
+		return Code{}, asked, err
+	}
+	if err := judge(state); err != nil {
+		return Code{}, state, err
+	}
+	if *state.CodeID != *asked.CodeID || stay.Text(state.KeyGuest) != stay.Text(asked.KeyGuest) {
+		return Code{}, state, ErrNoCode // the digits are those of the code before
+	}
+	from, to := s.codeHours(state)
+	return Code{Digits: digits, OpensAt: from, OpensTo: to}, state, nil
+}
+
+// mayShowCode judges a stay for the page of one of its links.
+func (s *Service) mayShowCode(state store.GuestState, counter int32) error {
+	if !s.linkHolds(state, counter) {
+		return ErrGone
 	}
 	if err := s.mayHaveCode(state); err != nil {
-		return Code{}, err
+		return err
 	}
-	return Code{Digits: digits, OpensAt: *state.StartsAt, OpensTo: *state.EndsAt}, nil
+	if !s.opensNow(state, s.now()) {
+		return ErrNoCode
+	}
+	return nil
 }
 
 // mayHaveCode judges a stay for its code. The state of the mobile key matters only as far as the code needs the same:
@@ -96,25 +118,43 @@ func (s *Service) codeOf(ctx context.Context, state store.GuestState) (Code, err
 func (s *Service) mayHaveCode(state store.GuestState) error {
 	ended := []string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}
 	switch {
-	case isGone(state, s.now()) || slices.Contains(ended, state.KeyStatus) || !s.wantsKey(state):
+	case isGone(state, s.now()) || slices.Contains(ended, state.KeyStatus):
 		return ErrGone
-	case len(state.ClosedGates) > 0:
+	case len(state.ClosedGates) > 0 && !state.Revoked: // also where one takes the key away: it may open again
 		return &NotReadyError{Page: s.page(state, s.options.Source(state.Source))}
+	case !s.wantsKey(state):
+		return ErrGone
 	case state.CodeID == nil || state.StartsAt == nil || state.EndsAt == nil,
 		stay.Text(state.KeyGuest) != s.guestKey(state.GuestEmail):
+		return ErrNoCode
+	}
+	if from, to := s.codeHours(state); !from.Before(to) {
 		return ErrNoCode
 	}
 	return nil
 }
 
-// opensNow reports whether a stay's doors open now, and should. A stay that was moved may still have its earlier hours
-// at Seam.
+// codeHours returns when a stay's code opens its doors, and should: the hours that Seam and the stay have in common. A
+// stay that was moved may still have its earlier hours at Seam. Without any, from is not before to.
+func (s *Service) codeHours(state store.GuestState) (from, to time.Time) {
+	from, to = *state.StartsAt, *state.EndsAt
+	starts, ends := state.Hours(s.grace(state))
+	if starts.After(from) {
+		from = starts
+	}
+	if !ends.IsZero() && ends.Before(to) {
+		to = ends
+	}
+	return from, to
+}
+
+// opensNow reports whether a stay's doors open now, and should.
 func (s *Service) opensNow(state store.GuestState, now time.Time) bool {
-	before, after := s.grace(state)
-	if starts, _ := state.Hours(before, after); now.Before(starts) {
+	if state.StartsAt == nil || state.EndsAt == nil {
 		return false
 	}
-	return state.StartsAt != nil && !now.Before(*state.StartsAt) && state.EndsAt != nil && now.Before(*state.EndsAt)
+	from, to := s.codeHours(state)
+	return !now.Before(from) && now.Before(to)
 }
 
 // offersCode reports whether a guest's page offers the code: as far as is known it opens doors now.

@@ -148,22 +148,39 @@ func TestCodesThatAreNotShown(t *testing.T) {
 	}
 }
 
-// A gate that holds only the link holds the code too.
+// A gate that holds only the link holds the code too, and one that takes the key away is no end of the stay.
 func TestAClosedGateHoldsTheCode(t *testing.T) {
 	t.Parallel()
-	state := stateWithCode()
 	s := guest.New(nil, nil, nil, guest.Options{
 		Secret: "seam_key",
 		Source: func(string) pms.Source { return pms.Source{} },
 	})
-	notReady := new(guest.NotReadyError)
-	state.ClosedGates = []string{"paid"}
-	if err := guest.MayHaveCode(s, state); !errors.As(err, &notReady) || !strings.Contains(notReady.Explain(), "paid") {
-		t.Errorf("with a closed gate: %v", err)
+	held := func(err error) bool {
+		notReady := new(guest.NotReadyError)
+		return errors.As(err, &notReady) && strings.Contains(notReady.Explain(), "paid")
 	}
-	state.ClosedGates = nil
-	if err := guest.MayHaveCode(s, state); err != nil {
-		t.Errorf("with an open gate: %v", err)
+	gone := func(err error) bool { return errors.Is(err, guest.ErrGone) }
+	for name, c := range map[string]struct {
+		change func(*store.GuestState)
+		want   func(error) bool
+	}{
+		"an open gate":  {func(*store.GuestState) {}, func(err error) bool { return err == nil }},
+		"a closed gate": {func(s *store.GuestState) { s.ClosedGates = []string{"paid"} }, held},
+		"one that takes the key": {func(s *store.GuestState) {
+			s.ClosedGates, s.GateTakes = []string{"paid"}, true
+		}, held},
+		"and an admin took it": {func(s *store.GuestState) {
+			s.ClosedGates, s.GateTakes, s.Revoked = []string{"paid"}, true, true
+		}, gone},
+		"and the key is gone": {func(s *store.GuestState) {
+			s.ClosedGates, s.GateTakes, s.KeyStatus = []string{"paid"}, true, stay.KeyRevoked
+		}, gone},
+	} {
+		state := stateWithCode()
+		c.change(&state)
+		if err := guest.MayHaveCode(s, state); !c.want(err) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

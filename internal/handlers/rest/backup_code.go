@@ -28,7 +28,7 @@ func showBackupCode(c *stay.BackupCode) *BackupCode {
 // ShownCode is a reservation's PIN.
 type ShownCode struct {
 	Code           string   `json:"code" example:"846201" doc:"For the guest alone. Salto may change it: ask when it is needed."`
-	AccessSchedule Schedule `json:"access_schedule" doc:"When it opens doors."`
+	AccessSchedule Schedule `json:"access_schedule" doc:"When it opens doors, within the hours of the stay."`
 }
 
 func (s *API) backupCodeOperation(api huma.API) {
@@ -36,8 +36,9 @@ func (s *API) backupCodeOperation(api huma.API) {
 		"Get the digits of a reservation's backup code",
 		http.StatusForbidden, http.StatusNotFound, http.StatusConflict)
 	op.Description = "For programs that show it to the guest. Needs a token with scope guest or write. Each request " +
-		"reads the digits from Seam. Returns 409 while there is no code, or a gate is closed. Each request is in " +
-		"the audit log. Nothing is created: it is a POST so that the digits are in no cache."
+		"reads the digits from Seam. Returns 409 while there is no code, a gate is closed, or the stay was moved and " +
+		"Salto KS has only its earlier hours. Each request is in the audit log. Nothing is created: it is a POST so " +
+		"that the digits are in no cache."
 	huma.Register(api, op, func(ctx context.Context, in *ReservationPath) (*Output[ShownCode], error) {
 		got, err := s.Admin.GuestAccess.BackupCode(ctx, in.ref())
 		if err != nil {
