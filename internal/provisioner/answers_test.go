@@ -80,6 +80,27 @@ func TestPendingForMonths(t *testing.T) {
 	})
 }
 
+// An error that Seam has reported for months is asked about less and less while the guest is far away.
+func TestAnErrorForMonths(t *testing.T) {
+	t.Parallel()
+	options := fast()
+	options.SweepInterval = 1_000_000 * time.Hour // it would ask, too
+	r := newRig(t, options, simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	s := r.stay("R1")
+	s.in = r.now().Add(200 * 24 * time.Hour).Truncate(time.Millisecond)
+	s.out = s.in.Add(24 * time.Hour)
+	issued(r, &s)
+	r.alter(s, func(u *simulator.User) { u.ErrorCode = "something_is_wrong" })
+	r.recheck(s)
+	r.untilThat(s, "in trouble", func(v store.View) bool { return str(v.Key.Reason) == "seam_reports_error" })
+	r.advance(24 * time.Hour)
+	waitFor(t, "patience", func() bool {
+		next := r.view(s).Key.NextReconcileAt
+		return next != nil && next.Sub(r.now()) > time.Hour
+	})
+}
+
 // An error text that Postgres would refuse is stored anyway, with a reason and a next try.
 func TestErrorTextsOfAllKinds(t *testing.T) {
 	t.Parallel()

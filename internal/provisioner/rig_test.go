@@ -47,6 +47,7 @@ type rig struct {
 	timeout time.Duration                        // of a call to Seam
 	hasty   bool                                 // calls are given up after timeout
 	after   func(time.Duration) <-chan time.Time // waits between background retries, nil for real time
+	loaded  func()                               // called whenever an attempt has loaded what it works on, if not nil
 	log     *slog.Logger
 	stop    func()
 
@@ -159,7 +160,13 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	options := r.options
-	options.Now, options.After, options.Policy = r.now, r.timer, func(s string) pms.Policy { return r.policy(s) }
+	options.Now, options.After = r.now, r.timer
+	options.Policy = func(s string) pms.Policy {
+		if r.loaded != nil {
+			r.loaded()
+		}
+		return r.policy(s)
+	}
 	if r.log == nil {
 		r.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
 			if bytes.Contains(p, []byte("attempt panicked")) {
@@ -171,7 +178,7 @@ func (r *rig) start() {
 	r.prov = provisioner.New(r.store, client, "salt", r.log, options)
 	r.applier = intake.NewApplier(r.store, r.log, intake.Options{
 		Now: r.now, Applied: r.prov.Wake,
-		Source: func(name string) pms.Source { return pms.Source{Policy: options.Policy(name)} },
+		Source: func(name string) pms.Source { return pms.Source{Policy: r.policy(name)} },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -334,6 +334,23 @@ var mutants = append([]mutant{
 		pkg: "./internal/provisioner", tests: "^TestPendingForMonths$",
 	},
 	{
+		name: "errors for months", what: "an error is asked about as often, however far away the guest is",
+		edits: []edit{{
+			"internal/provisioner/retry.go",
+			"		return min(max(p.inTrouble()/2, askForProblems), p.patience(askForProblems)), true\n",
+			"		return min(max(p.inTrouble()/2, askForProblems), askForProblems), true\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestAnErrorForMonths$",
+	},
+	{
+		name: "all that is due", what: "what is due is queued in pages, with guests who arrive soon on later ones",
+		edits: []edit{{
+			"internal/provisioner/controller.go", "		if err != nil || n < store.QueueAtMost {\n",
+			"		if err != nil || n <= store.QueueAtMost {\n",
+		}},
+		pkg: "./internal/provisioner", tests: "^TestNearTimerOvertakesOlderOnes$",
+	},
+	{
 		name: "one endpoint's 401", what: "a 401 from one endpoint pauses everything, although Seam accepts the key elsewhere",
 		edits: []edit{{
 			"internal/provisioner/admission.go", "!= seam.Unauthorized || d.keyConfirmed() {", "!= seam.Unauthorized {",

@@ -332,6 +332,19 @@ var seamMutants = []mutant{
 			"internal/provisioner/surplus.go",
 			"	if out := s.ledger.saveMark(ctx, u); out.stops() {\n		return out\n	}\n", "",
 		}),
+	overtaken("changes under the lease", "a change is sent although an admin holds the stay, or another worker has it",
+		edit{
+			"internal/provisioner/change.go",
+			"	if out := c.ledger.saveMark(ctx, u); out.stops() {\n		return out\n	}\n	c.ledger.changes++\n	apply, err",
+			"	c.ledger.changes++\n	apply, err",
+		}),
+	overtaken("deletes under the lease",
+		"an ACS user is deleted although an admin holds the stay, or another worker has it",
+		edit{
+			"internal/provisioner/remove.go",
+			"	if out := r.ledger.saveMark(ctx, u); out.stops() {\n		return out\n	}\n	r.ledger.changes++\n	err := r.seam.DeleteACS",
+			"	r.ledger.changes++\n	err := r.seam.DeleteACS",
+		}),
 	provisionerTests("second codes under the lease",
 		"a second backup code is deleted although an admin holds the stay, or another worker has it",
 		"TestNothingIsDeletedOnceAStayIsOvertaken",
@@ -542,6 +555,12 @@ var seamMutants = []mutant{
 			"internal/seam/page.go", "		if seen[p.cursor] || len(seen) >= maxPages {\n",
 			"		if len(seen) >= maxPages {\n",
 		}),
+	seamTests("listed keys without their user", "a mobile key that is listed without its ACS user counts as no key",
+		"TestOptionalFields",
+		edit{
+			"internal/seam/api.go", "		keys[i].ACSUserID = cmp.Or(keys[i].ACSUserID, acsUserID)\n",
+			"		keys[i].ACSUserID = cmp.Or(keys[i].ACSUserID, \"\")\n",
+		}),
 	seamTests("half lists", "a list that continues without a cursor is complete", "TestListsThatAreNotComplete",
 		edit{
 			"internal/seam/page.go",
@@ -563,6 +582,13 @@ var seamMutants = []mutant{
 			"internal/seam/text.go", "	s = address.ReplaceAllString(storable(s), \"[e-mail]\")\n",
 			"	s = address.ReplaceAllString(storable(cut(s, most)), \"[e-mail]\")\n",
 		}),
+}
+
+// overtaken is a mutant without a commit that finds out that a stay was overtaken.
+func overtaken(name, what string, edits ...edit) mutant {
+	m := provisionerTests(name, what, "TestNothingIsChangedOnceAStayIsOvertaken", edits...)
+	m.env = []string{"STAYKEY_OVERTAKEN=-1"}
+	return m
 }
 
 // unsearched forgets an ACS user whose delete Seam accepted without searching for it.

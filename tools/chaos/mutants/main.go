@@ -107,9 +107,11 @@ func (m mutant) run(ctx context.Context, dir string, together *build) (complaint
 	if err != nil {
 		return m.runAlone(ctx, dir) // its own build says what is wrong with it
 	}
-	return m.watch(ctx, []string{switchedBy + "=" + together.id(m)}, m.pkg, "go", "tool", "test2json", "-t", binary,
-		"-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.failfast", "-test.parallel=24",
-		"-test.timeout=15m", "-test.run="+m.tests)
+	args := []string{
+		"tool", "test2json", "-t", binary, "-test.v=test2json", "-test.paniconexit0", "-test.count=1", "-test.failfast",
+		"-test.parallel=24", "-test.timeout=15m", "-test.run=" + m.tests,
+	}
+	return m.watch(ctx, []string{switchedBy + "=" + together.id(m)}, m.pkg, append(args, m.rapid()...)...)
 }
 
 // runAlone builds a mutant alone, in an overlay of its own.
@@ -127,16 +129,31 @@ func (m mutant) runAlone(ctx context.Context, dir string) (complaint string, err
 		return "", fmt.Errorf("go env: %w", err)
 	}
 	env := strings.TrimSpace("GOFLAGS=" + strings.TrimSpace(string(flags)) + " -overlay=" + overlay)
-	return m.watch(ctx, []string{env}, ".", "go", "test", "-json", "-count=1", "-vet=off", "-ldflags=-s", "-failfast",
-		"-parallel", "24", "-timeout", "15m", "-run", m.tests, m.pkg)
+	args := []string{
+		"test", "-json", "-count=1", "-vet=off", "-ldflags=-s", "-failfast", "-parallel=24", "-timeout=15m",
+		"-run=" + m.tests, m.pkg, "-args",
+	}
+	return m.watch(ctx, []string{env}, ".", append(args, m.rapid()...)...)
 }
 
-// watch runs a rig until its first failure.
-func (m mutant) watch(ctx context.Context, env []string, dir, name string, args ...string) (string, error) {
+// rapid are flags for rigs that draw with rapid: it neither keeps what fails, nor looks for less that fails, too.
+func (m mutant) rapid() []string {
+	files, _ := filepath.Glob(filepath.Join(m.pkg, "*_test.go"))
+	for _, file := range files {
+		source, err := os.ReadFile(file) // #nosec G304 -- of the list of mutants
+		if err == nil && strings.Contains(string(source), `"pgregory.net/rapid"`) {
+			return []string{"-rapid.nofailfile", "-rapid.shrinktime=0s"}
+		}
+	}
+	return nil
+}
+
+// watch runs a rig, with the go command, until its first failure.
+func (m mutant) watch(ctx context.Context, env []string, dir string, args ...string) (string, error) {
 	// Longer than a wait that only a hang can exceed (until.Patience), even on a busy machine.
 	ctx, cancel := context.WithTimeout(ctx, 16*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- of the list below
+	cmd := exec.CommandContext(ctx, "go", args...) // #nosec G204 -- of the list of mutants
 	cmd.Dir = dir
 	cmd.Env = slices.Concat(os.Environ(), m.env, env)
 	// The tests and what they start are a group that ends together.
