@@ -229,3 +229,27 @@ func TestADoorOfANewKeyThatNobodyOpensAgain(t *testing.T) {
 	})
 	r.mustHold(s.id, s.wants(systemB, groupsV...))
 }
+
+// A stay moves to another access system, to a listing of which Seam doesn't know one door: the old key goes as soon as
+// the new one has settled, and not later than without that door.
+func TestAnUnknownDoorDoesntKeepTheOldKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", groupsL...)
+	r.listing("default", "V", append([]string{"unknown"}, groupsV...)...)
+	s := r.stay("R1")
+	issued(r, &s)
+	r.sim.Configure(func(o *simulator.Options) { o.Pending = 3 * time.Second })
+	began := r.now()
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the old key to go", func() bool {
+		r.skipTo(r.view(s))
+		h := r.holds(s.id)
+		return len(h) == 1 && h[0].System == systemB
+	})
+	if took := r.now().Sub(began); took > time.Minute {
+		t.Errorf("the old key went after %s", took)
+	}
+	r.untilLater(s, "the reason", func(v store.View) bool { return str(v.Key.Reason) == "access_group_not_found" })
+}

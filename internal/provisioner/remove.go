@@ -135,7 +135,7 @@ func (r *remover) replaces(d plan.Desired, u, old *record.User) outcome {
 	case u.IsOpen():
 		return outcome{}
 	default:
-		if j := plan.Judge(plan.State{Desired: d, User: u, Now: r.now()}); j.Reason != "" {
+		if j := plan.Judge(plan.State{Desired: d, User: u, Now: r.now()}); u.Settled && j.Reason != "" {
 			j.Next = plan.LookSlow // waiting alone won't open the new key's doors
 			return oldKeyStays(&j)
 		}

@@ -17,13 +17,17 @@ const (
 
 // reportSilence gives a key for which something is left to do a reason, if Seam has given no usable answer for a while:
 // calls were lost or rate limited, or answers contradict each other. failed is true if this attempt was one of those.
-// Attempts that only wait say nothing about it. The reason stays until an attempt has changed something at Seam.
+// Attempts that only wait say nothing about it, and one that has changed something at Seam before it failed ends it.
 //
 // A key that is being removed keeps its status: whatever takes a key away from its guest goes by that, and so does the
 // alert for removals that take too long.
 func (e *ending) reportSilence(v *store.KeyVerdict, failed bool) {
-	since := e.key.FailingSince
-	v.FailingSince, v.Failures = since, e.key.Failures
+	since, reported := e.key.FailingSince, stay.Text(e.key.Reason) == stay.ReasonNoAnswer
+	v.Failures = e.key.Failures
+	if e.gotFurther(failed) {
+		since, reported, v.Failures = nil, false, 0
+	}
+	v.FailingSince = since
 	if failed {
 		v.Failures++
 		if since == nil {
@@ -35,7 +39,6 @@ func (e *ending) reportSilence(v *store.KeyVerdict, failed bool) {
 	default:
 		return
 	}
-	reported := stay.Text(e.key.Reason) == stay.ReasonNoAnswer && (failed || e.changes == 0)
 	isLong := since != nil && e.now.Sub(*since) >= e.pacing.silence()
 	if !reported && !(failed && isLong && v.Failures >= silentTries) {
 		return
@@ -44,6 +47,15 @@ func (e *ending) reportSilence(v *store.KeyVerdict, failed bool) {
 	if v.Status == stay.KeyProvisioning {
 		v.Status = stay.KeyAttention
 	}
+}
+
+// gotFurther reports whether Seam has accepted a change of this attempt. If the attempt has failed, its last change may
+// be what failed.
+func (e *ending) gotFurther(failed bool) bool {
+	if failed {
+		return e.changes > 1
+	}
+	return e.changes > 0
 }
 
 // silence is how long Seam may give no usable answer before a person is notified.

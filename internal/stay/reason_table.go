@@ -340,8 +340,8 @@ var reasons = []Reason{
 	},
 	{
 		Code: ReasonNoAnswer, Fix: FixSeam, Retry: RetryMinutes,
-		Message: "Seam has not answered this reservation's requests for a while, or its answers contradict each " +
-			"other: check last_error and Seam's status page. staykey retries automatically.",
+		Message: "Seam has given no usable answer to this reservation's requests for a while: " +
+			"check last_error and Seam's status page. staykey retries automatically.",
 		Desk: Desk{
 			Problem: "Seam doesn't answer.",
 			Do:      "staykey tries again on its own. If this lasts, ask your operator to check Seam.",

@@ -183,7 +183,8 @@ var seamMutants = []mutant{
 	provisionerTests("silence is not broken by waiting", "an attempt that only waits takes the reason away",
 		"TestARequestDuringSilenceKeepsTheReason",
 		edit{
-			"internal/provisioner/silence.go", " && (failed || e.changes == 0)\n", " && failed\n",
+			"internal/provisioner/silence.go", "	since, reported := e.key.FailingSince, stay.Text(e.key.Reason) == stay.ReasonNoAnswer\n",
+			"	since, reported := e.key.FailingSince, failed && stay.Text(e.key.Reason) == stay.ReasonNoAnswer\n",
 		}),
 	provisionerTests("silence hides no removal", "a removal without an answer leaves the alert for late removals",
 		"TestSilenceHasAReason",
@@ -417,8 +418,8 @@ var seamMutants = []mutant{
 	provisionerTests("keys that wait for a new one", "a key that waits for the doors of a new one has no reason",
 		"TestADoorOfANewKeyThatNobodyOpensAgain",
 		edit{
-			"internal/provisioner/remove.go", "Now: r.now()}); j.Reason != \"\" {",
-			"Now: r.now()}); j.Reason == \"-\" {",
+			"internal/provisioner/remove.go", "u.Settled && j.Reason != \"\" {",
+			"u.Settled && j.Reason == \"-\" {",
 		}),
 	provisionerTests("links that move", "the result of a lost create is only looked for by its identity",
 		"TestReadsThatLagTooLongAndLinksThatMove|TestLinksThatMoveThenCancel",
