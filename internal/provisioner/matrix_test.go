@@ -375,7 +375,9 @@ func callsOfStages(t *testing.T) [][]string {
 // TestFaultMatrix injects every fault into every call of every stage of a stay's life, and each pair of faults that
 // lose consecutive calls: all of them if STAYKEY_MATRIX_CELLS and STAYKEY_MATRIX_PAIRS are -1, otherwise that many,
 // drawn at random each time. However calls fail, the stay ends exactly as it should, and at no moment is there a
-// second ACS user or key, an extra door or hour, or a guest without doors. A cell counts only if its faults fired.
+// second ACS user or key, an extra door or hour, or a guest without doors. A cell counts only if its faults fired. How
+// many calls a stage makes may depend on how fast the machine is: a cell whose call was not made is left out, and only
+// a few may be.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 	lanes := chaos.Size("STAYKEY_MATRIX_LANES", 12)
@@ -407,7 +409,7 @@ func TestFaultMatrix(t *testing.T) {
 	}
 	close(queue)
 	var mu sync.Mutex
-	result := chaos.Result{Rig: "fault matrix", Cells: len(cells)}
+	missed, result := 0, chaos.Result{Rig: "fault matrix", Cells: len(cells)}
 	t.Run("lanes", func(t *testing.T) {
 		for i := range lanes {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -428,9 +430,12 @@ func TestFaultMatrix(t *testing.T) {
 					o := l.run(stages[c.stage], struck...)
 					mu.Lock()
 					result.Faults += o.fired
-					if o.fired == faults {
+					switch {
+					case o.fired == faults:
 						result.Fired++
-					} else {
+					case o.fired == 0 && len(o.calls) <= c.call: // a slow machine made that call without a fault
+						missed++
+					default:
 						t.Errorf("%s: %d of %d faults fired", c.name(calls), o.fired, faults)
 					}
 					if len(o.wrong) > 0 {
@@ -446,5 +451,8 @@ func TestFaultMatrix(t *testing.T) {
 			})
 		}
 	})
+	if !t.Failed() && missed > len(cells)/10 {
+		t.Errorf("%d of %d cells are about calls that nobody made", missed, len(cells))
+	}
 	chaos.Record(t, result)
 }
