@@ -148,7 +148,7 @@ func (r *rig) serve(overTLS bool) {
 
 // start runs an applier and a provisioner until stop.
 func (r *rig) start() {
-	patience := until.Patience
+	patience := 2 * until.Patience // a call that a test has hang outlasts the test's wait
 	if r.hasty {
 		patience = r.timeout
 	}
