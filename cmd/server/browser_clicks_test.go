@@ -70,7 +70,7 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 	now := time.Now().UTC()
 	listing := func(id string, doors ...string) {
 		p.post("default", "listing.created", map[string]any{
-			"listing_id": id, "name": "Room " + id, "time_zone": "Europe/Madrid",
+			"listing_id": id, "name": "Room " + id, "time_zone": daytime(),
 			"seam_access_group_ids": append([]string{}, doors...),
 		})
 	}

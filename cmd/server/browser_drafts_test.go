@@ -18,7 +18,7 @@ func TestPageKeepsWhatIsTyped(t *testing.T) {
 	p := launch(t, env)
 	for _, id := range []string{"101", "102", "103"} {
 		p.post("default", "listing.created", map[string]any{
-			"listing_id": id, "name": "Room " + id, "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{},
+			"listing_id": id, "name": "Room " + id, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 	}
 	p.post("default", "reservation.created", seedReservation())

@@ -25,7 +25,7 @@ func TestPageShowsWhatAFailedLoadMissed(t *testing.T) {
 		window.loads = window.fetch; window.lost = 0;
 		window.fetch = () => { window.lost++; return Promise.reject(new Error("lost")); }`))
 	p.post("default", "listing.created", map[string]any{
-		"listing_id": "room", "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"555555-5555"},
+		"listing_id": "room", "time_zone": daytime(), "seam_access_group_ids": []string{"555555-5555"},
 	})
 	p.post("default", "reservation.created", map[string]any{
 		"reservation_id": "late", "listing_id": "room", "guest_email": "late@example.com", "guest_name": "Guest Late",
@@ -52,14 +52,14 @@ func TestPageLeavesWhatIsTyped(t *testing.T) {
 	const field = ".note-form [name=text]"
 	b.do(chromedp.SendKeys(chromedp.CSS(field), "Calls"))
 	p.post("default", "listing.created", map[string]any{
-		"listing_id": "2222222-2222", "name": "Attic", "time_zone": "Europe/Madrid",
+		"listing_id": "2222222-2222", "name": "Attic", "time_zone": daytime(),
 		"seam_access_group_ids": []string{"555555-5555"},
 	})
 	b.untilText(".verdict", "Ready")
 	b.do(chromedp.KeyEvent(" at"), chromedp.Evaluate[chromedp.Void](`window.refused = 0;
 		window.fetch = async () => { window.refused++; return new Response("", { status: 401 }); }`))
 	p.post("default", "listing.updated", map[string]any{
-		"listing_id": "2222222-2222", "name": "Loft", "time_zone": "Europe/Madrid",
+		"listing_id": "2222222-2222", "name": "Loft", "time_zone": daytime(),
 		"seam_access_group_ids": []string{"555555-5555"},
 	})
 	waitUntil(t, "a load that is refused", func() bool { return ask(b, chromedp.Evaluate[bool](`window.refused > 0`)) })
@@ -75,7 +75,7 @@ func TestPageKeepsTheFocus(t *testing.T) {
 	p := launch(t, env)
 	for _, id := range []string{"one", "two"} {
 		p.post("default", "listing.created", map[string]any{
-			"listing_id": id, "name": "Room " + id, "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{},
+			"listing_id": id, "name": "Room " + id, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 		stay := seedReservation()
 		stay["reservation_id"], stay["listing_id"], stay["guest_name"] = "stay-"+id, id, "Guest "+id
@@ -90,7 +90,7 @@ func TestPageKeepsTheFocus(t *testing.T) {
 		t.Helper()
 		name += "!"
 		p.post("default", "listing.updated", map[string]any{
-			"listing_id": "one", "name": name, "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{},
+			"listing_id": "one", "name": name, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 	}
 	const note = `fetch(location.pathname + "/notes", { method: "POST", body: new URLSearchParams({
@@ -148,7 +148,7 @@ func TestPageFollowsASearch(t *testing.T) {
 	p := launch(t, env)
 	listing := func(id, name string) {
 		p.post("default", "listing.created", map[string]any{
-			"listing_id": id, "name": name, "time_zone": "Europe/Madrid", "seam_access_group_ids": []string{},
+			"listing_id": id, "name": name, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 	}
 	listing("1", "Attic")

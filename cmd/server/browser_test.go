@@ -419,15 +419,15 @@ func hotel(t *testing.T, p *process) {
 	}
 	p.post("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2222", "name": "Garden suite",
-		"time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"555555-5555", "666666-6666"},
+		"time_zone": daytime(), "seam_access_group_ids": []string{"555555-5555", "666666-6666"},
 	})
 	p.post("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2223", "name": "Attic",
-		"time_zone": "Europe/Madrid", "seam_access_group_ids": []string{},
+		"time_zone": daytime(), "seam_access_group_ids": []string{},
 	})
 	p.post("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2224", "name": "Tower room",
-		"time_zone": "Europe/Madrid", "seam_access_group_ids": []string{"666666-6666", "999999-9999"},
+		"time_zone": daytime(), "seam_access_group_ids": []string{"666666-6666", "999999-9999"},
 	})
 	p.post("default", "reservation.created", stay("3333122-433", "2222222-2222", "jane@example.com", "Jane Doe"))
 	p.post("default", "reservation.created", stay("3333122-434", "2222222-2223", "joe@example.com", "Joe Bloggs"))
