@@ -27,9 +27,11 @@ import (
 	"github.com/staykey/staykey/internal/store"
 )
 
-// Errors of Accept. With both, nothing is kept and the sender must try again.
+// Errors of Accept. With both, the sender must try again.
 var (
-	ErrBusy        = errors.New("the inbox is full")
+	// ErrBusy: nothing is kept.
+	ErrBusy = errors.New("the inbox is full")
+	// ErrUnavailable: the event may be kept, after a commit whose result is unknown. Then the next try finds it.
 	ErrUnavailable = errors.New("the event could not be committed")
 )
 
@@ -120,7 +122,8 @@ func NewAcceptor(s inserter, log *slog.Logger, pace *Pace, wake func(), within t
 	return a
 }
 
-// Close accepts no more events and returns when the waiting ones are committed, or ctx ends.
+// Close accepts no more events and returns when the waiting ones are committed, or with the error of ctx when that
+// ends.
 func (a *Acceptor) Close(ctx context.Context) error {
 	a.mu.Lock()
 	if !a.closed {

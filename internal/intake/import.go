@@ -37,8 +37,8 @@ const (
 	importLook = 20 * time.Millisecond
 )
 
-// Import adds events of the canonical format to a source, whatever the source's own format, and waits for a while for
-// their results. Their timestamps decide their order. An event that was imported before, with the same content, is
+// Import adds events of the canonical format to a source, whatever the source's own format, and waits up to ten seconds
+// for their results. Their timestamps decide their order. An event that was imported before, with the same content, is
 // reported as known. A dry run does everything that an import does and rolls it back.
 func (a *Applier) Import(ctx context.Context, source string, bodies [][]byte, dryRun bool,
 	audit store.Audit,

@@ -14,8 +14,9 @@ import (
 )
 
 // PutListing records an admin's settings for a listing. Fields that the patch omits are unchanged; groups that it
-// sets take precedence over the PMS until it sets them to null. It is outside the order of events. An error of a check
-// of the listing as it is leaves it so. created reports whether the listing was unknown before.
+// sets take precedence over the PMS until it sets them to null. It is outside the order of events. Each
+// check gets the listing as it is before the change: if one returns an error, that is returned and nothing is changed.
+// created reports whether the listing was unknown before.
 func (a *Applier) PutListing(
 	ctx context.Context, ref stay.ListingRef, patch pms.ListingPatch, audit store.Audit,
 	checks ...func(store.Listing) error,

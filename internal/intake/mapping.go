@@ -224,7 +224,7 @@ func (m *mapped) order(timeOf func(pms.Change) time.Time, latest time.Time) {
 	}
 }
 
-// MappingOf returns the input to a source's format for an event.
+// MappingOf returns the input to a source's format for an event, or an error if its stored request can't be read.
 func MappingOf(e store.Event) (pms.Mapping, error) {
 	m := pms.Mapping{Body: e.Body, ReceivedAt: e.ReceivedAt}
 	if e.Request != nil {

@@ -27,7 +27,7 @@ type Note struct {
 // mostNotes limits the notes of one reservation.
 const mostNotes = 20
 
-// ReadNotes reads the notes of a reservation's row.
+// ReadNotes reads the notes of a reservation's row; what can't be read counts as none.
 func ReadNotes(encoded []byte) []Note {
 	var notes []Note
 	_ = json.Unmarshal(encoded, &notes) // written here: anything else counts as no notes

@@ -17,11 +17,11 @@
 //	remove.go, surplus.go                 take a step that removes something
 //	refusals.go                           steps that Seam has refused
 //	code.go                               backup codes
-//	verdict.go, retry.go                  the key's status, and when to look again
+//	verdict.go, silence.go, retry.go      the key's status, and when to look again
 //	belief.go                             when an answer of Seam counts
 //	record, rows                          the states of an ACS user, a mobile key and an identity, and their rows
 //	admission.go, systems.go              whether Seam accepts the API key; which access systems it can reach
-//	directory.go, doors.go                which access system a group is on; who may open it
+//	directory.go, doors.go, keys.go       which access system a group is on; who may open it; identity keys
 //	sweep.go, watch.go                    compare everything from lists; alerts
 //	explain.go, preview.go, erase.go      answers for people; the end of a guest's data
 //

@@ -35,8 +35,8 @@ const (
 	ReasonNoAnswer            = "no_answer_from_seam"
 )
 
-// reasons is the one table. A new reason is a constant above, a row here, and a section in docs/runbook.md. Message and
-// Desk are also the keys of their translations, in internal/handlers/web/words.
+// reasons is the one table. CONTRIBUTING.md lists what a new reason needs besides a constant above and a row here.
+// Message and Desk are also the keys of their translations, in internal/handlers/web/words.
 var reasons = []Reason{
 	{
 		Code: ReasonListingUnknown, Fix: FixPMS, Retry: RetryOnChange,

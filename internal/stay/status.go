@@ -4,6 +4,7 @@
 //	ref.go                 names of reservations and listings
 //	status.go              statuses of mobile keys, events and deliveries
 //	reason_table.go        why a key waits or needs a person: one table with code, message, who can fix it, when it is retried
+//	reasons.go             reads that table
 //	gates.go, doors.go     gates, and what may be wrong with a door
 //	guest_link.go          a guest's link; backup_code.go and write_back.go: their statuses
 //	identity.go            the keys of user identities

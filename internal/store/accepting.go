@@ -32,7 +32,7 @@ func Causes() []string {
 // readOnlyTransaction is the code of the error of a statement that would write in a read-only transaction.
 const readOnlyTransaction = "25006"
 
-// CauseOf classifies an error of Postgres.
+// CauseOf classifies an error of Postgres. One that isn't Postgres' own counts as postgres_unreachable.
 func CauseOf(err error) string {
 	pg := new(pgconn.PgError)
 	switch {

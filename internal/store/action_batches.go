@@ -67,7 +67,7 @@ func (s ActionBatches) Prune(ctx context.Context, before time.Time, limit int) (
 	return int(tag.RowsAffected()), wrap(err, "delete old batches of actions")
 }
 
-// Finish records what a batch was refused.
+// Finish records what a batch was refused, and when it was undone; nil leaves that as it is.
 func (s ActionBatches) Finish(ctx context.Context, batch uuid.UUID, refused []RefusedAction, undone *time.Time) error {
 	encoded, err := json.Marshal(refused)
 	if err != nil {

@@ -131,7 +131,7 @@ func (s Deliveries) getOr(ctx context.Context, newest *uuid.UUID, d Delivery) (D
 	return again, err
 }
 
-// Get returns one delivery.
+// Get returns one delivery, or [ErrNotFound].
 func (s Deliveries) Get(ctx context.Context, id uuid.UUID) (Delivery, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+deliveryColumns+` FROM deliveries t WHERE delivery_id = $1`, id)
 	d, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Delivery])

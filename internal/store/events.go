@@ -113,7 +113,7 @@ const noReplays = `false AS replay, NULL::timestamptz AS replayed_at, NULL::text
 const putBackReason = `CASE WHEN q.not_before IS NOT NULL THEN 'it could not be applied yet, in ' ||
 	greatest(q.tries, 1) || ' tries: its subject is locked or takes too long; retried automatically' END`
 
-// Get returns one event with its body.
+// Get returns one event with its body, or [ErrNotFound].
 func (s Events) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT e.event_id, e.seq, e.source, e.event_key, coalesce(r.type, e.type) AS type,

@@ -190,7 +190,7 @@ func LockedGuestState(ctx context.Context, tx pgx.Tx, ref Ref) (GuestState, erro
 type GuestLink struct {
 	Ref
 	Counter  int32      // counts the stay's links; part of what the id is derived from
-	GuestKey string     // '' while no e-mail address of the guest is known
+	GuestKey string     // "" while no e-mail address of the guest is known
 	OpenedAt *time.Time // when it was first opened; nil: never
 	Openings int32      // how often it was opened
 	Hashes   [][]byte   // of the ids that open it: of several where the key that ids are derived with was changed

@@ -25,8 +25,8 @@ func (g Guest) Ref() Ref { return Ref{Source: g.Source, ReservationID: g.GuestID
 
 const guestColumns = `source, guest_id, guest_email, guest_name, guest_phone, version_at, version_seq, updated_at`
 
-// LockShared has events about the same bookings and guests of a PMS applied one after another, whichever reservations
-// they name. It is called before anything else is locked. Two with the same hash wait for each other needlessly.
+// LockShared makes events about the same bookings and guests of a PMS wait for each other, whichever reservations they
+// name. It is called before anything else is locked. Two with the same hash wait for each other needlessly.
 func LockShared(ctx context.Context, tx pgx.Tx, bookings, guests []Ref) error {
 	if len(bookings)+len(guests) == 0 {
 		return nil

@@ -122,7 +122,7 @@ func SaveListing(batch *pgx.Batch, l Listing) {
 	claimGroupsOf(batch, l)
 }
 
-// Get returns one known listing.
+// Get returns one known listing, or [ErrNotFound].
 func (s Listings) Get(ctx context.Context, ref ListingRef) (Listing, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT `+listingColumns+` FROM listings WHERE source = $1 AND listing_id = $2
 		AND known`, ref.Source, ref.ListingID)

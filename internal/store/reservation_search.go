@@ -14,9 +14,10 @@ const otherTexts = `(r.reservation_id || ' ' || coalesce(r.listing_id, '') || ' 
 // ReadAs is how a query is read that looks like a whole e-mail address.
 type ReadAs string
 
-// ByAddress has a query that is the whole e-mail address of a guest find that guest, by the index on addresses. In the
-// index on texts, most parts of an address are those of nearly all guests. It returns how the query is read, for the
-// later pages of the list: they must read it as the first one did, whichever guests have come and gone.
+// ByAddress turns a query that is a guest's whole e-mail address into a search for that guest, by the index on
+// addresses. In the index on texts, most parts of an address are those of nearly all guests. It returns how the query
+// is read, for the later pages of the list: they must read it as the first one did, whichever guests have come and
+// gone.
 func (s Reservations) ByAddress(ctx context.Context, f ReservationFilter, as ReadAs) (ReservationFilter, ReadAs,
 	error,
 ) {

@@ -300,7 +300,7 @@ type View struct {
 	GuestLink    *stay.GuestLink  // not in the database: package guest derives it; nil where the stay has none
 }
 
-// View returns one reservation.
+// View returns one reservation, or [ErrNotFound].
 func (s Reservations) View(ctx context.Context, ref Ref) (View, error) {
 	views, err := s.views(ctx, `SELECT $1::text AS source, $2::text AS reservation_id`, ref.Source, ref.ReservationID)
 	if err == nil && len(views) == 0 {

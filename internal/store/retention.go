@@ -18,9 +18,13 @@ const (
 	PruneReservations = 4 // the reservation and its key
 )
 
-// PruneStays brings up to limit stays to a stage: those that ended before ended, or, where no check-out is known, were
-// last changed before changed, or ended by the day that their PMS sent. A stay that still has an ACS user is not
-// finished. It returns how many there were.
+// PruneStays brings up to limit stays to a stage, and returns how many it did:
+//
+//   - those that ended before ended
+//   - where no check-out is known: those whose last day, as their PMS sent it, ended before ended
+//   - where no check-out is known: those that were last changed before changed
+//
+// A stay that still has an ACS user is not finished.
 func (s Retention) PruneStays(ctx context.Context, stage int, ended, changed time.Time, limit int) (n int, err error) {
 	refs, err := s.PruneStaysExcept(ctx, stage, ended, changed, limit, nil)
 	return len(refs), err
@@ -201,8 +205,8 @@ func (s Retention) PruneWaiting(ctx context.Context, received time.Time, limit i
 	return n, wrap(err, "give up events that have waited for documents")
 }
 
-// IdentitiesKept is how long at least a user identity is known after it was met. One at Seam that is older and unknown
-// may have been forgotten.
+// IdentitiesKept is the minimum time that a user identity is kept after it was first recorded. One at Seam that is
+// older and unknown may have been forgotten.
 const IdentitiesKept = 400 * 24 * time.Hour
 
 // PruneIdentities forgets up to limit user identities that were met before a time and have no ACS user. They stay at

@@ -19,7 +19,7 @@ type TaskLease struct {
 	Token uuid.UUID // proves the lease in later calls
 }
 
-// Schedule makes a task that is due by then at the latest.
+// Schedule creates a task, or moves it forward, so that it is due no later than by.
 func (s Tasks) Schedule(ctx context.Context, name string, by time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO tasks (name, next_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE

@@ -1,7 +1,7 @@
 // Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is
 // decided later, by internal/intake.
 //
-//	webhook.go   limits, the source, its signature (internal/pms/verify.go), parsing, acceptance
+//	webhook.go   limits, the source, its signature (internal/pms: verify.go, standard_webhooks.go), parsing, acceptance
 //	event.go     the row of the inbox that it becomes
 //	metrics.go   what is measured of it
 //	bodies.go    compressed bodies, forms and queries

@@ -7,10 +7,13 @@
 //	Situation ─▶ Desire ─▶ Desired ─▶ WithFirstKeyWaiting ─▶ Plan ─▶ steps, empty when done
 //	                                                      └▶ Judge ─▶ status, reason, when to look again
 //
-// Desire reads the reservation, its listing, the source's policy and an admin's decisions (desired.go); gates that
-// are closed take something away from it (gates.go). Plan compares the result with the recorded ACS users and lists
-// all missing calls, of which an attempt takes only the first (plan.go). Judge is asked when no step is left
-// (verdict.go). To add a reason for a status, add it to package stay and return it from Desire or a verdict.
+// Desire reads the reservation, its listing, the source's policy and an admin's decisions (desired.go); gates that are
+// closed take something away from it (gates.go). Plan compares the result with the recorded ACS users and lists all
+// missing calls, of which an attempt takes only the first (plan.go). Judge is asked when no step is left (verdict.go).
+// Which doors are opened and which are never closed is Desire's decision; closeGroups of plan.go closes the others.
+//
+// To add a reason for a status, add it to package stay and return it from Desire or a verdict. Reasons of calls that
+// Seam refused or didn't answer are the provisioner's: explainRefusal in its verdict.go, and its silence.go.
 package plan
 
 import (
@@ -49,13 +52,13 @@ type Desired struct {
 	IdentityID string      // the identity that a preview knows to be usable; "" if one must be created
 	Starts     time.Time   // when access begins; zero if unknown
 	Ends       time.Time   // when access ends; zero if unknown
-	RemoveAt   time.Time   // when all of it must be gone
+	RemoveAt   time.Time   // when all of it must be gone; zero if the check-out is unknown
 	Expired    bool        // the stay is over
 	Groups     []string    // to open, for goal Have
 	Listed     []string    // never to be closed: the listing's groups, even those that Seam doesn't show now
 	KeepGroups bool        // an existing ACS user keeps whatever groups it has
 	Create     bool        // a new ACS user may be created
-	CreateAt   time.Time   // when the first one is created, if that is only a matter of time
+	CreateAt   time.Time   // when the first one is created, if that is only a matter of time; otherwise zero
 	WaitsFor   *Finding    // what a first key waits for, although nothing is wrong
 	Blocked    *Finding    // why not everything is as it should be, if nothing can be done about it here
 	Revoked    string      // which admin wants no key, and why; "" for none

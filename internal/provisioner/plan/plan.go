@@ -44,7 +44,7 @@ type Step struct {
 	Kind   Kind   // which call
 	User   int    // index among the users; -1 for one without a slot yet
 	Path   string // of the request
-	Body   any    // of the request, to be encoded as JSON
+	Body   any    // of the request, to be encoded as JSON: the type of package seam for that path
 	Reason string // for the timeline
 }
 
@@ -108,10 +108,10 @@ func leavesShared(d Desired, u record.User) bool {
 	return d.PerStay && u.HasGuestsIdentity() && (d.Moves || d.Replace != "" && stay.Text(u.CredentialID) == d.Replace)
 }
 
-// Plan returns the changing calls that turn users into what d asks for. Hours are first, then doors (open before
-// close), then the key, then the link; an ACS user that is no longer wanted is last. The plan is empty exactly when
-// nothing is left to do. revive means that an admin, or a later event, wants back what somebody removed or suspended
-// at Seam: once, for each generation.
+// Plan returns the changing calls that turn users, oldest first, into what d asks for. Hours are first, then doors
+// (open before close), then the key, then the link; an ACS user that is no longer wanted is last. The plan is empty
+// exactly when nothing is left to do. revive means that an admin, or a later event, wants back what somebody removed or
+// suspended at Seam: once, for each generation.
 func Plan(d Desired, users []record.User, revive bool) []Step {
 	d = d.WithFirstKeyWaiting(users)
 	var steps []Step
@@ -315,7 +315,8 @@ func (s *stepsOf) setGroups(d Desired, u record.User) {
 	s.closeGroups(d, u)
 }
 
-// closeGroups never closes what the listing has, even if Seam doesn't know it right now.
+// closeGroups closes the doors that the stay should not have. It never closes what the listing has, even if Seam
+// doesn't know it right now.
 func (s *stepsOf) closeGroups(d Desired, u record.User) {
 	if keepsGroups(d, u) {
 		return

@@ -117,7 +117,7 @@ const SubscriptionLimit = "salto_ks_subscription_limit_exceeded"
 // NotDeleted is Seam's error on an ACS user that the access system has not removed.
 const NotDeleted = seam.NotDeleted
 
-// UserProblem turns an error that Seam reports on an ACS user into a reason and what to do.
+// UserProblem turns an error that Seam reports on an ACS user into a reason and what to do; never nil.
 func UserProblem(code string) *Verdict {
 	switch code {
 	case SubscriptionLimit:
@@ -136,7 +136,7 @@ func keyInTrouble(s State) *Verdict {
 	return KeyProblem(*s.User.CredentialProblem)
 }
 
-// KeyProblem is [UserProblem] for an error on the mobile key.
+// KeyProblem is [UserProblem] for an error on the mobile key; never nil.
 func KeyProblem(code string) *Verdict {
 	return needsPerson(LookProblem, stay.ReasonSeamReportsError, code, "mobile key")
 }

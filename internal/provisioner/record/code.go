@@ -190,14 +190,14 @@ func (c *Code) Looked(last int16) {
 // LookAgain repeats the look-ups after a lost create from the first one: what it left may still be there.
 func (c *Code) LookAgain(now time.Time) { c.LostAt, c.Looks = &now, 0 }
 
-// AddSurplus records further PINs that a lost create has left.
+// AddSurplus records a further PIN that a lost create has left.
 func (c *Code) AddSurplus(id string) {
 	if !slices.Contains(c.Surplus, id) {
 		c.Surplus = append(c.Surplus, id)
 	}
 }
 
-// DropSurplus records that one of them is gone.
+// DropSurplus records that a surplus PIN is gone.
 func (c *Code) DropSurplus(id string) {
 	c.Surplus = slices.DeleteFunc(slices.Clone(c.Surplus), func(x string) bool { return x == id })
 }

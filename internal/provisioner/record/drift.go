@@ -49,10 +49,10 @@ type Repairs struct {
 	UnkeptBy map[string]int16 // the same, by part
 }
 
-// IsUnkept reports whether that many repairs of a part in a row had no lasting effect.
+// IsUnkept reports whether [MaxUnkept] repairs of a part in a row had no lasting effect.
 func (r *Repairs) IsUnkept(p Part) bool { return r.UnkeptBy[string(p)] >= MaxUnkept }
 
-// HasUnkept reports whether that is so of any part.
+// HasUnkept reports whether any part [Repairs.IsUnkept].
 func (r *Repairs) HasUnkept() bool { return r.Unkept >= MaxUnkept }
 
 // WasRepaired reports whether a part was repaired since Seam last showed it as it was set.

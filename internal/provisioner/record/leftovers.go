@@ -85,7 +85,7 @@ func (l *Leftovers) NameOther(id string) bool {
 	return true
 }
 
-// DropOther records that one of them is gone.
+// DropOther records that an ACS user which isn't the stay's is gone.
 func (l *Leftovers) DropOther(id string) {
 	l.Others = slices.DeleteFunc(slices.Clone(l.Others), func(x string) bool { return x == id })
 }

@@ -145,8 +145,9 @@ func (u *User) IsOpen() bool { return u.Settled && u.GroupsRead && u.CredentialP
 // --- Creating
 
 // MarkCreate records what the create that follows is about to make. After a lost create the mark keeps its time,
-// because anything that create made is later than that, and covers the hours of both. That of a row that only looks,
-// and its hours, are another's: while that ACS user existed, other people's may have come.
+// because anything that create made is later than that, and covers the hours of both. A row that only looks
+// ([User.LookOnly]) gets a new mark and new hours: its own are those of an earlier ACS user, and while that existed,
+// other people's may have come.
 func (u *User) MarkCreate(starts, ends time.Time, groups []string, generation int64, now time.Time) {
 	u.remember()
 	u.RevivedGeneration = generation
@@ -320,9 +321,9 @@ func (u *User) SurplusDeleteSent(id string, now time.Time) {
 	u.Leftovers.deleteSent(id, now)
 }
 
-// LookOnly turns the row of an ACS user that is gone into a mark: something was lost recently, and what the row's
-// creates may have left is still looked for, also by its hours: the access system may have changed its name. The
-// creates had all ended when the ACS user was known.
+// LookOnly turns the row of an ACS user that is gone into a mark, because something was lost recently. What the row's
+// creates may have left is still looked for, also by its hours, as the access system may have changed its name. All of
+// these creates had ended when the ACS user became known.
 func (u *User) LookOnly() {
 	marked, lostAt := u.MarkedAt, u.MadeAt
 	if marked == nil {
