@@ -90,9 +90,10 @@ func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 			if got := p.post("default", "listing.created", seedListing()); got != 202 {
 				t.Errorf("a webhook when ready again: %d", got)
 			}
-			if log := p.log.String(); strings.Count(log, `"not ready`) == 0 || !strings.Contains(log, "ready again") {
-				t.Error("the log lacks the beginning or the end")
-			}
+			waitUntil(t, "the log to have the beginning and the end", func() bool { // it is written last
+				log := p.log.String()
+				return strings.Contains(log, `"not ready`) && strings.Contains(log, "ready again")
+			})
 		})
 	}
 }

@@ -1,12 +1,14 @@
 // Package webhook takes what PMSs and Seam post. It answers once an event is durable; what the event means is
 // decided later, by internal/intake.
 //
-//	webhook.go   limits, the source, its signature (internal/pms: verify.go, standard_webhooks.go), parsing, acceptance
+//	webhook.go   limits, the source, its signature, parsing, acceptance
 //	event.go     the row of the inbox that it becomes
 //	metrics.go   what is measured of it
 //	bodies.go    compressed bodies, forms and queries
 //	seam.go      what Seam posts to /seam/webhooks
 //	tester.go    test events of our own
+//
+// Signatures are checked in internal/pms/verify.go and internal/pms/standard_webhooks.go.
 package webhook
 
 import (

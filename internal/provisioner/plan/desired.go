@@ -13,7 +13,7 @@
 // Which doors are opened and which are never closed is Desire's decision; closeGroups of plan.go closes the others.
 //
 // To add a reason for a status, add it to package stay and return it from Desire or a verdict. Reasons of calls that
-// Seam refused or didn't answer are the provisioner's: explainRefusal in its verdict.go, and its silence.go.
+// Seam refused or didn't answer are in internal/provisioner/verdict.go and internal/provisioner/silence.go.
 package plan
 
 import (
