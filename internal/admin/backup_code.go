@@ -31,7 +31,8 @@ func (s GuestAccess) BackupCode(ctx context.Context, ref stay.Ref) (guest.Code, 
 	return code, s.store.Audit.Add(ctx, audit)
 }
 
-const noCode = "this stay has no backup code now: its source doesn't set backup_code: true, or Salto has not created it yet"
+const noCode = "this stay has no backup code now: its source doesn't set backup_code: true, Salto has not created it yet, " +
+	"or Seam still has the doors or the hours of before a move"
 
 // withBackupCode fills in the state of a reservation's PIN; nil where it has none.
 func withBackupCode(v View) View {

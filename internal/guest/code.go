@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/seam"
@@ -116,14 +115,15 @@ func (s *Service) mayShowCode(state store.GuestState, counter int32) error {
 // mayHaveCode judges a stay for its code. The state of the mobile key matters only as far as the code needs the same:
 // an ACS user of this guest, and open gates.
 func (s *Service) mayHaveCode(state store.GuestState) error {
-	ended := []string{stay.KeyRevoking, stay.KeyRevoked, stay.KeyExpired}
 	switch {
-	case isGone(state, s.now()) || slices.Contains(ended, state.KeyStatus):
+	case isGone(state, s.now()) || state.KeyStatus == stay.KeyRevoked || state.KeyStatus == stay.KeyExpired:
 		return ErrGone
 	case len(state.ClosedGates) > 0 && !state.Revoked: // also where one takes the key away: it may open again
 		return &NotReadyError{Page: s.page(state, s.options.Source(state.Source))}
-	case !s.wantsKey(state):
+	case !s.wantsKey(state) || state.KeyStatus == stay.KeyRevoking:
 		return ErrGone
+	case state.OpensOthers(): // somebody else's, perhaps
+		return ErrNoCode
 	case state.CodeID == nil || state.StartsAt == nil || state.EndsAt == nil,
 		stay.Text(state.KeyGuest) != s.guestKey(state.GuestEmail):
 		return ErrNoCode

@@ -69,7 +69,7 @@ func newRigWith(t testing.TB, connections int, simulated simulator.Options) *rig
 	if err != nil {
 		t.Fatal(err)
 	}
-	sim.AddSystem(system, "Casa Azul", "g1", "g2")
+	sim.AddSystem(system, "Casa Azul", "g1", "g2", "g3")
 	sim.AddSystem(systemB, "Casa Verde", "verde")
 	sim.Advance(simulated.ReadLag) // reads show the access systems
 	server, err := simulator.Serve(sim, false)

@@ -179,3 +179,39 @@ func TestNoCodeBeforeAStayThatWasMoved(t *testing.T) {
 		}
 	}
 }
+
+// A stay's doors change, and Seam refuses that: the code that opens the old ones, where somebody else may sleep, is
+// given to nobody. One that opens some of the present doors, and no other, is.
+func TestNoCodeOfARoomThatWasLeft(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		why      string
+		was, is  []string
+		expected error
+	}{
+		{"another room", []string{"g1"}, []string{"g2"}, guest.ErrNoCode},
+		{"another room, the same entrance", []string{"g1", "g3"}, []string{"g2", "g3"}, guest.ErrNoCode},
+		{"one more door", []string{"g1"}, []string{"g1", "g2"}, nil},
+		{"one door less", []string{"g1", "g2"}, []string{"g1"}, nil},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, simulator.Options{})
+			r.source.Policy.BackupCode = true
+			r.listing(c.was...)
+			b := r.booking("A")
+			r.withCode(b)
+			r.advance(49 * time.Hour)
+			r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathGroupAdd, Count: -1},
+				simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathGroupRemove, Count: -1})
+			r.listing(c.is...)
+			until.True(t, "attention", func() bool { return r.view(b).Key.Status == stay.KeyAttention })
+
+			_, _, byPage := r.guest.ShowCode(context.Background(), r.link(b))
+			_, byProgram := r.guest.BackupCode(context.Background(), b.ref())
+			if !errors.Is(byPage, c.expected) || !errors.Is(byProgram, c.expected) {
+				t.Errorf("the page gets %v and a program %v, want %v", byPage, byProgram, c.expected)
+			}
+		})
+	}
+}

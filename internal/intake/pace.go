@@ -32,6 +32,9 @@ const (
 	// mostYield is how many times the duration of its last batch an applier pauses at most so that accepting gets its
 	// share of the processors. It bounds the delay of the backlog where what slows senders down is something else.
 	mostYield = 2
+	// longestRest bounds one pause of an applier, whatever its last batch waited for: the next one may be about a guest
+	// who arrives soon.
+	longestRest = 500 * time.Millisecond
 	// longestHold bounds one pause of the flusher, whatever rate it assumes.
 	longestHold = 250 * time.Millisecond
 )
@@ -131,7 +134,7 @@ func (p *Pace) rest(took time.Duration) time.Duration {
 		used := float64(p.lag) / float64(patience)
 		share = max(share, restShare*(1-used*used*used*used))
 	}
-	return time.Duration(share * float64(took))
+	return min(time.Duration(share*float64(took)), longestRest)
 }
 
 // Crowded reports whether a burst is being accepted that other work should give way to.

@@ -19,6 +19,10 @@ func TestPace(t *testing.T) {
 		if p.Crowded() {
 			t.Error("a few events are no crowd")
 		}
+		p.accepted(batchSize)
+		if rest := p.rest(time.Minute); rest != longestRest {
+			t.Errorf("after a batch that waited for a lock, an applier rests for %s: urgent events wait as long", rest)
+		}
 		last := time.Duration(restShare+1) * took
 		for lag := time.Duration(0); lag < patience; lag += patience / 4 {
 			p.accepted(batchSize)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +49,9 @@ type GuestState struct {
 	StartsAt     *time.Time // when access begins at Seam, UTC; nil without an ACS user
 	EndsAt       *time.Time // like StartsAt
 	OwnIdentity  bool       // we created its user identity, for this stay alone
+	Groups       []string   // the access groups of the ACS user: all doors that may be open
+	// ListingGroups are the access groups that the listing has; nil if it is deleted, or not known.
+	ListingGroups []string
 	// CodeID is the credential of its PIN; nil while there is none that may open doors. Its digits are sealed.
 	CodeID      *string
 	SealedCode  []byte     // see [BackupCode]
@@ -74,7 +78,8 @@ const guestState = `
 	SELECT r.source, r.reservation_id, r.status, r.guest_email, r.guest_language AS language, r.listing_id, r.check_in,
 		r.check_out, k.status AS key_status, k.reason, k.settled_at, l.name, l.time_zone,
 		u.user_identity_id AS identity_id, u.guest_key AS key_guest, u.acs_credential_id AS credential_id, u.starts_at,
-			u.ends_at,
+			u.ends_at, u.acs_access_group_ids AS groups,
+		CASE WHEN NOT l.deleted THEN coalesce(l.admin_access_group_ids, l.access_group_ids) END AS listing_groups,
 		coalesce(u.removed_at IS NULL AND i.own AND i.made AND i.user_identity_id = u.user_identity_id,
 			false) AS own_identity,
 		c.acs_credential_id AS code_id, c.sealed AS sealed_code, c.code_at, coalesce(c.waiting, false) AS code_waiting,
@@ -168,6 +173,18 @@ func (s GuestState) WantsKey(before, after time.Duration, now time.Time) bool {
 	starts, ends := s.Hours(before, after)
 	begun, over := !starts.IsZero() && !now.Before(starts), !ends.IsZero() && !now.Before(ends)
 	return s.Status == "confirmed" && !s.Revoked && !over && (begun || !s.GateTakes)
+}
+
+// OpensOthers reports whether the stay was moved, and Seam still has the doors of before: the key opens doors that the
+// listing doesn't have, and doesn't open all that it has. Without a room, the stay has no doors.
+func (s GuestState) OpensOthers() bool {
+	if s.ListingID == nil {
+		return len(s.Groups) > 0
+	}
+	lacks := func(some, others []string) bool {
+		return slices.ContainsFunc(some, func(id string) bool { return !slices.Contains(others, id) })
+	}
+	return len(s.ListingGroups) > 0 && lacks(s.Groups, s.ListingGroups) && lacks(s.ListingGroups, s.Groups)
 }
 
 // State returns what decides about a stay's guest, or [ErrNotFound].

@@ -18,6 +18,13 @@ var wantedMutants = []mutant{
 		}},
 		pkg: "./internal/guest", tests: "^TestACodeIsJudgedAgainAfterSeamHasAnswered$",
 	},
+	{
+		name: "rooms that were left", what: "a code is given that opens the doors of a room that the stay has left",
+		edits: []edit{{
+			"internal/store/guest_stays.go", "	return len(s.ListingGroups) > 0 && lacks", "	return len(s.ListingGroups) < 0 && lacks",
+		}},
+		pkg: "./internal/guest", tests: "^TestNoCodeOfARoomThatWasLeft$",
+	},
 	provisionerTests("endless rate limits", "a stay that Seam's rate limit keeps without a key for hours has no reason",
 		"TestAnEndlessRateLimitHasAReason",
 		edit{"internal/provisioner/verdict.go", "e.reportSilence(v, true); v.Reason", "e.reportSilence(v, false); v.Reason"}),
