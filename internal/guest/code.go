@@ -148,18 +148,16 @@ func (s *Service) codeHours(state store.GuestState) (from, to time.Time) {
 	return from, to
 }
 
-// opensNow reports whether a stay's doors open now, and should.
+// opensNow reports whether the doors of a stay that may have its code open now, and should.
 func (s *Service) opensNow(state store.GuestState, now time.Time) bool {
-	if state.StartsAt == nil || state.EndsAt == nil {
-		return false
-	}
 	from, to := s.codeHours(state)
 	return !now.Before(from) && now.Before(to)
 }
 
-// offersCode reports whether a guest's page offers the code: as far as is known it opens doors now.
+// offersCode reports whether a guest's page offers the code: as far as is known it opens doors now. Gates come first:
+// mayHaveCode describes closed ones by the page, which asks this.
 func (s *Service) offersCode(state store.GuestState) bool {
-	return s.opensNow(state, s.now()) && codeKnown(state) && s.mayHaveCode(state) == nil
+	return len(state.ClosedGates) == 0 && codeKnown(state) && s.mayHaveCode(state) == nil && s.opensNow(state, s.now())
 }
 
 // codeKnown reports whether a stay has a code that is issued, without an error.

@@ -189,6 +189,6 @@ func stateWithCode() store.GuestState {
 	from, to, id, key := now.Add(-time.Hour), now.Add(time.Hour), "c", ""
 	return store.GuestState{
 		Status: pms.Confirmed, KeyStatus: stay.KeyIssued, StartsAt: &from, EndsAt: &to, CheckOut: &to, CodeID: &id,
-		KeyGuest: &key,
+		SealedCode: []byte("sealed"), KeyGuest: &key,
 	}
 }
