@@ -13,11 +13,9 @@ import (
 	"testing"
 )
 
-// declared are the names that the repository declares: files and folders, by any end of their path, and what Go files
-// declare, with and without their package.
-func declared(t *testing.T) map[string]bool {
+// walk calls look for each file and folder of the repository, but not for what npm and git keep there.
+func walk(t *testing.T, look func(file string) error) {
 	t.Helper()
-	names := map[string]bool{}
 	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -25,7 +23,19 @@ func declared(t *testing.T) map[string]bool {
 		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
 			return fs.SkipDir
 		}
+		return look(file)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
+// declared are the names that the repository declares: files and folders, by any end of their path, and what Go files
+// declare, with and without their package.
+func declared(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	walk(t, func(file string) error {
 		name := strings.TrimPrefix(filepath.ToSlash(file), "../")
 		for part, found := name, true; found; _, part, found = strings.Cut(part, "/") { // also the end of its path
 			names[part] = true
@@ -45,9 +55,6 @@ func declared(t *testing.T) map[string]bool {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return names
 }
 
@@ -123,13 +130,7 @@ func TestNamesInPackageDocsExist(t *testing.T) {
 	names := declared(t)
 	file := regexp.MustCompile(`[\w/]+\.(?:go|jq|js)\b`)
 	name := regexp.MustCompile(`\b(?:admin|intake|notify|pms|provisioner|record|seam|stay|store)\.[A-Z]\w*`)
-	err := filepath.WalkDir("..", func(at string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
-			return fs.SkipDir
-		}
+	walk(t, func(at string) error {
 		if path.Ext(at) != ".go" || strings.HasSuffix(at, "_test.go") || strings.Contains(at, "testdata") ||
 			strings.Contains(at, "tools/build") {
 			return nil
@@ -152,9 +153,6 @@ func TestNamesInPackageDocsExist(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // The pictures that the docs show exist, and no other pictures are kept.

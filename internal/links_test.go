@@ -1,7 +1,6 @@
 package internal_test
 
 import (
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -34,13 +33,7 @@ func anchorsOf(page string) map[string]bool {
 func TestLinksBetweenPages(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{} // by path
-	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
-			return fs.SkipDir
-		}
+	walk(t, func(file string) error {
 		if path.Ext(file) != ".md" {
 			return nil
 		}
@@ -48,9 +41,6 @@ func TestLinksBetweenPages(t *testing.T) {
 		pages[filepath.ToSlash(file)] = codeBlock.ReplaceAllString(string(text), "")
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 
 	links := 0
 	for file, text := range pages {

@@ -172,19 +172,27 @@ func (r *rig) passMinutes(n int) {
 	})
 }
 
+// movedToHiddenDoors is a stay that moves to another access system, whose lists leave its doors out. opened is how many
+// doors were opened before.
+func movedToHiddenDoors(t *testing.T) (r *rig, s stay, opened int) {
+	t.Helper()
+	r = newLossyRig(t, fast(), simulator.Options{Hidden: groupsV})
+	r.listing("default", "L", groupsL...)
+	r.listing("default", "V", groupsV...)
+	s = r.stay("R1")
+	issued(r, &s)
+	opened = r.called(seam.PathGroupAdd)
+	s.listing = "V"
+	r.book(s)
+	waitFor(t, "the new key", func() bool { return r.called(seam.PathGroupAdd) > opened })
+	return r, s, opened
+}
+
 // A stay moves to another access system, whose lists leave its door out, for long: the door is opened a few times while
 // the old key waits for the new one, and then rarely. The same request stays open meanwhile.
 func TestADoorOfANewKeyThatListsLeaveOut(t *testing.T) {
 	t.Parallel()
-	r := newLossyRig(t, fast(), simulator.Options{Hidden: groupsV})
-	r.listing("default", "L", groupsL...)
-	r.listing("default", "V", groupsV...)
-	s := r.stay("R1")
-	issued(r, &s)
-	opened := r.called(seam.PathGroupAdd)
-	s.listing = "V"
-	r.book(s)
-	waitFor(t, "the new key", func() bool { return r.called(seam.PathGroupAdd) > opened })
+	r, s, opened := movedToHiddenDoors(t)
 	r.passMinutes(10)
 	if n := r.called(seam.PathGroupAdd) - opened; n > 8 {
 		t.Errorf("the door was opened %d times in ten minutes", n)
@@ -202,15 +210,7 @@ func TestADoorOfANewKeyThatListsLeaveOut(t *testing.T) {
 // old key waits for the new one, and the reason is the listing, without which no door is opened again.
 func TestADoorOfANewKeyThatNobodyOpensAgain(t *testing.T) {
 	t.Parallel()
-	r := newLossyRig(t, fast(), simulator.Options{Hidden: groupsV})
-	r.listing("default", "L", groupsL...)
-	r.listing("default", "V", groupsV...)
-	s := r.stay("R1")
-	issued(r, &s)
-	opened := r.called(seam.PathGroupAdd)
-	s.listing = "V"
-	r.book(s)
-	waitFor(t, "the new key", func() bool { return r.called(seam.PathGroupAdd) > opened })
+	r, s, _ := movedToHiddenDoors(t)
 	s.listing = "unknown"
 	r.book(s)
 	r.passMinutes(10)

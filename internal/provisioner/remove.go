@@ -296,7 +296,7 @@ func (r *remover) searchDeleted(ctx context.Context, u *record.User) (
 func (r *remover) deletedSeen(ctx context.Context, d plan.Desired, u *record.User, from seam.ACSUser,
 	is presence,
 ) outcome {
-	if u.DeletedSeen(from.Reports(plan.NotDeleted)) {
+	if u.DeletedSeen(from.Reports(seam.NotDeleted)) {
 		if out := r.ledger.saveUser(ctx, u); out.stops() {
 			return out
 		}
@@ -344,8 +344,8 @@ func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
 	switch {
 	case !r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())):
 		return ""
-	case from.Reports(plan.NotDeleted):
-		return plan.NotDeleted
+	case from.Reports(seam.NotDeleted):
+		return seam.NotDeleted
 	case u.DeletesInVain >= record.MaxUnkept:
 		return "it was deleted several times, and Seam still shows it"
 	default:

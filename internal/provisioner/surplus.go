@@ -109,10 +109,10 @@ func (s *surplus) stillThere(ctx context.Context, u *record.User, second record.
 	from seam.ACSUser,
 ) outcome {
 	why := "it was deleted several times, and Seam still shows it"
-	if from.Reports(plan.NotDeleted) {
-		why = plan.NotDeleted
+	if from.Reports(seam.NotDeleted) {
+		why = seam.NotDeleted
 	}
-	stuck := from.Reports(plan.NotDeleted) || second.Tries >= record.MaxUnkept
+	stuck := from.Reports(seam.NotDeleted) || second.Tries >= record.MaxUnkept
 	if stuck && s.now().Before(second.DeletedAt.Add(s.pacing.slowRetry())) {
 		u.SurplusSeen(second.ID)
 		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return secondNotRemoved(second, why) })

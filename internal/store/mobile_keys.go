@@ -55,8 +55,8 @@ type MobileKey struct {
 }
 
 const keyColumns = `status, reason, message, generation, observed_generation, attempt_generation, attempts,
-	returned_creates, failing_since, failures, last_error, next_reconcile_at, next_is_retry, check_requested, checks, revive, uncertain_since,
-	verified_at, settled_at, changed_at, event_id`
+	returned_creates, failing_since, failures, last_error, next_reconcile_at, next_is_retry, check_requested, checks,
+	revive, uncertain_since, verified_at, settled_at, changed_at, event_id`
 
 func (k *MobileKey) scan() []any {
 	return []any{

@@ -114,15 +114,12 @@ func userInTrouble(s State) *Verdict {
 // SubscriptionLimit is Seam's error on an ACS user for whom no subscription is left at the Salto KS site.
 const SubscriptionLimit = "salto_ks_subscription_limit_exceeded"
 
-// NotDeleted is Seam's error on an ACS user that the access system has not removed.
-const NotDeleted = seam.NotDeleted
-
 // UserProblem turns an error that Seam reports on an ACS user into a reason and what to do; never nil.
 func UserProblem(code string) *Verdict {
 	switch code {
 	case SubscriptionLimit:
 		return needsPerson(LookProblem, stay.ReasonSubscriptionLimit)
-	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", NotDeleted:
+	case "failed_to_create_on_acs_system", "failed_to_update_on_acs_system", seam.NotDeleted:
 		return needsPerson(LookProblem, stay.ReasonRejectedByAccessSys, code)
 	default:
 		return needsPerson(LookProblem, stay.ReasonSeamReportsError, code, "ACS user")
