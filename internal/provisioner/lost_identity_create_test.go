@@ -35,7 +35,7 @@ func TestALateSecondCreateOfAnIdentity(t *testing.T) {
 	for name, hasUser := range map[string]bool{"with an ACS user": true, "without an ACS user": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newLossyRig(t, fast(), simulator.Options{})
+			r := newLossyRig(t, patient(), simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			s := r.stay("R1")
 			s.email = ""

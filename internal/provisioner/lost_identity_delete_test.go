@@ -21,7 +21,7 @@ var lostDeletes = map[string]simulator.Fault{
 // newFormerGuest is a rig with a cancelled stay, and another one of the same guest that is not booked yet.
 func newFormerGuest(t *testing.T) (r *rig, first, again stay) {
 	t.Helper()
-	r = newLossyRig(t, fast(), simulator.Options{})
+	r = newLossyRig(t, patient(), simulator.Options{})
 	r.listing("default", "L", "555555-5555")
 	first, again = r.stay("R1"), r.stay("R2")
 	issued(r, &first)
@@ -77,7 +77,7 @@ func TestBookedAfterALostDeleteOfItsIdentity(t *testing.T) {
 	for name, fault := range lostDeletes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newLossyRig(t, fast(), simulator.Options{})
+			r := newLossyRig(t, patient(), simulator.Options{})
 			r.listing("default", "L", "555555-5555")
 			r.listing("default", "V", "verde-1")
 			s := r.stay("R1")

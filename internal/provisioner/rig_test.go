@@ -67,6 +67,14 @@ func fast() provisioner.Options {
 	}
 }
 
+// patient are fast options with a read lag that ends only when a test's clock is moved on, however slow the machine is.
+// They are for calls that take effect some seconds late, but within the read lag.
+func patient() provisioner.Options {
+	o := fast()
+	o.ReadLag = 5 * time.Minute
+	return o
+}
+
 func newRig(t testing.TB, options provisioner.Options, simulated simulator.Options) *rig {
 	t.Helper()
 	return newRigWith(t, rigKind{timeout: callTimeout}, options, simulated)
