@@ -26,12 +26,6 @@ const (
 	pacedShare = 0.95
 	// paceOver is the period over which the rates of accepting and applying are measured.
 	paceOver = 500 * time.Millisecond
-	// balancedShare is the share of the rate of applying below which accepting gets more of the processors. It is less
-	// than pacedShare: where that is what slows accepting down, appliers needn't pause.
-	balancedShare = 0.9
-	// mostYield is how many times the duration of its last batch an applier pauses at most so that accepting gets its
-	// share of the processors. It bounds the delay of the backlog where what slows senders down is something else.
-	mostYield = 2
 	// longestRest bounds one pause of an applier, whatever its last batch waited for: the next one may be about a guest
 	// who arrives soon.
 	longestRest = 500 * time.Millisecond
@@ -46,7 +40,7 @@ type Pace struct {
 	lag     time.Duration // the age of the events that were applied last
 	// the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
 	limiter *rate.Limiter
-	yield   float64   // how many times the duration of its last batch an applier pauses, see [Pace.balance]
+	yield   yielding  // how long appliers pause for accepting, whatever the lag
 	since   time.Time // the start of the measurement
 	counted int       // events applied since then
 	taken   int       // events accepted since then
@@ -81,7 +75,7 @@ func (p *Pace) applied(events int, lag time.Duration) {
 func (p *Pace) note(events int, lag time.Duration) {
 	now := time.Now()
 	if events == 0 {
-		p.yield = 0
+		p.yield = yielding{}
 	}
 	if p.since.IsZero() || (lag > patience) != (p.lag > patience) {
 		p.limiter, p.lag = nil, lag
@@ -91,7 +85,9 @@ func (p *Pace) note(events int, lag time.Duration) {
 	p.lag = lag
 	p.counted += events
 	if took := now.Sub(p.since); took >= paceOver {
-		p.balance()
+		p.yield = p.yield.after(measured{
+			over: took, accepted: p.taken, applied: p.counted, crowded: p.crowded > p.taken/2,
+		})
 		if lag > patience {
 			p.limit(now, pacedShare*float64(p.counted)/took.Seconds())
 		}
@@ -112,24 +108,12 @@ func (p *Pace) limit(now time.Time, perSecond float64) {
 	p.limiter.SetLimitAt(now, pace)
 }
 
-// balance lets appliers pause for longer while events are accepted at less than balancedShare of the rate of applying,
-// although senders wait, and for less time above that. Appliers that are always busy would take most of the
-// processors from the flusher, which works in many short steps, and accepting would fall far below its limit.
-func (p *Pace) balance() {
-	if p.counted == 0 || p.crowded <= p.taken/2 { // nobody waits
-		p.yield = 0
-		return
-	}
-	p.yield += balancedShare - float64(p.taken)/float64(p.counted)
-	p.yield = min(max(p.yield, 0), mostYield)
-}
-
 // rest is how long an applier pauses for accepting after a batch that took this long. In a burst, the pause is the
 // shorter, the closer the lag is to the limit, so that an endless burst settles at a rate that both can keep.
 func (p *Pace) rest(took time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	share := p.yield
+	share := p.yield.pause()
 	if p.inBurst() {
 		used := float64(p.lag) / float64(patience)
 		share = max(share, restShare*(1-used*used*used*used))

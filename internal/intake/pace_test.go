@@ -76,58 +76,6 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestPaceIsBalanced accepts and applies an endless burst on a machine that appliers would take for themselves: events
-// are accepted in the time that appliers rest, and at a fifth of the rate in the rest of it. Beyond patience, nearly as
-// many events must be accepted as are applied.
-func TestPaceIsBalanced(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const batch, took, perSecond = 500, 50 * time.Millisecond, 10000
-		var p Pace
-		run := func(lasts time.Duration) (accepted, applied int) {
-			for began := time.Now(); time.Since(began) < lasts; {
-				rest := p.rest(took)
-				time.Sleep(took + rest)
-				more := int(perSecond * (took/5 + rest).Seconds())
-				p.accepted(more)
-				p.applied(batch, patience+time.Second)
-				accepted, applied = accepted+more, applied+batch
-			}
-			return accepted, applied
-		}
-		run(10 * time.Second)
-		accepted, applied := run(30 * time.Second)
-		if share := float64(accepted) / float64(applied); share < 0.8 || share > 1 {
-			t.Errorf("%d events are accepted while %d are applied", accepted, applied)
-		}
-
-		for began := time.Now(); time.Since(began) <= 2*paceOver; time.Sleep(took) {
-			p.accepted(crowdedBatch - 1)
-			p.applied(batch, patience+time.Second)
-		}
-		if p.rest(took) != 0 {
-			t.Error("a crowd that has gone is still given way to")
-		}
-	})
-}
-
-// An applier keeps a part of its time, however little is accepted.
-func TestPaceKeepsApplying(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const took = 50 * time.Millisecond
-		var p Pace
-		for range 100 {
-			time.Sleep(took)
-			p.accepted(crowdedBatch)
-			p.applied(500, patience+time.Second)
-		}
-		if rest := p.rest(took); rest != mostYield*took {
-			t.Errorf("an applier rests for %s after a batch of %s", rest, took)
-		}
-	})
-}
-
 // Events that overtake a backlog show nothing about its age.
 func TestUrgentEventsDontEndTheHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
