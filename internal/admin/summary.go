@@ -39,7 +39,7 @@ type Summary struct {
 // Backlog are events that are not applied yet.
 type Backlog struct {
 	Events   int        // counted to 10,000
-	OldestAt *time.Time // when the oldest of them was received; nil if there is none
+	OldestAt *time.Time // since when one of them has been waiting; nil if there is none
 }
 
 // SlowBacklog is how old a waiting event is when people should know.

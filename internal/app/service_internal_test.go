@@ -30,8 +30,12 @@ func TestTheProvisionerGivesWayToAnOldBacklog(t *testing.T) {
 
 	if _, err := db.Events.Insert(t.Context(), []store.Event{{
 		EventID: uuid.New(), Source: "default", Type: "x", Status: stay.EventAccepted,
-		ReceivedAt: time.Now().Add(-time.Hour), Body: []byte(`{}`),
+		ReceivedAt: time.Now(), Body: []byte(`{}`),
 	}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Pool().Exec(t.Context(),
+		`UPDATE event_queue SET queued_at = now() - interval '1 hour'`); err != nil {
 		t.Fatal(err)
 	}
 	applier := intake.NewApplier(db, log, intake.Options{

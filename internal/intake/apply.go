@@ -359,7 +359,7 @@ func (a *Applier) applyBatch(ctx context.Context, t *try) (err error) {
 			defer func() { t.blockers = watch() }()
 		}
 
-		b = &batch{now: now, source: a.source, log: a.log}
+		b = &batch{now: now, source: a.source, log: a.log, lag: got.Lag}
 		err = b.run(ctx, tx, got.Events, got.SomePutBack, a.fetches, a.traced)
 		if len(b.events) > 0 {
 			t.about = b.events[0].about()

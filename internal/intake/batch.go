@@ -3,7 +3,6 @@ package intake
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +40,7 @@ type batch struct {
 	now    time.Time
 	source func(string) pms.Source
 	log    *slog.Logger
+	lag    *time.Duration // as in [store.Claimed]
 
 	events []*mapped // mapped, and from then on those that remain in the batch
 }
@@ -99,9 +99,8 @@ func (b *batch) finish(ctx context.Context, a *Applier) {
 		b.trace(ctx, a.now())
 	}
 	b.count(a.activity)
-	// An urgent event has overtaken the others, and a replayed one was received long before it was queued.
-	if oldest := slices.IndexFunc(b.events, func(m *mapped) bool { return !m.Urgent && !m.Replay }); oldest >= 0 {
-		a.pace.applied(len(b.events), b.now.Sub(b.events[oldest].ReceivedAt))
+	if b.lag != nil {
+		a.pace.applied(len(b.events), *b.lag)
 	} else {
 		a.pace.overtaken(len(b.events))
 	}

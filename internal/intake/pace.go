@@ -37,7 +37,7 @@ const (
 type Pace struct {
 	mu      sync.Mutex
 	crowdAt time.Time
-	lag     time.Duration // the age of the events that were applied last
+	lag     time.Duration // how long the events that were applied last had waited
 	// the rate of accepting while the lag is beyond patience; nil before the rate of applying is known
 	limiter *rate.Limiter
 	yield   yielding  // how long appliers pause for accepting, whatever the lag
@@ -58,14 +58,14 @@ func (p *Pace) accepted(events int) {
 	}
 }
 
-// overtaken records a batch of urgent or replayed events only, which shows nothing about the age of the others.
+// overtaken records a batch that shows nothing about how long others wait: see [store.Claimed].
 func (p *Pace) overtaken(events int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note(events, p.lag)
 }
 
-// applied records a batch and the age of its events.
+// applied records a batch, and how long its events have waited in the queue.
 func (p *Pace) applied(events int, lag time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -376,14 +376,10 @@ func eventIDs(events []Event) [][16]byte {
 }
 
 // Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when
-// the oldest does.
+// the one of them does that was queued first: on receipt, for a replay, or because its documents came.
 func (s Events) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM (SELECT FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1)
-			LIMIT 10000) q),
-			(SELECT e.received_at FROM (
-				SELECT event_id FROM event_queue WHERE $1::text[] IS NULL OR source = ANY ($1) ORDER BY seq LIMIT 1) q
-					JOIN events e USING (event_id))`,
-		sources).Scan(&n, &oldest)
+		SELECT count(*), min(queued_at) FROM (SELECT queued_at FROM event_queue
+			WHERE $1::text[] IS NULL OR source = ANY ($1) ORDER BY seq LIMIT 10000) q`, sources).Scan(&n, &oldest)
 	return n, oldest, wrap(err, "count the backlog")
 }

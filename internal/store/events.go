@@ -61,6 +61,8 @@ type Event struct {
 	Detail        []byte     // JSON of an EventNotes; nil for none
 	Replays
 
+	// QueuedAt is when it was queued last, by Postgres' clock; only of claimed events.
+	QueuedAt time.Time `db:"-"`
 	// AlsoAbout are the reservations that it is about besides ReservationID; only to be written.
 	AlsoAbout []string `db:"-"`
 }

@@ -36,9 +36,26 @@ type Claim struct {
 
 // Claimed are events that were taken off the queue.
 type Claimed struct {
-	Events      []Event // in the order of receipt; locked until the transaction ends
-	SomePutBack bool    // there are events that were put back: see [PutBack]
-	PID         int     // of the server process that holds the locks
+	Events      []Event        // in the order of receipt; locked until the transaction ends
+	Lag         *time.Duration // how long they have waited; nil: unknown. See [lagOf]
+	SomePutBack bool           // there are events that were put back: see [PutBack]
+	PID         int            // of the server process that holds the locks
+}
+
+// lagOf is the time since the longest waiting of these events was queued, by Postgres' clock; nil if there is none to
+// judge by. Urgent events have overtaken the others. Those that were put back wait for a lock or for a slow format, and
+// whether anything else waits doesn't depend on them.
+func lagOf(events []Event, now time.Time) *time.Duration {
+	var lag *time.Duration
+	for _, e := range events {
+		if e.Urgent || e.Tries > 0 {
+			continue
+		}
+		if waited := max(now.Sub(e.QueuedAt), 0); lag == nil || waited > *lag {
+			lag = &waited
+		}
+	}
+	return lag
 }
 
 // ClaimEvents takes the oldest waiting events off the queue, urgent ones first; a rollback puts them back.
@@ -48,11 +65,12 @@ type Claimed struct {
 func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 	var got Claimed
 	var b pgx.Batch
+	var now time.Time
 	b.Queue(`SELECT set_config('lock_timeout', $1, true), pg_backend_pid(), EXISTS (SELECT FROM event_queue
-		WHERE not_before IS NOT NULL)`,
+		WHERE not_before IS NOT NULL), now()`,
 		fmt.Sprint(c.LockWait.Milliseconds())).QueryRow(func(row pgx.Row) error {
 		var set string
-		return row.Scan(&set, &got.PID, &got.SomePutBack)
+		return row.Scan(&set, &got.PID, &got.SomePutBack, &now)
 	})
 	b.Queue(`
 		WITH first AS (SELECT seq, bytes FROM event_queue WHERE urgent AND (not_before IS NULL OR not_before <= @now)
@@ -64,7 +82,7 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 			fit AS (SELECT seq FROM (SELECT seq, sum(bytes) OVER (ORDER BY part, seq) - bytes AS before
 				FROM both_of_them) b WHERE before < @bytes),
 			taken AS (DELETE FROM event_queue WHERE seq = ANY (ARRAY (SELECT seq FROM fit))
-				RETURNING seq, event_id, urgent, tries)
+				RETURNING seq, event_id, urgent, tries, queued_at)
 		SELECT t.event_id, t.seq, e.source, e.event_key, e.type, 'accepted' AS status, NULL::text AS reason,
 			CASE WHEN cardinality(f.reservation_ids) = 1 THEN f.reservation_ids[1] ELSE e.reservation_id END
 				AS reservation_id, e.listing_id,
@@ -73,19 +91,29 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 			coalesce(f.applied, false) AS applied_before, NULL::jsonb AS detail,
 			EXISTS (SELECT FROM event_replays p WHERE p.event_id = t.event_id) AS replay,
 				NULL::timestamptz AS replayed_at, NULL::text AS replay_status,
-			NULL::text AS replay_reason, NULL::text AS first_status, NULL::text AS first_reason
+			NULL::text AS replay_reason, NULL::text AS first_status, NULL::text AS first_reason, t.queued_at
 		FROM taken t JOIN events e USING (event_id)
 		LEFT JOIN event_fetches f ON f.event_id = t.event_id AND e.request IS NOT NULL`,
 		pgx.StrictNamedArgs{
 			"events": c.Events, "bytes": c.Bytes, "now": c.Now,
 			"unknown": unknownBytes,
 		}).Query(func(rows pgx.Rows) (err error) {
-		got.Events, err = pgx.CollectRows(rows, pgx.RowToStructByName[Event])
+		got.Events, err = pgx.CollectRows(rows, rowToClaimed)
 		return err
 	})
 	err := tx.SendBatch(ctx, &b).Close()
+	got.Lag = lagOf(got.Events, now)
 	slices.SortFunc(got.Events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	return got, wrap(err, "claim events")
+}
+
+func rowToClaimed(row pgx.CollectableRow) (Event, error) {
+	claimed, err := pgx.RowToStructByName[struct {
+		Event
+		At time.Time `db:"queued_at"`
+	}](row)
+	claimed.QueuedAt = claimed.At
+	return claimed.Event, err
 }
 
 // PutBack is an event that was put back until later.
@@ -112,7 +140,8 @@ type Requeue struct {
 	About     []string   // as in [PutBack]
 }
 
-// RequeueEvents puts claimed events back into the queue, in the transaction that claimed them.
+// RequeueEvents puts claimed events back into the queue, in the transaction that claimed them. They have waited since
+// they were queued before.
 func RequeueEvents(ctx context.Context, tx pgx.Tx, list []Requeue) error {
 	if len(list) == 0 {
 		return nil
@@ -121,18 +150,18 @@ func RequeueEvents(ctx context.Context, tx pgx.Tx, list []Requeue) error {
 	for _, r := range list {
 		b.Queue(`
 			INSERT INTO event_queue (seq, event_id, source, type, reservation_id, listing_id, urgent, bytes, not_before,
-				tries, about)
+				tries, about, queued_at)
 			SELECT seq, event_id, source, type, reservation_id, listing_id, @urgent, octet_length(body) + @documents,
-				@before, @tries, @about
+				@before, @tries, @about, @queued_at
 			FROM events WHERE event_id = @id`, pgx.StrictNamedArgs{
 			"urgent": r.Event.Urgent, "documents": len(r.Event.Documents), "before": r.NotBefore, "tries": r.Tries,
-			"about": r.About, "id": r.Event.EventID,
+			"about": r.About, "id": r.Event.EventID, "queued_at": r.Event.QueuedAt,
 		})
 	}
 	return wrap(tx.SendBatch(ctx, &b).Close(), "put %d events back", len(list))
 }
 
-// Postpone puts a waiting event back until later, once more than before.
+// Postpone puts a waiting event back until later, once more than before. It has waited since it was queued before.
 func (s Events) Postpone(ctx context.Context, seq int64, until time.Time, about []string) error {
 	_, err := s.pool.Exec(ctx, `UPDATE event_queue SET not_before = $2, tries = tries + 1, about = $3
 		WHERE seq = $1`, seq, until, about)

@@ -13,7 +13,7 @@ type Summary struct {
 	OldestWaiting      *Reservation       `json:"oldest_waiting"`
 	ArrivalsWithoutKey []Reservation      `json:"arrivals_without_key" nullable:"false" doc:"Stays without an issued key that begin within STAYKEY_DUE_WITHIN (24 hours) or have begun; where check-in or check-out is null, by the days that the PMS sent. Nearest first, at most 50."`
 	EventBacklog       int                `json:"event_backlog" doc:"Events not yet applied, counted up to 10,000."`
-	OldestEventAt      *string            `json:"oldest_event_at" format:"date-time" doc:"When the oldest of them was received."`
+	OldestEventAt      *string            `json:"oldest_event_at" format:"date-time" doc:"Since when the first of them has been waiting. An event that is replayed, or whose documents were fetched, waits from then on."`
 	Provisioning       admin.Provisioning `json:"provisioning"`
 }
 
