@@ -375,8 +375,8 @@ func eventIDs(events []Event) [][16]byte {
 	return ids
 }
 
-// Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and since when
-// the one of them does that was queued first: on receipt, for a replay, or because its documents came.
+// Backlog returns how many events of the sources (nil: of all) wait to be applied, at most 10,000, and how long the
+// first of them has: oldest is when it was queued, which was its receipt, a replay, or the arrival of its documents.
 func (s Events) Backlog(ctx context.Context, sources []string) (n int, oldest *time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*), min(queued_at) FROM (SELECT queued_at FROM event_queue
