@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -121,16 +122,19 @@ func (b webhooks) watch(ctx context.Context, db *pgx.Conn, servers []*program,
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	what, events, err := do()
 	if err != nil {
 		return err
 	}
+	took := time.Since(began)
 	serverAfter, postgresAfter, err := used()
 	each := func(d time.Duration) string {
 		return fmt.Sprintf("%.0f µs", float64(d.Microseconds())/float64(max(events, 1)))
 	}
-	say("processor time for each of %d events %s: server %s, Postgres %s", events, what, each(serverAfter-server),
-		each(postgresAfter-postgres))
+	both := serverAfter - server + postgresAfter - postgres
+	say("processor time for each of %d events %s: server %s, Postgres %s; together %.2f of %d processors", events,
+		what, each(serverAfter-server), each(postgresAfter-postgres), both.Seconds()/took.Seconds(), runtime.NumCPU())
 	return err
 }
 
