@@ -36,6 +36,7 @@ const (
 //	identities, slots       the user identity, and its slot on the access system
 //	creator, changer        create and change the ACS user and its mobile key
 //	remover, surplus        delete ACS users, and follow each to its end
+//	removed                 deletes again what comes back after that
 //	backupCodes             the PIN on the same ACS user
 //	refusals                what Seam has refused, and what follows for the other steps
 //	ledger                  commits marks and results, and keeps the timeline
@@ -70,6 +71,7 @@ type attempt struct {
 	changer    *changer
 	remover    *remover
 	surplus    *surplus
+	removed    *removed
 	codes      *backupCodes
 	refusals   *refusals
 	ledger     *ledger
@@ -135,15 +137,19 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	surplus := &surplus{
 		seam: p.seam, now: p.now, ledger: ledger, belief: belief, users: users, finder: finder, pacing: pacing,
 	}
+	removed := &removed{
+		seam: p.seam, now: p.now, ledger: ledger, belief: belief, pacing: pacing, work: work, users: work.Removed,
+	}
 	remover := &remover{
 		seam: p.seam, now: p.now, activity: p.options.Activity, ledger: ledger, belief: belief, users: users,
 		observed: observed, finder: finder, checker: checker, identities: identities, surplus: surplus,
-		pacing: pacing, work: work, policy: policy,
+		removed: removed, pacing: pacing, work: work, policy: policy,
 	}
 	a := &attempt{
 		log: p.log, now: p.now, work: work, demand: demand, users: users, observed: observed, observer: observer,
 		checker: checker, identities: identities, slots: slots, creator: creator, changer: changer,
-		remover: remover, surplus: surplus, refusals: &refusals{users: users}, ledger: ledger, pacing: pacing,
+		remover: remover, surplus: surplus, removed: removed, refusals: &refusals{users: users},
+		ledger: ledger, pacing: pacing,
 		keyConfirmed: p.admission.keyConfirmed,
 	}
 	a.codes = &backupCodes{
@@ -215,6 +221,9 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 		return a.onHold(ctx, d, held)
 	}
 
+	if out := a.removed.look(ctx, a.needsUserOn(d)); out.stops() {
+		return store.KeyVerdict{}, out
+	}
 	if out := a.makeRoom(ctx, d); out.stops() {
 		return store.KeyVerdict{}, out
 	}
@@ -272,6 +281,18 @@ func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 		}
 	}
 	return outcome{}
+}
+
+// needsUserOn is the access system on which the stay should get an ACS user now, and has none that is known; "" for
+// none.
+func (a *attempt) needsUserOn(d plan.Desired) string {
+	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users.rows).Create {
+		return ""
+	}
+	if i := a.users.standing(d); i >= 0 && a.users.rows[i].ACSUserID != nil {
+		return ""
+	}
+	return d.SystemID
 }
 
 // mayPass reports whether a new ACS user may be created although the deletion of an earlier one has not ended: if that
@@ -335,10 +356,11 @@ func (a *attempt) finishUp(ctx context.Context, d plan.Desired) outcome {
 	if out := a.finishRemovals(ctx, d, keep); out.stops() {
 		return out
 	}
+	back := func() outcome { return a.removed.end(d.Goal) }
 	if d.Goal == plan.Gone && len(a.users.rows) == 0 {
-		return a.identities.removeStrays(ctx)
+		return firstOutcome(a.identities.removeStrays(ctx), back)
 	}
-	return firstOutcome(surplus, a.observed.firstUnsettled)
+	return firstOutcome(firstOutcome(surplus, a.observed.firstUnsettled), back)
 }
 
 // finishRemovals follows each deletion to its end. One that is stuck, on one access system, delays no other: the
@@ -411,6 +433,6 @@ func (a *attempt) ending() *ending {
 		unverified:   a.observed.unverified,
 		keyConfirmed: a.keyConfirmed(),
 		recheck:      earliest{a.observed.recheck}, codeDue: a.codes.due, surplusDue: a.surplus.due,
-		removalDue: a.removalDue,
+		removalDue: a.removalDue, removedDue: a.removed.nextLook(),
 	}
 }

@@ -29,10 +29,11 @@ type ledger struct {
 	belief  belief
 	preview bool // the attempt only plans: nothing may be written
 
-	entries []store.Entry   // of the timeline, not written yet
-	pending []store.ACSUser // what was only read, to be written with the next commit
-	changes int             // changing calls made
-	lostAt  *time.Time      // the last create whose answer was lost
+	entries []store.Entry       // of the timeline, not written yet
+	pending []store.ACSUser     // what was only read, to be written with the next commit
+	removed []store.RemovedUser // removed ACS users, to be written with the next commit
+	changes int                 // changing calls made
+	lostAt  *time.Time          // the last create whose answer was lost
 
 	returned bool // a create was answered with an ACS user that existed before
 }
@@ -49,15 +50,24 @@ func (l *ledger) commit(ctx context.Context, fn func(ctx context.Context, tx pgx
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
-	pending := l.takePending()
+
+	pending, removed := l.takePending(), l.takeRemoved()
 	write := func(tx pgx.Tx, generation int64) error {
 		for _, u := range pending {
 			if err := store.SaveACSUser(ctx, tx, u); err != nil {
 				return err
 			}
 		}
+		if len(removed) > 0 {
+			var batch pgx.Batch
+			l.queueRemoved(&batch, removed)
+			if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+				return err
+			}
+		}
 		return fn(ctx, tx, generation != l.work.Key.Generation)
 	}
+
 	generation, err := l.store.Keys.WithLease(ctx, l.lease, l.entries, l.newLoss(), write)
 	if err != nil && !errors.Is(err, store.ErrOvertaken) {
 		return fails(err)
@@ -77,9 +87,10 @@ func (l *ledger) save(ctx context.Context, onlyIfDesired bool, queue func(*pgx.B
 	if onlyIfDesired {
 		onlyIf = l.work.Key.Generation
 	}
-	pending := l.takePending()
+	pending, removed := l.takePending(), l.takeRemoved()
 	generation, err := l.store.Keys.SaveWithLease(ctx, l.lease, onlyIf, l.entries, l.newLoss(), func(b *pgx.Batch) {
 		queueUsers(b, pending)
+		l.queueRemoved(b, removed)
 		queue(b)
 	})
 	if err != nil && !errors.Is(err, store.ErrOvertaken) {
@@ -114,6 +125,22 @@ func (l *ledger) takePending() []store.ACSUser {
 	pending := l.pending
 	l.pending = nil
 	return pending
+}
+
+// keepRemoved has a removed ACS user written with the next commit, or with the verdict.
+func (l *ledger) keepRemoved(u store.RemovedUser) { l.removed = append(l.removed, u) }
+
+// takeRemoved returns the removed ACS users for the commit that is about to be made, once, as [ledger.takePending].
+func (l *ledger) takeRemoved() []store.RemovedUser {
+	removed := l.removed
+	l.removed = nil
+	return removed
+}
+
+func (l *ledger) queueRemoved(b *pgx.Batch, removed []store.RemovedUser) {
+	for _, u := range removed {
+		store.QueueRemovedUser(b, l.lease.Ref, u)
+	}
 }
 
 func queueUsers(b *pgx.Batch, users []store.ACSUser) {
@@ -183,14 +210,17 @@ func (l *ledger) finish(ctx context.Context, v store.KeyVerdict) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.store.Within(commitTimeout))
 	defer cancel()
 	now, before := l.now(), l.work.Key
-	pending := l.takePending()
+	pending, removed := l.takePending(), l.takeRemoved()
 	return l.store.Keys.Finish(ctx, l.lease, store.Finish{
 		KeyVerdict: v, At: now, Entries: l.entries,
 		OnChange: store.Entry{
 			Ref: l.lease.Ref, At: now, Kind: stay.TimelineStatus, Summary: before.Status + " → " + v.Status,
 			Detail: map[string]any{"from": before.Status, "to": v.Status, "reason": v.Reason, "message": v.Message},
 		},
-		Also: func(b *pgx.Batch) { queueUsers(b, pending) },
+		Also: func(b *pgx.Batch) {
+			queueUsers(b, pending)
+			l.queueRemoved(b, removed)
+		},
 	})
 }
 

@@ -14,7 +14,7 @@
 //	read_back.go, look.go                 read Seam: what has taken effect; what exists
 //	slot.go, identity.go, create.go       take a step that creates something
 //	change.go                             take a step that changes something: opens or closes a door, moves the hours
-//	remove.go, surplus.go                 take a step that removes something
+//	remove.go, surplus.go, removed.go     take a step that removes something; remove what comes back
 //	refusals.go                           steps that Seam has refused
 //	code.go                               backup codes
 //	verdict.go, silence.go, retry.go      the key's status, and when to look again

@@ -28,10 +28,11 @@ import (
 //	                not shown: count that as gone after the read lag, if it is repeated
 //	                going: wait, at growing intervals, until a person is notified
 //	                there, after the read lag: the delete had no effect. Delete it again if the plan still does
-//	forgetUser      delete the row, which frees its slot, and the identity if it was the stay's own
+//	forgetUser      delete the row, which frees its slot, and the identity if it was the stay's own; keep the id
 //
 // Two rules hold throughout. A guest in the house never loses the old key before the new one opens doors
-// (opensInstead). And a row is forgotten only when nothing that it names can exist at Seam: it is all that leads there.
+// (opensInstead). And a row is forgotten only when Seam shows nothing that it names any more. The id of its ACS user is
+// kept even then, as it may come back (removed.go).
 
 // remover deletes ACS users at Seam and follows each to its end: an old one goes only when its replacement opens doors,
 // and a row is forgotten only when Seam no longer has what it names. It doesn't choose what goes: the plan does.
@@ -47,6 +48,7 @@ type remover struct {
 	checker    *checker
 	identities *identities
 	surplus    *surplus
+	removed    *removed
 	pacing     *pacing
 	work       *store.Work // as it was loaded
 	policy     pms.Policy
@@ -210,6 +212,7 @@ func (r *remover) finishRemoval(ctx context.Context, d plan.Desired, u *record.U
 		}
 		if r.ledger.lostAt != nil { // even long ago: while this one existed, nobody looked for another
 			r.observed.checked = false
+			r.removed.remember(u)
 			u.LookOnly()
 			if i := r.users.standing(d); i >= 0 && r.users.rows[i].ACSUserID != nil {
 				u.SetAside(r.now()) // the stay has its ACS user: no other is created in this slot
@@ -231,6 +234,7 @@ func (r *remover) forgetUser(ctx context.Context, u *record.User) outcome {
 	if out.stops() {
 		return out
 	}
+	r.removed.remember(u)
 	id, key := u.ID, u.UserIdentityKey
 	out = r.ledger.commit(ctx, func(ctx context.Context, tx pgx.Tx, _ bool) error {
 		if err := store.DeleteACSUser(ctx, tx, id); err != nil || !forget {

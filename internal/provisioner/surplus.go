@@ -9,6 +9,7 @@ import (
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/store"
 )
 
 // ACS users that a lost create has left in addition to the stay's own open the same doors. Each is followed until Seam
@@ -99,6 +100,9 @@ func (s *surplus) notSeen(ctx context.Context, u *record.User, second record.Sur
 		})
 	}
 	u.DropSurplus(second.ID)
+	s.ledger.keepRemoved(store.RemovedUser{
+		ACSUserID: second.ID, ACSSystemID: u.ACSSystemID, RemovedAt: s.now(), EndsAt: u.EndsAt,
+	})
 	s.ledger.note("ACS user %s, which a lost create had left, is gone", second.ID)
 	return s.ledger.saveUser(ctx, u)
 }

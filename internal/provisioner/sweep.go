@@ -170,6 +170,9 @@ func (w *sweeper) sweep(ctx context.Context, started time.Time, before swept) sw
 	if err := w.store.SeamEvents.Forget(ctx, started.Add(-seamEventsKept)); err != nil {
 		w.log.Warn("old Seam events not deleted", "error", err)
 	}
+	if err := w.store.ACSUsers.ForgetRemoved(ctx, started); err != nil {
+		w.log.Warn("ids of removed ACS users not deleted", "error", err)
+	}
 
 	ctx = seam.Background(ctx)
 	unreachable := w.systems.recordAll(ctx)

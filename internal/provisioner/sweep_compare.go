@@ -152,6 +152,9 @@ func (s *systemSweep) run(ctx context.Context) error {
 	if err := s.flag(ctx, s.unlisted.rows); err != nil {
 		return err
 	}
+	if err := s.flagRemoved(ctx); err != nil {
+		return err
+	}
 	s.missing, s.judged = len(missing), true
 	sweepCompared.WithLabelValues("same").Add(float64(s.compared - s.different - s.missing))
 	sweepCompared.WithLabelValues("different").Add(float64(s.different))
@@ -337,13 +340,35 @@ func (d digest) knownBy(want digest, noKeys bool) digest {
 	return d
 }
 
+// flagRemoved flags the keys of removed ACS users that Seam lists again.
+func (s *systemSweep) flagRemoved(ctx context.Context) error {
+	removed, err := s.store.ACSUsers.RemovedFrom(ctx, s.systemID, s.since)
+	if err != nil {
+		return err
+	}
+	var refs []stay.Ref
+	for id, ref := range removed {
+		if _, listed := s.users[s.hash(id)]; listed {
+			refs = append(refs, ref)
+		}
+	}
+	if len(refs) > 0 {
+		s.log.Warn("removed ACS users are back at Seam", "acs_system_id", s.systemID, "count", len(refs))
+	}
+	return s.flagRefs(ctx, refs)
+}
+
 // flag schedules a comparison of each key by an attempt.
 func (s *systemSweep) flag(ctx context.Context, rows []store.RecordedUser) error {
-	for page := range slices.Chunk(rows, sweepPage) {
-		refs := make([]stay.Ref, len(page))
-		for i, row := range page {
-			refs[i] = stay.Ref{Source: row.Source, ReservationID: row.ReservationID}
-		}
+	refs := make([]stay.Ref, len(rows))
+	for i, row := range rows {
+		refs[i] = stay.Ref{Source: row.Source, ReservationID: row.ReservationID}
+	}
+	return s.flagRefs(ctx, refs)
+}
+
+func (s *systemSweep) flagRefs(ctx context.Context, refs []stay.Ref) error {
+	for refs := range slices.Chunk(refs, sweepPage) {
 		switch err := s.store.Keys.Check(ctx, refs, s.now()); {
 		case store.IsLockWait(err): // the others are flagged
 			s.locked = err

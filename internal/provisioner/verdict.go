@@ -48,6 +48,7 @@ type ending struct {
 	codeDue    *time.Time // when the backup code is due
 	surplusDue *time.Time // when a second ACS user is looked at next
 	removalDue earliest   // when a deletion under way is looked at next
+	removedDue *time.Time // when removed ACS users are looked for next
 }
 
 // newVerdict is what all verdicts have in common.
@@ -124,8 +125,10 @@ func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 	if e.codeDue != nil {
 		next.at(e.afterLag(*e.codeDue))
 	}
-	if e.surplusDue != nil {
-		next.at(*e.surplusDue)
+	for _, due := range []*time.Time{e.surplusDue, e.removedDue} {
+		if due != nil {
+			next.at(*due)
+		}
 	}
 	e.lookAgain(&v, next)
 	return v
@@ -285,7 +288,7 @@ func (e *ending) conclude(out outcome) store.KeyVerdict {
 	default:
 		e.concludeError(&v, out.err, retry)
 	}
-	for _, due := range []*time.Time{e.removalDue.time, e.surplusDue} {
+	for _, due := range []*time.Time{e.removalDue.time, e.surplusDue, e.removedDue} {
 		if due != nil && due.Before(*v.Next) {
 			v.Next = due
 		}

@@ -376,9 +376,13 @@ func (s ACSUsers) Recorded(ctx context.Context, acsSystemID string, since time.T
 	return users, wrap(err, "read the ACS users of access system %s", acsSystemID)
 }
 
-// InUse returns the access systems on which we have ACS users, with their numbers.
+// InUse returns the access systems on which we have ACS users, with their numbers, and those on which a removed one may
+// come back, with 0.
 func (s ACSSystems) InUse(ctx context.Context) (map[string]int, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT acs_system_id, count(*) FROM acs_users WHERE acs_user_id IS NOT NULL
+	rows, _ := s.pool.Query(ctx, `
+		SELECT acs_system_id, sum(n) FROM (
+			SELECT acs_system_id, count(*) AS n FROM acs_users WHERE acs_user_id IS NOT NULL GROUP BY 1
+			UNION ALL SELECT DISTINCT acs_system_id, 0 FROM removed_acs_users) systems
 		GROUP BY 1`)
 	systems := map[string]int{}
 	var id string

@@ -32,6 +32,7 @@ type Work struct {
 	Overrides   Overrides                   // an admin's decisions
 	Gates       map[string]stay.GateReports // what was reported about gates, by their name
 	Unreachable []Disconnection             // access systems that Seam can't reach
+	Removed     []RemovedUser               // ACS users that were removed and may come back
 	GroupOwners map[string]string           // which sources used the listing's access groups first
 }
 
@@ -68,6 +69,11 @@ func (s MobileKeys) LoadWork(ctx context.Context, ref Ref) (Work, error) {
 
 	b.Queue(backupCodesOf, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
 		w.Codes, err = pgx.CollectRows(rows, pgx.RowToStructByName[BackupCode])
+		return err
+	})
+
+	b.Queue(removedOf, ref.Source, ref.ReservationID).Query(func(rows pgx.Rows) (err error) {
+		w.Removed, err = pgx.CollectRows(rows, pgx.RowToStructByName[RemovedUser])
 		return err
 	})
 

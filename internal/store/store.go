@@ -10,6 +10,7 @@
 //	reservations.go, listings.go, guests.go           what PMSs reported
 //	mobile_keys.go, key_leases.go, key_attempts.go    the queue of keys: requests, leases, attempts and their results
 //	acs_users.go, user_identities.go, backup_codes.go the record of what exists at Seam
+//	removed_acs_users.go                              and of what may come back
 //	subscriptions.go, deliveries.go                   events out
 //	guest_stays.go, handed_out.go                     guests' links, and what they were given
 //	timeline.go, audit.go, activity.go                history

@@ -62,6 +62,9 @@ type Options struct {
 	RefuseEmail   string `json:"refuse_email"`   // an address that Seam doesn't take
 	RefuseDeletes bool   `json:"refuse_deletes"` // acs/users/delete is accepted, and Salto KS keeps the user
 
+	// acs/users/delete is accepted, and the user is shown nowhere until Salto KS refuses that, so much later
+	RefuseDeletesAfter time.Duration `json:"refuse_deletes_after"`
+
 	RefuseCodes bool `json:"refuse_codes"` // PINs can't be made
 
 	// How long things take.

@@ -162,9 +162,10 @@ func (s *Simulator) AddSystem(id, name string, groupIDs ...string) {
 	})
 }
 
-// expire finishes deletions, mutations and late calls that are due. The caller holds the lock.
+// expire finishes deletions, refused or not, mutations and late calls that are due. The caller holds the lock.
 func (s *Simulator) expire() {
 	s.comeLate()
+	s.bringBack()
 	now, gone := s.now(), false
 	for id := range s.index.going {
 		if u := s.state.Users[id]; !now.Before(u.GoneAt) {

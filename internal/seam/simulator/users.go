@@ -308,6 +308,13 @@ func (s users) delete(r request) answer {
 	case s.options.RefuseDeletes:
 		u.ErrorCode = "failed_to_delete_on_acs_system"
 		s.state.Users[u.ID] = u
+	case s.options.RefuseDeletesAfter > 0:
+		u.ErrorCode = "failed_to_delete_on_acs_system"
+		s.returning = append(s.returning, returningUser{
+			at: s.now().Add(s.options.RefuseDeletesAfter), user: u,
+			credentials: s.state.credentials(func(c Credential) bool { return c.UserID == u.ID }),
+		})
+		s.state.deleteUser(u.ID)
 	case max(s.options.Pending, s.options.DeleteHang) > 0:
 		s.state.deleteUser(u.ID)
 		u.GoneAt = s.now().Add(cmp.Or(s.options.DeleteHang, s.options.Pending))
@@ -319,6 +326,30 @@ func (s users) delete(r request) answer {
 	s.index.touch(u.ID)
 	s.changed()
 	return accept("", nil)
+}
+
+// returningUser is an ACS user that is shown nowhere until Salto KS has refused its deletion.
+type returningUser struct {
+	at          time.Time
+	user        User
+	credentials []Credential
+}
+
+// bringBack shows the ACS users again whose deletion Salto KS has refused.
+func (s *workspace) bringBack() {
+	now := s.now()
+	s.returning = slices.DeleteFunc(s.returning, func(r returningUser) bool {
+		if now.Before(r.at) {
+			return false
+		}
+		s.state.Users[r.user.ID] = r.user
+		for _, c := range r.credentials {
+			s.state.Credentials[c.ID] = c
+		}
+		s.index.touch(r.user.ID)
+		s.changed()
+		return true
+	})
 }
 
 func (s users) suspend(r request) answer   { return s.setSuspended(r, true) }

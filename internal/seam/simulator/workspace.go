@@ -21,6 +21,8 @@ type workspace struct {
 	index   index         // of the state, for the peaks
 	listed  listed
 	peaks   Peaks
+
+	returning []returningUser // shown again when Salto KS has refused their deletion
 }
 
 type snapshot struct {

@@ -187,7 +187,8 @@ var mutants = append([]mutant{
 			"internal/provisioner/remove.go",
 			"		if r.ledger.lostAt != nil { // even long ago: while this one existed, " +
 				"nobody looked for another\n" +
-				"			r.observed.checked = false\n			u.LookOnly()\n", "		if false {\n",
+				"			r.observed.checked = false\n			r.removed.remember(u)\n			u.LookOnly()\n",
+			"		if false {\n",
 		}},
 		pkg: "./internal/provisioner", tests: "^TestReadsThatLagTooLongThenCancel$",
 	},

@@ -1,0 +1,278 @@
+package provisioner_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/staykey/staykey/internal/intake"
+	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/seam/simulator"
+	"github.com/staykey/staykey/internal/store"
+)
+
+// hide takes the ACS users of a stay out of Seam, with their keys, as if it didn't know them, and returns what shows
+// them again.
+func (r *rig) hide(s stay) (show func()) {
+	r.t.Helper()
+	users, keys := map[string]simulator.User{}, map[string]simulator.Credential{}
+	r.sim.Change(func(st *simulator.State) {
+		for _, u := range st.UsersNamed(s.id) {
+			users[u.ID] = u
+			for _, c := range st.MobileKeys(u.ID) {
+				keys[c.ID] = c
+				delete(st.Credentials, c.ID)
+			}
+			delete(st.Users, u.ID)
+		}
+	})
+	if len(users) != 1 || len(keys) != 1 {
+		r.t.Fatalf("%d ACS users and %d keys were hidden", len(users), len(keys))
+	}
+	return func() {
+		r.sim.Change(func(st *simulator.State) {
+			for id, u := range users {
+				st.Users[id] = u
+			}
+			for id, c := range keys {
+				st.Credentials[id] = c
+			}
+		})
+	}
+}
+
+// removals end a stay's ACS user in each way, and return the status of the key after it.
+var removals = map[string]func(*rig, *stay) string{
+	"the stay is cancelled": func(r *rig, s *stay) string {
+		r.cancel(*s)
+		return store.KeyRevoked
+	},
+	"an admin revokes the key": func(r *rig, s *stay) string {
+		r.mustAct(*s, intake.Action{Kind: intake.ActionRevoke})
+		return store.KeyRevoked
+	},
+	"another guest": func(r *rig, s *stay) string {
+		s.email = "other@example.com"
+		r.book(*s)
+		return store.KeyIssued
+	},
+	"a room on another access system": func(r *rig, s *stay) string {
+		s.listing = "V"
+		r.book(*s)
+		return store.KeyIssued
+	},
+}
+
+// Get, list and search agree that an ACS user is gone, while it is being removed, and it comes back: it is removed
+// again at the next look, the next sweep, or when an admin asks, whichever is first. The stay keeps what it has then.
+func TestARemovedUserThatComesBackIsRemovedAgain(t *testing.T) {
+	t.Parallel()
+	looks := map[string]func(*rig, stay){
+		"the looks that follow a removal": func(r *rig, _ stay) { r.advance(11 * time.Minute) },
+		"an admin's reconcile": func(r *rig, s stay) {
+			r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+		},
+		"a sweep, when all looks are over": func(r *rig, _ stay) { r.sweepNow() },
+	}
+	for removal, remove := range removals {
+		for look, find := range looks {
+			t.Run(removal+"/"+look, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, fast(), simulator.Options{})
+				r.listing("default", "L", "555555-5555")
+				r.listing("default", "V", "verde-1")
+				s := r.stay("R1")
+				issued(r, &s)
+				r.advance(time.Minute)
+				r.rest(s)
+				old := *r.view(s).User.ACSUserID
+				show := r.hide(s)
+				status := remove(r, &s)
+				r.until(s, status)
+				if look == "a sweep, when all looks are over" {
+					for range 2 {
+						r.advance(11 * time.Minute)
+						r.rest(s)
+					}
+				}
+				wanted := r.holds(s.id)
+
+				show()
+				find(r, s)
+				r.rest(s)
+				r.until(s, status)
+				if _, exists := r.sim.State().Users[old]; exists {
+					r.tell(s)
+					t.Error("the old ACS user is back")
+				}
+				r.mustHold(s.id, wanted...)
+			})
+		}
+	}
+}
+
+// Seam accepts a delete, shows the ACS user nowhere, and shows it again when Salto KS has refused it: it is deleted
+// until it is gone, and while it isn't, the stay shows that.
+func TestADeleteThatSaltoRefusesAfterItShowed(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{RefuseDeletesAfter: 30 * time.Second})
+	r.rest(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletesAfter, o.RefuseDeletes = 0, true })
+	r.advance(2 * time.Minute)
+	v := r.until(s, store.KeyAttention)
+	if str(v.Key.Reason) != "not_removed" {
+		r.tell(s)
+		t.Errorf("reason %s", str(v.Key.Reason))
+	}
+
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
+	r.advance(10 * time.Minute)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}
+
+// An admin holds a stay: what comes back then is removed when the hold ends.
+func TestARemovedUserThatComesBackDuringAHold(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	show := r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.mustAct(s, intake.Action{Kind: intake.ActionHold, Why: "asked by the police"})
+	r.rest(s)
+	show()
+	r.sim.Forget()
+	r.advance(11 * time.Minute)
+	r.rest(s)
+	if n := r.called(seam.PathUserDelete); n > 0 {
+		t.Errorf("%d deletes during a hold", n)
+	}
+	r.mustAct(s, intake.Action{Kind: intake.ActionRelease})
+	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+	r.rest(s)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}
+
+// A cancelled stay's ACS user comes back, and the stay is reinstated, before or after that is noticed: it ends with one
+// ACS user and one key, which nothing takes away later.
+func TestARemovedUserThatComesBackToAReinstatedStay(t *testing.T) {
+	t.Parallel()
+	for name, isNoticed := range map[string]bool{"before it is noticed": false, "while it is deleted again": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s := newStay(t, simulator.Options{})
+			r.sim.Configure(func(o *simulator.Options) { o.GetLag, o.ListLag = 2*time.Second, 2*time.Second })
+			r.advance(time.Minute)
+			r.rest(s)
+			show := r.hide(s)
+			r.cancel(s)
+			r.until(s, store.KeyRevoked)
+			r.advance(10 * time.Second)
+			r.rest(s)
+			show()
+			r.advance(10 * time.Second)
+			if isNoticed {
+				deletes := r.called(seam.PathUserDelete)
+				r.recheck(s)
+				waitFor(t, "it to be deleted again", func() bool { return r.called(seam.PathUserDelete) > deletes })
+			}
+			r.book(s)
+			r.until(s, store.KeyIssued)
+			for range 3 {
+				r.advance(11 * time.Minute)
+				r.rest(s)
+				r.recheck(s)
+				r.rest(s)
+			}
+			r.until(s, store.KeyIssued)
+			if got := r.holds(s.id); len(got) != 1 || got[0].Keys != 1 {
+				r.tell(s)
+				t.Errorf("Seam has %+v", got)
+			}
+		})
+	}
+}
+
+// Seam refuses to delete what is back, next to the ACS user that the stay has: a person is notified.
+func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	show := r.hide(s)
+	s.email = "other@example.com"
+	r.book(s)
+	r.until(s, store.KeyIssued)
+	show()
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Count: -1})
+	r.recheck(s)
+	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "not_removed" {
+		r.tell(s)
+		t.Errorf("reason %s", str(v.Key.Reason))
+	}
+	r.sim.Heal()
+	r.advance(10 * time.Minute)
+	r.until(s, store.KeyIssued)
+	r.rest(s)
+	if got := r.holds(s.id); len(got) != 1 {
+		t.Errorf("Seam has %+v", got)
+	}
+}
+
+// A removed ACS user may have become another stay's, because Seam answered a create with it: then it is that stay's,
+// whatever the old one remembers.
+func TestARemovedUserThatAnotherStayHas(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	again := r.stay("R2")
+	again.email = "other@example.com"
+	issued(r, &again)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	taken := *r.view(again).User.ACSUserID
+	if _, err := r.store.Pool().Exec(t.Context(), `UPDATE removed_acs_users SET acs_user_id = $1`, taken); err != nil {
+		t.Fatal(err)
+	}
+	r.recheck(s)
+	r.until(s, store.KeyRevoked)
+	r.rest(s)
+	if _, exists := r.sim.State().Users[taken]; !exists {
+		t.Error("the ACS user of another stay was deleted")
+	}
+	if n := r.remembered(); n != 0 {
+		t.Errorf("%d ids are still kept", n)
+	}
+}
+
+// remembered is how many ids of removed ACS users are kept.
+func (r *rig) remembered() (n int) {
+	r.t.Helper()
+	if err := r.store.Pool().QueryRow(r.t.Context(), `SELECT count(*) FROM removed_acs_users`).Scan(&n); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+// Ids are kept as long as they may open a door, and no longer.
+func TestIDsOfRemovedUsersAreForgotten(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	if n := r.remembered(); n != 1 {
+		t.Fatalf("%d ids are kept", n)
+	}
+	for range 2 {
+		r.advance(11 * time.Minute)
+		r.rest(s)
+	}
+	r.advance(s.out.Add(72 * time.Hour).Sub(r.now()))
+	r.sweepNow()
+	if n := r.remembered(); n != 0 {
+		t.Errorf("%d ids are kept after the end of the stay", n)
+	}
+}
