@@ -28,7 +28,7 @@ type order struct {
 func TestMain(m *testing.M) {
 	var o order
 	if !storetest.IsVictim(&o) {
-		os.Exit(m.Run())
+		os.Exit(storetest.Main(m))
 	}
 	ctx := context.Background()
 	db, err := store.Open(ctx, o.DSN)
@@ -60,7 +60,7 @@ func (o order) options(reached func(point.Name)) Options {
 func (r *rig) send(random *rand.Rand) (killed bool) {
 	r.t.Helper()
 	o := order{
-		DSN: storetest.VictimDSN(r.t, r.db.Pool().Config().ConnString()), Now: r.clock(),
+		DSN: storetest.VictimDSN(r.t, storetest.Of(r.t, r.db.Pool().Config().ConnConfig.Database)), Now: r.clock(),
 		Subscriptions: r.subscriptions, Gated: r.gated,
 		Dies: point.Deliver[random.IntN(len(point.Deliver))], At: 1 + random.IntN(3),
 	}

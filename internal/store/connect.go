@@ -51,8 +51,11 @@ const intakeConnections = 3
 // server, unless the DSN has a statement_timeout, and one of 5 s more here; each host of the DSN has 3 s to take a
 // connection, unless the DSN has a connect_timeout. The pool has 20 connections, unless the DSN has pool_max_conns.
 // The error never shows the DSN's password.
-func Open(ctx context.Context, dsn string) (*Store, error) {
-	pool, err := newPool(ctx, dsn, func(c *pgxpool.Config) {
+func Open(ctx context.Context, dsn string) (*Store, error) { return OpenThrough(ctx, dsn, nil) }
+
+// OpenThrough is [Open] with connections that dial makes; nil makes them as Open does.
+func OpenThrough(ctx context.Context, dsn string, dial pgconn.DialFunc) (*Store, error) {
+	pool, err := newPool(ctx, dsn, dial, func(c *pgxpool.Config) {
 		if !setsPoolSize(dsn) {
 			c.MaxConns = max(c.MinConns, poolConnections)
 		}
@@ -60,7 +63,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	intake, err := newPool(ctx, dsn, func(c *pgxpool.Config) {
+	intake, err := newPool(ctx, dsn, dial, func(c *pgxpool.Config) {
 		c.MaxConns, c.MinConns,
 			c.MinIdleConns = intakeConnections, 0, 0
 	})
@@ -97,10 +100,15 @@ func ParseDSN(dsn string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-func newPool(ctx context.Context, dsn string, size func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, dsn string, dial pgconn.DialFunc,
+	size func(*pgxpool.Config),
+) (*pgxpool.Pool, error) {
 	config, err := ParseDSN(dsn)
 	if err != nil {
 		return nil, err
+	}
+	if dial != nil {
+		config.ConnConfig.DialFunc = dial
 	}
 	size(config)
 	params := config.ConnConfig.RuntimeParams

@@ -1,5 +1,23 @@
 // Package storetest gives each test a migrated database of its own, cloned from a template, so that all
 // tests run in parallel against a real Postgres.
+//
+// # Databases that are kept
+//
+// Most of what a short test of the provisioner cost was not its statements: of 20 s of Postgres' processor time, 14.5 s
+// were spent by new sessions on loading the catalog of a new database, and 0.6 s on planning what another session had
+// planned. So [New] and [NewSmall] keep databases and sessions for the next test of the same process:
+//
+//   - A test knows a name that doesn't exist at the server. Connections are made in this process (kept.go), and none is
+//     made after the test: what it has leaked can't reach the database of the next test. A connection that it has left
+//     open is closed, and the database is dropped.
+//   - A connection leads to a session that an earlier one has ended (session.go). DISCARD ALL ends everything that a
+//     client can see: settings, locks, temporary tables, prepared statements and their plans. The caches of the catalog
+//     remain. Keeping plans too would need to know which statements a session has, for a tenth of what is left.
+//   - After the test its rows are deleted and its sequences reset (restore.go). A database whose catalogs, settings or
+//     rows from migrations have changed is dropped, and one that has become large or was used often.
+//
+// A test whose subject is the database itself, or that has other processes connect, uses [DSN], which is always new.
+// [Of] gives the real name of a kept database away, and [Copy] copies one: it is then dropped after the test.
 package storetest
 
 import (
@@ -17,6 +35,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose uses
 
@@ -28,6 +47,7 @@ import (
 // shared is the server of all tests.
 type shared struct {
 	dsn, locale, template string
+	superuser             bool
 	stop                  func()        // never called, but the server runs as long as it is referenced
 	admin                 *pgxpool.Pool // makes and drops the tests' databases; it lasts as long as the process
 }
@@ -49,6 +69,10 @@ var server = sync.OnceValues(func() (shared, error) {
 	s := shared{dsn: dsn, stop: stop}
 	if s.locale, err = locale(ctx, conn); err != nil {
 		return shared{}, fmt.Errorf("choose the locale of the tests' databases: %w", err)
+	}
+	if err := conn.QueryRow(ctx, `SELECT rolsuper FROM pg_roles WHERE rolname = current_user`).
+		Scan(&s.superuser); err != nil {
+		return shared{}, err
 	}
 	s.template = templateName(s.locale)
 	if err := s.makeTemplate(ctx, conn); err != nil {
@@ -215,18 +239,18 @@ func create(t testing.TB, from func(shared) string) string {
 	return databaseDSN(dsn, name)
 }
 
-// New opens a store on a database of the test's own, as [Open] does.
+// New opens a store on a database of the test's own, as [Open] does. The DSN in the configuration of its pool leads
+// nowhere; see [Of].
 func New(t testing.TB) *store.Store {
 	t.Helper()
-	return Open(t, DSN(t))
+	return Open(t, keptDSN(t))
 }
 
-// NewSmall is [New] with a pool of so many connections. Each connection of a new database loads its catalog and plans
-// each statement once, which is most of what a short test costs: with one, a test of the provisioner costs two thirds
-// of what it costs with two. Transactions then wait for each other, so rigs that look for races have more.
+// NewSmall is [New] with a pool of so many connections. Each of them plans the test's statements. Transactions
+// wait for each other with one, so rigs that look for races have more.
 func NewSmall(t testing.TB, connections int) *store.Store {
 	t.Helper()
-	return Open(t, Small(DSN(t), connections))
+	return Open(t, Small(keptDSN(t), connections))
 }
 
 // Small returns a DSN with a pool of so many connections, see [NewSmall].
@@ -240,12 +264,25 @@ func Small(dsn string, connections int) string {
 func Open(t testing.TB, dsn string) *store.Store {
 	t.Helper()
 	dsn = with(with(dsn, "statement_timeout", "1h"), "idle_in_transaction_session_timeout", "1h")
-	s, err := store.Open(context.Background(), dsn)
+	s, err := open(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// open opens a store, through the lease if the DSN is that of a kept database.
+func open(dsn string) (*store.Store, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return nil, err
+	}
+	var dial pgconn.DialFunc
+	if l := leaseOf(strings.TrimPrefix(u.Path, "/")); l != nil {
+		dial = l.dial
+	}
+	return store.OpenThrough(context.Background(), dsn, dial)
 }
 
 // Patient is a DSN whose statements have deadlines that only a hang can miss, and wait as long for locks: for a rig in
@@ -258,14 +295,23 @@ func Patient(dsn string) string {
 // of a backup begins with.
 func Copy(t testing.TB, closed *store.Store) string {
 	t.Helper()
-	database := pgx.Identifier{closed.Pool().Config().ConnConfig.Database}.Sanitize()
-	return create(t, func(shared) string { return clone(database) })
+	source := realName(closed.Pool().Config().ConnConfig.Database)
+	return create(t, func(shared) string { return clone(pgx.Identifier{source}.Sanitize()) })
 }
 
-// Of is the DSN of a database of the test's own, by its name.
+// Of is the DSN of a database of the test's own, by its name. A database that would have been kept is dropped after
+// the test then.
 func Of(t testing.TB, name string) string {
 	t.Helper()
-	return databaseDSN(Postgres(t), name)
+	return databaseDSN(Postgres(t), realName(name))
+}
+
+// realName is the name at the server of a database that a test knows by name.
+func realName(name string) string {
+	if l := leaseOf(name); l != nil {
+		return l.expose()
+	}
+	return name
 }
 
 // Begin begins a transaction in which a test plays somebody who keeps locks, on a connection that isn't the store's.
