@@ -14,7 +14,7 @@ type Overview struct{ *core }
 
 // Provisioning is how the work at Seam is going, whatever the reservation.
 type Provisioning struct {
-	Paused       *string        `json:"paused" doc:"Why provisioning is paused; null while it runs." example:"Seam refuses SEAM_API_KEY: set a valid one"`
+	Paused       *string        `json:"paused" doc:"Why no key is created or changed: provisioning is paused, or Seam has given no usable answer for a minute (attempts continue then). Null otherwise." example:"Seam refuses SEAM_API_KEY: set a valid one"`
 	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
 	LastSweep    *stay.Sweep    `json:"last_sweep" doc:"The last comparison of all live keys with Seam. Null before the first one, and for tokens limited to some sources."`
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -12,7 +13,7 @@ import (
 // provisioning returns the status of the work at Seam.
 func (h *health) provisioning(ctx context.Context) (admin.Provisioning, error) {
 	p := admin.Provisioning{Disconnected: []admin.Disconnected{}}
-	if trouble := h.provisioner.Trouble(); trouble != "" {
+	if trouble := cmp.Or(h.provisioner.Trouble(), h.provisioner.Outage()); trouble != "" {
 		p.Paused = &trouble
 	}
 	disconnected, err := h.store.ACSSystems.Disconnections(ctx)

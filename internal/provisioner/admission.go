@@ -27,6 +27,7 @@ type admission struct {
 
 	mu        sync.Mutex
 	why       string    // nothing is provisioned; "" while it is
+	out       bool      // nothing succeeds, because Seam gives no usable answer; see [outage]
 	ready     bool      // the workspace is known to be ours
 	doubted   bool      // a call was answered with 401 since the key was last accepted
 	confirmed time.Time // when Seam last accepted the key after such an answer
@@ -124,15 +125,31 @@ func (d *admission) setTrouble(trouble string) {
 	d.mu.Lock()
 	changed := d.why != trouble
 	d.why = trouble
+	d.measure()
 	d.mu.Unlock()
 	if !changed {
 		return
 	}
 	if trouble == "" {
-		paused.Set(0)
 		d.log.Info("provisioning resumed")
 	} else {
-		paused.Set(1)
 		d.log.Error("provisioning paused", "reason", trouble)
+	}
+}
+
+// setOutage records whether Seam gives no usable answer. That is shown, and pauses nothing.
+func (d *admission) setOutage(out bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out = out
+	d.measure()
+}
+
+// measure shows whether anything is provisioned. The caller holds the lock.
+func (d *admission) measure() {
+	if d.why != "" || d.out {
+		paused.Set(1)
+	} else {
+		paused.Set(0)
 	}
 }

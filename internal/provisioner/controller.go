@@ -17,6 +17,7 @@ func (p *Provisioner) Run(ctx context.Context, patience time.Duration) {
 	running.Go(func() { p.learnGroups(ctx) })
 	running.Go(func() { p.sweeper.run(ctx) })
 	running.Go(func() { p.watcher.run(ctx) })
+	running.Go(func() { p.outage.run(ctx) })
 	var busy busy
 	freed := make(chan struct{}, 1)
 	tick := p.options.After(p.options.PollEvery)

@@ -21,6 +21,7 @@
 //	belief.go                             when an answer of Seam counts
 //	record, rows                          the states of an ACS user, a mobile key and an identity, and their rows
 //	admission.go, systems.go              whether Seam accepts the API key; which access systems it can reach
+//	outage.go                             whether Seam answers at all
 //	directory.go, doors.go, keys.go       which access system a group is on; who may open it; identity keys
 //	sweep.go, watch.go                    compare everything from lists; alerts
 //	explain.go, preview.go, erase.go      answers for people; the end of a guest's data
@@ -48,7 +49,8 @@ var (
 	}, []string{"status"})
 	paused = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "staykey_provisioner_paused",
-		Help: "1 while Seam refuses the API key, or the key belongs to another workspace.",
+		Help: "1 while no key can be created or changed: Seam refuses the API key, the key belongs to another workspace, " +
+			"or Seam gives no usable answer.",
 	})
 )
 
@@ -129,6 +131,7 @@ type Provisioner struct {
 	directory *directory
 	systems   *systems
 	admission *admission
+	outage    *outage
 	sweeper   *sweeper
 	watcher   *watcher
 
@@ -151,6 +154,9 @@ func New(s *store.Store, client *seam.Client, salt string, log *slog.Logger, opt
 	p.admission = &admission{
 		store: s, seam: client, log: log, now: p.now, directory: p.directory, pollEvery: options.PollEvery,
 	}
+	p.outage = &outage{
+		seam: client, log: log, now: p.now, after: options.After, pollEvery: options.PollEvery, admission: p.admission,
+	}
 	p.sweeper = &sweeper{
 		store: s, seam: client, log: log, now: p.now, options: options, keys: p.keys, sealer: p.sealer,
 		systems: p.systems, admission: p.admission, wake: p.Wake,
@@ -167,5 +173,6 @@ func (p *Provisioner) Wake() {
 	signal(p.wakeLearner)
 }
 
-// Trouble returns why nothing is being provisioned, "" while it is. Webhooks are accepted in any case.
+// Trouble returns why provisioning is paused, "" while it isn't. Webhooks are accepted in any case. See also
+// [Provisioner.Outage].
 func (p *Provisioner) Trouble() string { return p.admission.trouble() }

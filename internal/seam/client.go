@@ -26,6 +26,7 @@
 //	transport.go                          connections, and noticing one that has fallen silent
 //	answer.go, page.go                    is the answer usable? lists, page by page
 //	errors.go, text.go                    what a failure means; Seam's texts, bounded and without guests' data
+//	contact.go                            whether Seam answers at all
 //
 // [WithRecorder] sees each round trip, for the timeline. [WithGuard] is asked last, right before a call leaves, so that
 // a worker that lost its lease changes nothing any more.
@@ -91,6 +92,7 @@ type Client struct {
 	conns    *connections
 	after    func(time.Duration) <-chan time.Time
 	limiter  *limiter
+	contact  *contact
 }
 
 // New returns a client, or an error that names what is wrong with the endpoint.
@@ -116,8 +118,8 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		endpoint: strings.TrimRight(c.Endpoint, "/"), key: c.APIKey, timeout: c.Timeout, patience: c.Patience,
-		limiter: newLimiter(c.Now),
-		conns:   newConnections(c.Patience, c.RootCAs), after: c.After,
+		limiter: newLimiter(c.Now), contact: &contact{now: c.Now},
+		conns: newConnections(c.Patience, c.RootCAs), after: c.After,
 	}, nil
 }
 
@@ -195,6 +197,7 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 	call := Call{Path: path, At: started}
 	err = c.roundTrip(ctx, path, body, key, out, &call)
 	call.Duration, call.Err = time.Since(started), err
+	c.contact.record(ctx, err)
 
 	result := "ok"
 	if e := new(Error); errors.As(err, &e) {
