@@ -102,6 +102,8 @@ type Config struct {
 	Subscriptions func() []SubscriptionSettings // of the configuration
 	// Provisioning is how the work at Seam is going, for an admin of all sources.
 	Provisioning func(context.Context) (Provisioning, error)
+	// Stopped is why no key is created or changed, "" while keys are; nil: never
+	Stopped func() string
 	// Diagnose checks the configuration against Seam and Postgres; webhooks are not checked.
 	Diagnose func(context.Context) []Finding
 	// TestSource posts a signed test event to a source's webhook, as its PMS would.

@@ -79,10 +79,10 @@ func (s Reservations) view(ctx context.Context, ref stay.Ref) (View, error) {
 	return v, s.addLinks(ctx, &v)
 }
 
-// views fills in the gates of reservations, and the state of their fields at PMSs.
+// views fills in the gates of reservations, the state of their fields at PMSs, and why keys wait.
 func (s Reservations) views(list []View) []View {
 	for i := range list {
-		list[i] = withBackupCode(s.withWriteBack(s.withGates(list[i])))
+		list[i] = s.withStopped(withBackupCode(s.withWriteBack(s.withGates(list[i]))))
 	}
 	return list
 }

@@ -147,7 +147,7 @@ func (s Reservations) Get(ctx context.Context, ref stay.Ref) (View, error) {
 		return View{}, err
 	}
 	v, err := s.view(ctx, ref)
-	return v, notFound(err, noReservation)
+	return s.withStopped(v), notFound(err, noReservation)
 }
 
 // Timeline lists what happened to a reservation, newest first.

@@ -59,7 +59,7 @@ func (s Overview) Summary(ctx context.Context) (Summary, error) {
 	oldest, err := s.store.Keys.OldestWaiting(ctx, sources)
 	switch {
 	case err == nil:
-		oldest = Reservations(s).withGates(oldest)
+		oldest = Reservations(s).withStopped(Reservations(s).withGates(oldest))
 		out.OldestWaiting = &oldest
 	case !errors.Is(err, store.ErrNotFound):
 		return Summary{}, err

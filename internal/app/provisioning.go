@@ -13,7 +13,7 @@ import (
 // provisioning returns the status of the work at Seam.
 func (h *health) provisioning(ctx context.Context) (admin.Provisioning, error) {
 	p := admin.Provisioning{Disconnected: []admin.Disconnected{}}
-	if trouble := cmp.Or(h.provisioner.Trouble(), h.provisioner.Outage()); trouble != "" {
+	if trouble := h.stopped(); trouble != "" {
 		p.Paused = &trouble
 	}
 	disconnected, err := h.store.ACSSystems.Disconnections(ctx)
@@ -32,6 +32,9 @@ func (h *health) provisioning(ctx context.Context) (admin.Provisioning, error) {
 	}
 	return p, err
 }
+
+// stopped describes why no key is created or changed, "" while keys are.
+func (h *health) stopped() string { return cmp.Or(h.provisioner.Trouble(), h.provisioner.Outage()) }
 
 // troubles describes what prevents provisioning, by the names that readiness's detail has for it.
 func troubles(p admin.Provisioning) map[string]string {

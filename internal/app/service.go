@@ -200,7 +200,8 @@ func (s *service) addFaces(ctx context.Context, kept installation, registry *pro
 	service := admin.New(admin.Config{
 		Store: s.store, Intake: s.applier, Provisioner: s.provisioner, Activity: s.activity, Log: log, Now: time.Now,
 		CursorKey: key, DueWithin: c.DueWithin, PublicURL: c.PublicURL, Sources: sources, Gates: s.configured.gates,
-		Subscriptions: s.configured.subscriptionSettings, Provisioning: s.health.provisioning, Guests: s.guests,
+		Subscriptions: s.configured.subscriptionSettings, Provisioning: s.health.provisioning,
+		Stopped: s.health.stopped, Guests: s.guests,
 		Diagnose: s.diagnose, TestSource: tester.Test, TestSubscription: s.testSubscription, Deliver: s.notifier.Wake,
 	})
 	s.writer = s.newWriter(service.Reservations.Shown, c.SeamAPIKey+kept.linkSalt)

@@ -270,6 +270,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"set a valid SEAM_API_KEY and restart",
 	"Seam refuses SEAM_API_KEY",
 	"check that this machine can reach the endpoint",
+	"Keys are not being created or changed: {why}.",
 	"Seam can't be reached: {error}",
 	"provisioning is paused: {why}",
 	"Seam accepts it (workspace {id}) and answers in {time}",
