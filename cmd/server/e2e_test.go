@@ -346,13 +346,15 @@ func TestSeed(t *testing.T) {
 	}
 	key := p.until("3333122-433", "issued")
 	// Four make the key and read it back, the fifth reads its doors: an access group that didn't take is a guest before
-	// a closed door.
-	if n := sim.Calls(); n > 5 {
-		var paths []string
-		for _, c := range sim.Records() {
+	// a closed door. The health of doors is read in the background.
+	var paths []string
+	for _, c := range sim.Records() {
+		if !strings.Contains(c.Path, "entrances") {
 			paths = append(paths, c.Path)
 		}
-		t.Errorf("%d requests to Seam, want at most 5: %v", n, paths)
+	}
+	if len(paths) > 5 {
+		t.Errorf("%d requests to Seam, want at most 5: %v", len(paths), paths)
 	}
 	state := sim.State()
 	users := state.UsersNamed("3333122-433")
