@@ -345,12 +345,19 @@ func (r *remover) deletedNotSeen(ctx context.Context, u *record.User, certain bo
 
 // deletedInVain is why a recent delete had no effect, as far as Seam shows it or its repetition does; "" otherwise.
 func (r *remover) deletedInVain(from seam.ACSUser, u *record.User) string {
-	switch {
-	case !r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())):
+	if !r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())) {
 		return ""
+	}
+	return inVain(from, int(u.DeletesInVain))
+}
+
+// inVain is why another delete of an ACS user that Seam still shows would have no effect either; "" if it may have.
+// deletes is how many in a row had none.
+func inVain(from seam.ACSUser, deletes int) string {
+	switch {
 	case from.Reports(seam.NotDeleted):
 		return seam.NotDeleted
-	case u.DeletesInVain >= record.MaxUnkept:
+	case deletes >= record.MaxUnkept:
 		return "it was deleted several times, and Seam still shows it"
 	default:
 		return ""
@@ -388,9 +395,22 @@ func (r *remover) isToBeDeleted(d plan.Desired, u *record.User) bool {
 
 // stillGoing is the wait for a deletion that Seam has under way: it grows with time, until a person is notified.
 func (r *remover) stillGoing(u *record.User) outcome {
-	since := r.now().Sub(*u.DeletedAt)
-	if since >= removedWithin {
-		return notRemoved("Seam has been removing it since " + pms.FormatInstant(*u.DeletedAt))
+	next, late := leaving(*u.DeletedAt, r.now())
+	if late != "" {
+		return notRemoved(late)
 	}
-	return wait(r.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
+	return wait(next, removing)
+}
+
+// removing is what is waited for while Seam has a deletion under way.
+const removing = "Seam is removing the ACS user"
+
+// leaving is when a deletion that Seam has under way is looked at next, and what a person should know if it takes too
+// long, "" before that.
+func leaving(deletedAt, now time.Time) (next time.Time, late string) {
+	since := now.Sub(deletedAt)
+	if since >= removedWithin {
+		late = "Seam has been removing it since " + pms.FormatInstant(deletedAt)
+	}
+	return now.Add(min(max(since/4, deletePoll), askForProblems)), late
 }

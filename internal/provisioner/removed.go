@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -147,7 +146,7 @@ func (r *removed) follow(ctx context.Context, u *store.RemovedUser) outcome {
 	case err != nil:
 		out := fails(err)
 		if out.isLocal() {
-			r.due.at(r.now().Add(r.pacing.slowRetry()))
+			r.lookAgain(out)
 			return outcome{}
 		}
 		return out
@@ -178,23 +177,18 @@ func (r *removed) isLeaving(u *store.RemovedUser) outcome {
 		r.isGone(u)
 		return outcome{}
 	}
-	since := r.now().Sub(*u.DeletedAt)
-	if since >= removedWithin {
-		return comesBack(*u, "Seam has been removing it since "+pms.FormatInstant(*u.DeletedAt))
+	next, late := leaving(*u.DeletedAt, r.now())
+	if late != "" {
+		return comesBack(*u, late)
 	}
-	return wait(r.now().Add(min(max(since/4, deletePoll), askForProblems)), "Seam is removing the ACS user")
+	return wait(next, removing)
 }
 
 // isBack deletes an ACS user that Seam shows again. If that has no effect, it is repeated after a delay, while a person
 // knows.
 func (r *removed) isBack(ctx context.Context, u *store.RemovedUser, from seam.ACSUser) outcome {
-	if u.DeletedAt != nil {
-		why := "it was deleted several times, and Seam still shows it"
-		if from.Reports(seam.NotDeleted) {
-			why = seam.NotDeleted
-		}
-		stuck := from.Reports(seam.NotDeleted) || u.Deletes >= record.MaxUnkept
-		if stuck && r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())) {
+	if u.DeletedAt != nil && r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())) {
+		if why := inVain(from, int(u.Deletes)); why != "" {
 			return comesBack(*u, why)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -78,15 +77,12 @@ func (s *surplus) followOne(ctx context.Context, u *record.User, second record.S
 	case is == ambivalent:
 		return contradicted(errContradiction)
 	case from.BeingDeleted():
-		since := s.now().Sub(*second.DeletedAt)
-		if since >= removedWithin {
-			return secondNotRemoved(second, "Seam has been removing it since "+pms.FormatInstant(*second.DeletedAt))
+		next, late := leaving(*second.DeletedAt, s.now())
+		if late != "" {
+			return secondNotRemoved(second, late)
 		}
 		u.SurplusSeen(second.ID)
-		next := s.now().Add(min(max(since/4, deletePoll), askForProblems))
-		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome {
-			return wait(next, "Seam is removing the ACS user")
-		})
+		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return wait(next, removing) })
 	}
 	return s.stillThere(ctx, u, second, from)
 }
@@ -112,11 +108,8 @@ func (s *surplus) notSeen(ctx context.Context, u *record.User, second record.Sur
 func (s *surplus) stillThere(ctx context.Context, u *record.User, second record.SurplusUser,
 	from seam.ACSUser,
 ) outcome {
-	why := "it was deleted several times, and Seam still shows it"
-	if from.Reports(seam.NotDeleted) {
-		why = seam.NotDeleted
-	}
-	stuck := from.Reports(seam.NotDeleted) || second.Tries >= record.MaxUnkept
+	why := inVain(from, second.Tries)
+	stuck := why != ""
 	if stuck && s.now().Before(second.DeletedAt.Add(s.pacing.slowRetry())) {
 		u.SurplusSeen(second.ID)
 		return firstOutcome(s.ledger.saveUser(ctx, u), func() outcome { return secondNotRemoved(second, why) })

@@ -157,8 +157,8 @@ var seamMutants = []mutant{
 	provisionerTests("repairs in vain", "repairs that Seam doesn't keep count as deletes without effect",
 		"TestRepairsInVainSayNothingOfADelete",
 		edit{
-			"internal/provisioner/remove.go", "	case u.DeletesInVain >= record.MaxUnkept:\n",
-			"	case u.Unkept >= record.MaxUnkept:\n",
+			"internal/provisioner/remove.go", "	return inVain(from, int(u.DeletesInVain))\n",
+			"	return inVain(from, int(u.Unkept))\n",
 		}),
 	provisionerTests("parts count separately", "one part that Seam doesn't keep delays the repair of the others",
 		"TestAHiddenDoorDelaysNothingElse",
