@@ -359,8 +359,19 @@ func (w *unkind) allowDeletes(st *simulator.State) {
 			continue
 		}
 		w.refused[id] = !isAlone
+		w.allowInSealed(u)
 		u.ErrorCode = ""
 		st.Users[id] = u
+	}
+}
+
+// allowInSealed lets a stay with a closed gate have an ACS user that is not new, but was shown nowhere until Salto KS
+// refused to delete it.
+func (w *unkind) allowInSealed(u simulator.User) {
+	for _, s := range w.stays {
+		if s.id == u.FullName && s.gatesModel.sealed != nil {
+			s.gatesModel.sealed[u.ID] = true
+		}
 	}
 }
 

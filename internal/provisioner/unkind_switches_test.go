@@ -146,6 +146,9 @@ var unkindSwitches = []struct {
 	{"late codes", func(w *unkind, o *simulator.Options) { o.CodeDelay = one(w, 0, 0, 10*time.Minute, 2*time.Hour) }},
 	{"no codes", func(w *unkind, o *simulator.Options) { o.RefuseCodes = w.chance(30) }},
 	{"refuse_deletes", func(w *unkind, o *simulator.Options) { o.RefuseDeletes = w.chance(50) }},
+	{"refuse_deletes_after", func(w *unkind, o *simulator.Options) {
+		o.RefuseDeletesAfter = one(w, 0, 5*time.Second, 2*time.Minute, 2*time.Hour)
+	}},
 	{"rate_limit", func(w *unkind, o *simulator.Options) {
 		o.RateLimit, o.OmitRetryAfter = one(w, 0, 0, 20, 100), w.chance(50)
 	}},
