@@ -19,6 +19,8 @@ import (
 //	removed ── Seam shows it ──▶ deleted again ── Seam doesn't show it ──▶ removed
 //	                                   └── still there ──▶ deleted again; after a few times a person is notified
 //
+// One that Seam shows with a delete under way is waited for like one that was deleted again.
+//
 // Seam is asked for each id one and ten minutes after the removal, whenever the stay is compared with Seam, and when a
 // sweep finds the id in a list. The old key may open its doors again, so only a hold delays this.
 
@@ -66,7 +68,7 @@ func (r *removed) look(ctx context.Context, needsUserOn string) outcome {
 		if !r.isDue(*u) {
 			continue
 		}
-		if isNeeded && u.DeletedAt == nil {
+		if isNeeded && u.Deletes == 0 {
 			r.due.at(r.now().Add(r.pacing.slowRetry()))
 			continue
 		}
@@ -165,17 +167,20 @@ func (r *removed) isGone(u *store.RemovedUser) {
 	if u.DeletedAt == nil {
 		u.LookedAt = &now
 	} else {
-		r.ledger.note("removed ACS user %s is gone again", u.ACSUserID)
+		if u.Deletes > 0 {
+			r.ledger.note("removed ACS user %s is gone again", u.ACSUserID)
+		}
 		u.RemovedAt, u.LookedAt, u.DeletedAt, u.Deletes = now, nil, nil, 0
 	}
 	r.ledger.keepRemoved(*u)
 }
 
-// isLeaving handles one that Seam is removing. That may yet be refused.
+// isLeaving handles one that Seam is removing. That may yet be refused, or never end.
 func (r *removed) isLeaving(u *store.RemovedUser) outcome {
 	if u.DeletedAt == nil {
-		r.isGone(u)
-		return outcome{}
+		now := r.now()
+		u.DeletedAt = &now
+		r.ledger.keepRemoved(*u)
 	}
 	next, late := leaving(*u.DeletedAt, r.now())
 	if late != "" {
@@ -187,7 +192,7 @@ func (r *removed) isLeaving(u *store.RemovedUser) outcome {
 // isBack deletes an ACS user that Seam shows again. If that has no effect, it is repeated after a delay, while a person
 // knows.
 func (r *removed) isBack(ctx context.Context, u *store.RemovedUser, from seam.ACSUser) outcome {
-	if u.DeletedAt != nil && r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())) {
+	if u.Deletes > 0 && r.now().Before(u.DeletedAt.Add(r.pacing.slowRetry())) {
 		if why := inVain(from, int(u.Deletes)); why != "" {
 			return comesBack(*u, why)
 		}

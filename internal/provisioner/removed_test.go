@@ -223,6 +223,57 @@ func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
 	}
 }
 
+// What is back has a delete under way that never ends: the old key opens doors, so a person is notified.
+func TestARemovedUserThatIsBackAndBeingDeletedForever(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	old := *r.view(s).User.ACSUserID
+	show := r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	show()
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[old]
+		u.WarningCode = "being_deleted"
+		st.Users[old] = u
+	})
+	r.recheck(s)
+	r.rest(s)
+	r.advance(16 * time.Minute)
+	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "not_removed" {
+		r.tell(s)
+		t.Errorf("reason %s", str(v.Key.Reason))
+	}
+
+	r.sim.Change(func(st *simulator.State) { delete(st.Users, old) })
+	r.advance(10 * time.Minute)
+	r.until(s, store.KeyRevoked)
+}
+
+// A guest isn't kept waiting by a delete of the former key that never ends.
+func TestARemovedUserThatIsBeingDeletedDoesNotDelayAReinstatedStay(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	old := *r.view(s).User.ACSUserID
+	show := r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	show()
+	r.sim.Change(func(st *simulator.State) {
+		u := st.Users[old]
+		u.WarningCode = "being_deleted"
+		st.Users[old] = u
+	})
+	r.recheck(s)
+	r.rest(s)
+	r.book(s)
+	r.until(s, store.KeyIssued)
+}
+
 // A removed ACS user may have become another stay's, because Seam answered a create with it: then it is that stay's,
 // whatever the old one remembers.
 func TestARemovedUserThatAnotherStayHas(t *testing.T) {

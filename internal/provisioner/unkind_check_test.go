@@ -3,6 +3,7 @@ package provisioner_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -186,9 +187,10 @@ func (w *unkind) addWalkIn(s *unkindStay) {
 
 // exemptAll exempts the ACS users of an identity, no matter who owns it from now on.
 func (w *unkind) exemptAll(state *simulator.State, identityID string) {
+	returning := w.sim.Returning()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, u := range state.Users {
+	for _, u := range slices.AppendSeq(returning, maps.Values(state.Users)) {
 		if u.IdentityID == identityID {
 			w.exempt[u.ID] = true
 		}

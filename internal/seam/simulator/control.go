@@ -85,6 +85,17 @@ func (s *Simulator) Options() Options {
 	return s.options
 }
 
+// Returning returns the ACS users that are shown nowhere until Salto KS refuses their deletion.
+func (s *Simulator) Returning() []User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	users := make([]User, 0, len(s.returning))
+	for _, r := range s.returning {
+		users = append(users, r.user)
+	}
+	return users
+}
+
 // patch applies a JSON merge patch (RFC 7396) to the state, as it is in GET state: this is how somebody else
 // changes the workspace over HTTP.
 func (s *Simulator) patch(patch map[string]any) error {

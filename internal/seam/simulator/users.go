@@ -335,18 +335,24 @@ type returningUser struct {
 	credentials []Credential
 }
 
-// bringBack shows the ACS users again whose deletion Salto KS has refused.
+// bringBack shows the ACS users again whose deletion Salto KS has refused: they are no longer being deleted.
 func (s *workspace) bringBack() {
 	now := s.now()
 	s.returning = slices.DeleteFunc(s.returning, func(r returningUser) bool {
 		if now.Before(r.at) {
 			return false
 		}
-		s.state.Users[r.user.ID] = r.user
+		u := r.user
+		if u.WarningCode == "being_deleted" {
+			u.WarningCode = ""
+		}
+		u.Pending = slices.DeleteFunc(slices.Clone(u.Pending), func(p Pending) bool { return p.Code == "deleting" })
+		u.GoneAt = time.Time{}
+		s.state.Users[u.ID] = u
 		for _, c := range r.credentials {
 			s.state.Credentials[c.ID] = c
 		}
-		s.index.touch(r.user.ID)
+		s.index.touch(u.ID)
 		s.changed()
 		return true
 	})
