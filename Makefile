@@ -7,8 +7,9 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL    := go tool -modfile=tools/build/go.mod
 # Tests mostly wait (leases, graces), so more tests and packages run at a time than the machine has cores. make lint vets.
-# Without debug information, which stack traces don't need, linking takes half as long.
-TESTFLAGS ?= -vet=off -ldflags=-s -shuffle=on -p 4 -parallel 16 -timeout 20m
+# Without debug information, which stack traces don't need, linking takes half as long. Tests have deadlines of their own:
+# -timeout is for a hang outside of them, and longer than a package takes on a machine ten times slower.
+TESTFLAGS ?= -vet=off -ldflags=-s -shuffle=on -p 4 -parallel 16 -timeout 2h
 
 # As what ships is built, so that tests, builds and linters share one build cache. The race detector needs cgo.
 export GOFLAGS ?= -trimpath

@@ -69,7 +69,7 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 	p := launch(t, append(env, "STAYKEY_CONFIG="+config, "STAYKEY_SWEEP_INTERVAL=1s"))
 	now := time.Now().UTC()
 	listing := func(id string, doors ...string) {
-		p.post("default", "listing.created", map[string]any{
+		p.deliver("default", "listing.created", map[string]any{
 			"listing_id": id, "name": "Room " + id, "time_zone": daytime(),
 			"seam_access_group_ids": append([]string{}, doors...),
 		})
@@ -223,10 +223,10 @@ func TestPageFixesInThreeClicks(t *testing.T) {
 			h.click(`form[action="/reservations/watched/` + id + `/reconcile"] button`)
 		}},
 		{"time_zone_unknown", func(id string) { // the PMS sends days at the property
-			p.post("default", "listing.created", map[string]any{
+			p.deliver("default", "listing.created", map[string]any{
 				"listing_id": id, "name": "Room " + id, "seam_access_group_ids": []string{"555555-5555"},
 			})
-			p.post("default", "reservation.created", map[string]any{
+			p.deliver("default", "reservation.created", map[string]any{
 				"reservation_id": id, "listing_id": id,
 				"guest_email": id + "@example.com", "guest_name": "Guest " + id,
 				"check_in":  now.Add(-2 * time.Hour).Format("2006-01-02T15:04"),

@@ -17,11 +17,11 @@ func TestPageKeepsWhatIsTyped(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	for _, id := range []string{"101", "102", "103"} {
-		p.post("default", "listing.created", map[string]any{
+		p.deliver("default", "listing.created", map[string]any{
 			"listing_id": id, "name": "Room " + id, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 	}
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
 	b := openBrowser(t, p.url)
 	b.signIn(e2eToken, "Maria")

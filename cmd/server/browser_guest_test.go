@@ -44,17 +44,17 @@ func guestsOf(t *testing.T) (p *process, ready, waiting, gone string) {
 	p = launch(t, withGuestLinks(t, env))
 	listing := seedListing()
 	listing["name"] = "Garden suite"
-	p.post("default", "listing.created", listing)
+	p.deliver("default", "listing.created", listing)
 	for id, room := range map[string]string{"ready": "2222222-2222", "waiting": "none yet", "gone": "2222222-2222"} {
 		stay := seedReservation()
 		stay["reservation_id"], stay["listing_id"], stay["guest_email"] = id, room, id+"@example.com"
-		p.post("default", "reservation.created", stay)
+		p.deliver("default", "reservation.created", stay)
 	}
 	p.until("ready", "issued")
 	p.until("waiting", "waiting")
 	p.until("gone", "issued")
 	gone = p.guestLink("gone")
-	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "gone"})
+	p.deliver("default", "reservation.cancelled", map[string]any{"reservation_id": "gone"})
 	p.until("gone", "revoked")
 	return p, p.guestLink("ready"), p.guestLink("waiting"), gone
 }
@@ -206,7 +206,7 @@ func TestGuestScreenshots(t *testing.T) {
 	for _, l := range guestLanguages {
 		stay := seedReservation()
 		stay["reservation_id"], stay["guest_email"] = l.tag, l.tag+"@example.com"
-		p.post("default", "reservation.created", stay)
+		p.deliver("default", "reservation.created", stay)
 		p.until(l.tag, "issued")
 		key := p.guestLink(l.tag) // a stay of its own: a link gives few keys an hour
 		for _, width := range []int64{390, 1280} {

@@ -251,7 +251,7 @@ func TestHotelScreenshots(t *testing.T) {
 	p.admin("POST", stay+"hold", []byte(`{"reason":"the room is changed", "author":"Maria"}`), nil)
 	p.admin("POST", stay+"release", []byte(`{"reason":"the guest stays in it", "author":"Maria"}`), nil)
 	p.until("HX-48210", "active")
-	p.post("default", "reservation.created", map[string]any{"reservation_id": "HX-48567", "listing_id": "103"})
+	p.deliver("default", "reservation.created", map[string]any{"reservation_id": "HX-48567", "listing_id": "103"})
 	var events struct {
 		Items []struct {
 			ID string `json:"event_id"`

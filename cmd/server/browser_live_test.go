@@ -24,10 +24,10 @@ func TestPageShowsWhatAFailedLoadMissed(t *testing.T) {
 	b.do(chromedp.Evaluate[chromedp.Void](`for (let i = 1; i < 100; i++) clearInterval(i);
 		window.loads = window.fetch; window.lost = 0;
 		window.fetch = () => { window.lost++; return Promise.reject(new Error("lost")); }`))
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id": "room", "time_zone": daytime(), "seam_access_group_ids": []string{"555555-5555"},
 	})
-	p.post("default", "reservation.created", map[string]any{
+	p.deliver("default", "reservation.created", map[string]any{
 		"reservation_id": "late", "listing_id": "room", "guest_email": "late@example.com", "guest_name": "Guest Late",
 		"check_in": "2031-01-01T15:00:00Z", "check_out": "2031-01-04T11:00:00Z",
 	})
@@ -43,7 +43,7 @@ func TestPageLeavesWhatIsTyped(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
 	b := openBrowser(t, p.url)
 	b.signIn(e2eToken, "Maria")
@@ -51,14 +51,14 @@ func TestPageLeavesWhatIsTyped(t *testing.T) {
 	b.untilText("[data-live-state]", "Live")
 	const field = ".note-form [name=text]"
 	b.do(chromedp.SendKeys(chromedp.CSS(field), "Calls"))
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2222", "name": "Attic", "time_zone": daytime(),
 		"seam_access_group_ids": []string{"555555-5555"},
 	})
 	b.untilText(".verdict", "Ready")
 	b.do(chromedp.KeyEvent(" at"), chromedp.Evaluate[chromedp.Void](`window.refused = 0;
 		window.fetch = async () => { window.refused++; return new Response("", { status: 401 }); }`))
-	p.post("default", "listing.updated", map[string]any{
+	p.deliver("default", "listing.updated", map[string]any{
 		"listing_id": "2222222-2222", "name": "Loft", "time_zone": daytime(),
 		"seam_access_group_ids": []string{"555555-5555"},
 	})
@@ -74,13 +74,13 @@ func TestPageKeepsTheFocus(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	for _, id := range []string{"one", "two"} {
-		p.post("default", "listing.created", map[string]any{
+		p.deliver("default", "listing.created", map[string]any{
 			"listing_id": id, "name": "Room " + id, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 		stay := seedReservation()
 		stay["reservation_id"], stay["listing_id"], stay["guest_name"] = "stay-"+id, id, "Guest "+id
 		stay["guest_email"] = id + "@example.com"
-		p.post("default", "reservation.created", stay)
+		p.deliver("default", "reservation.created", stay)
 		p.until("stay-"+id, "waiting")
 	}
 	b := openBrowser(t, p.url)
@@ -89,7 +89,7 @@ func TestPageKeepsTheFocus(t *testing.T) {
 	change := func() { // of the name of a listing, which lists and stays show
 		t.Helper()
 		name += "!"
-		p.post("default", "listing.updated", map[string]any{
+		p.deliver("default", "listing.updated", map[string]any{
 			"listing_id": "one", "name": name, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 	}
@@ -147,13 +147,13 @@ func TestPageFollowsASearch(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	listing := func(id, name string) {
-		p.post("default", "listing.created", map[string]any{
+		p.deliver("default", "listing.created", map[string]any{
 			"listing_id": id, "name": name, "time_zone": daytime(), "seam_access_group_ids": []string{},
 		})
 	}
 	listing("1", "Attic")
 	listing("2", "Garden")
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
 	b := openBrowser(t, p.url)
 	b.signIn(e2eToken, "Maria")

@@ -230,13 +230,13 @@ func TestPage(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	receiver := newListener(t)
 	p := launch(t, append(env, receiver.config(t, "")))
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id": "attic", "name": "Attic",
 		"seam_access_group_ids": []string{},
 	})
 	stay := seedReservation()
 	stay["listing_id"] = "attic"
-	p.post("default", "reservation.created", stay)
+	p.deliver("default", "reservation.created", stay)
 	p.until("3333122-433", "waiting")
 
 	b := openBrowser(t, p.url)
@@ -417,22 +417,22 @@ func hotel(t *testing.T, p *process) {
 			"check_in": in.Format(time.RFC3339), "check_out": in.AddDate(0, 0, 3).Format(time.RFC3339),
 		}
 	}
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2222", "name": "Garden suite",
 		"time_zone": daytime(), "seam_access_group_ids": []string{"555555-5555", "666666-6666"},
 	})
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2223", "name": "Attic",
 		"time_zone": daytime(), "seam_access_group_ids": []string{},
 	})
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id": "2222222-2224", "name": "Tower room",
 		"time_zone": daytime(), "seam_access_group_ids": []string{"666666-6666", "999999-9999"},
 	})
-	p.post("default", "reservation.created", stay("3333122-433", "2222222-2222", "jane@example.com", "Jane Doe"))
-	p.post("default", "reservation.created", stay("3333122-434", "2222222-2223", "joe@example.com", "Joe Bloggs"))
-	p.post("default", "reservation.created", stay("3333122-435", "2222222-2224", "maria@example.com", ""))
-	p.post("default", "reservation.created", map[string]any{"reservation_id": ""})
+	p.deliver("default", "reservation.created", stay("3333122-433", "2222222-2222", "jane@example.com", "Jane Doe"))
+	p.deliver("default", "reservation.created", stay("3333122-434", "2222222-2223", "joe@example.com", "Joe Bloggs"))
+	p.deliver("default", "reservation.created", stay("3333122-435", "2222222-2224", "maria@example.com", ""))
+	p.deliver("default", "reservation.created", map[string]any{"reservation_id": ""})
 	p.until("3333122-433", "issued")
 	p.until("3333122-434", "waiting")
 	p.until("3333122-435", "attention")

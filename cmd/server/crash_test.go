@@ -402,7 +402,11 @@ func TestKilledAtRandom(t *testing.T) {
 					return drop
 				}
 				r.mu.Unlock()
-				<-struck
+				select {
+				case <-struck:
+				case <-time.After(until.Patience):
+					t.Fatal("no call to Seam under load")
+				}
 				r.mu.Lock()
 				r.disturb = nil
 				r.mu.Unlock()

@@ -18,8 +18,8 @@ func TestDoorAtRisk(t *testing.T) {
 	sim.AddEntrance("11111111-1111-1111-1111-111111111111", "front-door", "Front door", "555555-5555", "666666-6666")
 	sim.EditEntrance("front-door", func(e *simulator.Entrance) { e.BatteryLevel = "low" })
 	p := launch(t, append(env, receiver.config(t, ""), "STAYKEY_PUBLIC_URL=https://keys.example.com", "STAYKEY_SWEEP_INTERVAL=1s"))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", begunReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
 	receiver.mustHear(t, "mobile_key.at_risk", `"problem":"battery_low"`)
 	const stay, listing = "/v1/reservations/default/3333122-433", "/v1/listings/default/2222222-2222"

@@ -39,8 +39,8 @@ func TestGuestsAtDoors(t *testing.T) {
 	sim.AddEntrance("11111111-1111-1111-1111-111111111111", "front-door", "Front door", "555555-5555")
 	sim.AddEntrance("11111111-1111-1111-1111-111111111111", "cellar", "Cellar", "staff")
 	p := launch(t, append(env, receiver.config(t, ""), "STAYKEY_PUBLIC_URL=https://keys.example.com"))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", begunReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
 	receiver.mustHear(t, "mobile_key.ready", "")
 
@@ -78,8 +78,8 @@ func launchWithCode(t *testing.T) (sim *simulator.Simulator, p *process, id, dig
 	t.Helper()
 	sim, env := simulated(t, storetest.DSN(t))
 	p = launch(t, withGuestLinks(t, env, "    backup_code: true"))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", begunReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
 	var code map[string]any
 	until.True(t, "the code to be ready", func() bool {
@@ -127,7 +127,7 @@ func TestBackupCode(t *testing.T) {
 			t.Errorf("%s has the digits: %s", path, body)
 		}
 	}
-	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	p.deliver("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	p.until("3333122-433", "revoked")
 	if _, has := sim.State().Credentials[id]; has {
 		t.Error("the code is left at Seam")

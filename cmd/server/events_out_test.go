@@ -121,8 +121,8 @@ func TestEventsOut(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	env = append(env, receiver.config(t, ""), "STAYKEY_PUBLIC_URL=https://keys.example.com")
 	p := launch(t, env)
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	<-receiver.arrived
 	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestEventsOut(t *testing.T) {
 		first[0].Data.URL != "https://keys.example.com/v1/reservations/default/3333122-433" {
 		t.Fatalf("heard %+v", first)
 	}
-	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	p.deliver("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	<-receiver.arrived
 	last := receiver.messages()[2]
 	if last.Type != "mobile_key.revoked" || last.Data.KeyStatus != "revoked" ||
@@ -184,8 +184,8 @@ func TestASubscriptionIsAddedWhileRunning(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	path := configFile(t, "trusted_proxies: []\n")
 	p := launch(t, append(env, "STAYKEY_CONFIG="+path))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
 	content, err := os.ReadFile(strings.TrimPrefix(receiver.config(t, ""), "STAYKEY_CONFIG="))
 	if err != nil {
@@ -216,11 +216,11 @@ func TestDoctorReportsSubscriptions(t *testing.T) {
 	receiver.refuses = map[string]int{"/broken": http.StatusInternalServerError, "/off": http.StatusGone}
 	p := launch(t, append(env, receiver.config(t, more)))
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
-	p.post("default", "listing.created", seedListing())
+	p.deliver("default", "listing.created", seedListing())
 	for _, id := range []string{"1", "2", "3", "4"} { // each is a try, so that the failures need no waiting
 		stay := seedReservation()
 		stay["reservation_id"], stay["guest_email"] = id, id+"@example.com"
-		p.post("default", "reservation.created", stay)
+		p.deliver("default", "reservation.created", stay)
 	}
 	var out string
 	status := 0

@@ -37,8 +37,8 @@ func TestEnvironmentIsLost(t *testing.T) {
 	dsn := storetest.DSN(t)
 	_, env := simulated(t, dsn)
 	p := launch(t, env)
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.stop()
 	lost := []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_WITHOUT_KEY=true"}
 	refusedStart(t, append(lost, "STAYKEY_DEV_LOOPBACK=true"),

@@ -16,8 +16,8 @@ func TestGatesFromTheCommandLine(t *testing.T) {
     verify: {method: standard-webhooks, secrets: ["${STAYKEY_WEBHOOK_SECRET}"]}
     gates: [{name: paid, holds: key}]
 `)))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	out, _, _ := command(t, at, "doctor")

@@ -94,8 +94,8 @@ func TestGuestLink(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_COMPRESSION=none")
 	p := launch(t, withGuestLinks(t, env, "subscriptions: [{name: app, url: "+outside.URL+
 		"/hook, insecure: true, secrets: ["+outSecret+"]}]"))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	key := p.until("3333122-433", "issued")
 	link := p.guestLink("3333122-433")
 	if again := p.guestLink("3333122-433"); again != link || len(link) < len("/k/")+22 {
@@ -167,7 +167,7 @@ func TestGuestLink(t *testing.T) {
 	link = p.guestLink("3333122-433")
 	p.ask("POST", link, asJSON)
 
-	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	p.deliver("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	p.until("3333122-433", "revoked")
 	waitUntil(t, "what was handed out to go", func() bool {
 		return handedOut(sim) == 0 &&
@@ -282,7 +282,7 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
 	p := launch(t, withGuestLinks(t, env))
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
 	link := p.guestLink("3333122-433")
 	if status, _, raw := p.ask("POST", link, asJSON); status != http.StatusConflict ||
@@ -306,7 +306,7 @@ func TestGuestLinkThatIsNotReady(t *testing.T) {
 	if n := len(sim.State().InstantKeys); n != 0 {
 		t.Errorf("%d instant keys", n)
 	}
-	p.post("default", "listing.created", seedListing())
+	p.deliver("default", "listing.created", seedListing())
 	p.until("3333122-433", "issued")
 	limit := 0
 	for limit = 0; limit < 20; limit++ {

@@ -29,8 +29,8 @@ func TestSourceInUseCannotVanish(t *testing.T) {
 	}
 	write(first + villas)
 	p := launch(t, env)
-	p.post("villas", "listing.created", seedListing())
-	p.post("villas", "reservation.created", seedReservation())
+	p.deliver("villas", "listing.created", seedListing())
+	p.deliver("villas", "reservation.created", seedReservation())
 	const stay = "/v1/reservations/villas/3333122-433"
 	p.untilOf("villas", "3333122-433", "issued")
 	until := sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt
@@ -109,8 +109,8 @@ func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 		return append(env[:len(env):len(env)], "STAYKEY_CONFIG="+file)
 	}
 	old := launch(t, config("old.yaml", "0h"))
-	old.post("default", "listing.created", seedListing())
-	old.post("default", "reservation.created", seedReservation())
+	old.deliver("default", "listing.created", seedListing())
+	old.deliver("default", "reservation.created", seedReservation())
 	old.until("3333122-433", "issued")
 	before := sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt
 	renewed := launch(t, config("new.yaml", "3h"))
@@ -121,7 +121,7 @@ func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 	changed := seedReservation()
 	changed["guest_name"] = "Jane"
 	changed["check_out"] = before.Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z")
-	old.post("default", "reservation.updated", changed)
+	old.deliver("default", "reservation.updated", changed)
 	waitUntil(t, "the old replica to carry a change out with the decided policy",
 		func() bool { return ends().Equal(before.Add(27 * time.Hour)) })
 }

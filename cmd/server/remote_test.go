@@ -52,9 +52,9 @@ func TestCommandsForAdmins(t *testing.T) {
 	t.Parallel()
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
-	p.post("default", "reservation.created", map[string]any{"reservation_id": ""})
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
+	p.deliver("default", "reservation.created", map[string]any{"reservation_id": ""})
 	p.until("3333122-433", "issued")
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 
@@ -165,7 +165,7 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	sim, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
-	p.post("default", "listing.created", seedListing())
+	p.deliver("default", "listing.created", seedListing())
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	waitUntil(t, "the listing to be applied", func() bool {
 		out, _, _ := command(t, at, "doctor")
@@ -184,7 +184,7 @@ func TestDoctor(t *testing.T) {
 		}
 		delete(s.Groups, "666666-6666")
 	})
-	p.post("default", "listing.created", map[string]any{"listing_id": "bare", "seam_access_group_ids": []string{}})
+	p.deliver("default", "listing.created", map[string]any{"listing_id": "bare", "seam_access_group_ids": []string{}})
 	waitUntil(t, "the second listing to be applied", func() bool {
 		out, _, status = command(t, at, "doctor")
 		return strings.Contains(out, "default/bare")

@@ -178,8 +178,8 @@ func TestLeastPrivilege(t *testing.T) {
 	u.User = url.UserPassword(role, "change-me")
 	_, env := simulated(t, u.String())
 	p := launch(t, env)
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
 	app, err := pgx.Connect(ctx, u.String())
 	if err != nil {

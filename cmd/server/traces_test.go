@@ -46,8 +46,8 @@ func TestOneTrace(t *testing.T) {
 	t.Cleanup(server.Close)
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, append(env, "OTEL_EXPORTER_OTLP_ENDPOINT="+server.URL, "STAYKEY_LOG_LEVEL=debug"))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
 	event := p.list("/v1/events?reservation_id=3333122-433")[0]["event_id"].(string)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil { // what is left is exported

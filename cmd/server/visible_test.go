@@ -16,14 +16,14 @@ func TestTerminalsGetPlainText(t *testing.T) {
 	_, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	const evil = "x\u202e31m\u200f" // the format itself refuses control characters
-	p.post("default", "listing.created", map[string]any{
+	p.deliver("default", "listing.created", map[string]any{
 		"listing_id":            "2222222-2222",
 		"seam_access_group_ids": []string{"555555-5555"}, "name": evil,
 	})
 	data := seedReservation()
 	data["reservation_id"], data["guest_name"] = "R\u202e1", evil
-	p.post("default", "reservation.created", data)
-	p.post("default", "message\u001b]0;PWNED\u0007\nFORGED LINE", map[string]any{})
+	p.deliver("default", "reservation.created", data)
+	p.deliver("default", "message\u001b]0;PWNED\u0007\nFORGED LINE", map[string]any{})
 	waitUntil(t, "the reservation", func() bool {
 		var list struct{ Items []any }
 		return p.get("/v1/reservations", &list) == 200 && len(list.Items) == 1

@@ -45,8 +45,8 @@ func TestWriteBackOfABackupCode(t *testing.T) {
 		`    write_back: {to: hostaway, url: "`+server.URL+
 			`/v1", client_id: "the-client", client_secret: "hostaway-client-secret", field: doorCode, text: .backup_code.code}`,
 		fmt.Sprintf("subscriptions: [{name: app, url: %q, secrets: [%q], insecure: true}]", receiver.URL, outSecret)))
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", begunReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", begunReservation())
 	p.until("3333122-433", "active")
 	written := func(what string, is func(string) bool) (code string) {
 		t.Helper()
@@ -72,7 +72,7 @@ func TestWriteBackOfABackupCode(t *testing.T) {
 		`{"event_id":"e1","event_type":"acs_credential.reissued","acs_credential_id":%q,"acs_user_id":%q,"acs_system_id":"11111111-1111-1111-1111-111111111111"}`, id, user))
 	written("the other code to be written", func(code string) bool { return code == second })
 
-	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	p.deliver("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	written("the field to be cleared", func(code string) bool { return code == "" })
 	p.until("3333122-433", "revoked")
 	if _, writes := api.now(); writes != 3 || len(api.wrong) > 0 {

@@ -84,8 +84,8 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	t.Parallel()
 	api := &writtenHostaway{}
 	p := launchWithHostaway(t, api, "STAYKEY_LOG_LEVEL=debug")
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
 	status := func() (string, any) {
 		_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
@@ -111,7 +111,7 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	if code, puts := api.now(); code != "https://keys.example.com"+link || puts != 1 {
 		t.Errorf("the door code is %q after %d writes", code, puts)
 	}
-	p.post("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
+	p.deliver("default", "reservation.cancelled", map[string]any{"reservation_id": "3333122-433"})
 	until.True(t, "the field is cleared", func() bool { is, _ := status(); return is == "cleared" })
 	if code, puts := api.now(); code != "" || puts != 2 {
 		t.Errorf("the door code is %q after %d writes", code, puts)
@@ -153,8 +153,8 @@ func TestWriteBackThatIsRefused(t *testing.T) {
 	t.Parallel()
 	api := &writtenHostaway{fails: true}
 	p := launchWithHostaway(t, api)
-	p.post("default", "listing.created", seedListing())
-	p.post("default", "reservation.created", seedReservation())
+	p.deliver("default", "listing.created", seedListing())
+	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "issued")
 	until.True(t, "the refusal to be recorded", func() bool {
 		_, body := p.rest("GET", "/v1/reservations/default/3333122-433")
