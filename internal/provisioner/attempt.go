@@ -125,9 +125,13 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 		now: p.now, ledger: ledger, belief: belief, users: users, finder: finder, identities: identities,
 		checker: checker, observed: observed, work: work,
 	}
+	removed := &removed{
+		seam: p.seam, now: p.now, ledger: ledger, belief: belief, pacing: pacing, work: work, users: work.Removed,
+		asked: map[string]bool{},
+	}
 	creator := &creator{
 		seam: p.seam, now: p.now, activity: p.options.Activity, directory: p.directory, systems: p.systems,
-		demand: demand, ledger: ledger, belief: belief, users: users, slots: slots, finder: finder,
+		demand: demand, ledger: ledger, belief: belief, users: users, slots: slots, removed: removed, finder: finder,
 		observer: observer, checker: checker, work: work,
 	}
 	changer := &changer{
@@ -136,9 +140,6 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	}
 	surplus := &surplus{
 		seam: p.seam, now: p.now, ledger: ledger, belief: belief, users: users, finder: finder, pacing: pacing,
-	}
-	removed := &removed{
-		seam: p.seam, now: p.now, ledger: ledger, belief: belief, pacing: pacing, work: work, users: work.Removed,
 	}
 	remover := &remover{
 		seam: p.seam, now: p.now, activity: p.options.Activity, ledger: ledger, belief: belief, users: users,

@@ -11,9 +11,13 @@ import (
 
 // How a backup code is made, and found if the answer was lost. Seam has no idempotency keys.
 
-// create makes a code, if the ACS user has none. Seam has no idempotency keys, so it looks first.
+// create makes a code, if the ACS user has none: it looks first, and twice if an earlier create was refused, as that
+// may have taken effect all the same.
 func (w *codeWork) create(ctx context.Context) (more bool, out outcome) {
 	found, err := w.list(ctx, "whether the ACS user has a backup code")
+	if err == nil && len(found) == 0 && w.code.Problem != nil { // and one list may leave out what it made
+		found, err = w.list(ctx, "whether a refused create made a backup code")
+	}
 	if err != nil {
 		return w.failed(ctx, err)
 	}

@@ -241,6 +241,21 @@ func TestABackupCodeNeverFailsTheKey(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
+// A create that was refused has made the code all the same, and the next list leaves it out: no second one is made.
+func TestARefusedCodeThatWasMadeIsFound(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, simulator.Options{})
+	s := r.stay("R1")
+	r.sim.Inject(simulator.Fault{Kind: simulator.RefusedAfter, Path: seam.PathCredentialCreate, Skip: 1, Count: 1})
+	r.book(s)
+	r.untilLater(s, "issued without a code", func(v store.View) bool {
+		return v.Key.Status == store.KeyIssued && v.BackupCodeOf != nil && v.BackupCodeOf.Problem != nil
+	})
+	r.sim.Inject(simulator.Fault{Kind: simulator.HalfList, Path: "/acs/credentials/list", Count: 1})
+	r.untilCode(s)
+	r.mustHaveOneCode(s)
+}
+
 // Every call about a code may fail in every way: one code is left, and the key is issued all the same.
 func TestFaultsOfBackupCodes(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,7 @@ type creator struct {
 	belief    belief
 	users     *users
 	slots     *slots
+	removed   *removed
 	finder    *finder
 	observer  *observer
 	checker   *checker
@@ -47,13 +48,22 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 			return out
 		}
 	}
-	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] {
+
+	asked, out := c.removed.makeWay(ctx, d, u.ACSSystemID)
+	if out.stops() {
+		if u.Phase() == record.Marked && c.slots.fresh[u.ID] {
+			u.Refused() // nothing was sent
+		}
+		return firstOutcome(c.ledger.saveUser(ctx, u), func() outcome { return out })
+	}
+	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] || asked {
 		u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, c.now())
 		if out := c.ledger.saveMark(ctx, u); out.stops() {
 			return out
 		}
 	}
 	c.slots.fresh[u.ID] = false
+
 	c.ledger.changes++
 	started := c.now()
 	made, err := c.seam.CreateACSUser(c.ledger.because(ctx, "the stay has no ACS user"), seam.CreateACSUser{

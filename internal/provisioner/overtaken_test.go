@@ -127,6 +127,8 @@ func (o *overtaken) play(st stage, how string, after int) bool {
 		st.prepare = issued
 	}
 	st.prepare(o.rig, &s)
+	// An earlier stay's look for what was removed could come between a mark and its call, which is sent then.
+	o.exec(`DELETE FROM removed_acs_users WHERE (source, reservation_id) <> ($1, $2)`, s.source, s.id)
 
 	var calls, before atomic.Int64 // all calls, and the changing ones that were sent before the stay was overtaken
 	overtook := make(chan struct{})

@@ -21,8 +21,9 @@ import (
 //
 // One that Seam shows with a delete under way is waited for like one that was deleted again.
 //
-// Seam is asked for each id one and ten minutes after the removal, whenever the stay is compared with Seam, and when a
-// sweep finds the id in a list. The old key may open its doors again, so only a hold delays this.
+// Seam is asked for each id one and ten minutes after the removal, whenever the stay is compared with Seam, before it
+// gets another ACS user, and when a sweep finds the id in a list. The old key may open its doors again, so only a hold
+// delays this.
 
 // removed follows the removed ACS users of a stay that Seam shows again. It knows only ids: whatever such an ACS user
 // is, it was the stay's, and is wanted no longer.
@@ -36,6 +37,7 @@ type removed struct {
 
 	users  []store.RemovedUser // with those that this attempt has removed
 	looked bool                // by this attempt
+	asked  map[string]bool     // the ids that this attempt has asked for
 	out    outcome             // what is left to wait for, or for a person to do
 	due    earliest            // when to look again
 }
@@ -54,9 +56,9 @@ func (r *removed) remember(u *record.User) {
 
 // look asks Seam for the removed ACS users that are due, once in an attempt, and deletes those that it shows again.
 // needsUserOn is the access system on which the stay is about to get an ACS user, "" for none: what is back there is
-// left to the look-up before the create, which adopts it, and what was just deleted there is waited for, so that it is
-// not adopted. Otherwise it stops the attempt only for what stops everything else, too; what remains is for
-// [removed.end].
+// left to the look-up before the create, which adopts it, and to [removed.makeWay]; what was just deleted there is
+// waited for, so that it is not adopted. Otherwise it stops the attempt only for what stops everything else, too; what
+// remains is for [removed.end].
 func (r *removed) look(ctx context.Context, needsUserOn string) outcome {
 	if r.looked {
 		return outcome{}
@@ -72,16 +74,21 @@ func (r *removed) look(ctx context.Context, needsUserOn string) outcome {
 			r.due.at(r.now().Add(r.pacing.slowRetry()))
 			continue
 		}
-		out := r.follow(ctx, u)
+		out, err := r.follow(ctx, u)
+		if err != nil { // whether it is there is no reason for anything else of the stay to wait
+			if out = fails(err); !out.isLocal() {
+				return out
+			}
+			r.lookAgain(out)
+			continue
+		}
 		switch {
 		case !out.stops():
 			continue
 		case !out.isLocal(), isNeeded && out.kind == waiting:
 			return out
-		case !r.out.stops() || r.out.kind == waiting:
-			r.out = out
 		}
-		r.lookAgain(out)
+		r.keepOutcome(out)
 	}
 	return outcome{}
 }
@@ -132,33 +139,64 @@ func (r *removed) isDue(u store.RemovedUser) bool {
 	return at != nil && !at.After(r.now())
 }
 
-// follow asks Seam for one ACS user. If that fails, it is asked later: whether it is there is no reason for anything
-// else of the stay to wait.
-func (r *removed) follow(ctx context.Context, u *store.RemovedUser) outcome {
+// makeWay deletes what is back on the access system where the stay is about to get another ACS user, so that it never
+// has two. What the look-up before the create would adopt is not back any more. The create doesn't wait for a delete
+// that is somebody else's, that Seam refuses, or that takes longer than the guest can wait. asked reports whether Seam
+// was asked for anything: what was marked before that must be marked again.
+func (r *removed) makeWay(ctx context.Context, d plan.Desired, acsSystemID string) (asked bool, out outcome) {
+	for i := range r.users {
+		u := &r.users[i]
+		if u.ACSSystemID != acsSystemID || r.asked[u.ACSUserID] {
+			continue
+		}
+		asked = true
+		out, err := r.follow(ctx, u)
+		switch {
+		case isRefusal(err):
+			r.lookAgain(out)
+			continue
+		case err != nil:
+			return asked, fails(err)
+		case !out.stops():
+			continue
+		case !out.isLocal(), out.kind == waiting && u.Deletes > 0 && r.pacing.canWait(d, *u.DeletedAt):
+			return asked, out
+		}
+		r.keepOutcome(out)
+	}
+	return asked, outcome{}
+}
+
+// keepOutcome keeps what is left to do for the end of the attempt.
+func (r *removed) keepOutcome(out outcome) {
+	if !r.out.stops() || r.out.kind == waiting {
+		r.out = out
+	}
+	r.lookAgain(out)
+}
+
+// follow asks Seam for one ACS user, and deletes it if it is back. The error is that of asking.
+func (r *removed) follow(ctx context.Context, u *store.RemovedUser) (outcome, error) {
+	r.asked[u.ACSUserID] = true
 	if u.DeletedAt != nil {
 		if until := r.belief.countsFrom(*u.DeletedAt); r.belief.tooEarly(until) {
-			return wait(until, "Seam may still show the deleted ACS user")
+			return wait(until, "Seam may still show the deleted ACS user"), nil
 		}
 	}
 	from, err := r.seam.ACSUser(r.ledger.because(ctx, "whether a removed ACS user is back"), u.ACSUserID)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		r.isGone(u)
-		return outcome{}
+		return outcome{}, nil
 	case err != nil:
-		out := fails(err)
-		if out.isLocal() {
-			r.lookAgain(out)
-			return outcome{}
-		}
-		return out
+		return outcome{}, err
 	case from.BeingDeleted():
-		return r.isLeaving(u)
+		return r.isLeaving(u), nil
 	case isGone(from):
 		r.isGone(u)
-		return outcome{}
+		return outcome{}, nil
 	}
-	return r.isBack(ctx, u, from)
+	return r.isBack(ctx, u, from), nil
 }
 
 // isGone records that Seam doesn't show it. If it was back, the looks that follow a removal begin again.

@@ -197,6 +197,54 @@ func TestARemovedUserThatComesBackToAReinstatedStay(t *testing.T) {
 	}
 }
 
+// A removed ACS user is back on a user identity that the stay no longer has, and the stay is reinstated with another
+// one: what is back is deleted first, so that the stay never has two, unless Seam refuses that. A guest who is at the
+// door doesn't wait for it.
+func TestARemovedUserThatIsBackOnAnotherIdentity(t *testing.T) {
+	t.Parallel()
+	for name, refuses := range map[string]bool{"it is deleted": false, "Seam refuses to delete it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, first := newStay(t, simulator.Options{})
+			second := r.stay("R2") // of the same guest, and so with an identity of its own
+			issued(r, &second)
+			r.rest(first)
+			old := *r.view(second).User.ACSUserID
+			show := r.hide(second)
+			r.cancel(second)
+			r.until(second, store.KeyRevoked)
+			for range 2 { // the looks that follow a removal
+				r.advance(11 * time.Minute)
+				r.rest(second)
+			}
+			show()
+			if refuses {
+				r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Count: -1})
+			}
+
+			r.book(second)
+			if refuses {
+				waitFor(t, "a person to be notified", func() bool {
+					key := r.view(second).Key
+					return key.Status == store.KeyAttention && str(key.Reason) == "not_removed"
+				})
+				if got := r.holds(second.id); len(got) != 2 {
+					t.Errorf("Seam has %+v, want the new key next to the old one", got)
+				}
+				return
+			}
+			r.until(second, store.KeyIssued)
+			if got := r.holds(second.id); len(got) != 1 || *r.view(second).User.ACSUserID == old {
+				t.Errorf("Seam has %+v", got)
+			}
+			if n := r.sim.Peaks().UsersOfOneStay; n != 1 {
+				r.tell(second)
+				t.Errorf("%d ACS users at a time", n)
+			}
+		})
+	}
+}
+
 // Seam refuses to delete what is back, next to the ACS user that the stay has: a person is notified.
 func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
 	t.Parallel()
