@@ -510,7 +510,7 @@ func TestPostgresKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server := startPostgres(t, dir)
-	r := newCrashRig(t, server.DSN(), 2)
+	r := newCrashRig(t, storetest.Patient(server.DSN()), 2)
 	r.load(3, 5)
 	for range chaos.Size("STAYKEY_POSTGRES_KILLS", 2) {
 		r.busy(20)
@@ -543,7 +543,7 @@ func startPostgres(t *testing.T, dir string) *localpg.Server {
 // them go silent. STAYKEY_NETWORK_CUTS makes it longer.
 func TestNetworkCut(t *testing.T) {
 	t.Parallel()
-	r := newCrashRig(t, storetest.DSN(t), 2)
+	r := newCrashRig(t, storetest.ServiceDSN(t), 2) // connections that go silent must be given up
 	r.load(3, 5)
 	for range chaos.Size("STAYKEY_NETWORK_CUTS", 4) {
 		r.busy(8)
@@ -572,7 +572,7 @@ func TestStalledWorker(t *testing.T) {
 	} {
 		t.Run(string(name), func(t *testing.T) {
 			t.Parallel()
-			sim, env := simulated(t, storetest.DSN(t))
+			sim, env := simulated(t, storetest.ServiceDSN(t))
 			other := launch(t, env)
 			if got := other.post("default", "listing.created", seedListing()); got != 202 {
 				t.Fatalf("listing: %d", got)

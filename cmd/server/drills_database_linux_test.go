@@ -165,7 +165,7 @@ func drillFullWAL(t *testing.T) string {
 }
 
 func drillSlow(t *testing.T) string {
-	d := newDrill(t, storetest.DSN(t), 2)
+	d := newDrill(t, storetest.ServiceDSN(t), 2)
 	d.db.slow(300 * time.Millisecond)
 	began, failed := time.Now(), 0
 	var slowest time.Duration
@@ -183,7 +183,7 @@ func drillSlow(t *testing.T) string {
 }
 
 func drillLockedTables(t *testing.T) string {
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	d := newDrill(t, dsn, 2)
 	admin := openSession(t, dsn)
 	var parts []string
@@ -214,7 +214,7 @@ func drillLockedTables(t *testing.T) string {
 }
 
 func drillLockedRow(t *testing.T) string {
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	d := newDrill(t, dsn, 2)
 	d.reserve("held", "A", "held", 3)
 	d.any().until("held", "issued")
@@ -352,7 +352,7 @@ func lastLine(log string) string {
 }
 
 func drillReadOnly(t *testing.T) string {
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	d := newDrill(t, dsn, 2)
 	admin := openSession(t, dsn)
 	began := time.Now()
@@ -369,7 +369,7 @@ func drillReadOnly(t *testing.T) string {
 }
 
 func drillSilent(t *testing.T) string {
-	d := newDrill(t, storetest.DSN(t), 2)
+	d := newDrill(t, storetest.ServiceDSN(t), 2)
 	began := time.Now()
 	d.db.set(silent)
 	named := d.notReady(d.any(), store.CauseUnreachable)
@@ -381,7 +381,7 @@ func drillSilent(t *testing.T) string {
 }
 
 func drillClock(t *testing.T) string {
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	r := newCrashRig(t, dsn, 1)
 	d := underLoad(r)
 	var parts []string
@@ -412,7 +412,7 @@ func drillSoak(t *testing.T) string {
 			t.Fatalf("STAYKEY_DRILL_SOAK: %v", err)
 		}
 	}
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	d := newDrill(t, dsn, 1)
 	p := d.any()
 	most := map[string]float64{}

@@ -40,7 +40,7 @@ func buildOld(t *testing.T, commit string) string {
 }
 
 func drillUpgrade(t *testing.T) string {
-	old, dsn := buildOld(t, oldVersion), storetest.EmptyDSN(t)
+	old, dsn := buildOld(t, oldVersion), storetest.WithServiceWaits(storetest.EmptyDSN(t))
 	r := layRig(t, dsn)
 	for range 2 {
 		r.replicas = append(r.replicas, launchProgram(t, old, r.env))
@@ -98,7 +98,7 @@ func (d *drilled) inTurn(before, after []*process) {
 // finishes them.
 func drillKilledMigration(t *testing.T) string {
 	const kills = 8
-	_, env := simulated(t, storetest.EmptyDSN(t))
+	_, env := simulated(t, storetest.WithServiceWaits(storetest.EmptyDSN(t)))
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func drillKilledMigration(t *testing.T) string {
 	var versions []int64
 	var slowest time.Duration
 	for range kills {
-		dsn := storetest.EmptyDSN(t)
+		dsn := storetest.WithServiceWaits(storetest.EmptyDSN(t))
 		again := slices.Concat(env, []string{"DATABASE_URL=" + dsn})
 		cmd := exec.Command(path, "serve")
 		cmd.Env = slices.Concat(again, []string{"STAYKEY_LISTEN=127.0.0.1:0", "STAYKEY_OPS_LISTEN=127.0.0.1:0"})
@@ -178,7 +178,7 @@ func postgresProgram(t *testing.T, name string) string {
 // what came since.
 func drillRestore(t *testing.T) string {
 	dump, restore := postgresProgram(t, "pg_dump"), postgresProgram(t, "pg_restore")
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	r := newCrashRig(t, dsn, 1)
 	const stays = 8
 	for i := range stays {
@@ -205,7 +205,7 @@ func drillRestore(t *testing.T) string {
 		return ids
 	}
 	before := users()
-	target := storetest.EmptyDSN(t)
+	target := storetest.WithServiceWaits(storetest.EmptyDSN(t))
 	if out, err := drillCommand(t, restore, "--no-owner", "-d", target, file); err != nil {
 		t.Fatalf("pg_restore: %v %s", err, out)
 	}
@@ -269,7 +269,7 @@ func (r *crashRig) settled() {
 // drillPolicies has three replicas whose configuration differs: they follow the one that was decided last, so that
 // stays don't go to and fro.
 func drillPolicies(t *testing.T) string {
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	r := layRig(t, dsn)
 	dir := t.TempDir()
 	for i, grace := range []string{"0s", "1h", "2h"} {
@@ -330,7 +330,7 @@ func drillFirstStarts(t *testing.T) string {
 	ready := 0
 	var slowest time.Duration
 	for range 3 {
-		dsn := storetest.EmptyDSN(t)
+		dsn := storetest.WithServiceWaits(storetest.EmptyDSN(t))
 		_, env := simulated(t, dsn)
 		began := time.Now()
 		both := launchSome(t, 2, env)
@@ -360,7 +360,7 @@ func drillFirstStarts(t *testing.T) string {
 }
 
 func drillStops(t *testing.T) string {
-	d := newDrill(t, storetest.DSN(t), 2)
+	d := newDrill(t, storetest.ServiceDSN(t), 2)
 	var took []time.Duration
 	for i := range 10 {
 		d.crashRig.mu.Lock()
@@ -380,7 +380,7 @@ func drillStops(t *testing.T) string {
 }
 
 func drillStopWhileLocked(t *testing.T) string {
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	d := newDrill(t, dsn, 1)
 	admin := openSession(t, dsn)
 	admin.do(`BEGIN`, `LOCK TABLE events IN ACCESS EXCLUSIVE MODE`)

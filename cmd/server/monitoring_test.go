@@ -162,7 +162,7 @@ type outage struct {
 
 func newOutage(t *testing.T) *outage {
 	t.Helper()
-	dsn := storetest.DSN(t)
+	dsn := storetest.ServiceDSN(t)
 	o := &outage{t: t, rig: newCrashRig(t, dsn, 1)}
 	var err error
 	if o.admin, err = pgconn.Connect(context.Background(), dsn); err != nil {

@@ -57,7 +57,7 @@ func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := storetest.DSN(t)
+			dsn := storetest.ServiceDSN(t)
 			_, env := simulated(t, dsn)
 			p := launch(t, env)
 			admin, err := pgconn.Connect(ctx, dsn)
@@ -164,7 +164,7 @@ func TestStopWhileDatabaseHangs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := storetest.DSN(t)
+			dsn := storetest.ServiceDSN(t)
 			r := newCrashRig(t, dsn, 1)
 			r.load(2, 5)
 			r.busy(5)

@@ -67,7 +67,7 @@ func (l *locks) readOnly(is bool) {
 func TestStartWhileTablesAreLocked(t *testing.T) {
 	t.Parallel()
 	locked := func(t *testing.T, tables string) (env []string, release func()) {
-		dsn := storetest.DSN(t)
+		dsn := storetest.ServiceDSN(t)
 		_, env = simulated(t, dsn)
 		launch(t, env).stop() // it marks the database
 		l := newLocks(t, dsn)
@@ -131,7 +131,7 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 
 	t.Run("that it knows", func(t *testing.T) {
 		t.Parallel()
-		dsn := storetest.DSN(t)
+		dsn := storetest.ServiceDSN(t)
 		sim, env := simulated(t, dsn)
 		file := filepath.Join(t.TempDir(), "staykey.yaml")
 		env = append(env, "STAYKEY_CONFIG="+file)
@@ -143,8 +143,8 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 		}
 		config("0h")
 		p := launch(t, env)
-		p.post("default", "listing.created", seedListing())
-		p.post("default", "reservation.created", seedReservation())
+		p.deliver("default", "listing.created", seedListing())
+		p.deliver("default", "reservation.created", seedReservation())
 		p.until("3333122-433", "issued")
 		p.stop()
 		ends := func() time.Time { return sim.State().UsersNamed("3333122-433")[0].Schedule.EndsAt }
@@ -192,7 +192,7 @@ func TestSourceThatVanishedWhileTablesWereLocked(t *testing.T) {
 	for _, tables := range []string{"mobile_keys", "event_queue"} {
 		t.Run(tables, func(t *testing.T) {
 			t.Parallel()
-			dsn := storetest.DSN(t)
+			dsn := storetest.ServiceDSN(t)
 			_, env := simulated(t, dsn)
 			file := filepath.Join(t.TempDir(), "staykey.yaml")
 			env = append(env, "STAYKEY_CONFIG="+file)
@@ -204,8 +204,8 @@ func TestSourceThatVanishedWhileTablesWereLocked(t *testing.T) {
 			}
 			write(one + two)
 			p := launch(t, env)
-			p.post("villas", "listing.created", seedListing())
-			p.post("villas", "reservation.created", seedReservation())
+			p.deliver("villas", "listing.created", seedListing())
+			p.deliver("villas", "reservation.created", seedReservation())
 			p.untilOf("villas", "3333122-433", "issued")
 			p.stop()
 			l := newLocks(t, dsn)
@@ -230,7 +230,7 @@ func TestReloadWhileTablesAreLocked(t *testing.T) {
 	const successful = "staykey_config_last_reload_successful"
 	setUp := func(t *testing.T, content string) (p *process, l *locks, write func(string)) {
 		t.Helper()
-		dsn := storetest.DSN(t)
+		dsn := storetest.ServiceDSN(t)
 		_, env := simulated(t, dsn)
 		file := filepath.Join(t.TempDir(), "staykey.yaml")
 		write = func(content string) {
@@ -281,8 +281,8 @@ func TestReloadWhileTablesAreLocked(t *testing.T) {
 	t.Run("which drops a source in use", func(t *testing.T) {
 		t.Parallel()
 		p, l, write := setUp(t, one+two)
-		p.post("second", "listing.created", seedListing())
-		p.post("second", "reservation.created", seedReservation())
+		p.deliver("second", "listing.created", seedListing())
+		p.deliver("second", "reservation.created", seedReservation())
 		var key struct {
 			MobileKey struct{ Status string } `json:"mobile_key"`
 		}

@@ -24,10 +24,11 @@ const (
 	// while it may still commit.
 	onceAtMost = 60 * time.Second
 	onceLease  = onceAtMost + 15*time.Second
-	// onceWait is how long a request waits for an earlier one with the same key.
+	// onceWait is how long a request waits for an earlier one with the same key, and keepWithin how long it takes at
+	// most to keep its answer: both as [store.Store.Within] says.
 	onceWait   = 10 * time.Second
-	onceLook   = 50 * time.Millisecond
 	keepWithin = 5 * time.Second
+	onceLook   = 50 * time.Millisecond
 )
 
 // Codes of refused keys.
@@ -59,10 +60,11 @@ type Once struct {
 	Kept      *Answer // it was done before: what it was answered; nil: the caller does it now
 	Committed bool    // an earlier try made its change, and its answer was lost
 
-	requests store.KeptRequests
-	key      []byte
-	lease    store.KeptRequest
-	until    time.Time // of the context to do it with
+	requests   store.KeptRequests
+	keepWithin time.Duration
+	key        []byte
+	lease      store.KeptRequest
+	until      time.Time // of the context to do it with
 }
 
 // Begin claims a request by its key. While another request with the same key is being done, it waits. The caller calls
@@ -73,9 +75,12 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 		return nil, InvalidField("header.Idempotency-Key", "must be 1 to 255 visible ASCII characters")
 	}
 	actor := ActorOf(ctx)
-	once := &Once{requests: s.store.Requests, key: s.requestMAC("key", actor.scope(), r.Key)}
+	once := &Once{
+		requests: s.store.Requests, keepWithin: s.store.Within(keepWithin),
+		key: s.requestMAC("key", actor.scope(), r.Key),
+	}
 	fingerprint := s.requestMAC("request", r.Method, r.Target, string(r.Body))
-	deadline := time.NewTimer(onceWait)
+	deadline := time.NewTimer(s.store.Within(onceWait))
 	defer deadline.Stop()
 
 	for {
@@ -134,7 +139,7 @@ func (o *Once) Context(ctx context.Context) (context.Context, context.CancelFunc
 
 // Keep keeps the answer to the request.
 func (o *Once) Keep(ctx context.Context, a Answer) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.keepWithin)
 	defer cancel()
 	kept := o.lease
 	kept.Status, kept.MediaType, kept.Body = a.Status, a.MediaType, a.Body
@@ -143,7 +148,7 @@ func (o *Once) Keep(ctx context.Context, a Answer) error {
 
 // Release forgets a request that changed nothing.
 func (o *Once) Release(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.keepWithin)
 	defer cancel()
 	return o.requests.Release(ctx, o.key, o.lease.Lease)
 }

@@ -25,7 +25,7 @@ func (c guestCollector) Describe(descs chan<- *prometheus.Desc) { descs <- guest
 
 // Collect implements prometheus.Collector. What can't be read is not a number.
 func (c guestCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := readingState(c.gone)
+	ctx, cancel := readingState(c.store, c.gone)
 	defer cancel()
 	value := notANumber
 	if n, err := c.store.GuestStays.CountOverdue(ctx, time.Now().Add(-takenBackWithin)); err == nil {

@@ -130,8 +130,8 @@ var (
 // readingState is the context of what a scrape reads from the database. It has ended already while Postgres is
 // known not to answer: a scrape that waits for Postgres each time may miss Prometheus's deadline, and then the
 // metrics that name the cause are missing too.
-func readingState(gone func() bool) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), stateTimeout)
+func readingState(db *store.Store, gone func() bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), db.Within(stateTimeout))
 	if gone() {
 		cancel()
 	}
@@ -165,7 +165,7 @@ func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. A value that can't be read is NaN, so that nobody mistakes it for zero.
 func (c *stateCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := readingState(c.gone)
+	ctx, cancel := readingState(c.store, c.gone)
 	defer cancel()
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)

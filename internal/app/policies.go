@@ -90,7 +90,7 @@ func (c *configured) readPolicies(ctx context.Context) error {
 
 // readPoliciesNow is for an attempt that has met a policy which this replica does not know.
 func (c *configured) readPoliciesNow() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), c.store.Within(time.Second))
 	defer cancel()
 	if err := c.readPolicies(ctx); err != nil {
 		c.log.Warn("source policies not read: keeping the current ones", "error", err)

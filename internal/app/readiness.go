@@ -39,7 +39,7 @@ const (
 const (
 	lookEvery  = time.Second     // between looks at the remembered result
 	trialEvery = 5 * time.Second // while all is well; else at each look
-	trialTakes = 5 * time.Second // at most
+	trialTakes = 5 * time.Second // at most, see [store.Store.Within]
 	// After the first commit that failed, a trial decides whether that was an exception. Senders get 503 meanwhile.
 	doubtTakes = time.Second
 	// failedLately is how long failures to accept count although the trial succeeds: a disk may have room for one
@@ -57,8 +57,9 @@ type readiness struct {
 	log     *slog.Logger
 	now     func() time.Time
 	trial   func(context.Context) (store.Accepting, error)
-	refused func() intake.Refusals // what accepting resulted in
-	full    func() bool            // the public listener would refuse a new client
+	within  func(time.Duration) time.Duration // stretches what a trial may take
+	refused func() intake.Refusals            // what accepting resulted in
+	full    func() bool                       // the public listener would refuse a new client
 
 	mu        sync.Mutex // guards what follows, for look
 	last      store.Accepting
@@ -94,7 +95,7 @@ func (r *readiness) look(ctx context.Context) {
 	}
 	before := r.state.Load()
 	if before == nil || len(before.causes) > 0 || refused.Count > 0 || r.now().Sub(r.tried) >= trialEvery {
-		trial, cancel := context.WithTimeout(ctx, trialFor(refused, before))
+		trial, cancel := context.WithTimeout(ctx, r.within(trialFor(refused, before)))
 		r.last, r.lastError = r.trial(trial)
 		cancel()
 		if ctx.Err() != nil {
@@ -237,7 +238,7 @@ func (h *health) watchSeam(ctx context.Context) {
 	tick := time.NewTicker(trialEvery)
 	defer tick.Stop()
 	for {
-		asking, cancel := context.WithTimeout(ctx, stateTimeout)
+		asking, cancel := context.WithTimeout(ctx, h.store.Within(stateTimeout))
 		if p, err := h.provisioning(asking); err == nil {
 			trouble := troubles(p)
 			h.seamTroubles.Store(&trouble)

@@ -36,6 +36,7 @@ func TestReadiness(t *testing.T) {
 	r := &readiness{
 		log: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return now },
 		trial:   func(context.Context) (store.Accepting, error) { trials++; return found, fails },
+		within:  func(d time.Duration) time.Duration { return d },
 		refused: func() intake.Refusals { return refusals },
 		full:    func() bool { return full },
 	}

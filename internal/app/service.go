@@ -158,7 +158,8 @@ func (s *service) addWorkers(kept installation) (err error) {
 	s.health = &health{
 		configured: s.configured, provisioner: s.provisioner, unsettled: s.reloader.unsettled,
 		readiness: &readiness{
-			log: log, now: time.Now, trial: db.Events.TryAccepting, refused: s.acceptor.Refused, full: s.full,
+			log: log, now: time.Now, trial: db.Events.TryAccepting, within: db.Within, refused: s.acceptor.Refused,
+			full: s.full,
 		},
 	}
 	s.keeper = retention.New(db, log, time.Now, c.Ages, pace.Crowded)

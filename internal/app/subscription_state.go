@@ -77,7 +77,7 @@ func (c subscriptionCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. A value that can't be read is NaN, so that nobody mistakes it for zero.
 func (c subscriptionCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := readingState(c.gone)
+	ctx, cancel := readingState(c.store, c.gone)
 	defer cancel()
 	list := c.subscriptions()
 	names, scopes := subscriptionNames(list), make([]store.Scope, len(list))

@@ -102,7 +102,7 @@ func (c writeBackCollector) Collect(metrics chan<- prometheus.Metric) {
 	if len(names) == 0 {
 		return
 	}
-	ctx, cancel := readingState(c.gone)
+	ctx, cancel := readingState(c.store, c.gone)
 	defer cancel()
 
 	list, err := c.store.WriteBacks.Troubles(ctx)

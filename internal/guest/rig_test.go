@@ -77,7 +77,7 @@ func newRigWith(t testing.TB, connections int, simulated simulator.Options) *rig
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	dsn := storetest.Patient(storetest.DSN(t))
+	dsn := storetest.DSN(t)
 	db := storetest.Open(t, storetest.Small(dsn, connections))
 	r := &rig{
 		t: t, dsn: dsn, store: db, sim: sim, seamURL: server.URL,

@@ -177,7 +177,7 @@ func TestSeamWebhookAnswersAreDocumented(t *testing.T) {
 // are answered.
 func TestRequestsMeetALock(t *testing.T) {
 	t.Parallel()
-	a := two(t)
+	a := fillTwo(newAppWithLocks(t))
 	ctx := t.Context()
 	tx := storetest.Begin(t, a.store)
 	if _, err := tx.Exec(ctx, `SELECT FROM reservations r, listings l FOR UPDATE`); err != nil {

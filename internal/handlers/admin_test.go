@@ -36,7 +36,12 @@ func (a *app) as(secret, method, path, body string) answered {
 // two returns an app with two sources, each with a listing, a reservation and a rejected event.
 func two(t *testing.T) *app {
 	t.Helper()
-	a := newApp(t)
+	return fillTwo(newApp(t))
+}
+
+// fillTwo posts what [two] has.
+func fillTwo(a *app) *app {
+	a.t.Helper()
 	for _, source := range []string{"default", "a%20b%2Fc"} {
 		for i, body := range []string{
 			listingBody, reservationBody,

@@ -168,7 +168,8 @@ func TestActOnSeveralIsRefused(t *testing.T) {
 // A reservation that somebody has locked is refused; the others are done, and can be undone.
 func TestActOnSeveralMeetsALock(t *testing.T) {
 	t.Parallel()
-	a, _ := week(t, 1, 3)
+	a := newAppWithLocks(t)
+	bookWeek(a, 1, 3)
 	tx := storetest.Begin(t, a.store)
 	_, err := tx.Exec(t.Context(), `SELECT FROM reservations WHERE reservation_id = 'day+1' FOR UPDATE`)
 	if err != nil {

@@ -81,8 +81,19 @@ func newApp(t testing.TB) *app {
 
 func newAppLogging(t testing.TB, log *slog.Logger) *app {
 	t.Helper()
+	return newAppOn(t, storetest.NewSmall(t, 2), log)
+}
+
+// newAppWithLocks is for tests of what happens when a lock isn't released.
+func newAppWithLocks(t testing.TB) *app {
+	t.Helper()
+	return newAppOn(t, storetest.NewWithBriefLockWaits(t, 2), slog.New(slog.DiscardHandler))
+}
+
+func newAppOn(t testing.TB, db *store.Store, log *slog.Logger) *app {
+	t.Helper()
 	a := &app{
-		t: t, store: storetest.NewSmall(t, 2), applied: store.NewActivity(),
+		t: t, store: db, applied: store.NewActivity(),
 		provisioning: admin.Provisioning{Disconnected: []admin.Disconnected{}},
 	}
 	a.groups = []stay.AccessGroup{{ID: "555555-5555", Name: "Room 12", SystemID: "s", SystemName: "Building A"}}
@@ -853,7 +864,7 @@ func TestPutListing(t *testing.T) {
 
 func TestSeamEvents(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
+	a := newAppWithLocks(t)
 	post := func(secret pms.Secret, body string) answered {
 		req, _ := http.NewRequest(http.MethodPost, a.url+"/seam/webhooks", bytes.NewReader([]byte(body)))
 		now := time.Now()

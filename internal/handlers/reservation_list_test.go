@@ -17,6 +17,12 @@ import (
 func week(t *testing.T, days ...int) (*app, *visitor) {
 	t.Helper()
 	a := newApp(t)
+	return a, bookWeek(a, days...)
+}
+
+// bookWeek books what [week] has, and signs an admin in.
+func bookWeek(a *app, days ...int) *visitor {
+	a.t.Helper()
 	a.put("default", "garden",
 		`{"name":"Garden suite","time_zone":"Europe/Madrid","seam_access_group_ids":["555555-5555"]}`)
 	for i, day := range days {
@@ -28,7 +34,7 @@ func week(t *testing.T, days ...int) (*app, *visitor) {
 	a.apply()
 	v := a.visitor()
 	v.signIn(adminToken)
-	return a, v
+	return v
 }
 
 // stays are the reservations that a page lists, in its order.

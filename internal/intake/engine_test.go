@@ -489,7 +489,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 	} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorldWithLocks(t)
 			book := &logtest.Buffer{}
 			w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), w.options())
 			w.put("default", update("locked", 1, "of locked"))
@@ -542,7 +542,7 @@ func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
 // However often an event had to wait, it is tried again within five seconds: its lock may be released at any time.
 func TestAPostponedEventIsTriedAgainSoon(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorldWithLocks(t)
 	w.applier = intake.NewApplier(w.store, slog.New(slog.DiscardHandler), w.options())
 	w.put("default", update("locked", 1, "l"))
 	w.drain()
@@ -571,7 +571,7 @@ func TestAPostponedEventIsTriedAgainSoon(t *testing.T) {
 // An event that waits alone for a lock is reported with who holds it, too.
 func TestALockedRowIsReportedForALoneEvent(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorldWithLocks(t)
 	book := &logtest.Buffer{}
 	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(book, nil)), w.options())
 	w.put("default", update("locked", 1, "l"))
@@ -597,7 +597,7 @@ func listingOf(id string, at int, group string) string {
 // A listing's change reaches the stays that are not locked, and the others once they are free.
 func TestFanOutPassesOverWhatIsLocked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorldWithLocks(t)
 	w.put("default", listingOf("l", 1, "g1"))
 	for i := range 5 {
 		w.put("default", update(fmt.Sprint("r", i), 2, "l"))
@@ -682,7 +682,7 @@ func TestFollowingPassesOverWhatIsLocked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorldWithLocks(t)
 			for i := range 5 {
 				w.put("default", update(fmt.Sprint("r", i), 2, fmt.Sprint("l", i)))
 			}

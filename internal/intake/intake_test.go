@@ -146,9 +146,16 @@ type world struct {
 	source  pms.Source // of all names
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return worldOf(t, storetest.New(t)) }
+
+// newWorldWithLocks is for tests of what happens when a lock isn't released.
+func newWorldWithLocks(t testing.TB) *world {
+	return worldOf(t, storetest.NewWithBriefLockWaits(t, 20))
+}
+
+func worldOf(t testing.TB, s *store.Store) *world {
 	w := &world{
-		t: t, store: storetest.New(t), now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC),
+		t: t, store: s, now: time.Date(2024, 10, 20, 9, 0, 0, 0, time.UTC),
 		source: pms.Source{Policy: pms.DefaultPolicy(), Statuses: pms.DefaultStatuses()},
 	}
 	w.applier = intake.NewApplier(w.store, slog.New(slog.NewTextHandler(t.Output(), nil)), w.options())

@@ -48,7 +48,7 @@ func TestALockedStayHoldsUpNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			receiver := newReceiver(t)
-			r := newRig(t, receiver.subscription("app"))
+			r := newRigOn(t, storetest.NewWithBriefLockWaits(t, 1), receiver.subscription("app"))
 			ctx, cancel := context.WithTimeout(t.Context(), hangs)
 			defer cancel()
 			r.stay("free")

@@ -37,8 +37,13 @@ type rig struct {
 
 func newRig(t *testing.T, subscriptions ...Subscription) *rig {
 	t.Helper()
+	return newRigOn(t, storetest.NewSmall(t, 1), subscriptions...)
+}
+
+func newRigOn(t *testing.T, db *store.Store, subscriptions ...Subscription) *rig {
+	t.Helper()
 	r := &rig{
-		t: t, db: storetest.NewSmall(t, 1), subscriptions: subscriptions,
+		t: t, db: db, subscriptions: subscriptions,
 		now: time.Date(2024, 11, 1, 12, 0, 0, 0, time.UTC),
 	}
 	r.restart()

@@ -12,7 +12,7 @@ import (
 	"github.com/staykey/staykey/internal/store/storetest"
 )
 
-// open switches the rig to another database, with the deadlines of the service.
+// open switches the rig to another database.
 func (r *rig) open(dsn string) {
 	r.t.Helper()
 	s, err := store.Open(context.Background(), dsn)

@@ -102,6 +102,7 @@ type rigKind struct {
 	hasty       bool          // calls are given up after timeout
 	overTLS     bool          // calls go over TLS with HTTP/2, not over HTTP/1.1
 	connections int           // to Postgres, default 1
+	locks       bool          // the test is about a lock that isn't released
 }
 
 // racing is how many connections a rig has in which transactions meet: what happens there is drawn at random. In all
@@ -116,8 +117,12 @@ func newRigWith(t testing.TB, k rigKind, options provisioner.Options, simulated 
 	}
 	sim.AddSystem(system, "Casa Azul", "555555-5555", "666666-6666", "lobby")
 	sim.AddSystem(systemB, "Casa Verde", "verde-1", "verde-2")
+	open, connections := storetest.NewSmall, cmp.Or(k.connections, 1)
+	if k.locks {
+		open = storetest.NewWithBriefLockWaits
+	}
 	r := &rig{
-		t: t, store: storetest.NewSmall(t, cmp.Or(k.connections, 1)), sim: sim, options: options,
+		t: t, store: open(t, connections), sim: sim, options: options,
 		timeout: k.timeout, hasty: k.hasty,
 		policy: func(string) pms.Policy { return pms.DefaultPolicy() },
 	}

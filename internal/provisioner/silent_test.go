@@ -50,7 +50,7 @@ func TestPostgresFallsSilent(t *testing.T) {
 	r.stop()
 	direct := r.store
 	dsn, wire := storetest.Through(t, storetest.Of(t, direct.Pool().Config().ConnConfig.Database))
-	r.open(dsn)
+	r.open(storetest.WithServiceWaits(dsn))
 	r.store = direct
 	r.applier = intake.NewApplier(direct, r.log, intake.Options{
 		Now: r.now, Applied: r.prov.Wake,

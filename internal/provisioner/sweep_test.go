@@ -302,7 +302,7 @@ func TestSweepHoldsBackWhereManyAreMissing(t *testing.T) {
 func TestSweepPassesOverALockedKey(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	r := newRig(t, fast(), simulator.Options{})
+	r := newRigWith(t, rigKind{timeout: callTimeout, locks: true}, fast(), simulator.Options{})
 	stays := r.issue(4)
 	tx := storetest.Begin(t, r.store)
 	if _, err := tx.Exec(ctx, `SELECT FROM mobile_keys WHERE reservation_id = $1 FOR UPDATE`, stays[0].id); err != nil {

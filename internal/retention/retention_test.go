@@ -32,8 +32,10 @@ type world struct {
 	keeper *retention.Keeper
 }
 
-func newWorld(t *testing.T, ages retention.Ages) *world {
-	w := &world{t: t, store: storetest.New(t), now: start}
+func newWorld(t *testing.T, ages retention.Ages) *world { return newWorldOn(t, storetest.New(t), ages) }
+
+func newWorldOn(t *testing.T, s *store.Store, ages retention.Ages) *world {
+	w := &world{t: t, store: s, now: start}
 	w.keeper = retention.New(w.store, slog.New(slog.DiscardHandler), func() time.Time { return w.now }, ages,
 		func() bool { return false })
 	return w
@@ -314,7 +316,7 @@ func TestResultBelowRetentionsPlace(t *testing.T) {
 // TestALockedStay: one stay of which something is locked doesn't keep the others from being removed.
 func TestALockedStay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, retention.Defaults())
+	w := newWorldOn(t, storetest.NewWithBriefLockWaits(t, 20), retention.Defaults())
 	out := start.Add(10 * day)
 	var locked store.Event
 	for i := range 5 {

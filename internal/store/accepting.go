@@ -74,9 +74,8 @@ type Accepting struct {
 	ClockOffset time.Duration
 }
 
-// beginTrial begins a trial in one round trip. The trial waits for a lock longer than the service itself ever holds
-// one.
-const beginTrial = `BEGIN; SET LOCAL lock_timeout = '2s'`
+// trialLockWait is how long a trial waits for a lock: longer than the service itself ever holds one.
+const trialLockWait = 2 * time.Second
 
 // TryAccepting does what accepting a webhook does, on the connections that accepting uses, and rolls it back. So a
 // database that is read-only, full, locked, or lacks a table fails it like a webhook. It takes few round trips, so
@@ -89,11 +88,12 @@ func (s Events) TryAccepting(ctx context.Context) (Accepting, error) {
 	}
 	defer conn.Release() // it closes a connection that is still in a transaction
 
-	if _, err := conn.Exec(ctx, beginTrial, pgx.QueryExecModeSimpleProtocol); err != nil {
+	begin := "BEGIN; SET LOCAL lock_timeout = " + lockTimeout(conn.Conn(), trialLockWait) // in one round trip
+	if _, err := conn.Exec(ctx, begin, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return a, fmt.Errorf("begin a transaction: %w", err)
 	}
 	defer func() {
-		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), promptTimeout)
+		rollback, cancel := s.prompt(context.WithoutCancel(ctx))
 		defer cancel()
 		_, _ = conn.Exec(rollback, `ROLLBACK`, pgx.QueryExecModeSimpleProtocol)
 	}()

@@ -41,11 +41,7 @@ func TestTryAccepting(t *testing.T) {
 			if _, err := admin.Exec(ctx, c.breakage).ReadAll(); err != nil {
 				t.Fatal(err)
 			}
-			s, err := store.Open(ctx, dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(s.Close)
+			s := storetest.OpenWithBriefLockWaits(t, dsn)
 			a, err := s.Events.TryAccepting(ctx)
 			if c.cause == "" {
 				if err != nil || a.SchemaVersion == 0 || a.ClockOffset.Abs() > time.Minute {

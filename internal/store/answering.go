@@ -13,7 +13,7 @@ import (
 // A request that somebody waits for is answered in a bounded time, whatever is locked. Postgres bounds each wait for a
 // lock ([LockTimeout]), but a request may meet several: one row after another in one transaction, and one transaction
 // after another. So the transactions of a request share one budget of waiting, and none lasts longer than
-// answerWithin, stretched as [Store.Within] says.
+// answerWithin. Both are stretched as [Store.Within] says.
 
 const answerWithin = 8 * time.Second
 
@@ -27,9 +27,9 @@ var ErrTooLong = errors.New("transaction timed out: blocked by locks, or the dat
 type answeringKey struct{}
 
 // Answering returns the context of a request that somebody waits for from now on. Its transactions ([Store.InTx]) wait
-// for locks for 4 s in all, and each ends within 8 s ([Store.Within]), with an error of [CauseLocked].
+// for locks for 4 s in all, and each ends within 8 s (both: see [Store.Within]), with an error of [CauseLocked].
 func Answering(ctx context.Context) context.Context {
-	return context.WithValue(ctx, answeringKey{}, time.Now().Add(LockTimeout))
+	return context.WithValue(ctx, answeringKey{}, time.Now())
 }
 
 // Unhurried returns a context without the bounds of [Answering], for work that may have to take longer.
@@ -39,14 +39,16 @@ func Unhurried(ctx context.Context) context.Context {
 
 // begin runs fn in a transaction, within the bounds of ctx.
 func (s *db) begin(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
-	until, _ := ctx.Value(answeringKey{}).(time.Time)
-	if until.IsZero() {
+	came, _ := ctx.Value(answeringKey{}).(time.Time)
+	if came.IsZero() {
 		return pgx.BeginFunc(ctx, pool, fn)
 	}
 	within, cancel := context.WithTimeout(ctx, s.within(answerWithin))
 	defer cancel()
 	var options pgx.TxOptions
-	if left := max(time.Until(until), shortestWait); left < LockTimeout*9/10 { // the session's own is good otherwise
+	budget := s.lockPatience.of(LockTimeout)
+	left := max(budget-time.Since(came), s.lockPatience.of(shortestWait))
+	if left < budget*9/10 { // the session's own is good otherwise
 		options.BeginQuery = fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d", left.Milliseconds())
 	}
 	deadline, _ := within.Deadline()

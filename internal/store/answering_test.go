@@ -17,7 +17,7 @@ import (
 // next one has less, and none lasts longer than a few seconds. Work that is unhurried has the session's bounds.
 func TestAnsweringIsBounded(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), storetest.DSN(t)) // with the deadlines of the service
+	s, err := store.Open(t.Context(), storetest.ServiceDSN(t)) // with the deadlines of the service
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +51,9 @@ func TestAnsweringIsBounded(t *testing.T) {
 	t.Run("a request waits from when it comes", func(t *testing.T) {
 		t.Parallel()
 		before := time.Now()
-		until := store.AnsweringUntil(store.Answering(t.Context()))
-		if until.Before(before.Add(store.LockTimeout)) || until.After(time.Now().Add(store.LockTimeout)) {
-			t.Errorf("a request that came at %s waits for locks until %s", before, until)
+		from := store.AnsweringFrom(store.Answering(t.Context()))
+		if from.Before(before) || from.After(time.Now()) {
+			t.Errorf("a request that came at %s waits for locks from %s", before, from)
 		}
 	})
 	t.Run("one of a request that has waited", func(t *testing.T) {

@@ -69,7 +69,7 @@ func TestKeysAreFlaggedInAnyCollation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := context.Background()
-			s := storetest.New(t)
+			s := storetest.NewWithBriefLockWaits(t, 20)
 			for _, q := range []string{
 				`INSERT INTO reservations (source, reservation_id, status, version_at, version_seq, created_at,
 					updated_at)

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,12 +16,13 @@ import (
 
 // Deadlines of everything that is asked of Postgres. A server that dies closes its connections; one that is cut off
 // or frozen doesn't answer, and without a deadline its clients wait for as long as the kernel does, which is minutes.
+// All but closeTimeout are stretched for a slow database, see [patience].
 const (
 	// ConnectTimeout is what each host of the DSN gets to take a connection, unless the DSN has a connect_timeout.
 	ConnectTimeout = 3 * time.Second
 	// StatementTimeout is the server's own deadline of a statement, unless the DSN has a statement_timeout.
 	StatementTimeout = 15 * time.Second
-	// LockTimeout is how long any statement waits for a lock, unless its transaction waits less or the DSN or the
+	// LockTimeout is how long a statement waits for a lock, unless its transaction waits less or the DSN or the
 	// role has a lock_timeout. What holds a lock for longer is a forgotten transaction: giving up frees the
 	// connection, and what the transaction has locked itself, for others. It is shorter than what commits of
 	// webhooks and of attempts get, so that their errors name the lock.
@@ -34,9 +32,12 @@ const (
 	answerMargin = 5 * time.Second
 	// promptTimeout is what claiming and renewing get, which other workers wait for.
 	promptTimeout = 3 * time.Second
+	// idleTimeout is the server's own deadline of a transaction between two statements, unless the DSN has an
+	// idle_in_transaction_session_timeout.
+	idleTimeout = 30 * time.Second
 	// pingTimeout is what an idle connection gets to show that it is alive.
 	pingTimeout = 3 * time.Second
-	// closeTimeout is how long Close waits for connections.
+	// closeTimeout is how long Close waits for connections. Missing it costs nothing.
 	closeTimeout = 2 * time.Second
 )
 
@@ -49,13 +50,23 @@ const intakeConnections = 3
 
 // Open prepares connections to Postgres; the first use makes one. Every statement has a deadline of 15 s on the
 // server, unless the DSN has a statement_timeout, and one of 5 s more here; each host of the DSN has 3 s to take a
-// connection, unless the DSN has a connect_timeout. The pool has 20 connections, unless the DSN has pool_max_conns.
-// The error never shows the DSN's password.
-func Open(ctx context.Context, dsn string) (*Store, error) { return OpenThrough(ctx, dsn, nil) }
+// connection, unless the DSN has a connect_timeout. With a longer statement_timeout, all other waits are longer in
+// proportion, see [Store.Within]. The pool has 20 connections, unless the DSN has pool_max_conns. The error never shows
+// the DSN's password.
+func Open(ctx context.Context, dsn string) (*Store, error) { return OpenWith(ctx, dsn, Options{}) }
 
-// OpenThrough is [Open] with connections that dial makes; nil makes them as Open does.
-func OpenThrough(ctx context.Context, dsn string, dial pgconn.DialFunc) (*Store, error) {
-	pool, err := newPool(ctx, dsn, dial, func(c *pgxpool.Config) {
+// Options are what tests change about a store.
+type Options struct {
+	// Dial makes the connections; nil makes them as [Open] does.
+	Dial pgconn.DialFunc
+	// BriefLockWaits leaves waits for locks as short as they are with the default statement_timeout: for tests of what
+	// happens when a lock isn't released in time.
+	BriefLockWaits bool
+}
+
+// OpenWith is [Open] with options.
+func OpenWith(ctx context.Context, dsn string, o Options) (*Store, error) {
+	pool, err := newPool(ctx, dsn, o, func(c *pgxpool.Config) {
 		if !setsPoolSize(dsn) {
 			c.MaxConns = max(c.MinConns, poolConnections)
 		}
@@ -63,7 +74,7 @@ func OpenThrough(ctx context.Context, dsn string, dial pgconn.DialFunc) (*Store,
 	if err != nil {
 		return nil, err
 	}
-	intake, err := newPool(ctx, dsn, dial, func(c *pgxpool.Config) {
+	intake, err := newPool(ctx, dsn, o, func(c *pgxpool.Config) {
 		c.MaxConns, c.MinConns,
 			c.MinIdleConns = intakeConnections, 0, 0
 	})
@@ -71,9 +82,8 @@ func OpenThrough(ctx context.Context, dsn string, dial pgconn.DialFunc) (*Store,
 		pool.Close()
 		return nil, err
 	}
-	statement := statementTimeout(pool.Config().ConnConfig.RuntimeParams["statement_timeout"])
-	patience := max(1, float64(statement)/float64(StatementTimeout))
-	return newStore(&db{pool: pool, intake: intake, patience: patience}), nil
+	p := patienceOf(pool.Config().ConnConfig.RuntimeParams)
+	return newStore(&db{pool: pool, intake: intake, patience: p, lockPatience: o.lockPatience(p)}), nil
 }
 
 // setsPoolSize reports whether a DSN has pool_max_conns. pgxpool has a default of its own, which looks the same.
@@ -90,7 +100,7 @@ func ParseDSN(dsn string) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = ConnectTimeout
+		config.ConnConfig.ConnectTimeout = patienceOf(config.ConnConfig.RuntimeParams).of(ConnectTimeout)
 	}
 	config.ConnConfig.DialFunc = (&net.Dialer{
 		Timeout:         config.ConnConfig.ConnectTimeout,
@@ -100,22 +110,21 @@ func ParseDSN(dsn string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-func newPool(ctx context.Context, dsn string, dial pgconn.DialFunc,
-	size func(*pgxpool.Config),
-) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, dsn string, o Options, size func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	config, err := ParseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	if dial != nil {
-		config.ConnConfig.DialFunc = dial
+	if o.Dial != nil {
+		config.ConnConfig.DialFunc = o.Dial
 	}
 	size(config)
 	params := config.ConnConfig.RuntimeParams
+	p := patienceOf(params)
 	for name, value := range map[string]string{
 		"application_name":                    "staykey",
 		"statement_timeout":                   StatementTimeout.String(),
-		"idle_in_transaction_session_timeout": "30s",
+		"idle_in_transaction_session_timeout": fmt.Sprint(p.of(idleTimeout).Milliseconds()),
 		"timezone":                            "UTC",
 	} {
 		if params[name] == "" {
@@ -123,10 +132,15 @@ func newPool(ctx context.Context, dsn string, dial pgconn.DialFunc,
 		}
 	}
 
-	config.AfterConnect = prepareSession
-	d := &deadlines{trip: statementTimeout(params["statement_timeout"]) + answerMargin}
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		return prepareSession(ctx, conn, o.lockPatience(p))
+	}
+	d := &deadlines{
+		trip: statementTimeout(params["statement_timeout"]) + p.of(answerMargin),
+		ping: p.of(pingTimeout),
+	}
 	config.ConnConfig.Tracer = d
-	config.ShouldPing, config.PingTimeout = d.alive, pingTimeout
+	config.ShouldPing, config.PingTimeout = d.alive, d.ping
 	config.PrepareConn = stillWritable
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -134,21 +148,6 @@ func newPool(ctx context.Context, dsn string, dial pgconn.DialFunc,
 	}
 	d.pool.Store(pool)
 	return pool, nil
-}
-
-// statementTimeout reads a statement_timeout as Postgres does: a number with a unit, or one of milliseconds. One that
-// has no end, or that Postgres will refuse, counts as [StatementTimeout]: a silent server must still be noticed.
-func statementTimeout(setting string) time.Duration {
-	digits := len(setting) - len(strings.TrimLeft(setting, "0123456789"))
-	n, err := strconv.Atoi(setting[:digits])
-	unit, known := map[string]time.Duration{
-		"": time.Millisecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute,
-		"h": time.Hour, "d": 24 * time.Hour,
-	}[strings.TrimSpace(setting[digits:])]
-	if err != nil || !known || n == 0 || time.Duration(n) > math.MaxInt32*time.Millisecond/unit {
-		return StatementTimeout
-	}
-	return time.Duration(n) * unit
 }
 
 // sessionSettings are set in one round trip.
@@ -160,17 +159,19 @@ func statementTimeout(setting string) time.Duration {
 // long enough to be worth compiling.
 //
 // lock_timeout is no startup parameter like the others: a pgbouncer that doesn't know it would refuse the connection.
-var sessionSettings = `
+const sessionSettings = `
 	SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') IN ('off', 'local');
-	SELECT set_config('lock_timeout', '` + LockTimeout.String() + `', false)
+	SELECT set_config('lock_timeout', '%d', false)
 		WHERE current_setting('lock_timeout') = '0';
 	SELECT set_config(name, 'off', false) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin',
 		'jit']) AS name`
 
-func prepareSession(ctx context.Context, conn *pgx.Conn) error {
-	conn.PgConn().CustomData()[connectedAt] = time.Now()
-	_, err := conn.Exec(ctx, sessionSettings, pgx.QueryExecModeSimpleProtocol)
+func prepareSession(ctx context.Context, conn *pgx.Conn, locks patience) error {
+	data := conn.PgConn().CustomData()
+	data[connectedAt], data[lockPatience] = time.Now(), locks
+	settings := fmt.Sprintf(sessionSettings, locks.of(LockTimeout).Milliseconds())
+	_, err := conn.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
@@ -212,22 +213,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Within returns how long something may take that needs d where statements have [StatementTimeout]: if the DSN gives
-// them more, because the database is slow, whatever waits for it gets more in proportion.
-func (s *Store) Within(d time.Duration) time.Duration { return s.within(d) }
-
-func (s *db) within(d time.Duration) time.Duration { return time.Duration(float64(d) * s.patience) }
-
-// prompt is for round trips that others wait for.
-func (s *db) prompt(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.within(promptTimeout))
-}
-
 // deadlines gives every round trip of a pool a deadline, and notices refusals. It is a tracer because pgx runs each
 // query, batch and acquisition under the context that its tracer returns.
 type deadlines struct {
-	trip time.Duration
-	pool atomic.Pointer[pgxpool.Pool]
+	trip, ping time.Duration
+	pool       atomic.Pointer[pgxpool.Pool]
 }
 
 type cancelKey struct{}
@@ -259,7 +249,8 @@ func endTrip(ctx context.Context) {
 const (
 	connectedAt   = "staykey.connected_at"
 	foundReadOnly = "staykey.found_read_only"
-	endsBy        = "staykey.ends_by" // when the transaction ends that the connection is in, at the latest
+	lockPatience  = "staykey.lock_patience" // the patience of its waits for locks
+	endsBy        = "staykey.ends_by"       // when the transaction ends that the connection is in, at the latest
 )
 
 // replaceAfter is how old a connection must be to be replaced: while the database is read-only, new ones are no better.
@@ -330,7 +321,7 @@ func (d *deadlines) alive(ctx context.Context, params pgxpool.ShouldPingParams) 
 	if params.IdleDuration < time.Second {
 		return false
 	}
-	ping, cancel := context.WithTimeout(ctx, pingTimeout)
+	ping, cancel := context.WithTimeout(ctx, d.ping)
 	defer cancel()
 	if params.Conn.Ping(ping) == nil {
 		return false

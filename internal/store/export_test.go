@@ -50,13 +50,13 @@ func DeliveriesQuery(f DeliveryFilter, below int64, limit int) (string, []any) {
 
 // AnsweringSince is Answering for a request that came at some time.
 func AnsweringSince(ctx context.Context, came time.Time) context.Context {
-	return context.WithValue(ctx, answeringKey{}, came.Add(LockTimeout))
+	return context.WithValue(ctx, answeringKey{}, came)
 }
 
-// AnsweringUntil is how long a request of that context may wait for locks.
-func AnsweringUntil(ctx context.Context) time.Time {
-	until, _ := ctx.Value(answeringKey{}).(time.Time)
-	return until
+// AnsweringFrom is when a request of that context came.
+func AnsweringFrom(ctx context.Context) time.Time {
+	came, _ := ctx.Value(answeringKey{}).(time.Time)
+	return came
 }
 
 // CalendarQuery is the statement of [Calendar.StaysOf], or, where ids is nil, of [Calendar.StaysWithoutListing].

@@ -35,7 +35,7 @@ func (s *db) quietly(ctx context.Context, first func(*pgx.Batch), fn func(pgx.Tx
 
 	err = runPipeline(ctx, conn, first, fn, last)
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), promptTimeout)
+		ctx, cancel := s.prompt(context.WithoutCancel(ctx))
 		defer cancel()
 		_, rollback := conn.Exec(ctx, "rollback")
 		return errors.Join(err, rollback)

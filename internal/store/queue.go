@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -31,7 +30,7 @@ type Claim struct {
 	Events   int           // at most so many
 	Bytes    int           // the last one begins before so many bytes of bodies and documents
 	Now      time.Time     // those that were put back until later are passed over
-	LockWait time.Duration // how long each statement of the transaction may wait for a lock
+	LockWait time.Duration // how long each statement of the transaction may wait for a lock, as in [LimitLockWait]
 }
 
 // Claimed are events that were taken off the queue.
@@ -68,7 +67,7 @@ func ClaimEvents(ctx context.Context, tx pgx.Tx, c Claim) (Claimed, error) {
 	var now time.Time
 	b.Queue(`SELECT set_config('lock_timeout', $1, true), pg_backend_pid(), EXISTS (SELECT FROM event_queue
 		WHERE not_before IS NOT NULL), now()`,
-		fmt.Sprint(c.LockWait.Milliseconds())).QueryRow(func(row pgx.Row) error {
+		lockTimeout(tx.Conn(), c.LockWait)).QueryRow(func(row pgx.Row) error {
 		var set string
 		return row.Scan(&set, &got.PID, &got.SomePutBack, &now)
 	})
@@ -229,12 +228,6 @@ func (s *Store) Blockers(ctx context.Context, pid int) ([]Blocker, error) {
 		FROM pg_stat_activity JOIN blocking USING (pid) WHERE pg_blocking_pids(pid) = '{}'`, pid)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Blocker])
 	return list, wrap(err, "find out who blocks connection %d", pid)
-}
-
-// LimitLockWait bounds how long each further statement of a transaction may wait for a lock.
-func LimitLockWait(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
-	_, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(wait.Milliseconds()))
-	return wrap(err, "limit the wait for locks")
 }
 
 // keysLockWait is how long what flags many keys waits for one of them: workers hold them for milliseconds.

@@ -21,7 +21,7 @@ import (
 // connections; nothing waits for the kernel to give up.
 func TestSilentPostgres(t *testing.T) {
 	t.Parallel()
-	dsn, w := storetest.Through(t, storetest.DSN(t))
+	dsn, w := storetest.Through(t, storetest.ServiceDSN(t))
 	s, err := store.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestSilentPostgres(t *testing.T) {
 // TestSilentPostgresDoesNotHoldUpTheEnd closes a store whose connections have fallen silent, one of them borrowed.
 func TestSilentPostgresDoesNotHoldUpTheEnd(t *testing.T) {
 	t.Parallel()
-	dsn, w := storetest.Through(t, storetest.DSN(t))
+	dsn, w := storetest.Through(t, storetest.ServiceDSN(t))
 	s, err := store.Open(context.Background(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestFirstHostFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = frozen.Close() })
-	u, err := url.Parse(storetest.DSN(t))
+	u, err := url.Parse(storetest.ServiceDSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,8 @@ type db struct {
 	// for what webhooks and readiness need, so that nothing else can take their connections
 	intake   *pgxpool.Pool
 	onCommit atomic.Pointer[func()] // see [Store.OnCommit]
-	patience float64                // see [Store.Within]
+	// see [Store.Within]; that of waits for locks is less in some tests
+	patience, lockPatience patience
 }
 
 // newStore gives every part the connections.

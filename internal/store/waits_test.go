@@ -34,7 +34,7 @@ func lockListing(t *testing.T, pool *pgxpool.Pool, id string) uint32 {
 func TestNoStatementWaitsLongForALock(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	s := storetest.New(t)
+	s := storetest.NewWithBriefLockWaits(t, 20)
 	lockListing(t, s.Pool(), "l")
 	_, err := s.Pool().Exec(ctx, `UPDATE listings SET name = 'x' WHERE listing_id = 'l'`)
 	if !store.IsLockWait(err) || store.CauseOf(err) != store.CauseLocked {

@@ -18,6 +18,14 @@
 //
 // A test whose subject is the database itself, or that has other processes connect, uses [DSN], which is always new.
 // [Of] gives the real name of a kept database away, and [Copy] copies one: it is then dropped after the test.
+//
+// # Waits
+//
+// A test may insert thousands of rows while many others do the same, and a busy machine may stop it for half a minute
+// between two statements. So all DSNs have deadlines that only a hang can miss (statement_timeout=1h), and the store
+// stretches its other waits in proportion. A test whose subject is a lock that isn't released opens its store by
+// [NewWithBriefLockWaits]; one whose subject is what the service does about a silent Postgres, or that starts the
+// program to see it give up, uses [ServiceDSN].
 package storetest
 
 import (
@@ -35,7 +43,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose uses
 
@@ -87,12 +94,39 @@ var server = sync.OnceValues(func() (shared, error) {
 	return s, err
 })
 
-// patient gives connecting a deadline that a busy machine can't miss.
+// patience are the parameters of a DSN with deadlines that a busy machine can't miss.
+var patience = map[string]string{"statement_timeout": "1h", "idle_in_transaction_session_timeout": "1h"}
+
+// patient gives everything that waits for Postgres a deadline that a busy machine can't miss.
 func patient(dsn string) (string, error) {
 	if _, err := url.Parse(dsn); err != nil {
 		return "", fmt.Errorf("TEST_DATABASE_URL must be a URL: %w", err)
 	}
-	return with(dsn, "connect_timeout", "120"), nil
+	return Patient(dsn), nil
+}
+
+// Patient returns the DSN of another server than that of the tests with deadlines that a busy machine can't miss.
+func Patient(dsn string) string {
+	dsn = with(dsn, "connect_timeout", "120")
+	for name, value := range patience {
+		dsn = with(dsn, name, value)
+	}
+	return dsn
+}
+
+// WithServiceWaits returns a DSN of a test with the deadlines that the service has by default, see [ServiceDSN].
+// Connecting has one that a busy machine can't miss.
+func WithServiceWaits(dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		panic("TEST_DATABASE_URL must be a URL: " + err.Error())
+	}
+	query := u.Query()
+	for name := range patience {
+		query.Del(name)
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // with sets a parameter of a DSN that is known to be a URL.
@@ -205,6 +239,13 @@ func DSN(t testing.TB) string {
 	return create(t, func(s shared) string { return clone(s.template) })
 }
 
+// ServiceDSN is [DSN] with the deadlines that the service has by default, which a busy machine can miss: for tests of
+// what the service does when Postgres doesn't answer or something is locked.
+func ServiceDSN(t testing.TB) string {
+	t.Helper()
+	return WithServiceWaits(DSN(t))
+}
+
 // EmptyDSN is like DSN without the schema.
 func EmptyDSN(t testing.TB) string {
 	t.Helper()
@@ -258,37 +299,43 @@ func Small(dsn string, connections int) string {
 	return with(dsn, "pool_max_conns", strconv.Itoa(connections))
 }
 
-// Open opens a store on a database of a test. Its statements and transactions have deadlines that only a hang can
-// miss, not the service's: a test may insert thousands of rows while many others do the same, and a busy machine may
-// stop a test for half a minute between two statements.
+// Open opens a store on a database of a test.
 func Open(t testing.TB, dsn string) *store.Store {
 	t.Helper()
-	dsn = with(with(dsn, "statement_timeout", "1h"), "idle_in_transaction_session_timeout", "1h")
-	s, err := open(dsn)
+	return opened(t, dsn, false)
+}
+
+// NewWithBriefLockWaits is [New] with waits for locks that are as short as the service's: for tests of what happens
+// when a lock isn't released. Everything else has deadlines that only a hang can miss.
+// The pool has so many connections.
+func NewWithBriefLockWaits(t testing.TB, connections int) *store.Store {
+	t.Helper()
+	return OpenWithBriefLockWaits(t, Small(keptDSN(t), connections))
+}
+
+// OpenWithBriefLockWaits is [NewWithBriefLockWaits] on a database that exists.
+func OpenWithBriefLockWaits(t testing.TB, dsn string) *store.Store {
+	t.Helper()
+	return opened(t, dsn, true)
+}
+
+// opened opens a store for a test, through the lease if the DSN is that of a kept database.
+func opened(t testing.TB, dsn string, briefLockWaits bool) *store.Store {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := store.Options{BriefLockWaits: briefLockWaits}
+	if l := leaseOf(strings.TrimPrefix(u.Path, "/")); l != nil {
+		options.Dial = l.dial
+	}
+	s, err := store.OpenWith(context.Background(), dsn, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
 	return s
-}
-
-// open opens a store, through the lease if the DSN is that of a kept database.
-func open(dsn string) (*store.Store, error) {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return nil, err
-	}
-	var dial pgconn.DialFunc
-	if l := leaseOf(strings.TrimPrefix(u.Path, "/")); l != nil {
-		dial = l.dial
-	}
-	return store.OpenThrough(context.Background(), dsn, dial)
-}
-
-// Patient is a DSN whose statements have deadlines that only a hang can miss, and wait as long for locks: for a rig in
-// which an attempt that gives up on Postgres has to be waited for. Leases of rigs are longer than tests wait.
-func Patient(dsn string) string {
-	return with(with(dsn, "statement_timeout", "1h"), "lock_timeout", "1h")
 }
 
 // Copy makes another database of the test's own, as the one of a store is now, which must be closed: what a restore

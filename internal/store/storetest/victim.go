@@ -101,11 +101,10 @@ func (v *Victims) Send(t testing.TB, pool *pgxpool.Pool, random func(int64) int6
 
 const victim = "victim"
 
-// VictimDSN returns the DSN by which a victim connects, so that [Victims.Send] finds its connections. It is [Patient]:
-// a victim doesn't give up because the machine is busy.
+// VictimDSN returns the DSN by which a victim connects, so that [Victims.Send] finds its connections.
 func VictimDSN(t testing.TB, dsn string) string {
 	t.Helper()
-	u, err := url.Parse(Patient(dsn))
+	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatalf("the DSN of a test is no URL: %v", err)
 	}

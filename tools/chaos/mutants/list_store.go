@@ -12,7 +12,7 @@ var storeMutants = []mutant{
 		edit{"internal/store/connect.go", "	config.ConnConfig.Tracer = d\n", "	config.ConnConfig.Tracer = nil\n"},
 		edit{"internal/store/connect.go", "		Control:         noticeSilence,\n", ""},
 		edit{
-			"internal/store/connect.go", "	config.ShouldPing, config.PingTimeout = d.alive, pingTimeout\n",
+			"internal/store/connect.go", "	config.ShouldPing, config.PingTimeout = d.alive, d.ping\n",
 			"	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }\n",
 		}),
 	packageTests("./internal/store", "trial insert", "readiness doesn't try what accepting a webhook does",
