@@ -222,7 +222,7 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 		return a.onHold(ctx, d, held)
 	}
 
-	if out := a.removed.look(ctx, a.needsUserOn(d)); out.stops() {
+	if out := a.removed.look(ctx, d, a.needsUserOn(d)); out.stops() {
 		return store.KeyVerdict{}, out
 	}
 	if out := a.makeRoom(ctx, d); out.stops() {

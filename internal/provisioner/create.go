@@ -56,7 +56,10 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 		}
 		return firstOutcome(c.ledger.saveUser(ctx, u), func() outcome { return out })
 	}
-	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] || asked {
+	if asked && u.Phase() == record.Marked && c.slots.fresh[u.ID] {
+		u.Refused() // the mark is repeated, and must be undone to what was before the first one
+	}
+	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] {
 		u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, c.now())
 		if out := c.ledger.saveMark(ctx, u); out.stops() {
 			return out

@@ -59,7 +59,7 @@ func (r *removed) remember(u *record.User) {
 // left to the look-up before the create, which adopts it, and to [removed.makeWay]; what was just deleted there is
 // waited for, so that it is not adopted. Otherwise it stops the attempt only for what stops everything else, too; what
 // remains is for [removed.end].
-func (r *removed) look(ctx context.Context, needsUserOn string) outcome {
+func (r *removed) look(ctx context.Context, d plan.Desired, needsUserOn string) outcome {
 	if r.looked {
 		return outcome{}
 	}
@@ -85,7 +85,7 @@ func (r *removed) look(ctx context.Context, needsUserOn string) outcome {
 		switch {
 		case !out.stops():
 			continue
-		case !out.isLocal(), isNeeded && out.kind == waiting:
+		case !out.isLocal(), isNeeded && out.kind == waiting && r.pacing.canWait(d, *u.DeletedAt):
 			return out
 		}
 		r.keepOutcome(out)
@@ -141,9 +141,12 @@ func (r *removed) isDue(u store.RemovedUser) bool {
 
 // makeWay deletes what is back on the access system where the stay is about to get another ACS user, so that it never
 // has two. What the look-up before the create would adopt is not back any more. The create doesn't wait for a delete
-// that is somebody else's, that Seam refuses, or that takes longer than the guest can wait. asked reports whether Seam
+// that is somebody else's, that Seam refuses, or that takes longer than the guest can wait, nor, in the last hour
+// before check-in, for answers that don't come. asked reports whether Seam
 // was asked for anything: what was marked before that must be marked again.
 func (r *removed) makeWay(ctx context.Context, d plan.Desired, acsSystemID string) (asked bool, out outcome) {
+	isFar := r.now().Before(d.Starts.Add(-time.Hour)) // the guest can wait
+	var waits outcome
 	for i := range r.users {
 		u := &r.users[i]
 		if u.ACSSystemID != acsSystemID || r.asked[u.ACSUserID] {
@@ -151,20 +154,26 @@ func (r *removed) makeWay(ctx context.Context, d plan.Desired, acsSystemID strin
 		}
 		asked = true
 		out, err := r.follow(ctx, u)
+		if err != nil {
+			out = fails(err)
+		}
 		switch {
-		case isRefusal(err):
-			r.lookAgain(out)
-			continue
-		case err != nil:
-			return asked, fails(err)
 		case !out.stops():
 			continue
-		case !out.isLocal(), out.kind == waiting && u.Deletes > 0 && r.pacing.canWait(d, *u.DeletedAt):
+		case !out.isLocal():
 			return asked, out
+		case out.kind == waiting && u.Deletes > 0 && r.pacing.canWait(d, *u.DeletedAt):
+			waits = out // and the others are deleted meanwhile
+			continue
+		case isFar && (out.kind == failed || out.kind == unclear): // it may be back, or was not deleted
+			return asked, out
+		case err != nil:
+			r.lookAgain(out)
+		default:
+			r.keepOutcome(out)
 		}
-		r.keepOutcome(out)
 	}
-	return asked, outcome{}
+	return asked, waits
 }
 
 // keepOutcome keeps what is left to do for the end of the attempt.
@@ -177,13 +186,14 @@ func (r *removed) keepOutcome(out outcome) {
 
 // follow asks Seam for one ACS user, and deletes it if it is back. The error is that of asking.
 func (r *removed) follow(ctx context.Context, u *store.RemovedUser) (outcome, error) {
-	r.asked[u.ACSUserID] = true
 	if u.DeletedAt != nil {
 		if until := r.belief.countsFrom(*u.DeletedAt); r.belief.tooEarly(until) {
+			r.asked[u.ACSUserID] = true
 			return wait(until, "Seam may still show the deleted ACS user"), nil
 		}
 	}
 	from, err := r.seam.ACSUser(r.ledger.because(ctx, "whether a removed ACS user is back"), u.ACSUserID)
+	r.asked[u.ACSUserID] = err == nil || isRefusal(err)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
 		r.isGone(u)

@@ -245,6 +245,29 @@ func TestARemovedUserThatIsBackOnAnotherIdentity(t *testing.T) {
 	}
 }
 
+// The delete of what is back hangs, and the guest arrives soon: the new key doesn't wait for it.
+func TestAGuestWhoArrivesSoonDoesNotWaitForWhatIsBack(t *testing.T) {
+	t.Parallel()
+	r, first := newStay(t, simulator.Options{})
+	second := r.stay("R2")
+	second.in = r.now().Add(30 * time.Minute)
+	issued(r, &second)
+	r.rest(first)
+	show := r.hide(second)
+	r.cancel(second)
+	r.until(second, store.KeyRevoked)
+	r.advance(2 * time.Minute)
+	r.rest(second)
+	show()
+	r.sim.Configure(func(o *simulator.Options) { o.DeleteHang = 2 * time.Hour })
+
+	deletes := r.called(seam.PathUserDelete)
+	r.book(second)
+	waitFor(t, "it to be deleted again", func() bool { return r.called(seam.PathUserDelete) > deletes })
+	r.advance(10 * time.Second)
+	r.until(second, store.KeyIssued)
+}
+
 // Seam refuses to delete what is back, next to the ACS user that the stay has: a person is notified.
 func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
 	t.Parallel()
