@@ -49,15 +49,8 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 		}
 	}
 
-	asked, out := c.removed.makeWay(ctx, d, u.ACSSystemID)
-	if out.stops() {
-		if u.Phase() == record.Marked && c.slots.fresh[u.ID] {
-			u.Refused() // nothing was sent
-		}
-		return firstOutcome(c.ledger.saveUser(ctx, u), func() outcome { return out })
-	}
-	if asked && u.Phase() == record.Marked && c.slots.fresh[u.ID] {
-		u.Refused() // the mark is repeated, and must be undone to what was before the first one
+	if out := c.makeWay(ctx, d, u); out.stops() {
+		return out
 	}
 	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] {
 		u.MarkCreate(d.Starts, d.Ends, d.Groups, d.Generation, c.now())
@@ -89,6 +82,19 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 	default:
 		return c.userRefused(ctx, d, i, err)
 	}
+}
+
+// makeWay has the stay's removed ACS users deleted that are back, see [removed.makeWay]. A mark that was made with the
+// identity is taken back if anything was asked since: it must be committed directly before its call.
+func (c *creator) makeWay(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	asked, out := c.removed.makeWay(ctx, d, u.ACSSystemID)
+	if asked && u.Phase() == record.Marked && c.slots.fresh[u.ID] {
+		u.Refused() // nothing was sent
+	}
+	if out.stops() {
+		return firstOutcome(c.ledger.saveUser(ctx, u), func() outcome { return out })
+	}
+	return outcome{}
 }
 
 // lookBeforeCreate makes sure that the slot is free: an ACS user that an earlier create has left is adopted, and
