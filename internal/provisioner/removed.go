@@ -142,10 +142,9 @@ func (r *removed) isDue(u store.RemovedUser) bool {
 // makeWay deletes what is back on the access system where the stay is about to get another ACS user, so that it never
 // has two. What the look-up before the create would adopt is not back any more. The create doesn't wait for a delete
 // that is somebody else's, that Seam refuses, or that takes longer than the guest can wait, nor, in the last hour
-// before check-in, for answers that don't come. asked reports whether Seam
-// was asked for anything: what was marked before that must be marked again.
+// before check-in, for answers that don't come. asked reports whether Seam was asked for anything: what was marked
+// before that must be marked again.
 func (r *removed) makeWay(ctx context.Context, d plan.Desired, acsSystemID string) (asked bool, out outcome) {
-	isFar := r.now().Before(d.Starts.Add(-time.Hour)) // the guest can wait
 	var waits outcome
 	for i := range r.users {
 		u := &r.users[i]
@@ -165,7 +164,7 @@ func (r *removed) makeWay(ctx context.Context, d plan.Desired, acsSystemID strin
 		case out.kind == waiting && u.Deletes > 0 && r.pacing.canWait(d, *u.DeletedAt):
 			waits = out // and the others are deleted meanwhile
 			continue
-		case isFar && (out.kind == failed || out.kind == unclear): // it may be back, or was not deleted
+		case r.now().Before(urgentFrom(d)) && (out.kind == failed || out.kind == unclear): // it may still be there
 			return asked, out
 		case err != nil:
 			r.lookAgain(out)

@@ -294,13 +294,14 @@ func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
 	}
 }
 
-// What is back has a delete under way that never ends: the old key opens doors, so a person is notified.
-func TestARemovedUserThatIsBackAndBeingDeletedForever(t *testing.T) {
-	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
+// newStayBeingDeleted has a stay cancelled whose ACS user, of that id, is back, with a delete under way that never
+// ends.
+func newStayBeingDeleted(t *testing.T) (r *rig, s stay, old string) {
+	t.Helper()
+	r, s = newStay(t, simulator.Options{})
 	r.advance(time.Minute)
 	r.rest(s)
-	old := *r.view(s).User.ACSUserID
+	old = *r.view(s).User.ACSUserID
 	show := r.hide(s)
 	r.cancel(s)
 	r.until(s, store.KeyRevoked)
@@ -312,6 +313,13 @@ func TestARemovedUserThatIsBackAndBeingDeletedForever(t *testing.T) {
 	})
 	r.recheck(s)
 	r.rest(s)
+	return r, s, old
+}
+
+// What is back has a delete under way that never ends: the old key opens doors, so a person is notified.
+func TestARemovedUserThatIsBackAndBeingDeletedForever(t *testing.T) {
+	t.Parallel()
+	r, s, old := newStayBeingDeleted(t)
 	r.advance(16 * time.Minute)
 	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "not_removed" {
 		r.tell(s)
@@ -326,21 +334,7 @@ func TestARemovedUserThatIsBackAndBeingDeletedForever(t *testing.T) {
 // A guest isn't kept waiting by a delete of the former key that never ends.
 func TestARemovedUserThatIsBeingDeletedDoesNotDelayAReinstatedStay(t *testing.T) {
 	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.rest(s)
-	old := *r.view(s).User.ACSUserID
-	show := r.hide(s)
-	r.cancel(s)
-	r.until(s, store.KeyRevoked)
-	show()
-	r.sim.Change(func(st *simulator.State) {
-		u := st.Users[old]
-		u.WarningCode = "being_deleted"
-		st.Users[old] = u
-	})
-	r.recheck(s)
-	r.rest(s)
+	r, s, _ := newStayBeingDeleted(t)
 	r.book(s)
 	r.until(s, store.KeyIssued)
 }

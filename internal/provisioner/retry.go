@@ -132,12 +132,15 @@ func (p *pacing) backoff(attempts int) time.Duration {
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1)) // 75 to 125 %
 }
 
+// urgentFrom is when the guest no longer waits for what is only better: an hour before check-in.
+func urgentFrom(d plan.Desired) time.Time { return d.Starts.Add(-time.Hour) }
+
 // canWait reports whether the guest can wait for a deletion to free its slot: until 15 minutes after it began or an
 // hour before check-in, whichever is first, and always for the read lag.
 func (p *pacing) canWait(d plan.Desired, deletedAt time.Time) bool {
 	until := deletedAt.Add(removedWithin)
-	if near := d.Starts.Add(-time.Hour); near.Before(until) {
-		until = near
+	if urgent := urgentFrom(d); urgent.Before(until) {
+		until = urgent
 	}
 	if lagged := p.belief.countsFrom(deletedAt); lagged.After(until) {
 		until = lagged
