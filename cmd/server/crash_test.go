@@ -402,11 +402,7 @@ func TestKilledAtRandom(t *testing.T) {
 					return drop
 				}
 				r.mu.Unlock()
-				select {
-				case <-struck:
-				case <-time.After(until.Patience):
-					t.Fatal("no call to Seam under load")
-				}
+				received(t, "a call to Seam under load", struck)
 				r.mu.Lock()
 				r.disturb = nil
 				r.mu.Unlock()
@@ -446,13 +442,9 @@ func TestKilledAtMarkedPoints(t *testing.T) {
 		r.mu.Unlock()
 		var provoking sync.WaitGroup
 		provoking.Go(func() { provoke(r, p, name) })
-		select {
-		case <-p.done:
-			r.kills++
-			struck[name] = true
-		case <-time.After(until.Patience):
-			t.Fatalf("%q was not reached", name)
-		}
+		received(t, "the point "+string(name), p.done)
+		r.kills++
+		struck[name] = true
 		r.restart(0)
 		provoking.Wait()
 	}

@@ -142,11 +142,7 @@ func (r *writeBackRig) play(c writeBackDeath) {
 		}
 		act() // its answer may be lost with the process: then the next one gets it
 	})
-	select {
-	case <-p.done:
-	case <-time.After(until.Patience):
-		r.t.Fatalf("%q was not reached", c.at)
-	}
+	received(r.t, "the point "+string(c.at), p.done)
 	r.kills++
 	r.leaseUntil("1 hour") // the dead one's: nobody else may write yet
 	r.restart(0)

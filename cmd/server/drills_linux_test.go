@@ -270,18 +270,6 @@ func (p *process) ended(what string) time.Duration {
 	return time.Since(began)
 }
 
-// received waits for a value, or for the end, of a channel. what names what a drill that fails has waited for.
-func received[T any](t *testing.T, what string, c <-chan T) T {
-	t.Helper()
-	var value T
-	select {
-	case value = <-c:
-	case <-time.After(until.Patience):
-		t.Fatalf("waited %s for %s", until.Patience, what)
-	}
-	return value
-}
-
 // launchSome starts replicas at the same time, and waits until all are ready. Those that don't get ready end the drill.
 func launchSome(t *testing.T, n int, env []string) (ready func() []*process) {
 	t.Helper()

@@ -471,12 +471,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 						want = "revoked"
 						p.deliver("default", "reservation.cancelled", reservation)
 					}
-					var at time.Time
-					select {
-					case at = <-killed:
-					case <-time.After(until.Patience):
-						t.Fatalf("%s was not called: %v", c.path, p.key("3333122-433"))
-					}
+					at := received(t, "a call of "+c.path, killed)
 					next := launch(t, env)
 					next.until("3333122-433", want)
 					t.Logf("%s %.1f s after the kill", want, time.Since(at).Seconds())
@@ -502,6 +497,18 @@ func TestKilledBetweenSteps(t *testing.T) {
 				})
 		}
 	}
+}
+
+// received waits for a value, or for the end, of a channel. what names what a test that fails has waited for.
+func received[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	var value T
+	select {
+	case value = <-c:
+	case <-time.After(until.Patience):
+		t.Fatalf("waited %s for %s", until.Patience, what)
+	}
+	return value
 }
 
 // begins returns a channel that gets a value for each call of that path to Seam.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/staykey/staykey/internal/store"
 	"github.com/staykey/staykey/internal/store/storetest"
-	"github.com/staykey/staykey/internal/until"
 )
 
 // probe asks the private listener whether the service is ready; the text says why not.
@@ -178,11 +177,7 @@ func TestStopWhileDatabaseHangs(t *testing.T) {
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			select {
-			case <-p.done:
-			case <-time.After(until.Patience):
-				t.Fatal("it doesn't stop")
-			}
+			received(t, "it to stop", p.done)
 			close(r.stop)
 			// The promise is 20 s on a machine with time to spare. Here others compute; what hangs would take minutes.
 			if took := time.Since(began); took > time.Minute {
