@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -134,15 +133,7 @@ func (r *crashRig) any() *process {
 // post sends an event until it is acknowledged, as a PMS does: always under the same id. It gives up when the test
 // ends.
 func (r *crashRig) post(eventType string, data map[string]any) {
-	now := time.Now()
-	body, err := json.Marshal(map[string]any{
-		"type":      eventType,
-		"timestamp": now.UTC().Format("2006-01-02T15:04:05.000Z"), "data": data,
-	})
-	if err != nil {
-		r.t.Error(err)
-		return
-	}
+	now, body := time.Now(), webhook(r.t, eventType, data)
 	id := fmt.Sprintf("msg_%d_%d", now.UnixNano(), rand.Int64())
 	deadline := now.Add(until.Patience)
 	for pause := 5 * time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 200*time.Millisecond) {
@@ -574,14 +565,7 @@ func TestStalledWorker(t *testing.T) {
 			_ = other.cmd.Process.Signal(syscall.SIGSTOP)
 			stalled := launchMarked(t, append(slices.Clone(env), "STAYKEY_CHAOS_ACTION=stop",
 				"STAYKEY_CHAOS_POINT="+string(name), fmt.Sprintf("STAYKEY_CHAOS_AT=%d", at)))
-			body, err := json.Marshal(map[string]any{
-				"type":      "reservation.created",
-				"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": seedReservation(),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			go (&crashRig{t: t}).deliver(stalled.url, "stalled", body, true)
+			go (&crashRig{t: t, replicas: []*process{stalled}}).post("reservation.created", seedReservation())
 			waitUntil(t, "it to stand still", func() bool { return isStopped(stalled.cmd.Process.Pid) })
 			_ = other.cmd.Process.Signal(syscall.SIGCONT)
 			other.until("3333122-433", "issued")

@@ -200,40 +200,60 @@ func launchUntil(t *testing.T, record, path string, env []string, args ...string
 	return p
 }
 
-// post sends a signed webhook and returns the status; 0 if the service is gone.
+// post sends a signed webhook as a PMS does, again while the answer is 503, and returns the status; 0 if the service is
+// gone.
 func (p *process) post(source, eventType string, data map[string]any) int {
 	p.t.Helper()
+	return p.postBody(source, webhook(p.t, eventType, data))
+}
+
+// webhook is the body of a webhook of now.
+func webhook(t *testing.T, eventType string, data map[string]any) []byte {
+	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"type":      eventType,
 		"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "data": data,
 	})
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return p.postBody(source, body)
+	return body
 }
 
 func (p *process) postBody(source string, body []byte) int {
 	p.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, p.url+"/webhooks/"+source, bytes.NewReader(body))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	id, now := fmt.Sprintf("msg_%d", time.Now().UnixNano()), time.Now()
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("webhook-id", id)
-	req.Header.Set("webhook-timestamp", fmt.Sprint(now.Unix()))
-	req.Header.Set("webhook-signature", e2eSecret.Sign(id, now, body))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode
+	return p.untilTaken(func() int { return p.postOnce(source, body) })
 }
 
-// deliver sends a webhook as a PMS does: again while the service refuses it with 503 or doesn't answer, as a slow one
-// may, unless it has ended. Other answers are the test's own business.
+// untilTaken sends a webhook again while the service refuses it with 503, as a slow one may, unless it has ended. Other
+// answers are the test's own business.
+func (p *process) untilTaken(send func() int) int {
+	p.t.Helper()
+	status := 0
+	until.Reached(p.t, func() bool {
+		status = send()
+		select {
+		case <-p.done:
+			return true
+		default:
+			return status != http.StatusServiceUnavailable
+		}
+	}, func() { p.t.Fatalf("the webhook is refused with 503 for %s", until.Patience) })
+	return status
+}
+
+// postOnce sends a signed webhook and returns the status, for tests that expect a 503; 0 if the service is gone.
+func (p *process) postOnce(source string, body []byte) int {
+	p.t.Helper()
+	id, now := fmt.Sprintf("msg_%d", time.Now().UnixNano()), time.Now()
+	return p.sendOnce(http.MethodPost, "/webhooks/"+source, body, func(h http.Header) {
+		h.Set("webhook-id", id)
+		h.Set("webhook-timestamp", fmt.Sprint(now.Unix()))
+		h.Set("webhook-signature", e2eSecret.Sign(id, now, body))
+	})
+}
+
+// deliver is post for a service that may be about to end: it also sends again while there is no answer.
 func (p *process) deliver(source, eventType string, data map[string]any) {
 	p.t.Helper()
 	status := 0
@@ -243,24 +263,23 @@ func (p *process) deliver(source, eventType string, data map[string]any) {
 		case <-p.done:
 			return true
 		default:
-			return status != 0 && status != http.StatusServiceUnavailable
+			return status != 0
 		}
-	}, func() { p.t.Fatalf("%s is not taken: %d", eventType, status) })
+	}, func() { p.t.Fatalf("%s is not answered for %s", eventType, until.Patience) })
 }
 
-// postSeamEvent sends an event as Seam does.
+// postSeamEvent sends an event as Seam does: again while the answer is 503.
 func postSeamEvent(p *process, body string) {
-	req, err := http.NewRequest(http.MethodPost, p.url+"/seam/webhooks", strings.NewReader(body))
-	if err != nil {
-		p.t.Error(err)
-		return
-	}
-	id, now := fmt.Sprintf("evt_%d", time.Now().UnixNano()), time.Now()
-	req.Header.Set("svix-id", id)
-	req.Header.Set("svix-timestamp", fmt.Sprint(now.Unix()))
-	req.Header.Set("svix-signature", e2eSecret.Sign(id, now, []byte(body)))
-	if resp, err := http.DefaultClient.Do(req); err == nil {
-		_ = resp.Body.Close()
+	status := p.untilTaken(func() int {
+		id, now := fmt.Sprintf("evt_%d", time.Now().UnixNano()), time.Now()
+		return p.sendOnce(http.MethodPost, "/seam/webhooks", []byte(body), func(h http.Header) {
+			h.Set("svix-id", id)
+			h.Set("svix-timestamp", fmt.Sprint(now.Unix()))
+			h.Set("svix-signature", e2eSecret.Sign(id, now, []byte(body)))
+		})
+	})
+	if status != 0 && status != http.StatusNoContent {
+		p.t.Errorf("Seam's event %s: %d", body, status)
 	}
 }
 

@@ -337,12 +337,10 @@ func TestGuestsLanguage(t *testing.T) {
 	} {
 		body := `{"action": "newReservation", "data": {"id": ` + id + `, "type": "reservation", ` + c.says +
 			`"apartment": {"id": 7}, "arrival": "2031-08-01", "departure": "2031-08-05"}}`
-		resp, err := http.Post(p.url+"/webhooks/smoobu/smoobu-url-token-0123456789", "application/json",
-			strings.NewReader(body))
-		if err != nil || resp.StatusCode != http.StatusAccepted {
-			t.Fatalf("%s: %v %v", id, resp, err)
+		if got := p.send(http.MethodPost, "/webhooks/smoobu/smoobu-url-token-0123456789", []byte(body), nil); got !=
+			http.StatusAccepted {
+			t.Fatalf("%s: %d", id, got)
 		}
-		_ = resp.Body.Close()
 		var link string
 		waitUntil(t, "a link", func() bool {
 			_, r := p.rest("GET", "/v1/reservations/smoobu/"+id)

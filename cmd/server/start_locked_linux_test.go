@@ -98,7 +98,8 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 			!strings.Contains(text, "waiting for a lock") {
 			t.Errorf("readiness: %d %s", status, text)
 		}
-		if got := p.post("default", "listing.created", seedListing()); got != http.StatusServiceUnavailable {
+		body := webhook(t, "listing.created", seedListing())
+		if got := p.postOnce("default", body); got != http.StatusServiceUnavailable {
 			t.Errorf("a webhook meanwhile: %d", got)
 		}
 		release()
@@ -160,7 +161,8 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 		if key := p.key("3333122-433"); key == nil || key["status"] != "issued" {
 			t.Errorf("the reservation: %v", key)
 		}
-		if got := p.post("default", "message.created", map[string]any{}); got != http.StatusServiceUnavailable {
+		body := webhook(t, "message.created", map[string]any{})
+		if got := p.postOnce("default", body); got != http.StatusServiceUnavailable {
 			t.Errorf("a webhook meanwhile: %d", got)
 		}
 		l.readOnly(false)

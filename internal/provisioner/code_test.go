@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -156,8 +155,8 @@ func TestBackupCodesAreSealed(t *testing.T) {
 	}
 	r.rest(s)
 	for _, digits := range []string{code.Code, after.Code} {
-		r.mustNotKnow(digits)
-		if strings.Contains(logged(), digits) {
+		r.mustHaveNo(digits, func(value string) bool { return simulator.HasDigits(value, digits) })
+		if simulator.HasDigits(logged(), digits) {
 			t.Errorf("the log has the digits %s", digits)
 		}
 	}

@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -129,6 +130,12 @@ func (s *State) MobileKeys(userID string) []Credential {
 	return s.credentials(func(c Credential) bool {
 		return c.UserID == userID && c.AccessMethod == "mobile_key" && c.MultiPhone && c.ParentID == ""
 	})
+}
+
+// HasDigits reports whether a text has a code's digits. The same digits by chance, as a part of a longer number, of an
+// id or of a second, aren't the code.
+func HasDigits(text, digits string) bool {
+	return regexp.MustCompile(`(^|[^0-9A-Za-z.])` + regexp.QuoteMeta(digits) + `([^0-9A-Za-z]|$)`).MatchString(text)
 }
 
 // Codes returns the PINs of an ACS user, oldest first.
