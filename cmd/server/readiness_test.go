@@ -76,7 +76,7 @@ func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {
 					`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 			}
 			waitUntil(t, "not ready", func() bool {
-				p.post("default", "listing.created", seedListing())
+				p.postOnce("default", webhook(t, "listing.created", seedListing()))
 				status, text := p.probe()
 				return status == http.StatusServiceUnavailable && strings.Contains(text, c.detail) &&
 					p.metric(`staykey_not_ready{cause="`+c.cause+`"}`) == "1" && p.metric("staykey_ready") == "0"
@@ -206,7 +206,7 @@ func TestLogOfAnOutageIsBounded(t *testing.T) {
 	body := []byte(`{"type":"ping"}`)
 	const webhooks = 600
 	for range webhooks {
-		if p.postBody("default", body) == http.StatusAccepted {
+		if p.postOnce("default", body) == http.StatusAccepted {
 			t.Fatal("a webhook was accepted without a database")
 		}
 	}
