@@ -127,8 +127,7 @@ func (o *overtaken) play(st stage, how string, after int) bool {
 		st.prepare = issued
 	}
 	st.prepare(o.rig, &s)
-	// An earlier stay's look for what was removed could come between a mark and its call, which is sent then.
-	o.exec(`DELETE FROM removed_acs_users WHERE (source, reservation_id) <> ($1, $2)`, s.source, s.id)
+	o.retire(s)
 
 	var calls, before atomic.Int64 // all calls, and the changing ones that were sent before the stay was overtaken
 	overtook := make(chan struct{})
@@ -203,6 +202,27 @@ func (o *overtaken) play(st stage, how string, after int) bool {
 	by.end(o, s)
 	o.untilLater(s, st.status, reached)
 	return true
+}
+
+// retire ends what all stays but one still have to do. One of their calls could come between a mark and its call, which
+// is sent then: the stay would be overtaken too late.
+func (o *overtaken) retire(but stay) {
+	o.t.Helper()
+	waitFor(o.t, "earlier stays to be at rest", func() bool {
+		o.exec(`
+			UPDATE mobile_keys SET queued = false, next_reconcile_at = NULL
+			WHERE (source, reservation_id) <> ($1, $2) AND (queued OR next_reconcile_at IS NOT NULL)
+				AND coalesce(lease_until <= clock_timestamp(), true)`, but.source, but.id)
+		var busy bool
+		if err := o.store.Pool().QueryRow(context.Background(), `
+			SELECT EXISTS (SELECT FROM mobile_keys WHERE (source, reservation_id) <> ($1, $2)
+				AND (queued OR next_reconcile_at IS NOT NULL OR lease_until > clock_timestamp()))`,
+			but.source, but.id).Scan(&busy); err != nil {
+			o.t.Fatal(err)
+		}
+		return !busy
+	})
+	o.exec(`DELETE FROM removed_acs_users WHERE (source, reservation_id) <> ($1, $2)`, but.source, but.id)
 }
 
 // secondStages have something deleted that the stay has in addition to its own.
