@@ -76,7 +76,7 @@ func newCrashRig(t *testing.T, dsn string, replicas int, extra ...string) *crash
 func layRig(t *testing.T, dsn string, extra ...string) *crashRig {
 	t.Helper()
 	r := &crashRig{t: t, stop: make(chan struct{})}
-	sim, env := simulated(t, dsn)
+	sim, env := simulated(t, pooled(t, dsn, fewer))
 	sim.AddSystem(buildingB, "Building B", "b-1", "b-2")
 	sim.Configure(func(o *simulator.Options) {
 		o.Latency = 5 * time.Millisecond

@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -323,20 +322,30 @@ func (p *process) untilOf(source, id, status string) map[string]any {
 	return key
 }
 
-// fewConnections limits the pool of a service that one test calls. Each connection to a new database loads its catalog
-// and plans every statement once more, which costs a test more than waiting for another call's connection.
+// Sizes of the pools of services in tests. Each connection to a new database loads its catalog and plans every
+// statement once more, which costs a test more than waiting for another call's connection.
+const (
+	fewest = 3 // for a service that one test calls
+	fewer  = 6 // for rigs: load, crashes, replicas, and a Postgres that doesn't answer
+)
+
+// pooled limits the pool of a service, unless the DSN does.
+func pooled(t *testing.T, dsn string, connections int) string {
+	t.Helper()
+	if mustURL(t, dsn).Query().Has("pool_max_conns") {
+		return dsn
+	}
+	return storetest.Small(dsn, connections)
+}
+
+// fewConnections limits the pool of a service to what most tests need. A DSN without the deadlines of tests is for a
+// test of a Postgres that doesn't answer.
 func fewConnections(t *testing.T, dsn string) string {
 	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
+	if mustURL(t, dsn).Query().Has("statement_timeout") {
+		return pooled(t, dsn, fewest)
 	}
-	query := u.Query()
-	if !query.Has("pool_max_conns") {
-		query.Set("pool_max_conns", "6")
-	}
-	u.RawQuery = query.Encode()
-	return u.String()
+	return pooled(t, dsn, fewer)
 }
 
 // simulated returns a Seam with the seed's groups, and the environment of a service that uses it.
@@ -456,7 +465,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %s after=%v", c.change, strings.ReplaceAll(c.path, "/", "_"), after),
 				func(t *testing.T) {
 					t.Parallel()
-					sim, env := simulated(t, storetest.DSN(t))
+					sim, env := simulated(t, pooled(t, storetest.DSN(t), fewer))
 					p := launch(t, env)
 					p.deliver("default", "listing.created", seedListing())
 					reservation := seedReservation()

@@ -52,7 +52,7 @@ func TestEnvironmentIsLost(t *testing.T) {
 
 func TestDevelopmentDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
-	dsn := storetest.DSN(t)
+	dsn := fewConnections(t, storetest.DSN(t))
 	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")},
 		"serve", "--dev")
 	p.stop()
@@ -88,7 +88,7 @@ func TestDevelopmentSecretsBeyondLoopback(t *testing.T) {
 		t.Error("two databases have the same secrets")
 	}
 	dir := filepath.Join(t.TempDir(), "dev")
-	dsn := storetest.DSN(t)
+	dsn := fewConnections(t, storetest.DSN(t))
 	p := launch(t, []string{"DATABASE_URL=" + dsn, "STAYKEY_DEV_DIR=" + dir, "STAYKEY_LISTEN=:0"}, "serve", "--dev")
 	waitUntil(t, "the introduction", func() bool {
 		return strings.Contains(p.out.String(),

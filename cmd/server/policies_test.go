@@ -97,7 +97,7 @@ func TestSourceInUseCannotVanish(t *testing.T) {
 // All replicas follow the policy that was decided last, also one that still has another file.
 func TestReplicasFollowTheDecidedPolicy(t *testing.T) {
 	t.Parallel()
-	sim, env := simulated(t, storetest.DSN(t))
+	sim, env := simulated(t, pooled(t, storetest.DSN(t), fewer))
 	dir := t.TempDir()
 	config := func(name, grace string) []string {
 		file := filepath.Join(dir, name)

@@ -25,8 +25,9 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("%d blocks of commands in the walk-through", len(blocks))
 	}
 
-	p := launch(t, []string{"DATABASE_URL=" + storetest.DSN(t), "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev")},
-		"serve", "--dev")
+	p := launch(t, []string{
+		"DATABASE_URL=" + fewConnections(t, storetest.DSN(t)), "STAYKEY_DEV_DIR=" + filepath.Join(t.TempDir(), "dev"),
+	}, "serve", "--dev")
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +95,7 @@ func TestReadmeFromKeyToPhone(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := append(strings.Fields(strings.Replace(yaml[2], "=links.yaml", "="+filepath.Join(dir, "links.yaml"), 1)),
-		"DATABASE_URL="+storetest.DSN(t), "STAYKEY_DEV_DIR="+filepath.Join(dir, "dev"))
+		"DATABASE_URL="+fewConnections(t, storetest.DSN(t)), "STAYKEY_DEV_DIR="+filepath.Join(dir, "dev"))
 	p := launch(t, env, "serve", "--dev")
 	path, err := binary()
 	if err != nil {

@@ -74,7 +74,7 @@ func strangers(t *testing.T) (idle, stalled int) {
 // answered, a large one too, and so is the readiness probe.
 func TestStrangersHoldConnections(t *testing.T) {
 	t.Parallel()
-	_, env := simulated(t, storetest.DSN(t))
+	_, env := simulated(t, pooled(t, storetest.DSN(t), fewer))
 	p := launch(t, env)
 	address := strings.TrimPrefix(p.url, "http://")
 	idle, stalled := strangers(t)
