@@ -147,27 +147,26 @@ func TestEventsOut(t *testing.T) {
 		t.Errorf("heard last: %+v", last)
 	}
 
-	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
-	out, problems, status := command(t, at, "subscriptions", "test", "app")
+	out, problems, status := p.asks("subscriptions", "test", "app")
 	if status != 0 {
 		t.Errorf("subscriptions test: %d %s", status, problems)
 	}
 	mustSay(t, "subscriptions test", out, "accepted the test message")
-	out, _, _ = command(t, at, "subscriptions", "disable", "app", "--reason", "maintenance")
+	out, _, _ = p.asks("subscriptions", "disable", "app", "--reason", "maintenance")
 	mustSay(t, "subscriptions disable", out, "app is disabled")
-	out, _, _ = command(t, at, "subscriptions")
+	out, _, _ = p.asks("subscriptions")
 	mustSay(t, "subscriptions", out, "app", "disabled", "maintenance", receiver.URL)
-	out, _, _ = command(t, at, "subscriptions", "enable", "app")
+	out, _, _ = p.asks("subscriptions", "enable", "app")
 	mustSay(t, "subscriptions enable", out, "app is enabled")
 	waitUntil(t, "the last delivery is noted", func() bool {
-		out, _, _ = command(t, at, "deliveries", "--subscription", "app", "--status", "delivered", "--type",
+		out, _, _ = p.asks("deliveries", "--subscription", "app", "--status", "delivered", "--type",
 			"mobile_key.revoked")
 		return strings.Contains(out, last.ID)
 	})
-	out, _, _ = command(t, at, "deliveries", "show", last.ID)
+	out, _, _ = p.asks("deliveries", "show", last.ID)
 	mustSay(t, "deliveries show", out, "mobile_key.revoked to app", "delivered", "accepted with 204")
 	before := len(receiver.messages())
-	out, _, _ = command(t, at, "deliveries", "resend", last.ID)
+	out, _, _ = p.asks("deliveries", "resend", last.ID)
 	mustSay(t, "deliveries resend", out, "resent", last.ID)
 	waitUntil(t, "the message to be sent again", func() bool { return len(receiver.messages()) > before })
 	for _, secret := range []string{"a-secret-path", outSecret, "jane@example.com"} {
@@ -215,7 +214,6 @@ func TestDoctorReportsSubscriptions(t *testing.T) {
 		strings.Replace(outSecret, "MDEy", "MDE0", 1))
 	receiver.refuses = map[string]int{"/broken": http.StatusInternalServerError, "/off": http.StatusGone}
 	p := launch(t, append(env, receiver.config(t, more)))
-	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	p.deliver("default", "listing.created", seedListing())
 	for _, id := range []string{"1", "2", "3", "4"} { // each is a try, so that the failures need no waiting
 		stay := seedReservation()
@@ -225,7 +223,7 @@ func TestDoctorReportsSubscriptions(t *testing.T) {
 	var out string
 	status := 0
 	waitUntil(t, "the doctor to know", func() bool {
-		out, _, status = command(t, at, "doctor")
+		out, _, status = p.asks("doctor")
 		return strings.Contains(out, "failures in a row") && strings.Contains(out, "410 Gone") &&
 			strings.Contains(out, "messages are delivered")
 	})

@@ -19,10 +19,9 @@ func TestGatesFromTheCommandLine(t *testing.T) {
 	p.deliver("default", "listing.created", seedListing())
 	p.deliver("default", "reservation.created", seedReservation())
 	p.until("3333122-433", "waiting")
-	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
-	out, _, _ := command(t, at, "doctor")
+	out, _, _ := p.asks("doctor")
 	mustSay(t, "doctor", out, "nothing has set gate paid of any reservation", "app")
-	out, problems, status := command(t, at, "gate", "default", "3333122-433", "paid", "open", "--author", "Maria",
+	out, problems, status := p.asks("gate", "default", "3333122-433", "paid", "open", "--author", "Maria",
 		"--evidence", "card terminal")
 	if status != 0 {
 		t.Fatalf("gate: %d %s", status, problems)
@@ -33,9 +32,9 @@ func TestGatesFromTheCommandLine(t *testing.T) {
 	if got := receiver.messages(); got[0].Type != "mobile_key.ready" {
 		t.Errorf("heard first: %+v", got[0])
 	}
-	out, _, _ = command(t, at, "reservation", "default", "3333122-433")
+	out, _, _ = p.asks("reservation", "default", "3333122-433")
 	mustSay(t, "reservation", out, "gate paid", "open, by Maria (admin)", "Maria (admin) opened gate paid")
-	if _, problems, status = command(t, at, "gate", "default", "3333122-433", "signed", "open"); status == 0 {
+	if _, problems, status = p.asks("gate", "default", "3333122-433", "signed", "open"); status == 0 {
 		t.Error("a gate that the source does not have was set")
 	}
 	mustSay(t, "another gate", problems, `has no gate "signed": it has paid`)

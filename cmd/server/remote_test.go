@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,6 +37,16 @@ func command(t *testing.T, env []string, args ...string) (out, problems string, 
 		}
 		status = exit.ExitCode()
 	}
+	return stdout.String(), stderr.String(), status
+}
+
+// asks runs a command that asks the service in this process: starting the program for it costs more than the command.
+// What the program makes of its environment is tested by [TestCommandsForAdmins].
+func (p *process) asks(args ...string) (out, problems string, status int) {
+	p.t.Helper()
+	var stdout, stderr bytes.Buffer
+	status = run(p.t.Context(), slices.Concat(args, []string{"--url", p.url, "--token-file", inFile(p.t, e2eToken)}),
+		&streams{out: &stdout, err: &stderr})
 	return stdout.String(), stderr.String(), status
 }
 
@@ -168,7 +179,7 @@ func TestDoctor(t *testing.T) {
 	p.deliver("default", "listing.created", seedListing())
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	waitUntil(t, "the listing to be applied", func() bool {
-		out, _, _ := command(t, at, "doctor")
+		out, _, _ := p.asks("doctor")
 		return strings.Contains(out, "1 listings have access groups that Seam knows")
 	})
 	out, problems, status := command(t, at, "doctor", "--wait", "2m")
@@ -186,7 +197,7 @@ func TestDoctor(t *testing.T) {
 	})
 	p.deliver("default", "listing.created", map[string]any{"listing_id": "bare", "seam_access_group_ids": []string{}})
 	waitUntil(t, "the second listing to be applied", func() bool {
-		out, _, status = command(t, at, "doctor")
+		out, _, status = p.asks("doctor")
 		return strings.Contains(out, "default/bare")
 	})
 	mustSay(t, "the doctor", out, "acs_system_disconnected", "reconnect it in the Seam console",
@@ -195,7 +206,7 @@ func TestDoctor(t *testing.T) {
 	if status != 1 {
 		t.Errorf("a service with errors: exit %d", status)
 	}
-	events, _, _ := command(t, at, "events", "--type", "staykey.test")
+	events, _, _ := p.asks("events", "--type", "staykey.test")
 	mustSay(t, "events", events, "ignored", "test event (no effect)")
 	if strings.Contains(p.log.String(), e2eToken) {
 		t.Error("the log shows the token")

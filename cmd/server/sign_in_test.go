@@ -58,7 +58,7 @@ func TestPeopleSignInWithTheProvider(t *testing.T) {
 	t.Parallel()
 	p, public, provider, file := withProvider(t)
 	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken, "OIDC_SECRET=x"}
-	out, _, _ := command(t, at, "doctor")
+	out, _, _ := p.asks("doctor")
 	mustSay(t, "doctor", out, "sign in", "the identity provider answers; groups with a role: 1")
 	at = append(at, "STAYKEY_WEBHOOK_SECRET="+e2eSecret.String())
 	out, problems, status := command(t, at, "config", "check", file)

@@ -28,10 +28,9 @@ func TestTerminalsGetPlainText(t *testing.T) {
 		var list struct{ Items []any }
 		return p.get("/v1/reservations", &list) == 200 && len(list.Items) == 1
 	})
-	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	for _, args := range [][]string{{"reservations"}, {"events"}, {"audit"}, {"reservation", "default", "R\u202e1"}} {
 		for _, more := range [][]string{nil, {"--json"}} {
-			out, problems, _ := command(t, at, append(args, more...)...)
+			out, problems, _ := p.asks(append(args, more...)...)
 			if out == "" {
 				t.Errorf("%v: %s", args, problems)
 			}

@@ -95,14 +95,13 @@ func TestWriteBackFromWebhookToField(t *testing.T) {
 	}
 	until.True(t, "the link is written", func() bool { is, _ := status(); return is == "written" })
 	browser := p.signedIn()
-	at := []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}
 	mustShow := func(page, doctor string) {
 		t.Helper()
 		if shown := browser.page("/reservations/default/3333122-433"); !strings.Contains(shown, "In the PMS") ||
 			!strings.Contains(shown, page) {
 			t.Errorf("the page lacks %q", page)
 		}
-		if out, _, _ := command(t, at, "doctor"); !strings.Contains(out, doctor) {
+		if out, _, _ := p.asks("doctor"); !strings.Contains(out, doctor) {
 			t.Errorf("the doctor doesn't say %q:\n%s", doctor, out)
 		}
 	}
@@ -168,7 +167,7 @@ func TestWriteBackThatIsRefused(t *testing.T) {
 		"doorCode could not be changed at hostaway") {
 		t.Error("the page doesn't say that the field could not be changed")
 	}
-	out, _, status := command(t, []string{"STAYKEY_URL=" + p.url, "STAYKEY_TOKEN=" + e2eToken}, "doctor")
+	out, _, status := p.asks("doctor")
 	if status == 0 || !strings.Contains(out, "1 bookings fail, the oldest since") {
 		t.Errorf("the doctor, with status %d, says:\n%s", status, out)
 	}
