@@ -20,12 +20,12 @@ import (
 type KeptRequests struct{ *core }
 
 const (
-	// onceAtMost is how long a request with a key may take. Its claim lasts longer, so that nobody else begins
-	// while it may still commit.
+	// onceAtMost is how long a request with a key may take.
 	onceAtMost = 60 * time.Second
-	onceLease  = onceAtMost + 15*time.Second
-	// onceWait is how long a request waits for an earlier one with the same key, and keepWithin how long it takes at
-	// most to keep its answer: both as [store.Store.Within] says.
+	// onceEnds is how much longer its claim lasts, so that nobody else begins while it may still commit; onceWait is
+	// how long a request waits for an earlier one with the same key, and keepWithin how long it takes at most to keep
+	// its answer: all three as [store.Store.Within] says.
+	onceEnds   = store.StatementTimeout
 	onceWait   = 10 * time.Second
 	keepWithin = 5 * time.Second
 	onceLook   = 50 * time.Millisecond
@@ -80,11 +80,12 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 		key: s.requestMAC("key", actor.scope(), r.Key),
 	}
 	fingerprint := s.requestMAC("request", r.Method, r.Target, string(r.Body))
+	lease := onceAtMost + s.store.Within(onceEnds)
 	deadline := time.NewTimer(s.store.Within(onceWait))
 	defer deadline.Stop()
 
 	for {
-		kept, err := s.store.Requests.Claim(ctx, once.key, fingerprint, onceLease)
+		kept, err := s.store.Requests.Claim(ctx, once.key, fingerprint, lease)
 		if err != nil {
 			return nil, err
 		}

@@ -5,9 +5,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/staykey/staykey/internal/admin"
 	"github.com/staykey/staykey/internal/store"
@@ -58,6 +62,62 @@ func TestUpdatesEndWithTheSession(t *testing.T) {
 				t.Errorf("the stream broke off: %v", err)
 			}
 		})
+	}
+}
+
+// orderOfWrites records when an answer is written to, and when a write gets a deadline.
+type orderOfWrites struct {
+	*httptest.ResponseRecorder
+	mu    sync.Mutex
+	steps []string
+	begun chan struct{} // closed by the first write
+}
+
+func (o *orderOfWrites) add(step string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.steps = append(o.steps, step); step == "write" {
+		select {
+		case <-o.begun:
+		default:
+			close(o.begun)
+		}
+	}
+}
+
+func (o *orderOfWrites) SetWriteDeadline(time.Time) error { o.add("deadline"); return nil }
+
+func (o *orderOfWrites) Write(text []byte) (int, error) {
+	o.add("write")
+	return o.ResponseRecorder.Write(text)
+}
+
+// The server writes the end of a stream after its handler returns, maybe long after the last update. That write needs a
+// deadline of its own: otherwise the stream breaks off instead of ending.
+func TestTheEndOfUpdatesHasADeadline(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	v := a.visitor()
+	v.signIn(adminToken)
+	r := httptest.NewRequest(http.MethodGet, a.url+"/updates", nil)
+	page, err := url.Parse(a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range v.client.Jar.Cookies(page) {
+		r.AddCookie(cookie)
+	}
+	w := &orderOfWrites{ResponseRecorder: httptest.NewRecorder(), begun: make(chan struct{})}
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		a.routes.(http.Handler).ServeHTTP(w, r)
+	}()
+	<-w.begun
+	v.post("/sign-out", nil)
+	<-returned
+	if last := w.steps[len(w.steps)-1]; last != "deadline" {
+		t.Errorf("the handler returns after a %s, without a deadline for the stream's end: %v", last, w.steps)
 	}
 }
 
