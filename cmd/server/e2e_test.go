@@ -323,7 +323,8 @@ func (p *process) untilOf(source, id, status string) map[string]any {
 }
 
 // Sizes of the pools of services in tests. Each connection to a new database loads its catalog and plans every
-// statement once more, which costs a test more than waiting for another call's connection.
+// statement once more, which costs a test more than waiting for another call's connection: docs/development.md has
+// figures.
 const (
 	fewest = 3 // for a service that one test calls
 	fewer  = 6 // for rigs: load, crashes, replicas, and a Postgres that doesn't answer
