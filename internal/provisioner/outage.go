@@ -51,6 +51,7 @@ func (o *outage) run(ctx context.Context) {
 		case <-tick:
 			tick = o.after(o.pollEvery)
 		}
+		o.report() // before the call, which may take as long as the outage
 		o.ask(ctx)
 		o.report()
 	}

@@ -48,9 +48,9 @@ func TestOutageOfSeam(t *testing.T) {
 				t.Errorf("provisioning is paused: %s", why)
 			}
 			before := r.sim.Calls()
-			waitFor(t, "attempts to continue", func() bool {
+			waitFor(t, "attempts to continue, and the outage to be logged", func() bool {
 				r.advance(10 * time.Second)
-				return r.sim.Calls() >= before+3
+				return r.sim.Calls() >= before+3 && strings.Contains(log(), "Seam gives no usable answer")
 			})
 
 			r.sim.Heal()

@@ -60,6 +60,8 @@ type lease struct {
 	clients map[*client]bool
 	over    bool
 	direct  bool // the test was given the real name
+
+	returning sync.WaitGroup // sessions that are being put back, also after the store was closed: it waits 2 s
 }
 
 func leaseOf(name string) *lease {
@@ -208,8 +210,16 @@ func (l *lease) takeBack(c *client, s *session, status byte) {
 	l.mu.Lock()
 	delete(l.clients, c)
 	keep := !l.over && !l.direct
+	if keep {
+		l.returning.Add(1) // under the lock: the end of the test waits for those before it
+	}
 	l.mu.Unlock()
-	if !keep || s.reset(status) != nil {
+	if !keep {
+		_ = s.conn.Close()
+		return
+	}
+	defer l.returning.Done()
+	if s.reset(status) != nil {
 		_ = s.conn.Close()
 		return
 	}
@@ -276,6 +286,7 @@ func (l *lease) end(s shared) error {
 	for _, c := range leaked {
 		_ = c.Close()
 	}
+	l.returning.Wait()
 
 	ctx := context.Background()
 	l.kept.used++
