@@ -135,6 +135,7 @@ func TestAKeptDatabaseIsLikeANewOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	setElsewhere(t)
 	second := inTest(t, func(t *testing.T, s *store.Store) { again = everything(t, s.Pool()) })
 	if second.database != first.database {
 		t.Fatalf("the database wasn't kept: %s, then %s", first.database, second.database)
@@ -146,6 +147,20 @@ func TestAKeptDatabaseIsLikeANewOne(t *testing.T) {
 		if fresh[name] != again[name] {
 			t.Errorf("%s: %s in a new database, then %s", name, fresh[name], again[name])
 		}
+	}
+}
+
+// setElsewhere changes a setting of another test's database, which is no reason to begin a new session.
+func setElsewhere(t *testing.T) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), storetest.DSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(context.Background(), `DO $$ BEGIN
+		EXECUTE format('ALTER DATABASE %I SET work_mem = 5120', current_database()); END $$`); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -70,8 +70,12 @@ func startupOf(parameters map[string]string) string {
 	return text.String()
 }
 
-// settingsNow are the settings of databases and roles, which a session takes when it begins.
-const settingsNow = `SELECT setdatabase || ' ' || setrole || ' ' || setconfig::text FROM pg_db_role_setting ORDER BY 1`
+// settingsNow are the settings of the database and the role, and those of all, which a session takes when it begins.
+// Other tests change settings of their own databases meanwhile.
+const settingsNow = `
+	SELECT setdatabase || ' ' || setrole || ' ' || setconfig::text FROM pg_db_role_setting
+	WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+		AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) ORDER BY 1`
 
 // isFresh reports whether the session is alive, and a new one would get the same settings.
 func (s *session) isFresh() bool {
