@@ -228,6 +228,12 @@ func (p *process) postBody(source string, body []byte) int {
 // answers are the test's own business.
 func (p *process) untilTaken(send func() int) int {
 	p.t.Helper()
+	return p.resend(send, func(status int) bool { return status == http.StatusServiceUnavailable })
+}
+
+// resend sends a webhook again for some of its answers, unless the service has ended; 0 is no answer.
+func (p *process) resend(send func() int, again func(status int) bool) int {
+	p.t.Helper()
 	status := 0
 	until.Reached(p.t, func() bool {
 		status = send()
@@ -235,9 +241,9 @@ func (p *process) untilTaken(send func() int) int {
 		case <-p.done:
 			return true
 		default:
-			return status != http.StatusServiceUnavailable
+			return !again(status)
 		}
-	}, func() { p.t.Fatalf("the webhook is refused with 503 for %s", until.Patience) })
+	}, func() { p.t.Fatalf("the webhook isn't taken in %s: %d", until.Patience, status) })
 	return status
 }
 
@@ -255,16 +261,9 @@ func (p *process) postOnce(source string, body []byte) int {
 // deliver is post for a service that may be about to end: it also sends again while there is no answer.
 func (p *process) deliver(source, eventType string, data map[string]any) {
 	p.t.Helper()
-	status := 0
-	until.Reached(p.t, func() bool {
-		status = p.post(source, eventType, data)
-		select {
-		case <-p.done:
-			return true
-		default:
-			return status != 0
-		}
-	}, func() { p.t.Fatalf("%s is not answered for %s", eventType, until.Patience) })
+	p.resend(func() int { return p.postOnce(source, webhook(p.t, eventType, data)) }, func(status int) bool {
+		return status == 0 || status == http.StatusServiceUnavailable
+	})
 }
 
 // postSeamEvent sends an event as Seam does: again while the answer is 503.
