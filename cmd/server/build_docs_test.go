@@ -28,8 +28,10 @@ func TestEveryChangeIsChecked(t *testing.T) {
 	_, lint, _ := strings.Cut(makefile, "\nlint:")
 	lint, _, _ = strings.Cut(lint, "\n\n")
 	gosec := regexp.MustCompile(`gosec .*`).FindString(lint)
-	if gosec == "" || regexp.MustCompile(`-exclude=|-include=|-severity|-confidence`).MatchString(gosec) {
-		t.Errorf("make lint doesn't run gosec with all of its rules: %q", gosec)
+	// G601 has nothing to say since Go 1.22; the Makefile says why it is left out.
+	all := strings.Replace(gosec, "-exclude=G601 ", "", 1)
+	if gosec == "" || regexp.MustCompile(`-exclude=|-include=|-severity|-confidence`).MatchString(all) {
+		t.Errorf("make lint doesn't run gosec with all of its rules but G601: %q", gosec)
 	}
 }
 
