@@ -230,6 +230,35 @@ func TestADoorOfANewKeyThatNobodyOpensAgain(t *testing.T) {
 	r.mustHold(s.id, s.wants(systemB, groupsV...))
 }
 
+// A stay moves to a listing that isn't known, while lists leave out one of its doors, for long: the door counts as
+// open, and without a listing nothing opens or closes it. Seam is asked rarely: no answer would change anything.
+func TestAHiddenDoorOfAnUnknownListing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555", "lobby")
+	s := r.stay("R1")
+	issued(r, &s)
+	r.advance(time.Minute)
+	r.rest(s)
+	r.sim.Configure(func(o *simulator.Options) { o.Hidden = []string{"555555-5555"} })
+	s.listing = "unknown"
+	r.book(s)
+	r.until(s, store.KeyWaiting)
+	asked := r.called("/acs/users/get")
+	r.recheck(s)
+	r.passMinutes(10)
+	if n := r.called("/acs/users/get") - asked; n < 1 || n > 8 {
+		t.Errorf("Seam was asked %d times in ten minutes", n)
+	}
+	if k := r.view(s).Key; k.CheckRequested || str(k.Reason) != "listing_unknown" {
+		t.Errorf("the key is %s (%s), a comparison is due: %t", k.Status, str(k.Reason), k.CheckRequested)
+	}
+	// known again, without that door: it is closed although lists don't show it
+	r.listing("default", "unknown", "lobby")
+	r.until(s, store.KeyIssued)
+	r.mustHold(s.id, s.wants(system, "lobby"))
+}
+
 // A stay moves to another access system, to a listing of which Seam doesn't know one door: the old key goes as soon as
 // the new one has settled, and not later than without that door.
 func TestAnUnknownDoorDoesntKeepTheOldKey(t *testing.T) {

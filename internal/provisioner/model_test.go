@@ -213,11 +213,17 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 	views := map[string]store.View{}
 	for _, id := range ids {
 		var wrong error
+		began := s.now()
 		until.Reached(s.t, func() bool {
 			v, err := s.store.Reservations.View(context.Background(),
 				store.Ref{Source: s.source, ReservationID: s.prefix + id})
 			wrong, views[id] = err, v
 			if err != nil || isSettled(v.Key, finally) {
+				return true
+			}
+			if s.now().Sub(began) > longestHistory {
+				wrong = fmt.Errorf("%s does not settle (finally: %t) in %s: it is %s (%s): %+v", id, finally,
+					longestHistory, v.Key.Status, str(v.Key.Reason), v.Key)
 				return true
 			}
 			if next := v.Key.NextReconcileAt; finally && next != nil && next.Sub(s.now()) > 2*time.Second {
@@ -237,6 +243,10 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 	}
 	return views, nil
 }
+
+// longestHistory is by the rig's clock. Nothing that a history contains takes longer to settle: what is looked at again
+// and again for so long never ends.
+const longestHistory = 12 * time.Hour
 
 // isSettled reports whether nothing is due soon. What Seam has refused, or what waits for a listing, is only due after
 // minutes. Finally, a comparison is waited for that was put off because reads didn't show a change yet.

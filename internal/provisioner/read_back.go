@@ -60,16 +60,21 @@ func (c *checker) readBack(ctx context.Context, d plan.Desired, u *record.User) 
 }
 
 // noteShown records whether Seam shows what was set: the hours, and the doors if they were listed. If it doesn't, it is
-// asked again once its reads count.
+// compared once its reads count. Nothing new would come from another comparison right after one that counts and has
+// left nothing to do, as when a stay moves to an unknown listing while lists leave out one of its doors: then the
+// verdict decides when Seam is asked again.
 func (c *checker) noteShown(u *record.User, from seam.ACSUser, groupsListed, shown bool) {
+	shows := c.belief.showsFrom(u)
 	switch {
 	case !shown:
-		c.observed.unshown = later(c.belief.showsFrom(u), c.now().Add(c.belief.lag))
-		c.observed.recheckAt(c.observed.unshown)
+		c.observed.unshown = later(shows, c.now().Add(c.belief.lag))
+		if !c.observed.checked || c.belief.tooEarly(shows) {
+			c.observed.recheckAt(c.observed.unshown)
+		}
 	case u.Drift == nil: // what is left at Seam counts as read
 		u.KeptShown(record.HasSchedule(from), groupsListed)
 		if u.IsUnkept(record.Link) || u.IsUnkept(record.SecondKeys) { // only a comparison shows whether that is over
-			c.observed.recheckAt(later(c.belief.showsFrom(u), c.now().Add(c.belief.lag)))
+			c.observed.recheckAt(later(shows, c.now().Add(c.belief.lag)))
 		}
 	}
 }

@@ -169,6 +169,13 @@ var seamMutants = []mutant{
 	provisionerTests("a comparison too early", "what was just changed is compared before reads show it, and changed again",
 		"TestAHiddenDoorIsComparedTooEarly",
 		edit{"internal/provisioner/verdict.go", "		e.recheck.time = e.whenReadsCount(*e.recheck.time)\n", ""}),
+	provisionerTests("a comparison after another", "what no comparison can change is compared without end",
+		"TestAHiddenDoorOfAnUnknownListing",
+		edit{
+			"internal/provisioner/read_back.go",
+			"		if !c.observed.checked || c.belief.tooEarly(shows) {\n",
+			"		if true {\n",
+		}),
 	provisionerTests("failed looks", "a look at an issued key that fails makes it provisioning",
 		"TestAFailedLookTakesNoStatusAway",
 		edit{
