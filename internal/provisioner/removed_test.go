@@ -312,7 +312,13 @@ func newStayBeingDeleted(t *testing.T) (r *rig, s stay, old string) {
 		st.Users[old] = u
 	})
 	r.recheck(s)
-	r.rest(s)
+	waitFor(t, "the delete under way to be recorded", func() bool {
+		var isRecorded bool
+		err := r.store.Pool().QueryRow(t.Context(), `
+			SELECT deleted_at IS NOT NULL FROM removed_acs_users WHERE acs_user_id = $1`, old).Scan(&isRecorded)
+		return err == nil && isRecorded
+	})
+	r.rested(s)
 	return r, s, old
 }
 
