@@ -149,7 +149,7 @@ func (d *diagnosis) seam(ctx context.Context) (groups map[string]bool, reached b
 		return nil, false
 	case err != nil:
 		d.found("seam", admin.LevelError, d.seamEndpoint, "check that this machine can reach the endpoint",
-			"Seam can't be reached: %v", err)
+			"Seam gives no usable answer: %v", err)
 		return nil, false
 	}
 

@@ -63,7 +63,7 @@ func (d *admission) admitted(ctx context.Context) (ok bool, unreachable error) {
 		d.setTrouble(troubleKey)
 		return false, nil
 	case e.Kind == seam.NotSent, e.Kind == seam.RateLimited, e.Kind == seam.Lost && (e.Status == 0 || pinned != ""):
-		d.setTrouble("Seam can't be reached: " + err.Error())
+		d.setTrouble(noUsableAnswer + err.Error())
 		return false, err
 	case err != nil && pinned != "":
 		d.setTrouble("Seam does not report the workspace of SEAM_API_KEY, and this database belongs to workspace " +

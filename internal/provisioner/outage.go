@@ -23,6 +23,9 @@ const (
 	doubtEvery = 30 * time.Second
 )
 
+// noUsableAnswer is followed by the error: 5xx, 429, a page of a proxy, an unreadable answer, or none.
+const noUsableAnswer = "Seam gives no usable answer: "
+
 // outage knows whether Seam has become unusable for all stays. It pauses nothing: attempts continue, because each may
 // be the first that is answered. It is safe for concurrent use.
 type outage struct {
@@ -65,9 +68,9 @@ func (o *outage) ask(ctx context.Context) {
 		return
 	}
 	o.askNext = now.Add(doubtEvery)
-	_, err := o.seam.WorkspaceID(ctx)
+	_, err := o.seam.WorkspaceID(seam.Probe(ctx))
 	o.admission.heed(err)
-	if o.seam.Unanswered().Calls == 0 || ctx.Err() != nil {
+	if o.seam.Unanswered().Calls == 0 || ctx.Err() != nil || seam.IsHeldBack(err) {
 		return
 	}
 	o.mu.Lock()
@@ -100,7 +103,7 @@ func (o *outage) text() string {
 	if !isOut(u, asked, o.now()) {
 		return ""
 	}
-	return "Seam can't be reached: " + u.Last.Error()
+	return noUsableAnswer + u.Last.Error()
 }
 
 // isOut reports whether Seam is out, by the calls without a usable answer and by when Seam was last asked for the

@@ -182,7 +182,7 @@ func (c *Client) post(ctx context.Context, path string, body any, key string, ou
 // call makes one call. out is nil where only success matters; otherwise key names the field of the
 // answer to decode into it, and an answer in which it is missing or null is [Lost].
 func (c *Client) call(ctx context.Context, path string, body any, key string, out any) error {
-	isProbe, err := c.limiter.admit(ctx, path)
+	probes, err := c.limiter.admit(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (c *Client) call(ctx context.Context, path string, body any, key string, ou
 		}
 	}
 
-	if isProbe && call.Status != 0 && KindOf(err) != RateLimited {
+	if probes && call.Status != 0 && KindOf(err) != RateLimited {
 		c.limiter.open()
 	}
 

@@ -80,6 +80,13 @@ func IsRefusal(err error) bool {
 	return errors.As(err, &e) && e.isRefusal()
 }
 
+// IsHeldBack reports whether err is that a call was not made, because Seam's rate limit is reached. It says nothing
+// about Seam.
+func IsHeldBack(err error) bool {
+	e := new(Error)
+	return errors.As(err, &e) && e.Kind == RateLimited && e.Status == 0
+}
+
 // KindOf returns the kind of a failed call, or 0 if err is none.
 func KindOf(err error) Kind {
 	if e := new(Error); errors.As(err, &e) {

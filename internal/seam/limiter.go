@@ -61,6 +61,14 @@ func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx,
 
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
+type probeKey struct{}
+
+// Probe marks a call that finds out whether Seam answers at all. It waits for no pause that Seam asks for, so that its
+// caller limits how often it is made; if Seam answers it, the pause is over for all.
+func Probe(ctx context.Context) context.Context { return context.WithValue(ctx, probeKey{}, true) }
+
+func isProbe(ctx context.Context) bool { return ctx.Value(probeKey{}) != nil }
+
 type backgroundKey struct{}
 
 // Background marks reads that nobody waits for: while Seam limits us they let the other calls go first, and one
@@ -71,10 +79,10 @@ func Background(ctx context.Context) context.Context {
 
 func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// admit waits for a call's turn. If that would take too long, it returns a [RateLimited] error at once. isProbe tells
+// admit waits for a call's turn. If that would take too long, it returns a [RateLimited] error at once. probes tells
 // that Seam has asked for a pause, and that the call is to find out whether Seam answers again.
-func (l *limiter) admit(ctx context.Context, path string) (isProbe bool, err error) {
-	if isUrgent(ctx) && l.mayProbe() {
+func (l *limiter) admit(ctx context.Context, path string) (probes bool, err error) {
+	if isProbe(ctx) && l.isShut() || isUrgent(ctx) && l.mayProbe() {
 		return true, nil
 	}
 	return false, l.queue(ctx, path)
@@ -90,6 +98,13 @@ func (l *limiter) mayProbe() bool {
 	}
 	l.probeAt = now.Add(ProbeEvery)
 	return true
+}
+
+// isShut reports whether Seam has asked for a pause that lasts.
+func (l *limiter) isShut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now().Before(l.closed)
 }
 
 // open ends the pause: Seam has answered a probe.

@@ -138,8 +138,11 @@ func TestUrgentCallsProbe(t *testing.T) {
 	if isProbe, _ := l.admit(urgent, "/x"); !isProbe {
 		t.Fatal("no second probe")
 	}
+	if isProbe, err := l.admit(Probe(any), "/x"); !isProbe || err != nil {
+		t.Errorf("what finds out whether Seam answers at all is refused: %v", err)
+	}
 	l.open()
-	for _, ctx := range []context.Context{any, urgent} {
+	for _, ctx := range []context.Context{any, urgent, Probe(any)} {
 		if isProbe, err := l.admit(ctx, "/x"); isProbe || err != nil {
 			t.Errorf("after Seam has answered a probe: probe %v, %v", isProbe, err)
 		}

@@ -272,7 +272,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"Seam refuses SEAM_API_KEY",
 	"check that this machine can reach the endpoint",
 	"Keys are not being created or changed: {why}.",
-	"Seam can't be reached: {error}",
+	"Seam gives no usable answer: {error}",
 	"provisioning is paused: {why}",
 	"Seam accepts it (workspace {id}) and answers in {time}",
 	"listing failed: {error}",
