@@ -233,9 +233,18 @@ func (c *creator) userRefused(ctx context.Context, d plan.Desired, i int, cause 
 	case len(linked.ours) > 0:
 		return c.adopt(ctx, d, u, linked.ours)
 	case len(linked.others) > 0:
-		return c.slots.leave(ctx, i)
+		return c.leaveOnce(ctx, i)
 	}
 	return c.blameGroups(ctx, d, cause)
+}
+
+// leaveOnce gives up the slot of a refused create for somebody else's ACS user, once lists would show what the create
+// has made: another create in another slot would double it.
+func (c *creator) leaveOnce(ctx context.Context, i int) outcome {
+	if lost := c.users.rows[i].LostAt; lost != nil && c.belief.tooEarly(c.belief.countsFrom(*lost)) {
+		return wait(c.belief.countsFrom(*lost), "A create that Seam refused may still show up")
+	}
+	return c.slots.leave(ctx, i)
 }
 
 const identityNotFound = "user_identity_not_found"

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/staykey/staykey/internal/intake"
 	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/seam/simulator"
 	"github.com/staykey/staykey/internal/store"
@@ -119,5 +120,33 @@ func TestARefusedKeyOrIdentityThatTookEffect(t *testing.T) {
 				r.mustBeOne(s)
 			})
 		}
+	}
+}
+
+// Seam refuses a create that took effect. Its list, which doesn't know the new user identity yet, ignores that filter
+// and names neither identities nor people: what it shows in place of the new ACS user isn't the reason of the refusal.
+func TestARefusedCreateNextToAnUnfilteredList(t *testing.T) {
+	t.Parallel()
+	r := newLossyRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	other := r.stay("R0")
+	issued(r, &other)
+	r.advance(time.Minute)
+	r.rest(other)
+	s := r.stay("R1")
+	s.email = ""
+	most := r.mostUsers(s)
+	r.sim.Configure(func(o *simulator.Options) {
+		o.UnknownIdentity, o.ListLag, o.Null = simulator.Everything, 4*time.Second, []string{"optional"}
+	})
+	r.sim.Inject(simulator.Fault{Kind: simulator.RefusedAfter, Path: seam.PathUserCreate, Status: 409})
+	r.book(s)
+	waitFor(t, "the create to be refused", func() bool { return r.called(seam.PathUserCreate) > 1 })
+	r.passMinutes(1)
+	r.sim.Configure(func(o *simulator.Options) { o.Null = nil })
+	r.mustAct(s, intake.Action{Kind: intake.ActionReconcile})
+	r.until(s, store.KeyIssued)
+	if n := most(); n != 1 {
+		t.Errorf("the stay had %d ACS users at a time, want one", n)
 	}
 }

@@ -291,6 +291,7 @@ func (w *unkind) check() {
 	w.sim.Configure(func(o *simulator.Options) {
 		*o = simulator.Options{SecondUser: w.second, Watch: o.Watch, HangFor: unkindHang}
 	})
+	w.rest()
 	w.sim.Change(func(st *simulator.State) {
 		for id, sys := range st.Systems {
 			sys.ErrorCode = ""
@@ -364,6 +365,12 @@ func (w *unkind) allowDeletes(st *simulator.State) {
 		w.allowInSealed(u)
 		u.ErrorCode = ""
 		st.Users[id] = u
+		for keyID, key := range st.Credentials { // they came back with it, as they were
+			if key.UserID == id {
+				key.ErrorCode, key.WarningCode = "", ""
+				st.Credentials[keyID] = key
+			}
+		}
 	}
 }
 
@@ -396,7 +403,9 @@ func (w *unkind) sweep() {
 func (w *unkind) settle(when string, wrong func(*unkindStay, store.View) string) {
 	var last []string
 	for n := range 80 {
+		w.rest() // no attempt has looked for what shows up now, and creates something next to it
 		w.sim.Change(w.allowDeletes)
+		w.prov.Wake()
 		w.rest()
 		w.restOfNotices()
 		last = nil

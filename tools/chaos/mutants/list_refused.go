@@ -6,6 +6,9 @@ var refusedMutants = []mutant{
 		edit{"internal/provisioner/create.go", "	if madeNothing(cause) {\n", "	if true {\n"}),
 	provisionerTests("refused keys", "a refusal proves that no mobile key was made", "TestARefusedKeyThatShowsLate",
 		edit{"internal/provisioner/create.go", "	case !madeNothing(err): //", "	case err == nil: //"}),
+	provisionerTests("slots of refused creates", "another slot is used before lists would show what a refused create made",
+		"TestARefusedCreateNextToAnUnfilteredList",
+		edit{"internal/provisioner/create.go", "		return c.leaveOnce(ctx, i)\n", "		return c.slots.leave(ctx, i)\n"}),
 	provisionerTests("adopted identities", "an adopted identity with another guest's address blocks the guest's own",
 		"TestAnAdoptedIdentityThatBecameAnotherGuests",
 		edit{
