@@ -260,7 +260,7 @@ func (c *checker) notSeen(ctx context.Context, u *record.User, is presence) outc
 	switch {
 	case u.Phase() == record.Removed:
 	case u.AwaitsLateDelete():
-		c.ledger.note("ACS user %s has been deleted by a call of ours whose answer was lost", *u.ACSUserID)
+		c.ledger.note("ACS user %s has been deleted by a call of ours that was lost or refused", *u.ACSUserID)
 	default:
 		c.ledger.note("ACS user %s has been deleted, not by us", *u.ACSUserID)
 	}

@@ -18,7 +18,8 @@ import (
 // This file follows an ACS user from the decision that it goes until its row is forgotten:
 //
 //	deleteUser      once opensInstead and lastsLonger don't object: mark, delete at Seam, record the answer. A lost
-//	                answer counts as deleted, and a 404 as doubtful, until Seam has shown which it is
+//	                answer counts as deleted, and a 404 as doubtful, until Seam has shown which it is. A refusal
+//	                changes nothing, but may be wrong: if the user is wanted again, it is compared with Seam first
 //	finishRemoval   in later attempts, by the row's phase (record.Phase):
 //	                  claimed          nothing was ever created: forget it
 //	                  marked, lost     a create that has not shown up: forget it after the last look-up
@@ -82,7 +83,7 @@ func (r *remover) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 		u.DeleteLost(r.belief.lostUntil(started, r.now()))
 	case seam.NotFound:
 		if until := r.belief.userCountsFrom(u); r.belief.tooEarly(until) {
-			u.Refused()
+			u.DeleteRefused(r.work.Key.Generation, r.now())
 			if out := r.ledger.saveUser(ctx, u); out.stops() {
 				return out
 			}
@@ -93,8 +94,12 @@ func (r *remover) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 		} else {
 			u.DeleteDoubted()
 		}
-	default: // nothing happened; the effect of an earlier call is as unknown as before
-		u.Refused()
+	default:
+		if madeNothing(err) {
+			u.Refused()
+		} else {
+			u.DeleteRefused(r.work.Key.Generation, r.now())
+		}
 	}
 	if out := r.ledger.saveUser(ctx, u); out.stops() {
 		return out

@@ -268,3 +268,46 @@ func TestNothingReplacesWhatCantBeDeleted(t *testing.T) {
 	r.until(s, store.KeyIssued)
 	r.mustBeOne(s)
 }
+
+// Seam refuses the delete of a cancelled stay's ACS user although it took effect, or because somebody else was first,
+// and the stay is booked again before the delete is repeated. What is recorded isn't believed: the guest gets a new
+// key.
+func TestARefusedDeleteAndAReturn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault simulator.Fault
+		young bool // the read lag after its create isn't over
+	}{
+		"400":        {fault: simulator.Fault{Kind: simulator.RefusedAfter, Status: 400}},
+		"403":        {fault: simulator.Fault{Kind: simulator.RefusedAfter, Status: 403}},
+		"409":        {fault: simulator.Fault{Kind: simulator.RefusedAfter, Status: 409}},
+		"404":        {fault: simulator.Fault{Kind: simulator.RefusedAfter, Status: 404, Type: "acs_user_not_found"}},
+		"404, young": {simulator.Fault{Kind: simulator.RefusedAfter, Status: 404, Type: "acs_user_not_found"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, patient(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			s.in = r.now().Add(48 * time.Hour).Truncate(time.Millisecond)
+			issued(r, &s)
+			if !c.young {
+				r.advance(6 * time.Minute)
+			}
+			only := r.live(s)[0]
+			c.fault.Path = seam.PathUserDelete
+			r.sim.Inject(c.fault)
+			r.cancel(s)
+			waitFor(t, "the delete to be refused", func() bool {
+				busy, _ := r.work()
+				return !busy && r.called(seam.PathUserDelete) > 0
+			})
+			r.book(s)
+			r.untilLater(s, "a new key", func(v store.View) bool {
+				return v.Key.Status == store.KeyIssued && v.User != nil && str(v.User.ACSUserID) != only
+			})
+			r.mustHold(s.id, s.wants(system, "555555-5555"))
+			r.mustBeSound()
+		})
+	}
+}

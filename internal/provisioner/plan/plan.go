@@ -234,7 +234,7 @@ func makeUser(d Desired, index int, identityID string) []Step {
 // The reasons for removing the remains of an ACS user that is gone.
 const (
 	whyCleared     = "somebody deleted it and it must be restored: its remains are removed first"
-	whyDeletedLate = "a delete without an answer took effect late: the remains are removed first"
+	whyDeletedLate = "a delete that was lost or refused took effect: the remains are removed first"
 )
 
 // repairUser lists the steps that turn an ACS user that exists, or at least has a slot, into what d asks for.

@@ -18,6 +18,16 @@ func (l *Life) DeleteDoubted() {
 	l.Unsure, l.MissingAt = false, &at
 }
 
+// DeleteRefused restores the row to the time before a delete that Seam has refused. The delete may have taken effect
+// all the same, at the latest now: once something else than in this generation is wanted, what is left is compared
+// with Seam, and if it is gone that counts as our own doing.
+func (u *User) DeleteRefused(generation int64, now time.Time) {
+	u.Refused()
+	if u.Exists() {
+		u.Unsure, u.UnsureGeneration, u.ChangedAt, u.DeleteLostAt = true, generation, &now, &now
+	}
+}
+
 // IsDeleteCertain reports whether Seam has accepted the delete, and no earlier one was without effect.
 func (l *Life) IsDeleteCertain() bool { return !l.Unsure && l.MissingAt == nil && l.DeletesInVain == 0 }
 

@@ -49,7 +49,7 @@ type Life struct {
 	ContestedAt *time.Time // its identity was first found to be another's; counts when that is repeated
 
 	DeletedAt     *time.Time // our delete was sent; the row is kept until Seam no longer has the ACS user
-	DeleteLostAt  *time.Time // the answer to our last delete was lost, and Seam shows no effect, which may come late
+	DeleteLostAt  *time.Time // our last delete was lost or refused without an effect that Seam shows: it may come late
 	DeletesInVain int16      // deletes in a row without effect
 }
 
@@ -134,5 +134,5 @@ func (l *Life) Seen() {
 // IsAgreedGone reports whether somebody else deleted it, and Seam shows no trace of it.
 func (l *Life) IsAgreedGone() bool { return l.Phase() == Removed && l.MissingAt != nil }
 
-// DeletedLate reports whether it is gone because a lost delete of ours has taken effect late.
+// DeletedLate reports whether it is gone because a delete of ours that was lost or refused has taken effect.
 func (l *Life) DeletedLate() bool { return l.Phase() == Removed && l.DeleteLostAt != nil }

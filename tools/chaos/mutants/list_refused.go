@@ -9,6 +9,8 @@ var refusedMutants = []mutant{
 	provisionerTests("slots of refused creates", "another slot is used before lists would show what a refused create made",
 		"TestARefusedCreateNextToAnUnfilteredList",
 		edit{"internal/provisioner/create.go", "		return c.leaveOnce(ctx, i)\n", "		return c.slots.leave(ctx, i)\n"}),
+	provisionerTests("refused deletes", "a refused delete proves that the ACS user is there", "TestARefusedDeleteAndAReturn",
+		edit{"internal/provisioner/record/delete.go", "	if u.Exists() {\n", "	if false {\n"}),
 	provisionerTests("adopted identities", "an adopted identity with another guest's address blocks the guest's own",
 		"TestAnAdoptedIdentityThatBecameAnotherGuests",
 		edit{
