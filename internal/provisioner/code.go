@@ -29,7 +29,7 @@ import (
 // call, between a mark and its result, and the code's phase (record.Code.Phase) says which comes next:
 //
 //	none        create it, if the source has backup codes (code_create.go)
-//	lost        a create without an answer: look for what it made, and adopt it (code_create.go)
+//	lost        a create without an answer, or a refused one: look for what it made, and adopt it (code_create.go)
 //	made        read it until its digits are known, and now and then afterwards (code_read.go). A code that is no
 //	            longer wanted is taken back; one that somebody else made is left alone and forgotten
 //	deleting    confirm that it is gone (code_remove.go)
@@ -249,10 +249,16 @@ func (w *codeWork) begin(ctx context.Context) (more bool, out outcome) {
 	if !w.wanted {
 		return false, w.forget(ctx)
 	}
-	if stay.Text(w.code.Problem) == codeRemoved && !w.work.Key.Revive {
-		return false, outcome{} // somebody deleted it, and such changes are only reported
+	if !w.isToBeMade() {
+		return false, outcome{}
 	}
 	return w.create(ctx)
+}
+
+// isToBeMade reports whether a code is wanted. One that somebody deleted is not made again where such changes are only
+// reported.
+func (w *codeWork) isToBeMade() bool {
+	return w.wanted && (stay.Text(w.code.Problem) != codeRemoved || w.work.Key.Revive)
 }
 
 // follow looks at a code that exists, if that is due.
@@ -275,7 +281,7 @@ func (w *codeWork) failed(ctx context.Context, err error) (more bool, out outcom
 		w.observed.recheckAt(w.now()) // the ACS user may be gone: that is the key's business
 	case api.Kind == seam.RateLimited:
 		return false, w.due(ctx, w.now().Add(max(api.RetryAfter, minPause)))
-	case isRefusal(err) && w.code.Phase() == record.NoCode:
+	case isRefusal(err) && w.code.CredentialID == nil:
 		w.code.Refused(cmp.Or(api.Type, "rejected_by_seam"))
 	}
 	w.code.Failed()
@@ -291,7 +297,7 @@ func (w *codeWork) postpone(ctx context.Context) (more bool, out outcome) {
 // stay begins don't cost calls for months, and soon when the guest arrives.
 func (w *codeWork) codeDelay() time.Duration {
 	slowest := w.pacing.patience(askForProblems)
-	if w.code.Phase() == record.NoCode && w.code.Problem != nil { // Seam refuses it: other locks are needed, or rights
+	if w.code.CredentialID == nil && w.code.Problem != nil { // Seam refuses it: other locks are needed, or rights
 		return min(w.pacing.slowRetry()<<min(w.code.Tries, 10), slowest)
 	}
 	return min(w.pacing.backoff(int(w.code.Tries)), slowest)

@@ -9,15 +9,12 @@ import (
 	"github.com/staykey/staykey/internal/stay"
 )
 
-// How a backup code is made, and found if the answer was lost. Seam has no idempotency keys.
+// How a backup code is made, and found if the answer was lost. Seam has no idempotency keys. A refused create counts as
+// lost, unless the refusal says that nothing was made: it may have made the code before something else failed.
 
-// create makes a code, if the ACS user has none: it looks first, and twice if an earlier create was refused, as that
-// may have taken effect all the same.
+// create makes a code, if the ACS user has none: it looks first.
 func (w *codeWork) create(ctx context.Context) (more bool, out outcome) {
 	found, err := w.list(ctx, "whether the ACS user has a backup code")
-	if err == nil && len(found) == 0 && w.code.Problem != nil { // and one list may leave out what it made
-		found, err = w.list(ctx, "whether a refused create made a backup code")
-	}
 	if err != nil {
 		return w.failed(ctx, err)
 	}
@@ -38,13 +35,16 @@ func (w *codeWork) create(ctx context.Context) (more bool, out outcome) {
 		return w.learn(ctx, made)
 	case seam.KindOf(err) == seam.Lost:
 		w.code.Lost(w.belief.lostUntil(started, w.now()))
+	case !madeNothing(err):
+		w.code.Lost(w.now())
 	default:
 		w.code.Unmark()
 	}
 	return w.failed(ctx, err)
 }
 
-// findLost looks for what a create without an answer has made. If it made nothing, the next step creates one.
+// findLost looks for what a create without an answer has made. If it made nothing, another one is created. If none is
+// to be created, it is looked for as long as it may show up.
 func (w *codeWork) findLost(ctx context.Context) (more bool, out outcome) {
 	found, err := w.list(ctx, "whether a create without an answer made a backup code")
 	if err != nil {
@@ -56,11 +56,18 @@ func (w *codeWork) findLost(ctx context.Context) (more bool, out outcome) {
 	if until := w.belief.countsFrom(*w.code.LostAt); w.belief.tooEarly(until) {
 		return false, w.due(ctx, until)
 	}
-	if !w.wanted {
-		w.code.Looked(1)
-		return true, w.save(ctx)
+	if w.isToBeMade() {
+		return w.create(ctx)
 	}
-	return w.create(ctx)
+	if at := codeLookUpAt(w.code); at != nil && w.belief.tooEarly(*at) {
+		return false, w.due(ctx, *at)
+	}
+	w.code.Looked(int16(len(codeLookups))) // #nosec G115 -- a handful
+	if at := codeLookUpAt(w.code); at != nil {
+		return false, w.due(ctx, *at)
+	}
+	w.code.Due(nil)
+	return true, w.save(ctx)
 }
 
 // take records the oldest of the codes that a look-up has found. Those that came after the mark of a lost create are

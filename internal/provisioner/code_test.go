@@ -240,19 +240,67 @@ func TestABackupCodeNeverFailsTheKey(t *testing.T) {
 	r.mustHold(s.id, s.wants(system, "555555-5555"))
 }
 
-// A create that was refused has made the code all the same, and the next list leaves it out: no second one is made.
+// A create that was refused has made the code all the same, and the next list leaves it out: no second one is made, and
+// the code is staykey's: it is removed when its source has no codes any more.
 func TestARefusedCodeThatWasMadeIsFound(t *testing.T) {
 	t.Parallel()
-	r := newCodeRig(t, simulator.Options{})
-	s := r.stay("R1")
-	r.sim.Inject(simulator.Fault{Kind: simulator.RefusedAfter, Path: seam.PathCredentialCreate, Skip: 1, Count: 1})
-	r.book(s)
-	r.untilLater(s, "issued without a code", func(v store.View) bool {
-		return v.Key.Status == store.KeyIssued && v.BackupCodeOf != nil && v.BackupCodeOf.Problem != nil
-	})
-	r.sim.Inject(simulator.Fault{Kind: simulator.HalfList, Path: "/acs/credentials/list", Count: 1})
-	r.untilCode(s)
-	r.mustHaveOneCode(s)
+	for status, kind := range map[int]string{400: "invalid_input", 404: "acs_user_not_found", 409: "conflict"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			r := newCodeRig(t, simulator.Options{})
+			s := r.stay("R1")
+			r.sim.Inject(simulator.Fault{
+				Kind: simulator.RefusedAfter, Path: seam.PathCredentialCreate, Status: status, Type: kind, Skip: 1,
+			}, simulator.Fault{Kind: simulator.HalfList, Path: "/acs/credentials/list", Skip: 1})
+			r.book(s)
+			r.untilCode(s)
+			r.mustHaveOneCode(s)
+
+			r.policy = func(string) pms.Policy { return pms.DefaultPolicy() }
+			r.recheck(s)
+			r.untilLater(s, "without a code", func(v store.View) bool { return v.BackupCodeOf == nil })
+			if list := r.codesAtSeam(s); len(list) > 0 {
+				r.tell(s)
+				t.Errorf("Seam has %+v", list)
+			}
+		})
+	}
+}
+
+// The source has no codes any more while it isn't known what a create has made, because the answer was lost, or Seam
+// has refused it, and lists leave the code out for some minutes. It is looked for until then, and removed.
+func TestACodeThatMayExistIsFollowedWhenItIsNotWanted(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]simulator.Fault{
+		"lost":    {Kind: simulator.LostAfter},
+		"refused": {Kind: simulator.RefusedAfter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newCodeRig(t, simulator.Options{})
+			without := func(string) pms.Policy { return pms.DefaultPolicy() }
+			r.policy = without
+			s := r.stay("R1")
+			issued(r, &s)
+			r.advance(10 * time.Minute)
+			r.rest(s)
+
+			r.sim.Configure(func(o *simulator.Options) { o.ListLag = 5 * time.Minute })
+			fault.Path = seam.PathCredentialCreate
+			r.sim.Inject(fault)
+			r.policy = withCodes
+			r.recheck(s)
+			waitFor(t, "the create", func() bool { return r.called(seam.PathCredentialCreate) == 2 })
+			r.rested(s)
+			r.policy = without
+			r.recheck(s)
+			r.untilLater(s, "without a code", func(v store.View) bool { return v.BackupCodeOf == nil })
+			if list := r.codesAtSeam(s); len(list) > 0 {
+				r.tell(s)
+				t.Errorf("Seam has %+v", list)
+			}
+		})
+	}
 }
 
 // Every call about a code may fail in every way: one code is left, and the key is issued all the same.

@@ -13,7 +13,7 @@ type CodePhase int
 // The phases of a PIN.
 const (
 	NoCode       CodePhase = iota + 1 // there is none
-	CodeLost                          // a create is under way or its answer was lost: it may have made one
+	CodeLost                          // a create is under way, was refused or its answer was lost: it may have made one
 	CodeMade                          // it exists; its digits may not be known yet
 	CodeDeleting                      // we delete it
 )
@@ -30,7 +30,7 @@ type Sealer interface {
 //
 //	NoCode ── Mark ──▶ CodeLost ── Created, Found ──▶ CodeMade ── DeleteSent ──▶ CodeDeleting ── Gone ──▶ NoCode
 //	   ▲                  │                              │
-//	   └──── Refused ─────┘        NoCode ◀── Gone ──────┘  somebody deleted it
+//	   └ Unmark, Looked ──┘        NoCode ◀── Gone ──────┘  somebody deleted it
 //
 // It has no influence on the mobile key: it is deleted with its ACS user, and its row is not needed for longer.
 type Code struct {
@@ -97,7 +97,8 @@ func (c *Code) Mark(keyID string, now, deadline time.Time) {
 	c.KeyID, c.LostAt, c.Looks, c.Problem = keyID, &deadline, 0, nil
 }
 
-// Lost records that the create's answer was lost. until is when "not found" may begin to count.
+// Lost records that the create's answer was lost, or a refusal of it that doesn't say that nothing was made. until is
+// when "not found" may begin to count.
 func (c *Code) Lost(until time.Time) { c.LostAt = &until }
 
 // Unmark restores the row to what it was before the mark: the call was refused, or never sent.
