@@ -15,6 +15,8 @@ import (
 //   - An ACS user, or a mobile key, counts as gone only when get and list agree, twice, a read lag apart. Once is
 //     enough for an ACS user if Seam has accepted our delete, no delete before it was without effect, and a search for
 //     its id doesn't show it under another identity. That Seam doesn't find what it should delete is no evidence.
+//   - A removed ACS user that is looked for again is not back if a get doesn't find it. If no later look follows, or if
+//     it was back, that counts only twice, a read lag apart; and where there is reason for doubt, a search must agree.
 //   - A user identity counts as gone only when neither its id nor its key is known. Once is enough: its key and its
 //     address are unique, so that Seam refuses to create a second one.
 //   - Reads show a change only after the read lag. A read is as old as the attempt that makes it: a slow answer proves

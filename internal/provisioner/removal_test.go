@@ -55,6 +55,39 @@ func TestRemovalIsRefused(t *testing.T) {
 	}
 }
 
+// Seam refuses to delete the ACS user of a key that an admin has revoked: the removal is overdue like any other, from
+// the request on, however the reason changes.
+func TestARefusedRevokeIsOverdue(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: seam.PathUserDelete, Count: -1})
+	r.mustAct(s, intake.Action{Kind: intake.ActionRevoke})
+	hasReason := func(reason string) {
+		t.Helper()
+		waitFor(t, reason, func() bool {
+			k := r.view(s).Key
+			return k.Status == store.KeyAttention && str(k.Reason) == reason
+		})
+	}
+	hasReason("forbidden_by_seam")
+	if n := r.overdue(); n != 0 {
+		t.Errorf("%d removals are overdue at once", n)
+	}
+	r.sim.Heal()
+	r.sim.Inject(simulator.Fault{Kind: simulator.Refused, Path: seam.PathUserDelete, Count: -1})
+	r.advance(16 * time.Minute)
+	hasReason("rejected_by_seam")
+	if n := r.overdue(); n != 1 {
+		t.Errorf("%d removals are overdue", n)
+	}
+	r.sim.Heal()
+	r.advance(6 * time.Minute)
+	r.until(s, store.KeyRevoked)
+	if n := r.overdue(); n != 0 {
+		t.Errorf("%d removals are overdue in the end", n)
+	}
+}
+
 // A removal takes Seam hours: it is checked less and less, and a person is notified.
 func TestRemovalTakesLong(t *testing.T) {
 	t.Parallel()

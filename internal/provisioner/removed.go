@@ -132,7 +132,7 @@ func nextLookAt(u store.RemovedUser) *time.Time {
 }
 
 func (r *removed) isDue(u store.RemovedUser) bool {
-	if r.work.Key.CheckRequested || u.DeletedAt != nil {
+	if r.work.Key.CheckRequested || u.DeletedAt != nil || u.MissingAt != nil {
 		return true
 	}
 	at := nextLookAt(u)
@@ -195,17 +195,74 @@ func (r *removed) follow(ctx context.Context, u *store.RemovedUser) (outcome, er
 	r.asked[u.ACSUserID] = err == nil || isRefusal(err)
 	switch {
 	case seam.KindOf(err) == seam.NotFound:
-		r.isGone(u)
-		return outcome{}, nil
+		return r.notFound(ctx, u)
 	case err != nil:
 		return outcome{}, err
+	}
+	return r.isShown(ctx, u, from), nil
+}
+
+// isShown handles one that Seam shows.
+func (r *removed) isShown(ctx context.Context, u *store.RemovedUser, from seam.ACSUser) outcome {
+	if u.MissingAt != nil {
+		u.MissingAt = nil
+		r.ledger.keepRemoved(*u)
+	}
+	switch {
 	case from.BeingDeleted():
-		return r.isLeaving(u), nil
+		return r.isLeaving(u)
 	case isGone(from):
+		r.isGone(u)
+		return outcome{}
+	}
+	return r.isBack(ctx, u, from)
+}
+
+// notFound handles one that a get doesn't find. That counts when it is repeated after the read lag, unless a later look
+// follows anyway. If there is reason to doubt it, because it was back, or a comparison was requested, a search for the
+// id must agree. Only one that was back is waited for.
+func (r *removed) notFound(ctx context.Context, u *store.RemovedUser) (outcome, error) {
+	if u.DeletedAt != nil || r.work.Key.CheckRequested {
+		listed, err := r.search(ctx, u)
+		if err != nil {
+			return outcome{}, err
+		}
+		if listed != nil {
+			return r.isShown(ctx, u, *listed), nil
+		}
+	}
+	now, after := r.now(), *u
+	after.LookedAt = &now
+	if u.DeletedAt == nil && nextLookAt(after) != nil {
 		r.isGone(u)
 		return outcome{}, nil
 	}
-	return r.isBack(ctx, u, from), nil
+	if u.MissingAt == nil {
+		u.MissingAt = &now
+		r.ledger.keepRemoved(*u)
+	}
+	until := r.belief.countsFrom(*u.MissingAt)
+	switch {
+	case !r.belief.tooEarly(until):
+		r.isGone(u)
+	case u.DeletedAt != nil:
+		return wait(until, "Seam does not show the ACS user: asking a second time"), nil
+	default:
+		r.due.at(until)
+	}
+	return outcome{}, nil
+}
+
+// search searches for an ACS user that a get doesn't find; nil if Seam doesn't list it, either.
+func (r *removed) search(ctx context.Context, u *store.RemovedUser) (*seam.ACSUser, error) {
+	list, err := r.seam.SearchACSUsers(r.ledger.because(ctx, "whether a removed ACS user is back"), u.ACSSystemID,
+		u.ACSUserID)
+	for i := range list {
+		if list[i].ACSUserID == u.ACSUserID {
+			return &list[i], err
+		}
+	}
+	return nil, err
 }
 
 // isGone records that Seam doesn't show it. If it was back, the looks that follow a removal begin again.
@@ -219,6 +276,7 @@ func (r *removed) isGone(u *store.RemovedUser) {
 		}
 		u.RemovedAt, u.LookedAt, u.DeletedAt, u.Deletes = now, nil, nil, 0
 	}
+	u.MissingAt = nil
 	r.ledger.keepRemoved(*u)
 }
 

@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,86 @@ func TestADeleteThatSaltoRefusesAfterItShowed(t *testing.T) {
 
 	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes = false })
 	r.advance(10 * time.Minute)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}
+
+// A removed ACS user is back, and Seam wrongly doesn't find it at the last look that follows a removal: that ends
+// nothing.
+func TestOneWrongNotFoundEndsNoFollowUp(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	old := *r.view(s).User.ACSUserID
+	show := r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	r.advance(2 * time.Minute)
+	r.rest(s)
+
+	show()
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: old})
+	looks := r.looks(old)
+	r.advance(9 * time.Minute)
+	waitFor(t, "the last look", func() bool { return r.looks(old) > looks })
+	r.rest(s)
+	r.until(s, store.KeyRevoked)
+	r.mustHold(s.id)
+}
+
+// A removed ACS user is back, and its delete has no effect. Seam wrongly doesn't find it after that: the key isn't
+// revoked because of that one answer.
+func TestOneWrongNotFoundOfOneThatIsBack(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	old := *r.view(s).User.ACSUserID
+	show := r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	show()
+	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes, o.Hidden = true, []string{old} })
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: old, Skip: 1})
+	r.recheck(s)
+	if v := r.until(s, store.KeyAttention); str(v.Key.Reason) != "not_removed" {
+		t.Errorf("reason %s", str(v.Key.Reason))
+	}
+	items, err := r.store.Reservations.Timeline(t.Context(), s.ref(), 0, 120)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := 0
+	for _, i := range items {
+		if i.Kind == store.TimelineStatus && strings.HasSuffix(i.Summary, "→ "+store.KeyRevoked) {
+			revoked++
+		}
+	}
+	if revoked != 1 {
+		r.tell(s)
+		t.Errorf("the key was revoked %d times, want once", revoked)
+	}
+}
+
+// Seam lists a removed ACS user again, and never finds it when it is asked for it alone: it is deleted all the same.
+func TestARemovedUserThatOnlyListsShow(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	old := *r.view(s).User.ACSUserID
+	show := r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	for range 2 { // the looks that follow a removal
+		r.advance(11 * time.Minute)
+		r.rest(s)
+	}
+	show()
+	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: old, Count: -1})
+	r.sweepNow()
+	r.rest(s)
 	r.until(s, store.KeyRevoked)
 	r.mustHold(s.id)
 }
@@ -367,6 +448,23 @@ func TestARemovedUserThatAnotherStayHas(t *testing.T) {
 	}
 	if n := r.remembered(); n != 0 {
 		t.Errorf("%d ids are still kept", n)
+	}
+}
+
+// A removed ACS user is back, and is followed as a second ACS user of its stay: a sweep doesn't report it as back, too.
+func TestARemovedUserThatIsFollowedAsASecondOne(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{})
+	id := "12121212-1212-4212-8212-121212121212"
+	r.exec(`INSERT INTO removed_acs_users (acs_user_id, acs_system_id, source, reservation_id, removed_at, kept_until)
+		SELECT '` + id + `', acs_system_id, source, reservation_id, now() - interval '1 day', now() + interval '1 day'
+		FROM acs_users`)
+	for want, surplus := range map[int]string{1: `[]`, 0: `[{"id": "` + id + `"}]`} {
+		r.exec(`UPDATE acs_users SET surplus = '` + surplus + `'`)
+		removed, err := r.store.ACSUsers.RemovedFrom(t.Context(), system, r.now())
+		if err != nil || len(removed) != want || want > 0 && removed[id] != s.ref() {
+			t.Errorf("with surplus %s: %v, %v; want %d", surplus, removed, err, want)
+		}
 	}
 }
 

@@ -168,11 +168,14 @@ func (s MobileKeys) CountOverdueRemovals(ctx context.Context, by time.Time) (cou
 	var r Removal
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*) OVER (), source, reservation_id, since, status, reason FROM (
-			SELECT source, reservation_id, coalesce(k.remove_since, k.changed_at) AS since, k.status,
-				coalesce(k.reason, '') AS reason
-			FROM mobile_keys k
-			WHERE k.status = 'revoking' OR (k.status = 'attention' AND (k.cancelled OR k.reason = 'not_removed')))
-				removals
+			SELECT source, reservation_id, coalesce(remove_since, revoked_at, changed_at) AS since, status,
+				coalesce(reason, '') AS reason
+			FROM (
+				SELECT k.*, (
+					SELECT o.revoked_at FROM overrides o
+					WHERE o.source = k.source AND o.reservation_id = k.reservation_id) AS revoked_at
+				FROM mobile_keys k WHERE k.status IN ('revoking', 'attention')) keys
+			WHERE status = 'revoking' OR cancelled OR reason = 'not_removed' OR revoked_at IS NOT NULL) removals
 		WHERE since < $1 ORDER BY since, source, reservation_id LIMIT 1`, by).
 		Scan(&count, &r.Source, &r.ReservationID, &r.Since, &r.Status, &r.Reason)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -18,11 +18,13 @@ type RemovedUser struct {
 	RemovedAt   time.Time  // when Seam was found to have it no longer
 	EndsAt      *time.Time // the end of its access; nil: not known
 	LookedAt    *time.Time // the last look for it since RemovedAt
+	MissingAt   *time.Time // a look didn't find it then for the first time; nil: it did, or that has counted since
 	DeletedAt   *time.Time // our last delete since Seam showed it again; nil: Seam doesn't
 	Deletes     int16      // since Seam showed it again, without effect
 }
 
-const removedColumns = `acs_user_id, acs_system_id, removed_at, ends_at, looked_at, deleted_at, deletes`
+const removedColumns = `acs_user_id, acs_system_id, removed_at, ends_at, looked_at, missing_at, deleted_at,
+	deletes`
 
 // How long the id of a removed ACS user is kept: until its access would have ended, and a day longer; a month if that
 // end isn't known.
@@ -41,14 +43,14 @@ func QueueRemovedUser(batch *pgx.Batch, ref Ref, u RemovedUser) {
 	}
 	batch.Queue(`
 		INSERT INTO removed_acs_users (source, reservation_id, `+removedColumns+`, kept_until)
-		VALUES (@source, @reservation_id, @acs_user_id, @acs_system_id, @removed_at, @ends_at, @looked_at, @deleted_at,
-			@deletes, @kept_until)
+		VALUES (@source, @reservation_id, @acs_user_id, @acs_system_id, @removed_at, @ends_at, @looked_at,
+			@missing_at, @deleted_at, @deletes, @kept_until)
 		ON CONFLICT (acs_user_id) DO UPDATE SET source = @source, reservation_id = @reservation_id,
-			removed_at = @removed_at, ends_at = @ends_at, looked_at = @looked_at, deleted_at = @deleted_at,
-			deletes = @deletes, kept_until = @kept_until`, pgx.StrictNamedArgs{
+			removed_at = @removed_at, ends_at = @ends_at, looked_at = @looked_at, missing_at = @missing_at,
+			deleted_at = @deleted_at, deletes = @deletes, kept_until = @kept_until`, pgx.StrictNamedArgs{
 		"source": ref.Source, "reservation_id": ref.ReservationID, "acs_user_id": u.ACSUserID,
 		"acs_system_id": u.ACSSystemID, "removed_at": u.RemovedAt, "ends_at": u.EndsAt, "looked_at": u.LookedAt,
-		"deleted_at": u.DeletedAt, "deletes": u.Deletes, "kept_until": until,
+		"missing_at": u.MissingAt, "deleted_at": u.DeletedAt, "deletes": u.Deletes, "kept_until": until,
 	})
 }
 
@@ -75,11 +77,14 @@ const removedOf = `SELECT ` + removedColumns + ` FROM removed_acs_users
 	WHERE source = $1 AND reservation_id = $2 AND kept_until > now() ORDER BY acs_user_id COLLATE "C"`
 
 // RemovedFrom returns the stays of the ACS users that were removed from an access system before a time, by the ids of
-// these ACS users. Those that are a stay's again are left out.
+// these ACS users. Those that are a stay's again are left out, also as a second ACS user: those are followed anyway.
 func (s ACSUsers) RemovedFrom(ctx context.Context, acsSystemID string, before time.Time) (map[string]Ref, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT acs_user_id, source, reservation_id FROM removed_acs_users r WHERE acs_system_id = $1
-			AND removed_at < $2 AND NOT EXISTS (SELECT FROM acs_users u WHERE u.acs_user_id = r.acs_user_id)`,
+			AND removed_at < $2 AND NOT EXISTS (SELECT FROM acs_users u WHERE u.acs_user_id = r.acs_user_id)
+			AND NOT EXISTS (SELECT FROM acs_users u
+				WHERE u.source = r.source AND u.reservation_id = r.reservation_id
+					AND u.surplus @> jsonb_build_array(jsonb_build_object('id', r.acs_user_id)))`,
 		acsSystemID, before)
 	removed := map[string]Ref{}
 	var id string
