@@ -301,7 +301,7 @@ func (a *attempt) needsUserOn(d plan.Desired) string {
 func (a *attempt) mayPass(d plan.Desired, u *record.User, deletedAt time.Time, out outcome) bool {
 	switch out.kind {
 	case waiting, needsPerson, unclear:
-		return (u.Leaving || !plan.Fits(d, *u)) && !a.pacing.canWait(d, deletedAt)
+		return (u.Leaving || !plan.Fits(d, *u)) && !a.pacing.canWait(d, deletedAt, u.DeletesInVain > 0)
 	default:
 		return false
 	}

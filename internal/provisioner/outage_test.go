@@ -132,5 +132,87 @@ func TestALongPauseOfOneEndpointIsNoOutage(t *testing.T) {
 	})
 }
 
+// Seam asks everybody to wait for a quarter of an hour at each call, and nobody arrives soon: that shows after a
+// minute, and the stay that waits has a reason after ten.
+func TestALongPauseShowsSoon(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fast(), simulator.Options{})
+	r.listing("default", "L", "555555-5555")
+	waitFor(t, "the access groups to be known", func() bool { return r.sim.Calls() >= 2 })
+	r.sim.Inject(simulator.Fault{Kind: simulator.Limited, RetryAfterText: "900", Count: -1})
+	s, began := r.stay("R1"), r.now()
+	r.book(s)
+	waitFor(t, "the first 429", func() bool { return r.called(seam.PathIdentityCreate) > 0 })
+	r.rested(s)
+	for range 2 {
+		asked := r.called("/workspaces/get")
+		r.advance(31 * time.Second)
+		waitFor(t, "Seam to be asked", func() bool { return r.called("/workspaces/get") > asked })
+	}
+	waitFor(t, "the outage to show", func() bool { return r.prov.Outage() != "" })
+	waitFor(t, "a reason", func() bool {
+		v := r.rested(s)
+		if v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "no_answer_from_seam" {
+			return true
+		}
+		r.skipTo(v)
+		return false
+	})
+	if took := r.now().Sub(began); took > 14*time.Minute {
+		t.Errorf("it took %s", took)
+	}
+	r.sim.Heal()
+	r.untilLater(s, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+}
+
+// Seam answers 429 to the calls of one stay without an end, and to no others: that stay has a reason, and others get
+// their keys, whatever pause Seam asks for.
+func TestARateLimitOfOneStayStopsNoOthers(t *testing.T) {
+	t.Parallel()
+	for _, pause := range []string{"", "900"} {
+		t.Run("Retry-After "+pause, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fast(), simulator.Options{})
+			r.listing("default", "L", "555555-5555")
+			s, other := r.stay("R1"), r.stay("R2")
+			other.email = "joe@example.com"
+			r.sim.Inject(simulator.Fault{
+				Kind: simulator.Limited, Path: seam.PathUserCreate, Contains: `"R1"`, RetryAfterText: pause, Count: -1,
+			})
+			r.book(s)
+			waitFor(t, "the first 429", func() bool { return r.called(seam.PathUserCreate) > 0 })
+			r.rested(s)
+			began := r.now()
+			r.book(other)
+			if pause != "" {
+				r.rested(other)
+				asked := r.called("/workspaces/get")
+				r.advance(31 * time.Second)
+				waitFor(t, "Seam to be asked", func() bool { return r.called("/workspaces/get") > asked })
+			}
+			r.untilLater(other, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+			if took := r.now().Sub(began); took > 10*time.Minute {
+				t.Errorf("the other stay waited %s", took)
+			}
+
+			waitFor(t, "a reason", func() bool {
+				v := r.rested(s)
+				r.skipTo(v)
+				return v.Key.Status == store.KeyAttention && str(v.Key.Reason) == "no_answer_from_seam"
+			})
+			creates := r.called(seam.PathUserCreate)
+			for began := r.now(); r.now().Before(began.Add(time.Hour)); {
+				r.skipTo(r.rested(s))
+			}
+			if n := r.called(seam.PathUserCreate) - creates; n == 0 || n > 20 {
+				t.Errorf("%d creates in an hour", n)
+			}
+			r.sim.Heal()
+			r.untilLater(s, "issued", func(v store.View) bool { return v.Key.Status == store.KeyIssued })
+			r.mustBeOne(s)
+		})
+	}
+}
+
 // outageCalls is how many calls without an answer amount to an outage.
 const outageCalls = 3

@@ -85,7 +85,7 @@ func (r *removed) look(ctx context.Context, d plan.Desired, needsUserOn string) 
 		switch {
 		case !out.stops():
 			continue
-		case !out.isLocal(), isNeeded && out.kind == waiting && r.pacing.canWait(d, *u.DeletedAt):
+		case !out.isLocal(), isNeeded && out.kind == waiting && r.pacing.canWait(d, *u.DeletedAt, u.Deletes > 1):
 			return out
 		}
 		r.keepOutcome(out)
@@ -161,7 +161,7 @@ func (r *removed) makeWay(ctx context.Context, d plan.Desired, acsSystemID strin
 			continue
 		case !out.isLocal():
 			return asked, out
-		case out.kind == waiting && u.Deletes > 0 && r.pacing.canWait(d, *u.DeletedAt):
+		case out.kind == waiting && u.Deletes > 0 && r.pacing.canWait(d, *u.DeletedAt, u.Deletes > 1):
 			waits = out // and the others are deleted meanwhile
 			continue
 		case r.now().Before(urgentFrom(d)) && (out.kind == failed || out.kind == unclear): // it may still be there

@@ -349,6 +349,39 @@ func TestAGuestWhoArrivesSoonDoesNotWaitForWhatIsBack(t *testing.T) {
 	r.until(second, store.KeyIssued)
 }
 
+// What is back stays, whatever Seam answers to each delete, and the guest arrives soon: the new key waits for one read
+// lag, not for one after each delete.
+func TestWaitsForDeletesWithoutEffectDoNotAddUp(t *testing.T) {
+	t.Parallel()
+	r, first := newStay(t, simulator.Options{})
+	second := r.stay("R2")
+	second.in = r.now().Add(30 * time.Minute).Truncate(time.Millisecond)
+	issued(r, &second)
+	r.rest(first)
+	show := r.hide(second)
+	r.cancel(second)
+	r.until(second, store.KeyRevoked)
+	r.advance(2 * time.Minute)
+	r.rest(second)
+	show()
+	r.sim.Configure(func(o *simulator.Options) {
+		o.Hook = func(path string, after bool) bool {
+			if path == seam.PathUserDelete && after {
+				show()
+			}
+			return false
+		}
+	})
+
+	deletes := r.called(seam.PathUserDelete)
+	r.book(second)
+	waitFor(t, "the new key", func() bool { return len(r.live(second)) == 2 })
+	if n := r.called(seam.PathUserDelete) - deletes; n > 2 {
+		r.tell(second)
+		t.Errorf("the new key came after %d deletes", n)
+	}
+}
+
 // Seam refuses to delete what is back, next to the ACS user that the stay has: a person is notified.
 func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
 	t.Parallel()

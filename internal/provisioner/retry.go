@@ -136,13 +136,14 @@ func (p *pacing) backoff(attempts int) time.Duration {
 func urgentFrom(d plan.Desired) time.Time { return d.Starts.Add(-time.Hour) }
 
 // canWait reports whether the guest can wait for a deletion to free its slot: until 15 minutes after it began or an
-// hour before check-in, whichever is first, and always for the read lag.
-func (p *pacing) canWait(d plan.Desired, deletedAt time.Time) bool {
+// hour before check-in, whichever is first, and always for the read lag. If an earlier delete was in vain, the guest
+// has waited for the read lag before, and such waits must not add up.
+func (p *pacing) canWait(d plan.Desired, deletedAt time.Time, inVain bool) bool {
 	until := deletedAt.Add(removedWithin)
 	if urgent := urgentFrom(d); urgent.Before(until) {
 		until = urgent
 	}
-	if lagged := p.belief.countsFrom(deletedAt); lagged.After(until) {
+	if lagged := p.belief.countsFrom(deletedAt); lagged.After(until) && !inVain {
 		until = lagged
 	}
 	return p.now().Before(until)

@@ -314,11 +314,7 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 	switch {
 	case api.Kind == seam.RateLimited:
 		v.Message = "Seam is rate limiting requests: waiting."
-		in := max(api.RetryAfter, minPause)
-		if e.pacing.isUrgent() {
-			in = min(in, seam.ProbeEvery) // the pause may end earlier
-		}
-		retry(in)
+		retry(e.limitedFor(api))
 		e.keepStatus(v)
 		if e.reportSilence(v, true); v.Reason == stay.ReasonNoAnswer {
 			v.LastError = api.Error()
@@ -338,6 +334,20 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 		e.keepStatus(v)
 		e.reportSilence(v, true)
 	}
+}
+
+// limitedFor is how long to wait after Seam has limited the rate: as long as it asks for, and longer each time, as it
+// may limit only this reservation's calls, which must not slow down all others. But a person must be notified in time,
+// and the pause may end earlier: what was never sent is tried again sooner than what Seam has answered.
+func (e *ending) limitedFor(api *seam.Error) time.Duration {
+	in, most := max(api.RetryAfter, minPause), e.pacing.silence()/4
+	if api.Status != 0 {
+		in, most = max(in, e.pacing.backoff(int(e.key.Failures))), e.pacing.silence()/2
+	}
+	if e.pacing.isUrgent() {
+		most = seam.ProbeEvery
+	}
+	return min(in, most)
 }
 
 // spend counts a try that has failed.

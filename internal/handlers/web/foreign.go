@@ -205,7 +205,6 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"whether an ACS user that is listed without a name is the stay's",
 	"whether the ACS user has a backup code",
 	"whether a create without an answer made a backup code",
-	"whether a refused create made a backup code",
 	"whether a create without an answer made a second backup code",
 	"whether the backup code is issued",
 	"whether the backup code is gone",
