@@ -2,6 +2,7 @@ package provisioner_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,12 +114,18 @@ func TestOverIsNotProvisioning(t *testing.T) {
 	t.Parallel()
 	r, s := newStay(t, simulator.Options{})
 	r.advance(s.out.Add(time.Minute).Sub(r.now()))
-	r.until(s, store.KeyExpired)
+	const over = "The stay is over, and so is its access. "
+	if m := str(r.until(s, store.KeyExpired).Key.Message); !strings.HasPrefix(m, over+"Its ACS user will be removed") {
+		t.Errorf("message %q", m)
+	}
 	r.sim.Configure(func(o *simulator.Options) { o.Pending = time.Minute })
+	r.sim.Inject(simulator.Fault{Kind: simulator.Error503Before, Path: seam.PathUserDelete})
 	r.advance(25 * time.Hour)
+	waitFor(t, "the deletion to be tried", func() bool {
+		return str(r.view(s).Key.Message) == over+"Its ACS user could not be removed from Seam yet: retrying."
+	})
 	waitFor(t, "the deletion to be waited for", func() bool {
-		k := r.view(s).Key
-		return r.deletes() == 1 && str(k.Message) == "Seam is removing the ACS user"
+		return str(r.view(s).Key.Message) == over+"Seam is removing the ACS user."
 	})
 	if k := r.view(s).Key; k.Status != store.KeyExpired {
 		t.Errorf("the key is %s", k.Status)

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"time"
 
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -47,6 +48,20 @@ func (e *ending) reportSilence(v *store.KeyVerdict, failed bool) {
 	if v.Status == stay.KeyProvisioning {
 		v.Status = stay.KeyAttention
 	}
+}
+
+// limitedFor is how long to wait after Seam has limited the rate: as long as it asks for, and longer each time, as it
+// may limit only this reservation's calls, which must not slow down all others. But a person must be notified in time,
+// and the pause may end earlier: what was never sent is tried again sooner than what Seam has answered.
+func (e *ending) limitedFor(api *seam.Error) time.Duration {
+	in, most := max(api.RetryAfter, minPause), e.pacing.silence()/4
+	if api.Status != 0 {
+		in, most = max(in, e.pacing.backoff(int(e.key.Failures))), e.pacing.silence()/2
+	}
+	if e.pacing.isUrgent() {
+		most = seam.ProbeEvery
+	}
+	return min(in, most)
 }
 
 // gotFurther reports whether Seam has accepted a change of this attempt. If the attempt has failed, its last change may

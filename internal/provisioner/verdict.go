@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
@@ -107,6 +108,8 @@ func (e *ending) verdict(d plan.Desired) store.KeyVerdict {
 	case d.Expired:
 		v.Status, v.Message, v.SettledAt = stay.KeyExpired, "The stay is over.", e.settledAt()
 		if d.Goal == plan.Over && len(e.users.rows) > 0 {
+			v.Message = fmt.Sprintf("%s Its ACS user will be removed from Seam at %s.", accessIsOver,
+				pms.FormatInstant(d.RemoveAt))
 			next.at(d.RemoveAt)
 		}
 	case d.Revoked != "":
@@ -288,12 +291,29 @@ func (e *ending) conclude(out outcome) store.KeyVerdict {
 	default:
 		e.concludeError(&v, out.err, retry)
 	}
+	e.explainRemoval(&v, out)
 	for _, due := range []*time.Time{e.removalDue.time, e.surplusDue, e.removedDue} {
 		if due != nil && due.Before(*v.Next) {
 			v.Next = due
 		}
 	}
 	return v
+}
+
+const accessIsOver = "The stay is over, and so is its access."
+
+// explainRemoval describes a removal that is pending after the end of a stay, where no reason does.
+func (e *ending) explainRemoval(v *store.KeyVerdict, out outcome) {
+	if v.Status != stay.KeyExpired || v.Reason != "" {
+		return
+	}
+	switch out.kind {
+	case stale:
+	case waiting:
+		v.Message = accessIsOver + " " + out.why + "."
+	default:
+		v.Message = accessIsOver + " Its ACS user could not be removed from Seam yet: retrying."
+	}
 }
 
 // manyAttempts is after how many attempts with an unexpected error a person should know.
@@ -334,20 +354,6 @@ func (e *ending) concludeError(v *store.KeyVerdict, err error, retry func(time.D
 		e.keepStatus(v)
 		e.reportSilence(v, true)
 	}
-}
-
-// limitedFor is how long to wait after Seam has limited the rate: as long as it asks for, and longer each time, as it
-// may limit only this reservation's calls, which must not slow down all others. But a person must be notified in time,
-// and the pause may end earlier: what was never sent is tried again sooner than what Seam has answered.
-func (e *ending) limitedFor(api *seam.Error) time.Duration {
-	in, most := max(api.RetryAfter, minPause), e.pacing.silence()/4
-	if api.Status != 0 {
-		in, most = max(in, e.pacing.backoff(int(e.key.Failures))), e.pacing.silence()/2
-	}
-	if e.pacing.isUrgent() {
-		most = seam.ProbeEvery
-	}
-	return min(in, most)
 }
 
 // spend counts a try that has failed.
