@@ -127,7 +127,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	}
 	removed := &removed{
 		seam: p.seam, now: p.now, ledger: ledger, belief: belief, pacing: pacing, work: work, users: work.Removed,
-		asked: map[string]bool{},
+		lookOnly: work.Overrides.Held() != "", found: map[string]outcome{},
 	}
 	creator := &creator{
 		seam: p.seam, now: p.now, activity: p.options.Activity, directory: p.directory, systems: p.systems,
@@ -209,6 +209,9 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 		return store.KeyVerdict{}, out
 	}
 	if cut := a.demand.disconnection(ctx, d); cut != nil {
+		if out := a.removed.lookElsewhere(ctx, d, cut.ACSSystemID); out.stops() {
+			return store.KeyVerdict{}, out
+		}
 		return a.ending().disconnected(*cut), outcome{}
 	}
 
@@ -222,10 +225,8 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 		return a.onHold(ctx, d, held)
 	}
 
-	if out := a.removed.look(ctx, d, a.needsUserOn(d)); out.stops() {
-		return store.KeyVerdict{}, out
-	}
-	if out := a.makeRoom(ctx, d); out.stops() {
+	back := a.removed.look(ctx, d, a.needsUserOn(d))
+	if out := firstOutcome(back, func() outcome { return a.makeRoom(ctx, d) }); out.stops() {
 		return store.KeyVerdict{}, out
 	}
 
@@ -255,7 +256,8 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 }
 
 // makeRoom makes sure that a new ACS user would be the stay's only one. Whatever may already serve the stay is followed
-// until Seam shows what happened: a create whose result is unknown, and a delete that may not have taken effect.
+// until Seam shows what happened: a create whose result is unknown, and a delete that may not have taken effect. What
+// was removed before is left to [creator.makeRoom].
 // Only a deletion that Seam itself says is under way is not waited for any longer than the guest can wait: then the
 // new one gets another identity.
 func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
@@ -401,6 +403,9 @@ func (a *attempt) readBackIfNeeded(ctx context.Context, d plan.Desired, keep int
 
 // onHold looks at a reservation that an admin holds, and changes nothing at Seam, cleanup included.
 func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (store.KeyVerdict, outcome) {
+	if out := a.removed.look(ctx, d, ""); out.stops() {
+		return store.KeyVerdict{}, out
+	}
 	if steps := plan.Plan(d, a.users.rows, a.work.Key.Revive); len(steps) > 0 {
 		return a.ending().onHold(d, held, steps[0].Reason), outcome{}
 	}
@@ -413,6 +418,9 @@ func (a *attempt) onHold(ctx context.Context, d plan.Desired, held string) (stor
 		if going || len(a.users.rows[i].Surplus) > 0 {
 			return a.ending().onHold(d, held, "the deletion of an ACS user is not confirmed yet"), outcome{}
 		}
+	}
+	if a.removed.isBack() {
+		return a.ending().onHold(d, held, whyDeletedAgain), outcome{}
 	}
 	return a.verdict(d), outcome{}
 }

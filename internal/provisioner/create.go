@@ -49,7 +49,7 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 		}
 	}
 
-	if out := c.makeWay(ctx, d, u); out.stops() {
+	if out := c.makeRoom(ctx, d, u); out.stops() {
 		return out
 	}
 	if u.Phase() != record.Marked || !c.slots.fresh[u.ID] {
@@ -84,11 +84,11 @@ func (c *creator) createUser(ctx context.Context, d plan.Desired, i int) outcome
 	}
 }
 
-// makeWay has the stay's removed ACS users deleted that are back, see [removed.makeWay]. A mark that was made with the
-// identity is taken back if anything was asked since: it must be committed directly before its call.
-func (c *creator) makeWay(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	asked, out := c.removed.makeWay(ctx, d, u.ACSSystemID)
-	if asked && u.Phase() == record.Marked && c.slots.fresh[u.ID] {
+// makeRoom has the stay's removed ACS users deleted that are back, see [removed.makeRoom]. A mark that was made with
+// the identity is taken back if anything was asked since: it must be committed directly before its call.
+func (c *creator) makeRoom(ctx context.Context, d plan.Desired, u *record.User) outcome {
+	asked, out := c.removed.makeRoom(ctx, d, u.ACSSystemID)
+	if (asked || out.stops()) && u.Phase() == record.Marked && c.slots.fresh[u.ID] {
 		u.Refused() // nothing was sent
 	}
 	if out.stops() {

@@ -22,14 +22,15 @@ func (p *Provisioner) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCal
 	work.Key.CheckRequested, work.Key.Revive = true, true
 	work.Key.Generation++
 	a := p.newAttempt(store.Lease{Ref: ref}, work)
-	a.ledger.preview = true
+	a.ledger.preview, a.removed.lookOnly = true, true
 	calls := []stay.PlannedCall{}
 	d, out := a.demand.desired(ctx)
 	if out.stops() {
 		return nil, out.err
 	}
-	if a.demand.disconnection(ctx, d) != nil {
-		return calls, nil
+	if cut := a.demand.disconnection(ctx, d); cut != nil {
+		a.removed.lookElsewhere(ctx, d, cut.ACSSystemID)
+		return append(calls, a.removed.planned...), nil
 	}
 	switch out := a.observer.observe(ctx, d); out.kind {
 	case proceed:
@@ -38,6 +39,10 @@ func (p *Provisioner) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCal
 	default:
 		return calls, nil // nothing is due until Seam is asked again
 	}
+	if out := a.removed.look(ctx, d, a.needsUserOn(d)); out.stops() && !out.isLocal() {
+		return nil, out.err
+	}
+	calls = append(calls, a.removed.planned...)
 	key := d.GuestKey
 	if d.PerStay {
 		key = d.OwnKey

@@ -240,6 +240,9 @@ func (e *ending) onHold(d plan.Desired, held, due string) store.KeyVerdict {
 			next.at(edge)
 		}
 	}
+	if e.removedDue != nil {
+		next.at(*e.removedDue)
+	}
 	e.lookAgain(&v, next)
 	return v
 }
@@ -258,6 +261,9 @@ func (e *ending) notAtOnce(v store.KeyVerdict, out outcome) store.KeyVerdict {
 // due.
 func (e *ending) disconnected(cut store.Disconnection) store.KeyVerdict {
 	v, next := e.newVerdict(), e.now.Add(e.pacing.slowRetry())
+	if e.removedDue != nil && e.removedDue.Before(next) {
+		next = *e.removedDue
+	}
 	v.Status, v.Reason, v.Message = stay.KeyAttention, stay.ReasonDisconnected, stay.Message(stay.ReasonDisconnected)
 	v.LastError, v.Next, v.NextIsRetry = stay.Text(cut.Problem), &next, true
 	return v

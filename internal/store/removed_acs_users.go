@@ -17,7 +17,7 @@ type RemovedUser struct {
 	ACSSystemID string     `db:"acs_system_id"` // Seam's id of the access system that it was on
 	RemovedAt   time.Time  // when Seam was found to have it no longer
 	EndsAt      *time.Time // the end of its access; nil: not known
-	LookedAt    *time.Time // the last look for it since RemovedAt
+	LookedAt    *time.Time // the last look for it since RemovedAt; nil: none, or one is due that Seam hasn't answered
 	MissingAt   *time.Time // a look didn't find it then for the first time; nil: it did, or that has counted since
 	DeletedAt   *time.Time // our last delete since Seam showed it again; nil: Seam doesn't
 	Deletes     int16      // since Seam showed it again, without effect
