@@ -185,6 +185,16 @@ func TestARemovedUserIsRemovedWhileAnotherSystemIsDisconnected(t *testing.T) {
 	}
 }
 
+// Seam refuses to list an access system: a sweep has each stay look for what was removed from it.
+func TestASweepThatMayNotListLooksForRemovedUsers(t *testing.T) {
+	t.Parallel()
+	r, s, old, show := formerKey(t, "the stay is cancelled")
+	show()
+	r.sim.Inject(simulator.Fault{Kind: simulator.Forbidden, Path: "/acs/users/list", Count: -1})
+	r.sweepNow()
+	r.untilGone(s, old)
+}
+
 // An admin holds a cancelled stay, and its ACS user comes back: that shows, and it is removed when the hold ends.
 func TestARemovedUserThatIsBackDuringAHoldIsPending(t *testing.T) {
 	t.Parallel()

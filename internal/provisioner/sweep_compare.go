@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,7 +32,8 @@ import (
 // since nothing is repaired there.
 //
 // Rows that changed since shortly before the sweep began are left to their own attempts: the lists may be older. If
-// Seam refuses to list a system, all its keys are flagged. A key that is locked is passed over and reported.
+// Seam refuses to list a system, all its keys are flagged, also those of removed ACS users. A key that is locked is
+// passed over and reported.
 
 // systemSweep compares one access system.
 type systemSweep struct {
@@ -118,10 +120,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 		s.log.Warn("Seam refused to list an access system; comparing its keys one by one", "acs_system_id",
 			s.systemID, "error", err)
 		s.judged = true // nothing is held back: each key is looked at
-		return s.eachPage(ctx, func(rows []store.RecordedUser) error {
-			s.compared += len(rows)
-			return s.flag(ctx, rows)
-		})
+		return s.flagAll(ctx)
 	}
 	if err != nil {
 		return err
@@ -152,7 +151,7 @@ func (s *systemSweep) run(ctx context.Context) error {
 	if err := s.flag(ctx, s.unlisted.rows); err != nil {
 		return err
 	}
-	if err := s.flagRemoved(ctx); err != nil {
+	if err := s.flagListedAgain(ctx); err != nil {
 		return err
 	}
 	s.missing, s.judged = len(missing), true
@@ -174,6 +173,22 @@ func (s *systemSweep) run(ctx context.Context) error {
 		return nil
 	}
 	return s.flag(ctx, missing)
+}
+
+// flagAll flags all keys of a system that can't be listed, also those of removed ACS users: they may be back.
+func (s *systemSweep) flagAll(ctx context.Context) error {
+	err := s.eachPage(ctx, func(rows []store.RecordedUser) error {
+		s.compared += len(rows)
+		return s.flag(ctx, rows)
+	})
+	if err != nil {
+		return err
+	}
+	removed, err := s.store.ACSUsers.RemovedFrom(ctx, s.systemID, s.since)
+	if err != nil {
+		return err
+	}
+	return s.flagRefs(ctx, slices.Collect(maps.Values(removed)))
 }
 
 // byPolicy separates rows whose differences are only reported from those that are repaired.
@@ -340,8 +355,8 @@ func (d digest) knownBy(want digest, noKeys bool) digest {
 	return d
 }
 
-// flagRemoved flags the keys of removed ACS users that Seam lists again.
-func (s *systemSweep) flagRemoved(ctx context.Context) error {
+// flagListedAgain flags the keys of removed ACS users that Seam lists again.
+func (s *systemSweep) flagListedAgain(ctx context.Context) error {
 	removed, err := s.store.ACSUsers.RemovedFrom(ctx, s.systemID, s.since)
 	if err != nil {
 		return err
