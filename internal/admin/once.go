@@ -85,6 +85,7 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 	defer deadline.Stop()
 
 	for {
+		claimed := time.Now() // the lease begins then, or a little later
 		kept, err := s.store.Requests.Claim(ctx, once.key, fingerprint, lease)
 		if err != nil {
 			return nil, err
@@ -99,7 +100,7 @@ func (s KeptRequests) Begin(ctx context.Context, r OnceRequest) (*Once, error) {
 			once.Kept = &Answer{Status: kept.Status, MediaType: kept.MediaType, Body: kept.Body}
 			return once, nil
 		case store.RequestClaimed:
-			once.lease, once.Committed, once.until = kept, kept.Committed, time.Now().Add(onceAtMost)
+			once.lease, once.Committed, once.until = kept, kept.Committed, claimed.Add(onceAtMost)
 			return once, nil
 		case store.RequestRunning:
 		}

@@ -104,7 +104,7 @@ var (
 	eventsWaiting = prometheus.NewDesc("staykey_events_waiting", "Events not yet applied, counted up to 10,000.",
 		nil, nil)
 	eventsWaitingAge = prometheus.NewDesc("staykey_events_waiting_age_seconds",
-		"Age of the oldest event not yet applied.", nil, nil)
+		"How long the first of the events that are not applied yet has waited, in seconds.", nil, nil)
 	keysByStatus = prometheus.NewDesc("staykey_mobile_keys", "Mobile keys by status, as of some seconds ago.",
 		[]string{"status"}, nil)
 	keysDue = prometheus.NewDesc("staykey_mobile_keys_due",

@@ -98,7 +98,7 @@ func (s *API) listingOperations(api huma.API) {
 		})
 
 	put := operation("put-listing", http.MethodPut, listingPath, tag, "Create or change a listing",
-		http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusForbidden, http.StatusNotFound)
+		withBody(http.StatusForbidden, http.StatusNotFound)...)
 	put.Description = "For a PMS that doesn't know access groups. Omitted fields stay unchanged; null clears a " +
 		"field. Groups set here stay until a PUT sets them to null, whatever the PMS sends."
 	put.MaxBodyBytes = handlers.MaxBody

@@ -110,10 +110,12 @@ func described(o huma.Operation, text string) huma.Operation {
 	return o
 }
 
-// withBody adds the errors of operations with a body: invalid JSON, too large, wrong media type.
+// withBody adds the errors of operations with a body: invalid JSON, too slow, too large, wrong media type.
 func withBody(more ...int) []int {
-	return append([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
-		more...)
+	return append([]int{
+		http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
+		http.StatusUnsupportedMediaType,
+	}, more...)
 }
 
 // Output is an answer with a body.
