@@ -217,7 +217,7 @@ func TestMigrationsAreWaitedFor(t *testing.T) {
 	if out, problems, status := command(t, env, "migrate", "up"); status != 0 {
 		t.Fatalf("migrate: %s%s", out, problems)
 	}
-	if r := <-waited; r.status != 0 || strings.Contains(r.out, "missing") {
+	if r := <-waited; r.status != 0 || strings.Contains("\n"+r.out, "\nmissing") {
 		t.Errorf("somebody migrated: exit %d: %s%s", r.status, r.out, r.problems)
 	}
 }
