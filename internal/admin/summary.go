@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
@@ -16,8 +17,17 @@ type Overview struct{ *core }
 type Provisioning struct {
 	Paused       *string        `json:"paused" doc:"Why no key is created or changed: provisioning is paused, or Seam has given no usable answer for a minute (attempts continue then). Null otherwise." example:"Seam refuses SEAM_API_KEY: set a valid one"`
 	Disconnected []Disconnected `json:"disconnected_access_systems" nullable:"false" doc:"Access systems that Seam can't reach."`
-	LastSweep    *stay.Sweep    `json:"last_sweep" doc:"The last comparison of all live keys with Seam. Null before the first one, and for tokens limited to some sources."`
+	LastSweep    *Sweep         `json:"last_sweep" doc:"The last comparison of all live keys with Seam. Null before the first one, and for tokens limited to some sources."`
 }
+
+// Sweep is a [stay.Sweep], with its time as answers write it.
+type Sweep struct {
+	At string `json:"at" format:"date-time"`
+	stay.Sweep
+}
+
+// ShowSweep returns what answers show of a sweep.
+func ShowSweep(s stay.Sweep) *Sweep { return &Sweep{At: pms.FormatInstant(s.At), Sweep: s} }
 
 // Disconnected is an access system that Seam can't reach.
 type Disconnected struct {

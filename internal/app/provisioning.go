@@ -28,7 +28,7 @@ func (h *health) provisioning(ctx context.Context) (admin.Provisioning, error) {
 	}
 	last, err := provisioner.LastSweep(ctx, h.store)
 	if err == nil && !last.At.IsZero() {
-		p.LastSweep = &last
+		p.LastSweep = admin.ShowSweep(last)
 	}
 	return p, err
 }

@@ -137,7 +137,7 @@ func TestTroublesOfScopedTokens(t *testing.T) {
 	a.tokens = append(a.tokens, token("desk", "reads-one-source-only", false, "default"))
 	a.provisioning = admin.Provisioning{
 		Disconnected: []admin.Disconnected{{ACSSystemID: "the-other-hotels-system", Since: "2030-11-01T15:00:00.000Z"}},
-		LastSweep:    &stay.Sweep{HeldBack: 7, Failed: []string{"the-other-hotels-system: gone"}},
+		LastSweep:    admin.ShowSweep(stay.Sweep{HeldBack: 7, Failed: []string{"the-other-hotels-system: gone"}}),
 	}
 	for secret, sees := range map[string]bool{"reads-one-source-only": false, adminToken: true} {
 		v := a.visitor()

@@ -202,7 +202,7 @@ func twoWithProblems(t *testing.T) *app {
 	paused, old := "Seam does not accept SEAM_API_KEY: set a valid one", time.Now().Add(-time.Hour)
 	a.provisioning = admin.Provisioning{
 		Paused: &paused, Disconnected: []admin.Disconnected{{ACSSystemID: "s", Since: "2026-01-01"}},
-		LastSweep: &stay.Sweep{At: old, Compared: 3, Different: 1, HeldBack: 2},
+		LastSweep: admin.ShowSweep(stay.Sweep{At: old, Compared: 3, Different: 1, HeldBack: 2}),
 	}
 	for i, code := range stay.Codes() {
 		id := fmt.Sprint("stuck-", i)

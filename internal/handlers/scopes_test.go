@@ -40,7 +40,7 @@ func withForeign(t *testing.T) *app {
 		ACSSystemID: "FOREIGN-system",
 		Since:       "2026-01-01T00:00:00.000Z", Problem: &problem,
 	}}
-	a.provisioning.LastSweep = &stay.Sweep{HeldBack: 7, Failed: []string{"FOREIGN-system"}}
+	a.provisioning.LastSweep = admin.ShowSweep(stay.Sweep{HeldBack: 7, Failed: []string{"FOREIGN-system"}})
 	a.post(hook{source: "default", id: "1", body: listingBody})
 	a.post(hook{source: "default", id: "2", body: reservationBody})
 	a.post(hook{

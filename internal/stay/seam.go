@@ -1,9 +1,6 @@
 package stay
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // PlannedCall is one changing call to Seam that a reconcile would make.
 type PlannedCall struct {
@@ -52,13 +49,4 @@ type Sweep struct {
 	HeldBack  int       `json:"held_back" doc:"Missing keys that were left alone, because too many were missing at once (over 5 % and at least 5). An access system that could not be read counts as in the sweep before."`
 	Unknown   int       `json:"unknown" doc:"ACS users that staykey created and that its database doesn't know. Above 0: it was restored from an older backup, or a copy of it uses the same workspace. What could not be read counts as in the sweep before."`
 	Failed    []string  `json:"failed" nullable:"false" doc:"Access systems that could not be read, and why."`
-}
-
-// MarshalJSON writes the time as all answers do: RFC 3339, UTC, milliseconds.
-func (s Sweep) MarshalJSON() ([]byte, error) {
-	type sweep Sweep // without this method
-	return json.Marshal(struct {
-		At string `json:"at"`
-		sweep
-	}{s.At.UTC().Format("2006-01-02T15:04:05.000Z"), sweep(s)})
 }

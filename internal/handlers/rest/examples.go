@@ -150,10 +150,10 @@ func examples() map[string]example {
 				"active": 41, "waiting": 19, "revoked": 87,
 			},
 			OldestWaiting: &waiting, ArrivalsWithoutKey: []Reservation{}, Provisioning: admin.Provisioning{
-				Disconnected: []admin.Disconnected{}, LastSweep: &stay.Sweep{
+				Disconnected: []admin.Disconnected{}, LastSweep: admin.ShowSweep(stay.Sweep{
 					At: booked, TookMS: 412, Compared: 1221,
 					Failed: []string{},
-				},
+				}),
 			},
 		}},
 		"reconcile": {request: OptionalReason{Reason: "the guest says that the door stays shut"}, answer: provisioning},

@@ -107,7 +107,10 @@ func (s dayPages) readToday(r *http.Request) (today, error) {
 		}
 	}
 	t.Troubles = troublesOf(in, operation.Provisioning, operation.Backlog.OldestAt, t.At)
-	t.Chart, t.Empty, t.Sweep = newChart(operation.Hours), operation.None, operation.Provisioning.LastSweep
+	t.Chart, t.Empty = newChart(operation.Hours), operation.None
+	if last := operation.Provisioning.LastSweep; last != nil {
+		t.Sweep = &last.Sweep
+	}
 	t.Attention = operation.Attention
 
 	if operation.NoKey {
