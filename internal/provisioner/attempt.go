@@ -257,9 +257,8 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 
 // makeRoom makes sure that a new ACS user would be the stay's only one. Whatever may already serve the stay is followed
 // until Seam shows what happened: a create whose result is unknown, and a delete that may not have taken effect. What
-// was removed before is left to [creator.makeRoom].
-// Only a deletion that Seam itself says is under way is not waited for any longer than the guest can wait: then the
-// new one gets another identity.
+// was removed before is left to [creator.makeRoom]. Only a deletion that Seam itself says is under way is not waited
+// for any longer than the guest can wait: then the new one gets another identity.
 func (a *attempt) makeRoom(ctx context.Context, d plan.Desired) outcome {
 	if d.Goal != plan.Have || !d.WithFirstKeyWaiting(a.users.rows).Create {
 		return outcome{}

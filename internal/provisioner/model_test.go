@@ -214,6 +214,11 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 	for _, id := range ids {
 		var wrong error
 		began := s.now()
+		unsettled := func() error {
+			k := views[id].Key
+			return fmt.Errorf("%s does not settle (finally: %t): at %s it is %s (%s, %s), with the error %s: %+v", id,
+				finally, s.now(), k.Status, str(k.Reason), str(k.Message), str(k.LastError), k)
+		}
 		until.Reached(s.t, func() bool {
 			v, err := s.store.Reservations.View(context.Background(),
 				store.Ref{Source: s.source, ReservationID: s.prefix + id})
@@ -222,8 +227,7 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 				return true
 			}
 			if s.now().Sub(began) > longestHistory {
-				wrong = fmt.Errorf("%s does not settle (finally: %t) in %s: it is %s (%s): %+v", id, finally,
-					longestHistory, v.Key.Status, str(v.Key.Reason), v.Key)
+				wrong = unsettled()
 				return true
 			}
 			if next := v.Key.NextReconcileAt; finally && next != nil && next.Sub(s.now()) > 2*time.Second {
@@ -233,9 +237,7 @@ func (s history) settle(ids []string, finally bool) (map[string]store.View, erro
 			return s.pass()
 		}, func() {
 			s.tell(stay{source: s.source, id: s.prefix + id})
-			k := views[id].Key
-			wrong = fmt.Errorf("%s does not settle (finally: %t): at %s it is %s (%s, %s), with the error %s: %+v", id,
-				finally, s.now(), k.Status, str(k.Reason), str(k.Message), str(k.LastError), k)
+			wrong = unsettled()
 		})
 		if wrong != nil {
 			return nil, wrong

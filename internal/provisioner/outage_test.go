@@ -83,6 +83,21 @@ func TestOutageOfSeam(t *testing.T) {
 	}
 }
 
+// mustBeNoOutage books a stay, and waits until Seam was asked several times whether it answers at all. No outage may
+// show meanwhile.
+func (r *rig) mustBeNoOutage(s stay) {
+	r.t.Helper()
+	asked := r.called("/workspaces/get")
+	r.book(s)
+	waitFor(r.t, "Seam to be asked several times", func() bool {
+		r.advance(10 * time.Second)
+		if why := r.prov.Outage(); why != "" {
+			r.t.Fatalf("an outage: %s", why)
+		}
+		return r.called("/workspaces/get") >= asked+5
+	})
+}
+
 // All calls for one stay fail for a long time, and nothing else is due. Seam is asked whether it answers at all, and it
 // does.
 func TestOneStayIsNoOutage(t *testing.T) {
@@ -93,17 +108,9 @@ func TestOneStayIsNoOutage(t *testing.T) {
 	r.sim.Configure(func(o *simulator.Options) {
 		o.Hook = func(path string, _ bool) bool { return path != "/workspaces/get" }
 	})
-	asked := r.called("/workspaces/get")
 	s := r.stay("R1")
 	s.in = r.now().Add(2 * time.Hour).Truncate(time.Millisecond)
-	r.book(s)
-	waitFor(t, "Seam to be asked several times", func() bool {
-		r.advance(10 * time.Second)
-		if why := r.prov.Outage(); why != "" {
-			t.Fatalf("an outage: %s", why)
-		}
-		return r.called("/workspaces/get") >= asked+5
-	})
+	r.mustBeNoOutage(s)
 	if v := r.view(s); v.Key.Attempts < outageCalls {
 		t.Errorf("only %d attempts", v.Key.Attempts)
 	}
@@ -119,17 +126,9 @@ func TestALongPauseOfOneEndpointIsNoOutage(t *testing.T) {
 	r.sim.Inject(simulator.Fault{
 		Kind: simulator.Limited, RetryAfterText: "900", Path: seam.PathIdentityCreate, Count: -1,
 	})
-	asked := r.called("/workspaces/get")
 	s := r.stay("R1")
 	s.in = r.now().Add(30 * time.Minute).Truncate(time.Millisecond)
-	r.book(s)
-	waitFor(t, "Seam to be asked several times", func() bool {
-		r.advance(10 * time.Second)
-		if why := r.prov.Outage(); why != "" {
-			t.Fatalf("an outage: %s", why)
-		}
-		return r.called("/workspaces/get") >= asked+5
-	})
+	r.mustBeNoOutage(s)
 }
 
 // Seam asks everybody to wait for a quarter of an hour at each call, and nobody arrives soon: that shows after a

@@ -41,6 +41,19 @@ func (r *rig) hide(s stay) (show func()) {
 	}
 }
 
+// removedStay is a cancelled stay whose ACS user Seam has stopped showing, and keeps; show has it shown again.
+func removedStay(t *testing.T) (r *rig, s stay, old string, show func()) {
+	t.Helper()
+	r, s = newStay(t, simulator.Options{})
+	r.advance(time.Minute)
+	r.rest(s)
+	old = *r.view(s).User.ACSUserID
+	show = r.hide(s)
+	r.cancel(s)
+	r.until(s, store.KeyRevoked)
+	return r, s, old, show
+}
+
 // removals end a stay's ACS user in each way, and return the status of the key after it.
 var removals = map[string]func(*rig, *stay) string{
 	"the stay is cancelled": func(r *rig, s *stay) string {
@@ -137,13 +150,7 @@ func TestADeleteThatSaltoRefusesAfterItShowed(t *testing.T) {
 // nothing.
 func TestOneWrongNotFoundEndsNoFollowUp(t *testing.T) {
 	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.rest(s)
-	old := *r.view(s).User.ACSUserID
-	show := r.hide(s)
-	r.cancel(s)
-	r.until(s, store.KeyRevoked)
+	r, s, old, show := removedStay(t)
 	r.advance(2 * time.Minute)
 	r.rest(s)
 
@@ -161,13 +168,7 @@ func TestOneWrongNotFoundEndsNoFollowUp(t *testing.T) {
 // revoked because of that one answer.
 func TestOneWrongNotFoundOfOneThatIsBack(t *testing.T) {
 	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.rest(s)
-	old := *r.view(s).User.ACSUserID
-	show := r.hide(s)
-	r.cancel(s)
-	r.until(s, store.KeyRevoked)
+	r, s, old, show := removedStay(t)
 	show()
 	r.sim.Configure(func(o *simulator.Options) { o.RefuseDeletes, o.Hidden = true, []string{old} })
 	r.sim.Inject(simulator.Fault{Kind: simulator.WrongNotFound, Path: "/acs/users/get", Contains: old, Skip: 1})
@@ -194,13 +195,7 @@ func TestOneWrongNotFoundOfOneThatIsBack(t *testing.T) {
 // Seam lists a removed ACS user again, and never finds it when it is asked for it alone: it is deleted all the same.
 func TestARemovedUserThatOnlyListsShow(t *testing.T) {
 	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.rest(s)
-	old := *r.view(s).User.ACSUserID
-	show := r.hide(s)
-	r.cancel(s)
-	r.until(s, store.KeyRevoked)
+	r, s, old, show := removedStay(t)
 	for range 2 { // the looks that follow a removal
 		r.advance(11 * time.Minute)
 		r.rest(s)
@@ -216,12 +211,7 @@ func TestARemovedUserThatOnlyListsShow(t *testing.T) {
 // An admin holds a stay: what comes back then is removed when the hold ends.
 func TestARemovedUserThatComesBackDuringAHold(t *testing.T) {
 	t.Parallel()
-	r, s := newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.rest(s)
-	show := r.hide(s)
-	r.cancel(s)
-	r.until(s, store.KeyRevoked)
+	r, s, _, show := removedStay(t)
 	r.mustAct(s, intake.Action{Kind: intake.ActionHold, Why: "asked by the police"})
 	r.rest(s)
 	show()
@@ -412,13 +402,7 @@ func TestARemovedUserThatIsBackAndCantBeDeleted(t *testing.T) {
 // ends.
 func newStayBeingDeleted(t *testing.T) (r *rig, s stay, old string) {
 	t.Helper()
-	r, s = newStay(t, simulator.Options{})
-	r.advance(time.Minute)
-	r.rest(s)
-	old = *r.view(s).User.ACSUserID
-	show := r.hide(s)
-	r.cancel(s)
-	r.until(s, store.KeyRevoked)
+	r, s, old, show := removedStay(t)
 	show()
 	r.sim.Change(func(st *simulator.State) {
 		u := st.Users[old]

@@ -176,7 +176,7 @@ var seamMutants = []mutant{
 			"		if !c.observed.checked || c.belief.tooEarly(shows) {\n",
 			"		if true {\n",
 		}),
-	provisionerTests("long pauses", "an outage with long pauses doesn't show while no guest arrives soon",
+	provisionerTests("outages with long pauses", "an outage with long pauses doesn't show while no guest arrives soon",
 		"TestOutageOfSeam",
 		edit{"internal/provisioner/outage.go", "o.seam.WorkspaceID(seam.Probe(ctx))", "o.seam.WorkspaceID(ctx)"}),
 	provisionerTests("calls held back", "a call that was never made shows an outage",
