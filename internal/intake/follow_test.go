@@ -369,11 +369,25 @@ func TestAReplayIsNoBacklog(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	var before time.Time
+	if err := db.Pool().QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&before); err != nil {
+		t.Fatal(err)
+	}
 	n, err := db.Events.Replay(t.Context(), []store.Event{event}, store.Audit{Author: "a test", Action: "replay"},
 		time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, oldest, err := db.Events.Backlog(t.Context(), nil)
+	if err != nil || oldest == nil || oldest.Before(before) {
+		t.Fatalf("the replay waits since %v, not since %v or later, %v", oldest, before, err)
+	}
+	// A second later it would be a backlog.
+	if _, err := db.Pool().Exec(t.Context(),
+		`UPDATE event_queue SET queued_at = now() + interval '1 hour'`); err != nil {
+		t.Fatal(err)
+	}
+
 	oneBatch, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := a.Drain(oneBatch); err != nil || pace.Pressed() {
