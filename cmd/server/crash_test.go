@@ -463,14 +463,17 @@ func provoke(r *crashRig, p *process, name point.Name) {
 				"time_zone": zones[rand.IntN(2)],
 			})
 		}
-	case point.SweepFlagged: // somebody takes a door away
+	case point.SweepFlagged: // somebody takes a door away; where each repair is undone at once, repairs end
 		once = func() {
+			id := fmt.Sprintf("quiet-%d", rand.IntN(3))
+			if key := p.key(id); key == nil || key["status"] != "issued" {
+				return
+			}
 			r.sim.Change(func(st *simulator.State) {
-				for id, u := range st.Users {
-					if strings.HasPrefix(u.FullName, "quiet") && len(u.GroupIDs) == 2 {
+				for _, u := range st.UsersNamed(id) {
+					if len(u.GroupIDs) == 2 {
 						u.GroupIDs = u.GroupIDs[:1]
-						st.Users[id] = u
-						return
+						st.Users[u.ID] = u
 					}
 				}
 			})
