@@ -35,7 +35,7 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	started := c.now()
 	u.ChangeSent(c.work.Key.Generation, started.Add(c.seam.Timeout()))
 	switch s.Kind {
-	case plan.SetSchedule:
+	case plan.SetSchedule, plan.Rename:
 		u.ScheduleSent(d.Starts, d.Ends)
 	case plan.AddGroup, plan.RemoveGroup:
 		u.GroupsChanging()
@@ -54,10 +54,7 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeLost(c.belief.lostUntil(started, c.now()))
 	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
-		// a postponed repair doesn't count as one that Seam didn't keep
-		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
-			u.RepairPostponed(s.Part())
-		}
+		err = c.refused(u, s, err)
 	}
 	if out := c.ledger.saveUser(ctx, u); out.stops() {
 		return out
@@ -100,7 +97,10 @@ func firstOutcome(out outcome, next func() outcome) outcome {
 func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) (apply func(), err error) {
 	switch body := s.Body.(type) {
 	case seam.UpdateACSUser:
-		return func() { u.ScheduleSet(d.Starts, d.Ends) }, c.seam.UpdateACSUser(ctx, body)
+		return func() {
+			u.ScheduleSet(d.Starts, d.Ends)
+			u.ReadName(s.Kind != plan.Rename && u.Renamed)
+		}, c.seam.UpdateACSUser(ctx, body)
 	case seam.GroupMembership:
 		return c.sendGroup(ctx, u, s.Kind, body)
 	case seam.LinkACSUser:
@@ -116,6 +116,23 @@ func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	default:
 		return nil, fmt.Errorf("step %d has no call", s.Kind)
 	}
+}
+
+// refused returns what a step's refusal means to the attempt. A postponed repair doesn't count as one that Seam didn't
+// keep. A name that Seam refuses stays unchanged, because the key works with any; a few comparisons later nobody tries
+// again.
+func (c *changer) refused(u *record.User, s plan.Step, cause error) error {
+	switch kind := seam.KindOf(cause); {
+	case kind == seam.RateLimited || kind == seam.NotSent:
+		u.RepairPostponed(s.Part())
+	case s.Kind == plan.Rename && (kind == seam.Invalid || kind == seam.Forbidden) &&
+		!seam.IsDisconnection(seam.TypeOf(cause)):
+		u.ReadName(false)
+		c.ledger.note("Seam refuses the reservation's number as the name of ACS user %s: its name is left unchanged",
+			*u.ACSUserID)
+		return nil
+	}
+	return cause
 }
 
 // sendGroup opens or closes a group's doors. After a refusal it looks at what Seam has; a group that is gone counts

@@ -92,6 +92,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		return unreadable(err)
 	}
 	u.ReadGroups(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
+	u.ReadName(isRenamed(from.FullName, c.work.Reservation.ReservationID))
 	hasSchedule := u.ReadSchedule(from)
 	if !hasSchedule && !ours && !u.WasRepaired(record.Hours) {
 		u.HasNoSchedule()

@@ -32,6 +32,9 @@ func differences(recorded, read *record.User) []drift {
 			hours(recorded), record.Hours})
 	}
 	found = append(found, otherGroups(recorded.AccessGroupIDs, read.AccessGroupIDs)...)
+	if read.Renamed {
+		found = append(found, drift{"full_name", plan.WhyRenamed, record.Name})
+	}
 	if read.Unlinked {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity", record.Link})
 	}
@@ -131,6 +134,8 @@ func (c *checker) sortDrift(d plan.Desired, u *record.User, found []drift, ours 
 			repaired = append(repaired, f)
 		case asked && !unkept:
 			repaired = append(repaired, f)
+		case unkept && f.part == record.Name:
+			u.ReadName(false)
 		case reports && (!ours || unkept), recently && unkept:
 			left = append(left, f)
 		default:

@@ -122,6 +122,7 @@ func TestDriftIsRepaired(t *testing.T) {
 			}
 		},
 		"link": func(st *simulator.State) { u := st.Users[id]; u.IdentityID = ""; st.Users[id] = u },
+		"name": func(st *simulator.State) { u := st.Users[id]; u.FullName = "Jane Doe"; st.Users[id] = u },
 	} {
 		r.sim.Change(change)
 		r.advance(2 * time.Hour)

@@ -94,7 +94,10 @@ type digest struct {
 	identity     uint64 // 0: not listed
 	groups       uint64 // sum of the hashes
 	key          uint64 // sum of the hashes
+	name         uint64 // hash of the letters of its name
 	keys         uint32
+	letters      uint32 // how many bytes these letters are
+	renamed      bool   // its name can't be what the access system has made of ours
 	suspended    bool
 	problem      bool
 	keyProblem   bool
@@ -236,7 +239,7 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 		}
 	}
 	want := s.digestOf(row)
-	d = d.scheduleOf(row).knownBy(want, s.noKeys)
+	d = s.nameOf(row, d).scheduleOf(row).knownBy(want, s.noKeys)
 	d.otherCode = s.codeDiffers(row)
 	if row.IsDisplaced() {
 		return d.differsDisplaced(want), false, nil
@@ -257,8 +260,17 @@ func (s *systemSweep) compare(ctx context.Context, row store.RecordedUser) (diff
 // has its identity again.
 func (d digest) differsDisplaced(want digest) bool {
 	linkedAgain := d.identity == want.identity
-	d.identity = want.identity
+	d.identity, d.renamed = want.identity, false
 	return linkedAgain || d != want
+}
+
+// nameOf is d with a verdict in place of its name: as [isRenamed], of what Seam may keep.
+func (s *systemSweep) nameOf(row store.RecordedUser, d digest) digest {
+	if ours := letters(row.ReservationID); d.letters > 0 && row.UnkeptBy[string(record.Name)] < record.MaxUnkept {
+		d.renamed = int(d.letters) > len(ours) || d.name != s.hash(ours[:d.letters])
+	}
+	d.name, d.letters = 0, 0
+	return d
 }
 
 // scheduleOf is d with the row's times if Seam doesn't show any, even after they were set again.
@@ -324,6 +336,8 @@ func (s *systemSweep) leaveUnkept(row store.RecordedUser, d, want digest) digest
 		switch part := record.Part(p); part {
 		case record.Hours:
 			d.starts, d.ends = want.starts, want.ends
+		case record.Name:
+			d.renamed = false
 		case record.Link:
 			d.identity = want.identity
 		case record.MobileKey, record.SecondKeys:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -151,6 +152,9 @@ func (s *systemSweep) noteUser(u seam.ACSUser) {
 	}
 
 	d := digest{suspended: u.IsSuspended != nil && *u.IsSuspended, problem: len(u.Errors) > 0}
+	if name := letters(u.FullName); name != "" {
+		d.name, d.letters = s.hash(name), uint32(min(len(name), math.MaxUint32)) // #nosec G115 -- bounded
+	}
 	if u.UserIdentityID != "" {
 		d.identity = s.hash(u.UserIdentityID)
 		s.linked++

@@ -114,7 +114,7 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})
-			stays := r.issue(8)
+			stays := r.issue(9)
 			configure(r)
 			r.alter(stays[0], func(u *simulator.User) {
 				u.Schedule = &simulator.Schedule{StartsAt: stays[0].in, EndsAt: stays[0].out.Add(time.Hour)}
@@ -123,6 +123,7 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 			r.alter(stays[2], func(u *simulator.User) { u.GroupIDs = nil })
 			r.alter(stays[3], func(u *simulator.User) { u.IdentityID = "" })
 			r.alter(stays[4], func(u *simulator.User) { u.Suspended = true })
+			r.alter(stays[8], func(u *simulator.User) { u.FullName = "Jane Doe" })
 			r.sim.Change(func(st *simulator.State) {
 				id := st.UsersNamed(stays[5].id)[0].ID
 				st.Credentials["more"] = simulator.Credential{
@@ -146,7 +147,7 @@ func TestSweepFindsWhatChanged(t *testing.T) {
 			r.untilThat(stays[4], "suspended",
 				func(v store.View) bool { return str(v.Key.Reason) == "suspended_at_seam" })
 			want := []string{
-				seam.PathUserUpdate, seam.PathGroupRemove, seam.PathGroupAdd, seam.PathGroupAdd,
+				seam.PathUserUpdate, seam.PathUserUpdate, seam.PathGroupRemove, seam.PathGroupAdd, seam.PathGroupAdd,
 				seam.PathIdentityAddUser,
 				seam.PathCredentialDelete, seam.PathCredentialCreate,
 			}

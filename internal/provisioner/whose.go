@@ -140,6 +140,11 @@ func mayBeStoredAs(stored, name string) bool {
 	return stored != "" && strings.HasPrefix(name, stored)
 }
 
+// isRenamed reports whether an ACS user of ours has a name that isn't known to be what an access system makes of ours.
+func isRenamed(shown, name string) bool {
+	return letters(shown) != "" && !sameName(shown, name) && !mayBeStoredAs(shown, name)
+}
+
 // letters are the letters and digits of a name, in one case and without accents.
 func letters(name string) string {
 	return strings.Map(func(r rune) rune {

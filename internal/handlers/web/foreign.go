@@ -175,6 +175,8 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"the access schedule is {what} instead of {before}",
 	"not set",
 	"the access groups are {groups} instead of {before}",
+	"the ACS user has another name than the reservation's number",
+	"Seam refuses the reservation's number as the name of ACS user {id}: its name is left unchanged",
 	"the ACS user is not linked to its identity",
 	"the key's user identity has another e-mail address than the guest's, so the key may be in somebody else's app",
 	"the mobile key was deleted",

@@ -24,6 +24,7 @@ const (
 	CreateKey
 	ReplaceKey
 	DeleteKey
+	Rename
 	DeleteSurplusUser
 	DeleteUser
 )
@@ -53,6 +54,8 @@ func (s Step) Part() record.Part {
 	switch s.Kind {
 	case SetSchedule:
 		return record.Hours
+	case Rename:
+		return record.Name
 	case LinkUser:
 		return record.Link
 	case AddGroup, RemoveGroup:
@@ -265,6 +268,7 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	s.setGroups(d, u)
 	s.setKey(d, u)
 	s.tidy(u)
+	s.setName(d, u)
 	return s.steps
 }
 
@@ -293,6 +297,19 @@ func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	body := seam.UpdateACSUser{ACSUserID: *u.ACSUserID, AccessSchedule: seam.NewSchedule(d.Starts, d.Ends)}
 	s.add(SetSchedule, seam.PathUserUpdate, body, "access lasts from check-in to check-out")
 }
+
+// setName gives an ACS user its name back. Its hours are sent along, so that no system takes them for none.
+func (s *stepsOf) setName(d Desired, u record.User) {
+	if !u.Renamed || d.Starts.IsZero() || !d.Ends.After(d.Starts) {
+		return
+	}
+	s.add(Rename, seam.PathUserUpdate, seam.UpdateACSUser{
+		ACSUserID: *u.ACSUserID, FullName: d.FullName, AccessSchedule: seam.NewSchedule(d.Starts, d.Ends),
+	}, WhyRenamed)
+}
+
+// WhyRenamed is the reason for giving an ACS user its name back, and what differs then.
+const WhyRenamed = "the ACS user has another name than the reservation's number"
 
 // GroupsFit reports whether the recorded doors of an ACS user need no change.
 func GroupsFit(d Desired, u record.User) bool {

@@ -13,6 +13,8 @@ import (
 //	RepairPostponed    takes that back: the repair was not made
 //	KeptBut, KeptShown starts again from zero: Seam shows what was set
 //	Kept               starts again from zero: the ACS user is a new one
+//
+// A name opens no door. One that Seam refuses or doesn't keep stays unchanged, and nobody is notified.
 
 // Part is a part of an ACS user that somebody may change at Seam.
 type Part string
@@ -20,6 +22,7 @@ type Part string
 // The parts. Each access group is one of its own, too: [AccessGroup].
 const (
 	Hours      Part = "access_schedule"
+	Name       Part = "full_name"
 	Link       Part = "user_identity"
 	MobileKey  Part = "credential"
 	SecondKeys Part = "surplus_credential"
@@ -45,14 +48,14 @@ const MaxUnkept = 3
 // Repairs are what Seam has otherwise than recorded, and how often that was repaired in vain.
 type Repairs struct {
 	Drift    *string          // found changed at Seam and left alone; nil: nothing is
-	Unkept   int16            // repairs in a row that Seam did not keep, of the part that it kept least
+	Unkept   int16            // repairs in a row that Seam did not keep, of the part but [Name] that it kept least
 	UnkeptBy map[string]int16 // the same, by part
 }
 
 // IsUnkept reports whether [MaxUnkept] repairs of a part in a row had no lasting effect.
 func (r *Repairs) IsUnkept(p Part) bool { return r.UnkeptBy[string(p)] >= MaxUnkept }
 
-// HasUnkept reports whether any part [Repairs.IsUnkept].
+// HasUnkept reports whether any part but [Name] [Repairs.IsUnkept].
 func (r *Repairs) HasUnkept() bool { return r.Unkept >= MaxUnkept }
 
 // WasRepaired reports whether a part was repaired since Seam last showed it as it was set.
@@ -109,8 +112,10 @@ func (r *Repairs) count(change func(map[string]int16)) {
 	}
 	change(unkept)
 	r.UnkeptBy, r.Unkept = unkept, 0
-	for _, n := range unkept {
-		r.Unkept = max(r.Unkept, n)
+	for p, n := range unkept {
+		if Part(p) != Name {
+			r.Unkept = max(r.Unkept, n)
+		}
 	}
 }
 
@@ -122,6 +127,8 @@ func (u *User) LeaveDrift(recorded *User, parts []Part, what string) {
 		switch p {
 		case Hours:
 			u.Schedule = recorded.Schedule
+		case Name:
+			u.Renamed = false
 		case Link:
 			u.Unlinked = false
 		case MobileKey:

@@ -592,6 +592,30 @@ var seamMutants = []mutant{
 			"		return time.Duration(min(seconds, longestRetryAfter.Seconds()) * float64(time.Second))\n",
 			"		return min(time.Duration(seconds*float64(time.Second)), longestRetryAfter)\n",
 		}),
+	provisionerTests("another name", "a sweep doesn't see that somebody renamed an ACS user",
+		"TestARenamedUserGetsItsNameBack|TestAnotherNameIsReported",
+		edit{
+			"internal/provisioner/sweep_compare.go",
+			"		d.renamed = int(d.letters) > len(ours) || d.name != s.hash(ours[:d.letters])\n", "		d.renamed = ours == \"\"\n",
+		}),
+	provisionerTests("stored names", "what an access system makes of a name counts as another",
+		"TestStoredNamesAreNotRepaired",
+		edit{
+			"internal/provisioner/sweep_compare.go",
+			"		d.renamed = int(d.letters) > len(ours) || d.name != s.hash(ours[:d.letters])\n",
+			"		d.renamed = d.name != s.hash(ours)\n",
+		}),
+	provisionerTests("names that aren't kept", "a name that Seam doesn't keep is set again at each sweep",
+		"TestANameThatSeamDoesNotTake",
+		edit{
+			"internal/provisioner/drift.go", "		case unkept && f.part == record.Name:\n",
+			"		case false:\n",
+		}),
+	provisionerTests("refused names", "a refused name stops the attempt", "TestANameThatSeamDoesNotTake",
+		edit{
+			"internal/provisioner/change.go",
+			"			*u.ACSUserID)\n		return nil\n", "			*u.ACSUserID)\n",
+		}),
 	seamTests("redaction", "a text is cut before it is redacted", "TestRedact|TestRedactAnything",
 		edit{
 			"internal/seam/text.go", "	s = address.ReplaceAllString(storable(s), \"[e-mail]\")\n",
