@@ -582,12 +582,11 @@ func TestStalledWorker(t *testing.T) {
 					func(text string) bool { return strings.Contains(log, text) })
 			})
 			result := chaos.Result{Rig: "stalled worker", Cells: 1, Fired: 1, Faults: 1, Events: 2}
-			state := sim.State()
+			state, key := sim.State(), other.until("3333122-433", "issued")
 			users := state.UsersNamed("3333122-433")
-			if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 ||
-				other.key("3333122-433")["acs_user_id"] != users[0].ID {
+			if len(users) != 1 || len(state.MobileKeys(users[0].ID)) != 1 || key["acs_user_id"] != users[0].ID {
 				result.Wrong++
-				t.Errorf("REST says %v, Seam holds %+v", other.key("3333122-433"), users)
+				t.Errorf("REST says %v, Seam holds %+v", key, users)
 			}
 			if peaks := sim.Peaks(); peaks.UsersOfOneStay > 1 || peaks.KeysOfOneUser > 1 {
 				result.Duplicates++

@@ -29,6 +29,16 @@ func (p *process) probe() (status int, text string) {
 	return resp.StatusCode, body.String()
 }
 
+// untilNotReady waits until readiness gives a cause. On a busy machine another one may come first: Postgres was asked,
+// and the answer came too late.
+func (p *process) untilNotReady(cause string) {
+	p.t.Helper()
+	waitUntil(p.t, "readiness to say "+cause, func() bool {
+		status, text := p.probe()
+		return status == http.StatusServiceUnavailable && strings.Contains(text, cause)
+	})
+}
+
 // TestNotReadyWhileWebhooksCantBeKept breaks the database in ways in which it still answers: the service is not ready,
 // says why in readiness, log and metrics, and is ready again on its own.
 func TestNotReadyWhileWebhooksCantBeKept(t *testing.T) {

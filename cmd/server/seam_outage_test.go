@@ -14,7 +14,7 @@ import (
 // meanwhile. The test waits for a minute, which is what makes it an outage.
 func TestOutageOfSeamShows(t *testing.T) {
 	t.Parallel()
-	sim, env := simulated(t, storetest.ServiceDSN(t))
+	sim, env := simulated(t, storetest.DSN(t))
 	p := launch(t, env)
 	p.deliver("default", "listing.created", seedListing())
 	paused := func() string { return p.metric("staykey_provisioner_paused") }

@@ -79,10 +79,7 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 		t.Parallel()
 		env, release := locked(t, "events, listings, reservations")
 		p := launch(t, env)
-		waitUntil(t, "readiness to name the lock", func() bool { // a busy machine may give up before Postgres does
-			status, text := p.probe()
-			return status == http.StatusServiceUnavailable && strings.Contains(text, "lock timeout")
-		})
+		p.untilNotReady("lock timeout")
 		release()
 		waitUntil(t, "ready", func() bool { status, _ := p.probe(); return status == http.StatusOK })
 		if got := p.post("default", "listing.created", seedListing()); got != http.StatusAccepted {
@@ -95,10 +92,7 @@ func TestStartWhileTablesAreLocked(t *testing.T) {
 		env, release := locked(t, "settings")
 		p := begin(t, env)
 		p.logs("waiting for a lock")
-		if status, text := p.probe(); status != http.StatusServiceUnavailable ||
-			!strings.Contains(text, "waiting for a lock") {
-			t.Errorf("readiness: %d %s", status, text)
-		}
+		p.untilNotReady("waiting for a lock")
 		body := webhook(t, "listing.created", seedListing())
 		if got := p.postOnce("default", body); got != http.StatusServiceUnavailable {
 			t.Errorf("a webhook meanwhile: %d", got)
@@ -156,12 +150,8 @@ func TestStartOnAReadOnlyDatabase(t *testing.T) {
 		l := newLocks(t, dsn)
 		l.readOnly(true)
 		p = launch(t, env)
-		if status, text := p.probe(); status != http.StatusServiceUnavailable || !strings.Contains(text, "read-only") {
-			t.Errorf("readiness: %d %s", status, text)
-		}
-		if key := p.key("3333122-433"); key == nil || key["status"] != "issued" {
-			t.Errorf("the reservation: %v", key)
-		}
+		p.untilNotReady("read-only")
+		p.until("3333122-433", "issued") // it answers reads
 		body := webhook(t, "message.created", map[string]any{})
 		if got := p.postOnce("default", body); got != http.StatusServiceUnavailable {
 			t.Errorf("a webhook meanwhile: %d", got)
