@@ -252,7 +252,18 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 	if len(a.refusals.all) > 0 {
 		return store.KeyVerdict{}, outcome{kind: failed, err: a.refusals.all[0].err}
 	}
-	return a.verdict(d), outcome{}
+	v := a.verdict(d)
+	return v, a.giveNames(ctx, d)
+}
+
+// giveNames gives ACS users their names back, after everything else.
+func (a *attempt) giveNames(ctx context.Context, d plan.Desired) outcome {
+	for _, s := range plan.Names(d, a.users.rows) {
+		if out := a.changer.rename(ctx, &a.users.rows[s.User], s); out.stops() {
+			return out
+		}
+	}
+	return outcome{}
 }
 
 // makeRoom makes sure that a new ACS user would be the stay's only one. Whatever may already serve the stay is followed

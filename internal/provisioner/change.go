@@ -35,7 +35,7 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	started := c.now()
 	u.ChangeSent(c.work.Key.Generation, started.Add(c.seam.Timeout()))
 	switch s.Kind {
-	case plan.SetSchedule, plan.Rename:
+	case plan.SetSchedule:
 		u.ScheduleSent(d.Starts, d.Ends)
 	case plan.AddGroup, plan.RemoveGroup:
 		u.GroupsChanging()
@@ -54,7 +54,10 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeLost(c.belief.lostUntil(started, c.now()))
 	default: // nothing happened; the effect of an earlier call is as unknown as before
 		u.Refused()
-		err = c.refused(u, s, err)
+		// a postponed repair doesn't count as one that Seam didn't keep
+		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
+			u.RepairPostponed(s.Part())
+		}
 	}
 	if out := c.ledger.saveUser(ctx, u); out.stops() {
 		return out
@@ -97,10 +100,7 @@ func firstOutcome(out outcome, next func() outcome) outcome {
 func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) (apply func(), err error) {
 	switch body := s.Body.(type) {
 	case seam.UpdateACSUser:
-		return func() {
-			u.ScheduleSet(d.Starts, d.Ends)
-			u.ReadName(s.Kind != plan.Rename && u.Renamed)
-		}, c.seam.UpdateACSUser(ctx, body)
+		return func() { u.ScheduleSet(d.Starts, d.Ends) }, c.seam.UpdateACSUser(ctx, body)
 	case seam.GroupMembership:
 		return c.sendGroup(ctx, u, s.Kind, body)
 	case seam.LinkACSUser:
@@ -118,21 +118,23 @@ func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	}
 }
 
-// refused returns what a step's refusal means to the attempt. A postponed repair doesn't count as one that Seam didn't
-// keep. A name that Seam refuses stays unchanged, because the key works with any; a few comparisons later nobody tries
-// again.
-func (c *changer) refused(u *record.User, s plan.Step, cause error) error {
-	switch kind := seam.KindOf(cause); {
-	case kind == seam.RateLimited || kind == seam.NotSent:
-		u.RepairPostponed(s.Part())
-	case s.Kind == plan.Rename && (kind == seam.Invalid || kind == seam.Forbidden) &&
-		!seam.IsDisconnection(seam.TypeOf(cause)):
-		u.ReadName(false)
-		c.ledger.note("Seam refuses the reservation's number as the name of ACS user %s: its name is left unchanged",
-			*u.ACSUserID)
-		return nil
+// rename gives an ACS user its name back. Nothing depends on that: whatever Seam answers, the stay's status stays, and
+// the next sweeps try again, a few times in all.
+func (c *changer) rename(ctx context.Context, u *record.User, s plan.Step) outcome {
+	if out := c.ledger.saveMark(ctx, u); out.stops() { // nothing is changed once the stay has been overtaken
+		return out
 	}
-	return cause
+	c.ledger.changes++
+	err := c.seam.RenameACSUser(c.ledger.because(ctx, s.Reason), s.Body.(seam.RenameACSUser))
+	u.ReadName(false)
+	if kind := seam.KindOf(err); kind != seam.RateLimited && kind != seam.NotSent {
+		u.RenameSent()
+	}
+	if err != nil {
+		c.ledger.note("ACS user %s keeps another name than the reservation's number for now: Seam doesn't take that",
+			*u.ACSUserID)
+	}
+	return c.ledger.saveUser(ctx, u)
 }
 
 // sendGroup opens or closes a group's doors. After a refusal it looks at what Seam has; a group that is gone counts

@@ -92,15 +92,16 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 		return unreadable(err)
 	}
 	u.ReadGroups(groupIDs(listed), slices.Concat(d.Groups, d.Listed))
-	u.ReadName(isRenamed(from.FullName, c.work.Reservation.ReservationID))
 	hasSchedule := u.ReadSchedule(from)
 	if !hasSchedule && !ours && !u.WasRepaired(record.Hours) {
 		u.HasNoSchedule()
 	}
 	u.ReadState(from, now)
+	mayRepair := u.MayRepair(d.Generation)
 	if c.judgeDrift(d, before, u, ours, hasSchedule) {
 		c.ledger.lostAt = lostBefore // the mobile key is left as recorded: no other is looked for
 	}
+	c.judgeName(d, &before, u, from, ours, mayRepair)
 	u.Known()
 	return outcome{}
 }

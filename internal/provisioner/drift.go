@@ -10,6 +10,7 @@ import (
 	"github.com/staykey/staykey/internal/pms"
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
+	"github.com/staykey/staykey/internal/seam"
 	"github.com/staykey/staykey/internal/stay"
 )
 
@@ -32,9 +33,6 @@ func differences(recorded, read *record.User) []drift {
 			hours(recorded), record.Hours})
 	}
 	found = append(found, otherGroups(recorded.AccessGroupIDs, read.AccessGroupIDs)...)
-	if read.Renamed {
-		found = append(found, drift{"full_name", plan.WhyRenamed, record.Name})
-	}
 	if read.Unlinked {
 		found = append(found, drift{"user_identity", "the ACS user is not linked to its identity", record.Link})
 	}
@@ -96,6 +94,32 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 	return slices.Contains(partsOf(left), record.MobileKey)
 }
 
+// judgeName decides whether an ACS user gets its name back: a few times in a row, and once more for each request. By
+// policy, another name is only noted. once is false if the request was used up.
+func (c *checker) judgeName(d plan.Desired, recorded, u *record.User, from seam.ACSUser, ours, once bool) {
+	u.ReadName(false)
+	if !isRenamed(from.FullName, c.work.Reservation.ReservationID) {
+		if from.FullName != "" {
+			u.NameShown()
+		}
+		return
+	}
+	what := []drift{{"full_name", plan.WhyRenamed, record.Name}}
+	asked := c.work.Key.Revive && once
+	switch unkept := u.IsUnkept(record.Name); {
+	case ours || unkept && !asked: // what Seam shows may be older than its name, or it doesn't keep it
+	case c.policy.Drift == pms.DriftReport && !asked:
+		u.LeaveName()
+		c.report(recorded, what, "reported")
+	default:
+		if unkept {
+			u.RepairedFor(d.Generation)
+		}
+		u.ReadName(true)
+		c.report(recorded, what, "repaired")
+	}
+}
+
 // noteKept records of which parts Seam shows what was set. An answer without a schedule doesn't show the
 // hours, a list that leaves out a door that must be closed doesn't show the doors, and a mobile key that is new may
 // still be dropped.
@@ -134,8 +158,6 @@ func (c *checker) sortDrift(d plan.Desired, u *record.User, found []drift, ours 
 			repaired = append(repaired, f)
 		case asked && !unkept:
 			repaired = append(repaired, f)
-		case unkept && f.part == record.Name:
-			u.ReadName(false)
 		case reports && (!ours || unkept), recently && unkept:
 			left = append(left, f)
 		default:

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"slices"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/stay"
@@ -52,7 +53,7 @@ func (p *Provisioner) Plan(ctx context.Context, ref stay.Ref) ([]stay.PlannedCal
 			d.IdentityID = stay.Text(known.ID)
 		}
 	}
-	for _, s := range plan.Plan(d, a.users.rows, work.Key.Revive) {
+	for _, s := range slices.Concat(plan.Plan(d, a.users.rows, work.Key.Revive), plan.Names(d, a.users.rows)) {
 		calls = append(calls, stay.PlannedCall{Path: s.Path, Body: s.Body, Reason: s.Reason})
 	}
 	return append(calls, a.codes.planned(d)...), nil

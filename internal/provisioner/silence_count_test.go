@@ -73,14 +73,26 @@ func TestGettingFurtherIsNoSilence(t *testing.T) {
 // mustNotHaveSaid fails the test if a timeline has ever had a text.
 func (r *rig) mustNotHaveSaid(text string) {
 	r.t.Helper()
-	var said bool
-	if err := r.store.Pool().QueryRow(r.t.Context(),
-		`SELECT bool_or(strpos(detail::text, $1) > 0) FROM timeline`, text).Scan(&said); err != nil {
-		r.t.Fatal(err)
-	}
-	if said {
+	if r.hasSaid(text) {
 		r.t.Errorf("the timeline has %q", text)
 	}
+}
+
+func (r *rig) mustHaveSaid(text string) {
+	r.t.Helper()
+	if !r.hasSaid(text) {
+		r.t.Errorf("the timeline lacks %q", text)
+	}
+}
+
+func (r *rig) hasSaid(text string) (said bool) {
+	r.t.Helper()
+	if err := r.store.Pool().QueryRow(r.t.Context(), `
+		SELECT coalesce(bool_or(strpos(summary || detail::text, $1) > 0), false) FROM timeline`, text).
+		Scan(&said); err != nil {
+		r.t.Fatal(err)
+	}
+	return said
 }
 
 // Many attempts of which only the last two failed are no silence: what counts is how long no answer came.

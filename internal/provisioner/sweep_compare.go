@@ -264,10 +264,16 @@ func (d digest) differsDisplaced(want digest) bool {
 	return linkedAgain || d != want
 }
 
-// nameOf is d with a verdict in place of its name: as [isRenamed], of what Seam may keep.
+// nameOf is d with a verdict in place of its name: whether it is given back, as [isRenamed], or was and is kept, which
+// ends the count of tries.
 func (s *systemSweep) nameOf(row store.RecordedUser, d digest) digest {
-	if ours := letters(row.ReservationID); d.letters > 0 && row.UnkeptBy[string(record.Name)] < record.MaxUnkept {
+	if ours, tries := letters(row.ReservationID), row.UnkeptBy[string(record.Name)]; d.letters > 0 {
 		d.renamed = int(d.letters) > len(ours) || d.name != s.hash(ours[:d.letters])
+		if d.renamed && (tries >= record.MaxUnkept || row.Suspended && d.suspended) {
+			d.renamed = false
+		} else if !d.renamed && tries > 0 {
+			d.renamed = true
+		}
 	}
 	d.name, d.letters = 0, 0
 	return d

@@ -130,12 +130,22 @@ func (c *Client) EachACSUser(ctx context.Context, acsSystemID string, take func(
 // UpdateACSUser is the body of [Client.UpdateACSUser]. Seam refuses a schedule without both ends.
 type UpdateACSUser struct {
 	ACSUserID      string   `json:"acs_user_id"`
-	FullName       string   `json:"full_name,omitempty"` // "": unchanged
 	AccessSchedule Schedule `json:"access_schedule"`
 }
 
-// UpdateACSUser changes an ACS user's schedule, and perhaps its name.
+// UpdateACSUser changes an ACS user's schedule.
 func (c *Client) UpdateACSUser(ctx context.Context, in UpdateACSUser) error {
+	return c.post(ctx, PathUserUpdate, in, "", nil)
+}
+
+// RenameACSUser is the body of [Client.RenameACSUser].
+type RenameACSUser struct {
+	ACSUserID string `json:"acs_user_id"`
+	FullName  string `json:"full_name"`
+}
+
+// RenameACSUser changes an ACS user's name. What an update leaves out is unchanged.
+func (c *Client) RenameACSUser(ctx context.Context, in RenameACSUser) error {
 	return c.post(ctx, PathUserUpdate, in, "", nil)
 }
 

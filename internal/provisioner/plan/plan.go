@@ -24,9 +24,9 @@ const (
 	CreateKey
 	ReplaceKey
 	DeleteKey
-	Rename
 	DeleteSurplusUser
 	DeleteUser
+	Rename // never in a [Plan]: see [Names]
 )
 
 // Opens reports whether a guest may need the step to get in: if Seam refuses it, the key that it would replace is
@@ -54,8 +54,6 @@ func (s Step) Part() record.Part {
 	switch s.Kind {
 	case SetSchedule:
 		return record.Hours
-	case Rename:
-		return record.Name
 	case LinkUser:
 		return record.Link
 	case AddGroup, RemoveGroup:
@@ -136,6 +134,22 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 	}
 	return steps
 }
+
+// Names returns the calls that give ACS users their names back. They come after everything else, and nothing depends on
+// them: a name opens no door.
+func Names(d Desired, users []record.User) []Step {
+	keep := Standing(d, users)
+	if d.Goal != Have || keep < 0 || !users[keep].Renamed || !users[keep].Exists() || users[keep].SuspendedAt != nil {
+		return nil
+	}
+	s := stepsOf{user: keep}
+	body := seam.RenameACSUser{ACSUserID: *users[keep].ACSUserID, FullName: d.FullName}
+	s.add(Rename, seam.PathUserUpdate, body, WhyRenamed)
+	return s.steps
+}
+
+// WhyRenamed is the reason for giving an ACS user its name back, and what differs then.
+const WhyRenamed = "the ACS user has another name than the reservation's number"
 
 // removable reports whether an ACS user other than the standing one may be deleted now. After a stay it is kept for a
 // while, unless it would open doors longer than the stay lasted, or it is not known to be somebody else's leftover.
@@ -268,7 +282,6 @@ func repairUser(d Desired, u record.User, index int, revive bool) []Step {
 	s.setGroups(d, u)
 	s.setKey(d, u)
 	s.tidy(u)
-	s.setName(d, u)
 	return s.steps
 }
 
@@ -297,19 +310,6 @@ func (s *stepsOf) setSchedule(d Desired, u record.User) {
 	body := seam.UpdateACSUser{ACSUserID: *u.ACSUserID, AccessSchedule: seam.NewSchedule(d.Starts, d.Ends)}
 	s.add(SetSchedule, seam.PathUserUpdate, body, "access lasts from check-in to check-out")
 }
-
-// setName gives an ACS user its name back. Its hours are sent along, so that no system takes them for none.
-func (s *stepsOf) setName(d Desired, u record.User) {
-	if !u.Renamed || d.Starts.IsZero() || !d.Ends.After(d.Starts) {
-		return
-	}
-	s.add(Rename, seam.PathUserUpdate, seam.UpdateACSUser{
-		ACSUserID: *u.ACSUserID, FullName: d.FullName, AccessSchedule: seam.NewSchedule(d.Starts, d.Ends),
-	}, WhyRenamed)
-}
-
-// WhyRenamed is the reason for giving an ACS user its name back, and what differs then.
-const WhyRenamed = "the ACS user has another name than the reservation's number"
 
 // GroupsFit reports whether the recorded doors of an ACS user need no change.
 func GroupsFit(d Desired, u record.User) bool {

@@ -14,7 +14,8 @@ import (
 //	KeptBut, KeptShown starts again from zero: Seam shows what was set
 //	Kept               starts again from zero: the ACS user is a new one
 //
-// A name opens no door. One that Seam refuses or doesn't keep stays unchanged, and nobody is notified.
+// A name opens no door: one that Seam refuses or doesn't keep stays unchanged, and nobody is notified. So its
+// count is another (RenameSent, LeaveName, NameShown).
 
 // Part is a part of an ACS user that somebody may change at Seam.
 type Part string
@@ -80,7 +81,9 @@ func (r *Repairs) Kept() { r.count(func(unkept map[string]int16) { clear(unkept)
 // KeptBut records that Seam shows everything as it was set, except some parts.
 func (r *Repairs) KeptBut(parts []Part) {
 	r.count(func(unkept map[string]int16) {
-		maps.DeleteFunc(unkept, func(p string, _ int16) bool { return !slices.Contains(parts, Part(p)) })
+		maps.DeleteFunc(unkept, func(p string, _ int16) bool {
+			return Part(p) != Name && !slices.Contains(parts, Part(p))
+		})
 	})
 }
 
@@ -102,6 +105,21 @@ func (r *Repairs) RepairPostponed(p Part) {
 			delete(unkept, string(p))
 		}
 	})
+}
+
+// RenameSent records that the ACS user was given its name.
+func (r *Repairs) RenameSent() {
+	r.count(func(unkept map[string]int16) { unkept[string(Name)] = min(unkept[string(Name)]+1, MaxUnkept) })
+}
+
+// LeaveName records that the ACS user keeps the name that somebody gave it.
+func (r *Repairs) LeaveName() {
+	r.count(func(unkept map[string]int16) { unkept[string(Name)] = MaxUnkept })
+}
+
+// NameShown records that Seam shows the stay's name.
+func (r *Repairs) NameShown() {
+	r.count(func(unkept map[string]int16) { delete(unkept, string(Name)) })
 }
 
 // count changes a copy: what [User.Refused] restores shares the map.
@@ -127,8 +145,6 @@ func (u *User) LeaveDrift(recorded *User, parts []Part, what string) {
 		switch p {
 		case Hours:
 			u.Schedule = recorded.Schedule
-		case Name:
-			u.Renamed = false
 		case Link:
 			u.Unlinked = false
 		case MobileKey:
