@@ -140,6 +140,7 @@ func (p *Provisioner) newAttempt(lease store.Lease, loaded store.Work) *attempt 
 	}
 	surplus := &surplus{
 		seam: p.seam, now: p.now, ledger: ledger, belief: belief, users: users, finder: finder, pacing: pacing,
+		removed: removed,
 	}
 	remover := &remover{
 		seam: p.seam, now: p.now, activity: p.options.Activity, ledger: ledger, belief: belief, users: users,

@@ -52,8 +52,12 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 	case seam.KindOf(err) == seam.Lost:
 		c.ledger.noteLostCreate() // it may still take effect, after later calls
 		u.ChangeLost(c.belief.lostUntil(started, c.now()))
-	default: // nothing happened; the effect of an earlier call is as unknown as before
+	default: // the effect of an earlier call is as unknown as before
 		u.Refused()
+		if isRefusal(err) {
+			u.ChangeRefused(c.now())
+			c.observed.recheckAt(c.now().Add(c.belief.lag)) // it may have taken effect all the same
+		}
 		// a postponed repair doesn't count as one that Seam didn't keep
 		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
 			u.RepairPostponed(s.Part())

@@ -95,6 +95,7 @@ func (r *remover) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 			u.DeleteDoubted()
 		}
 	default:
+		r.observed.recheckAt(r.now()) // if the stay is wanted again, somebody may have deleted it meanwhile
 		if madeNothing(err) {
 			u.Refused()
 		} else {
@@ -165,7 +166,8 @@ func (r *remover) awaitsSubscription(d plan.Desired, u, old *record.User) bool {
 // policy is to report such differences: the database may have been restored to a time before the stay was extended.
 // It is removed when its access ends, or when the PMS or an admin says so.
 func (r *remover) lastsLonger(ctx context.Context, d plan.Desired, u *record.User) outcome {
-	if !d.Expired || r.policy.Drift != pms.DriftReport || r.work.Key.Revive || u.Unsure || u.EndsAt == nil {
+	isUnsure := u.Unsure && !u.AwaitsLateDelete() // a refused delete leaves no doubt about the hours
+	if !d.Expired || r.policy.Drift != pms.DriftReport || r.work.Key.Revive || isUnsure || u.EndsAt == nil {
 		return outcome{}
 	}
 	from, is, out := r.finder.look(ctx, u, "whether an earlier call extended the access")

@@ -58,9 +58,12 @@ func (r *removed) remember(u *record.User) {
 	if u.ACSUserID == nil {
 		return
 	}
-	gone := store.RemovedUser{
-		ACSUserID: *u.ACSUserID, ACSSystemID: u.ACSSystemID, RemovedAt: r.now(), EndsAt: u.EndsAt,
-	}
+	r.rememberOne(*u.ACSUserID, u)
+}
+
+// rememberOne keeps the id of an ACS user that is gone: the one of a row, or another that its creates have left.
+func (r *removed) rememberOne(id string, u *record.User) {
+	gone := store.RemovedUser{ACSUserID: id, ACSSystemID: u.ACSSystemID, RemovedAt: r.now(), EndsAt: u.EndsAt}
 	r.users = append(r.users, gone)
 	r.ledger.keepRemoved(gone)
 }

@@ -494,6 +494,26 @@ func (r *rig) remembered() (n int) {
 	return n
 }
 
+// What a lost create left in addition, and whose removal takes long, is looked for soon after it is gone, too.
+func TestARemovedSecondUserIsLookedFor(t *testing.T) {
+	t.Parallel()
+	r, s := newStay(t, simulator.Options{DeleteHang: 30 * time.Minute})
+	r.advance(15 * time.Minute)
+	r.mustBeCalm(s, "at first")
+	r.leaveSecond(*r.view(s).User.ACSUserID)
+	r.recheck(s)
+	r.untilLater(s, "without the second", func(store.View) bool { return r.remembered() == 1 })
+	for range 12 {
+		r.advance(time.Minute)
+		r.mustBeCalm(s, "later")
+	}
+	var looked bool
+	err := r.store.Pool().QueryRow(t.Context(), `SELECT looked_at IS NOT NULL FROM removed_acs_users`).Scan(&looked)
+	if err != nil || !looked {
+		t.Errorf("nobody has looked for it since it is gone, %v", err)
+	}
+}
+
 // Ids are kept as long as they may open a door, and no longer.
 func TestIDsOfRemovedUsersAreForgotten(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,6 @@ import (
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
-	"github.com/staykey/staykey/internal/store"
 )
 
 // ACS users that a lost create has left in addition to the stay's own open the same doors. Each is followed until Seam
@@ -17,13 +16,14 @@ import (
 // surplus follows the second ACS users of a stay to their end at Seam. It doesn't find them: the [checker] and the
 // [observer] do.
 type surplus struct {
-	seam   *seam.Client
-	now    func() time.Time
-	ledger *ledger
-	belief belief
-	users  *users
-	finder *finder
-	pacing *pacing
+	seam    *seam.Client
+	now     func() time.Time
+	ledger  *ledger
+	belief  belief
+	users   *users
+	finder  *finder
+	pacing  *pacing
+	removed *removed
 
 	due *time.Time // when one next to the ACS user that serves the stay is looked at next
 }
@@ -96,9 +96,7 @@ func (s *surplus) notSeen(ctx context.Context, u *record.User, second record.Sur
 		})
 	}
 	u.DropSurplus(second.ID)
-	s.ledger.keepRemoved(store.RemovedUser{
-		ACSUserID: second.ID, ACSSystemID: u.ACSSystemID, RemovedAt: s.now(), EndsAt: u.EndsAt,
-	})
+	s.removed.rememberOne(second.ID, u)
 	s.ledger.note("ACS user %s, which a lost create had left, is gone", second.ID)
 	return s.ledger.saveUser(ctx, u)
 }
