@@ -104,7 +104,7 @@ func (c *checker) judgeName(d plan.Desired, recorded, u *record.User, from seam.
 		}
 		return
 	}
-	what := []drift{{"full_name", plan.WhyRenamed, record.Name}}
+	what := []drift{{"full_name", stay.WhyRenamed, record.Name}}
 	asked := c.work.Key.Revive && once
 	switch unkept := u.IsUnkept(record.Name); {
 	case ours || unkept && !asked: // what Seam shows may be older than its name, or it doesn't keep it

@@ -9,6 +9,9 @@ type PlannedCall struct {
 	Reason string `json:"reason" example:"access lasts from check-in to check-out"`
 }
 
+// WhyRenamed is the reason of the call that gives an ACS user its name back, and what differs then.
+const WhyRenamed = "the ACS user has another name than the reservation's number"
+
 // AccessGroup is an access group of the Seam workspace.
 type AccessGroup struct {
 	ID, Name, SystemID, SystemName string

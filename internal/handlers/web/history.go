@@ -79,6 +79,14 @@ var callTexts = map[string]callText{
 	},
 }
 
+// specialTexts describe calls with a reason of their own, where the path says too little.
+var specialTexts = map[string]callText{
+	stay.WhyRenamed: {
+		"Seam: gave the Salto user its name back", "Seam: asked to give the Salto user its name back — no answer",
+		"Seam: could not give the Salto user its name back — {why}",
+	},
+}
+
 // statusTexts describe changes of a key's status.
 var statusTexts = map[string]lang.Text{
 	stay.KeyWaiting:      "The key is waiting",
@@ -220,6 +228,9 @@ func describeRequest(in *lang.Locale, path, result, reason string) (text, tone, 
 	if !changes && isQuestion(reason) {
 		text, tone = describeQuestion(in, in.Foreign(reason), result)
 		return text, tone, ""
+	}
+	if special, known := specialTexts[reason]; known {
+		call = special
 	}
 	text, tone = describeCall(in, call, changes, removes(path), result)
 	return text, tone, reason

@@ -79,6 +79,14 @@ func TestDescribe(t *testing.T) {
 			},
 		},
 		{
+			reason: "a call that gives a name back sets no times", kind: stay.TimelineRequest,
+			detail: map[string]any{"path": "/acs/users/update", "result": "lost", "reason": stay.WhyRenamed},
+			want: historyItem{
+				Text: "Seam: asked to give the Salto user its name back — no answer", Tone: "bad", Why: stay.WhyRenamed,
+				Detail: []detail{{"path", "/acs/users/update"}, {"result", "lost"}},
+			},
+		},
+		{
 			reason: "a failed read is bad", kind: stay.TimelineRequest,
 			detail: map[string]any{"path": "/acs/users/get", "result": "lost"},
 			want: historyItem{

@@ -144,12 +144,9 @@ func Names(d Desired, users []record.User) []Step {
 	}
 	s := stepsOf{user: keep}
 	body := seam.RenameACSUser{ACSUserID: *users[keep].ACSUserID, FullName: d.FullName}
-	s.add(Rename, seam.PathUserUpdate, body, WhyRenamed)
+	s.add(Rename, seam.PathUserUpdate, body, stay.WhyRenamed)
 	return s.steps
 }
-
-// WhyRenamed is the reason for giving an ACS user its name back, and what differs then.
-const WhyRenamed = "the ACS user has another name than the reservation's number"
 
 // removable reports whether an ACS user other than the standing one may be deleted now. After a stay it is kept for a
 // while, unless it would open doors longer than the stay lasted, or it is not known to be somebody else's leftover.
