@@ -25,7 +25,7 @@ const (
 //	desired ─▶ observe ─▶ plan ─▶ first step ─┐
 //	   ▲                                      │
 //	   └──────────────────────────────────────┘
-//	nothing planned ─▶ finish up ─▶ backup code ─▶ verdict
+//	nothing planned ─▶ finish up ─▶ backup code ─▶ verdict ─▶ names
 //
 // The attempt only decides what comes next. What is done is in its parts. Each part is given what it works with, and
 // doesn't know the attempt:
@@ -257,10 +257,10 @@ func (a *attempt) round(ctx context.Context, observed *bool) (store.KeyVerdict, 
 	return v, a.giveNames(ctx, d)
 }
 
-// giveNames gives ACS users their names back, after everything else.
+// giveNames restores the names of ACS users, after everything else.
 func (a *attempt) giveNames(ctx context.Context, d plan.Desired) outcome {
 	for _, s := range plan.Names(d, a.users.rows) {
-		if out := a.changer.rename(ctx, &a.users.rows[s.User], s); out.stops() {
+		if out := a.changer.rename(ctx, d, &a.users.rows[s.User], s); out.stops() {
 			return out
 		}
 	}

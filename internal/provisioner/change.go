@@ -54,10 +54,6 @@ func (c *changer) change(ctx context.Context, d plan.Desired, u *record.User, s 
 		u.ChangeLost(c.belief.lostUntil(started, c.now()))
 	default: // the effect of an earlier call is as unknown as before
 		u.Refused()
-		if isRefusal(err) {
-			u.ChangeRefused(c.now())
-			c.observed.recheckAt(c.now().Add(c.belief.lag)) // it may have taken effect all the same
-		}
 		// a postponed repair doesn't count as one that Seam didn't keep
 		if kind := seam.KindOf(err); kind == seam.RateLimited || kind == seam.NotSent {
 			u.RepairPostponed(s.Part())
@@ -122,12 +118,16 @@ func (c *changer) send(ctx context.Context, d plan.Desired, u *record.User, s pl
 	}
 }
 
-// rename gives an ACS user its name back. Nothing depends on that: whatever Seam answers, the stay's status stays, and
-// the next sweeps try again, a few times in all.
-func (c *changer) rename(ctx context.Context, u *record.User, s plan.Step) outcome {
+// rename restores an ACS user's name. Nothing depends on that: it is no part of the verdict whether Seam accepts it,
+// and the next sweeps try again, a few times in all.
+func (c *changer) rename(ctx context.Context, d plan.Desired, u *record.User, s plan.Step) outcome {
+	if u.IsUnkept(record.Name) {
+		u.RepairedFor(d.Generation)
+	}
 	if out := c.ledger.saveMark(ctx, u); out.stops() { // nothing is changed once the stay has been overtaken
 		return out
 	}
+	c.checker.report(u, otherName, "repaired")
 	c.ledger.changes++
 	err := c.seam.RenameACSUser(c.ledger.because(ctx, s.Reason), s.Body.(seam.RenameACSUser))
 	u.ReadName(false)
@@ -135,8 +135,7 @@ func (c *changer) rename(ctx context.Context, u *record.User, s plan.Step) outco
 		u.RenameSent()
 	}
 	if err != nil {
-		c.ledger.note("ACS user %s keeps another name than the reservation's number for now: Seam doesn't take that",
-			*u.ACSUserID)
+		c.ledger.note("ACS user %s could not be renamed: a sweep tries again, or leaves it", *u.ACSUserID)
 	}
 	return c.ledger.saveUser(ctx, u)
 }

@@ -67,9 +67,12 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if until := c.belief.showsFrom(u); c.belief.tooEarly(until) {
 		c.observed.recheckAt(until) // reads may be older than our last write: good enough to begin with
 	}
+	if hadRefusal(c.work.Key) {
+		c.observed.recheckAt(now.Add(c.belief.lag)) // reads may not show yet what the refused call did all the same
+	}
 	ctx = c.ledger.because(ctx, "whether what is recorded is still true")
 	before, lostBefore := *u, c.ledger.lostAt
-	ours := c.isPending(u) || c.ledger.lostAt != nil
+	ours := c.isPending(u) || c.ledger.lostAt != nil || hadRefusal(c.work.Key)
 	c.seen(u)
 
 	// What may be written before everything is judged comes first: the row must never hold only half of somebody's
@@ -101,7 +104,7 @@ func (c *checker) compare(ctx context.Context, d plan.Desired, u *record.User, f
 	if c.judgeDrift(d, before, u, ours, hasSchedule) {
 		c.ledger.lostAt = lostBefore // the mobile key is left as recorded: no other is looked for
 	}
-	c.judgeName(d, &before, u, from, ours, mayRepair)
+	c.judgeName(&before, u, from, ours, mayRepair)
 	u.Known()
 	return outcome{}
 }

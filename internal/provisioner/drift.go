@@ -94,9 +94,12 @@ func (c *checker) judgeDrift(d plan.Desired, recorded record.User, u *record.Use
 	return slices.Contains(partsOf(left), record.MobileKey)
 }
 
-// judgeName decides whether an ACS user gets its name back: a few times in a row, and once more for each request. By
+// otherName is the difference that somebody has renamed an ACS user.
+var otherName = []drift{{"full_name", stay.WhyRenamed, record.Name}}
+
+// judgeName decides whether an ACS user's name is restored: a few times in a row, and once more for each request. By
 // policy, another name is only noted. once is false if the request was used up.
-func (c *checker) judgeName(d plan.Desired, recorded, u *record.User, from seam.ACSUser, ours, once bool) {
+func (c *checker) judgeName(recorded, u *record.User, from seam.ACSUser, ours, once bool) {
 	u.ReadName(false)
 	if !isRenamed(from.FullName, c.work.Reservation.ReservationID) {
 		if from.FullName != "" {
@@ -104,19 +107,14 @@ func (c *checker) judgeName(d plan.Desired, recorded, u *record.User, from seam.
 		}
 		return
 	}
-	what := []drift{{"full_name", stay.WhyRenamed, record.Name}}
 	asked := c.work.Key.Revive && once
 	switch unkept := u.IsUnkept(record.Name); {
 	case ours || unkept && !asked: // what Seam shows may be older than its name, or it doesn't keep it
 	case c.policy.Drift == pms.DriftReport && !asked:
 		u.LeaveName()
-		c.report(recorded, what, "reported")
+		c.report(recorded, otherName, "reported")
 	default:
-		if unkept {
-			u.RepairedFor(d.Generation)
-		}
 		u.ReadName(true)
-		c.report(recorded, what, "repaired")
 	}
 }
 

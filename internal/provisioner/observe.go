@@ -2,11 +2,13 @@ package provisioner
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/staykey/staykey/internal/provisioner/plan"
 	"github.com/staykey/staykey/internal/provisioner/record"
 	"github.com/staykey/staykey/internal/seam"
+	"github.com/staykey/staykey/internal/stay"
 	"github.com/staykey/staykey/internal/store"
 )
 
@@ -76,6 +78,11 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 		return outcome{}
 	}
 
+	return o.compare(ctx, d, u, due)
+}
+
+// compare compares an ACS user with Seam where that is due, or what is recorded may not be true.
+func (o *observer) compare(ctx context.Context, d plan.Desired, u *record.User, due bool) outcome {
 	overtaken := o.isOvertaken(d, u)
 	if !due && !overtaken && !o.mustCheck(u) {
 		return outcome{}
@@ -83,7 +90,11 @@ func (o *observer) observeUser(ctx context.Context, d plan.Desired, u *record.Us
 	if until := o.belief.showsFrom(u); overtaken && o.belief.tooEarly(until) && !o.ledger.preview {
 		return wait(until, "Seam's reads may lag what was just written")
 	}
-	return o.checker.check(ctx, d, u)
+	out := o.checker.check(ctx, d, u)
+	if out.kind == refused && !due && !overtaken && hadRefusal(o.work.Key) {
+		return outcome{} // what is desired must not wait for reads that Seam refuses, too
+	}
+	return out
 }
 
 // searchRemoved looks for what a lost create has left in addition to an ACS user that we deleted, and that is not gone
@@ -99,10 +110,17 @@ func (o *observer) searchRemoved(ctx context.Context, u *record.User, due bool) 
 }
 
 // mustCheck reports whether an ACS user is compared with Seam although no check is due: because what Seam showed once
-// must be repeated to count, or because an admin asked for a repair.
+// must be repeated to count, because an admin asked for a repair, or after a refusal.
 func (o *observer) mustCheck(u *record.User) bool {
 	once := u.Phase() == record.Missing || u.Phase() == record.Contested || u.KeyPhase() == record.KeyMissing
-	return once || u.Drift != nil && o.work.Key.Revive
+	return once || u.Drift != nil && o.work.Key.Revive || hadRefusal(o.work.Key)
+}
+
+// hadRefusal reports whether something else is desired than when Seam refused a call. The call may have taken effect
+// all the same, and nothing that is planned now would show that. While the same is desired, the call is simply sent
+// again: then it has been tried.
+func hadRefusal(k store.MobileKey) bool {
+	return k.Attempts == 0 && slices.Contains(refusalReasons, stay.Text(k.Reason))
 }
 
 // isOvertaken reports whether the effect of a change without a recorded result must be known before anything else.

@@ -11,9 +11,18 @@ import (
 )
 
 // Seam refuses a change that takes effect all the same, and the PMS takes the change back: Seam is asked before the key
-// is issued.
+// is issued. By policy `report`, too, that is no change of somebody else's.
 func TestARefusedChangeThatIsTakenBack(t *testing.T) {
 	t.Parallel()
+	for _, policy := range []pms.Drift{pms.DriftRepair, pms.DriftReport} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			takeRefusedChangesBack(t, policy)
+		})
+	}
+}
+
+func takeRefusedChangesBack(t *testing.T, policy pms.Drift) {
 	withHours := func(more time.Duration) func(*rig, stay) {
 		return func(r *rig, s stay) {
 			s.out = s.out.Add(more)
@@ -36,7 +45,15 @@ func TestARefusedChangeThatIsTakenBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, s := newStay(t, simulator.Options{})
+			r := newRig(t, fast(), simulator.Options{})
+			r.policy = func(string) pms.Policy {
+				p := pms.DefaultPolicy()
+				p.Drift = policy
+				return p
+			}
+			r.listing("default", "L", "555555-5555")
+			s := r.stay("R1")
+			issued(r, &s)
 			r.advance(15 * time.Minute)
 			r.mustBeCalm(s, "at first")
 			r.sim.Inject(simulator.Fault{Kind: simulator.RefusedAfter, Status: c.status, Path: c.path})
@@ -80,14 +97,15 @@ func TestARefusedDeleteAndAnExtension(t *testing.T) {
 	}
 }
 
-// A delete is not made, somebody deletes the ACS user at Salto, and the stay is booked again: Seam is asked before the
-// key is issued.
-func TestADeleteThatIsNotMadeAndAReturn(t *testing.T) {
+// What Seam refuses for good is not looked at again with each try.
+func TestARefusedChangeIsNotComparedEachTime(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]simulator.Fault{
-		"rate limited": {Kind: simulator.Limited, Path: seam.PathUserDelete, RetryAfter: 30 * time.Second},
-		"disconnected": {Kind: simulator.Refused, Type: "acs_system_disconnected", Path: seam.PathUserDelete},
-		"refused":      {Kind: simulator.Forbidden, Path: seam.PathUserDelete},
+		"refused": {Kind: simulator.Forbidden, Path: seam.PathGroupAdd, Count: -1},
+		"not found": {
+			Kind: simulator.Refused, Type: "acs_access_group_not_found", Status: 404, Path: seam.PathGroupAdd,
+			Count: -1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,19 +113,19 @@ func TestADeleteThatIsNotMadeAndAReturn(t *testing.T) {
 			r.advance(15 * time.Minute)
 			r.mustBeCalm(s, "at first")
 			r.sim.Inject(fault)
-			r.cancel(s)
-			waitFor(t, "the delete", func() bool { return r.called(seam.PathUserDelete) > 0 })
-			r.mustBeCalm(s, "after the delete")
-			r.hide(s)
-			r.book(s)
-			for range 3 { // no sweep comes so soon
+			r.listing("default", "L", "555555-5555", "lobby")
+			waitFor(t, "the change", func() bool { return r.called(seam.PathGroupAdd) > 0 })
+			r.rest(s)
+			r.sim.Forget()
+			for range 50 {
 				r.advance(time.Minute)
 				r.mustBeCalm(s, "later")
 			}
-			if v := r.view(s); v.Key.Status != store.KeyIssued && str(v.Key.Reason) != "removed_at_seam" ||
-				v.Key.Status == store.KeyIssued && len(r.holds(s.id)) != 1 {
-				r.tell(s)
-				t.Errorf("%s / %s with %d ACS users", v.Key.Status, str(v.Key.Reason), len(r.holds(s.id)))
+			if n := r.called("/acs/credentials/list"); n > 1 {
+				t.Errorf("compared %d times in 50 minutes", n)
+			}
+			if n := r.called(seam.PathGroupAdd); n > 11 {
+				t.Errorf("%d tries in 50 minutes", n)
 			}
 		})
 	}

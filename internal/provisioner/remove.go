@@ -95,7 +95,6 @@ func (r *remover) deleteUser(ctx context.Context, d plan.Desired, u *record.User
 			u.DeleteDoubted()
 		}
 	default:
-		r.observed.recheckAt(r.now()) // if the stay is wanted again, somebody may have deleted it meanwhile
 		if madeNothing(err) {
 			u.Refused()
 		} else {

@@ -264,14 +264,14 @@ func (d digest) differsDisplaced(want digest) bool {
 	return linkedAgain || d != want
 }
 
-// nameOf is d with a verdict in place of its name: whether it is given back, as [isRenamed], or was and is kept, which
-// ends the count of tries.
+// nameOf is d with a verdict in place of its name: whether it must be looked at. It must be if it may be restored, as
+// [isRenamed] decides, and after it was restored, so that the count of tries ends.
 func (s *systemSweep) nameOf(row store.RecordedUser, d digest) digest {
 	if ours, tries := letters(row.ReservationID), row.UnkeptBy[string(record.Name)]; d.letters > 0 {
 		d.renamed = int(d.letters) > len(ours) || d.name != s.hash(ours[:d.letters])
 		if d.renamed && (tries >= record.MaxUnkept || row.Suspended && d.suspended) {
 			d.renamed = false
-		} else if !d.renamed && tries > 0 {
+		} else if !d.renamed && tries > 0 && !row.Drifted {
 			d.renamed = true
 		}
 	}

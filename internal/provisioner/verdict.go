@@ -378,6 +378,11 @@ func (e *ending) keepStatus(v *store.KeyVerdict) {
 	v.Status, v.Reason, v.Message, v.SettledAt = k.Status, stay.Text(k.Reason), stay.Text(k.Message), k.SettledAt
 }
 
+// refusalReasons are those of [explainRefusal].
+var refusalReasons = []string{
+	stay.ReasonDisconnected, stay.ReasonSystemNotFound, stay.ReasonForbidden, stay.ReasonRejected,
+}
+
 // explainRefusal turns a refused call into a reason and what to do.
 func explainRefusal(e *seam.Error) (reason, message string) {
 	switch {

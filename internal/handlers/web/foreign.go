@@ -176,7 +176,7 @@ var foreignTexts = append(reasonMessages, []lang.Text{
 	"not set",
 	"the access groups are {groups} instead of {before}",
 	"the ACS user has another name than the reservation's number",
-	"ACS user {id} keeps another name than the reservation's number for now: Seam doesn't take that",
+	"ACS user {id} could not be renamed: a sweep tries again, or leaves it",
 	"the ACS user is not linked to its identity",
 	"the key's user identity has another e-mail address than the guest's, so the key may be in somebody else's app",
 	"the mobile key was deleted",

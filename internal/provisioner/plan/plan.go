@@ -135,9 +135,10 @@ func Plan(d Desired, users []record.User, revive bool) []Step {
 	return steps
 }
 
-// Names returns the calls that give ACS users their names back. They come after everything else, and nothing depends on
+// Names returns the calls that restore the names of ACS users. They come after everything else, and nothing depends on
 // them: a name opens no door.
 func Names(d Desired, users []record.User) []Step {
+	d = d.WithFirstKeyWaiting(users)
 	keep := Standing(d, users)
 	if d.Goal != Have || keep < 0 || !users[keep].Renamed || !users[keep].Exists() || users[keep].SuspendedAt != nil {
 		return nil

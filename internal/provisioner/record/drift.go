@@ -14,8 +14,8 @@ import (
 //	KeptBut, KeptShown starts again from zero: Seam shows what was set
 //	Kept               starts again from zero: the ACS user is a new one
 //
-// A name opens no door: one that Seam refuses or doesn't keep stays unchanged, and nobody is notified. So its
-// count is another (RenameSent, LeaveName, NameShown).
+// A name opens no door: one that Seam refuses or doesn't keep stays unchanged, and nobody is notified. Its
+// tries are counted separately (RenameSent, LeaveName, NameShown).
 
 // Part is a part of an ACS user that somebody may change at Seam.
 type Part string

@@ -110,9 +110,6 @@ func (l *Life) found(id string, now time.Time) {
 // SetAside keeps a mark for which no ACS user is wanted any more: the result of its lost create is still looked for.
 func (l *Life) SetAside(now time.Time) { l.DeletedAt = &now }
 
-// ChangeRefused records when Seam refused a change, which may have taken effect all the same.
-func (l *Life) ChangeRefused(now time.Time) { l.ChangedAt = &now }
-
 // ChangeLost records that a change's answer was lost. until is when reads show its effect.
 func (l *Life) ChangeLost(until time.Time) { l.ChangedAt = &until }
 

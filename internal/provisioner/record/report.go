@@ -34,7 +34,7 @@ func (r *Report) NotReadBack() { r.Settled = false }
 // Reading is what was read at Seam in this attempt and is not stored.
 type Reading struct {
 	Unlinked    bool     // Seam links it to an identity other than ours, or to none
-	Renamed     bool     // Seam shows another name than the stay's, which it is to have back
+	Renamed     bool     // Seam shows another name than the stay's, and this attempt may restore it
 	Leaving     bool     // we deleted it, and Seam says that it is removing it
 	Foreign     bool     // its identity now has an e-mail address other than the guest's
 	SurplusKeys []string // mobile keys in addition to the recorded one
@@ -46,7 +46,7 @@ func (r *Reading) ReadLink(linked bool) { r.Unlinked = !linked }
 // Linked records that Seam has accepted the link to the row's identity.
 func (r *Reading) Linked() { r.Unlinked = false }
 
-// ReadName records whether Seam shows another name than the stay's, and it is to have that back.
+// ReadName records whether Seam shows another name than the stay's, and this attempt may restore it.
 func (r *Reading) ReadName(renamed bool) { r.Renamed = renamed }
 
 // ReadOwner records whether its identity now has an e-mail address other than the guest's.
