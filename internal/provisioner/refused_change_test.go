@@ -46,11 +46,7 @@ func takeRefusedChangesBack(t *testing.T, policy pms.Drift) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, fast(), simulator.Options{})
-			r.policy = func(string) pms.Policy {
-				p := pms.DefaultPolicy()
-				p.Drift = policy
-				return p
-			}
+			r.policy = policyOnDrift(policy)
 			r.listing("default", "L", "555555-5555")
 			s := r.stay("R1")
 			issued(r, &s)
@@ -77,11 +73,7 @@ func takeRefusedChangesBack(t *testing.T, policy pms.Drift) {
 func TestARefusedDeleteAndAnExtension(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
-	r.policy = func(string) pms.Policy {
-		p := pms.DefaultPolicy()
-		p.Drift = pms.DriftReport
-		return p
-	}
+	r.policy = policyOnDrift(pms.DriftReport)
 	s := r.issue(1)[0]
 	r.sim.Inject(simulator.Fault{Kind: simulator.Refused, Path: seam.PathUserDelete})
 	r.advance(s.out.Add(25 * time.Hour).Sub(r.now()))

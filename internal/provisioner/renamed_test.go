@@ -124,11 +124,7 @@ func TestStoredNamesAreNotRepaired(t *testing.T) {
 func TestAnotherNameIsOnlyNoted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fast(), simulator.Options{})
-	r.policy = func(string) pms.Policy {
-		p := pms.DefaultPolicy()
-		p.Drift = pms.DriftReport
-		return p
-	}
+	r.policy = policyOnDrift(pms.DriftReport)
 	s := r.issue(1)[0]
 	id := r.sim.State().UsersNamed(s.id)[0].ID
 	r.rename(s)

@@ -131,11 +131,7 @@ func TestRestoreTakesNothingBack(t *testing.T) {
 	r.store.Close()
 	r.sim.Forget()
 
-	r.policy = func(string) pms.Policy {
-		p := pms.DefaultPolicy()
-		p.Drift = pms.DriftReport
-		return p
-	}
+	r.policy = policyOnDrift(pms.DriftReport)
 	r.open(copied)
 	if swept := r.sweepNow(); swept.HeldBack != 0 {
 		t.Errorf("withheld: %+v", swept)

@@ -342,8 +342,7 @@ func (s *systemSweep) leaveUnkept(row store.RecordedUser, d, want digest) digest
 		switch part := record.Part(p); part {
 		case record.Hours:
 			d.starts, d.ends = want.starts, want.ends
-		case record.Name:
-			d.renamed = false
+		case record.Name: // left by [systemSweep.nameOf]
 		case record.Link:
 			d.identity = want.identity
 		case record.MobileKey, record.SecondKeys:

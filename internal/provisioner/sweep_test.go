@@ -53,6 +53,15 @@ func (r *rig) lastSweep() domain.Sweep {
 	return last
 }
 
+// policyOnDrift is the default policy of every source, but for drift.
+func policyOnDrift(drift pms.Drift) func(source string) pms.Policy {
+	return func(string) pms.Policy {
+		p := pms.DefaultPolicy()
+		p.Drift = drift
+		return p
+	}
+}
+
 // alter changes an ACS user as another person would in Salto's app.
 func (r *rig) alter(s stay, change func(*simulator.User)) {
 	r.t.Helper()
@@ -172,11 +181,7 @@ func TestDriftIsReported(t *testing.T) {
 	t.Parallel()
 	setup := func(t *testing.T) (*rig, stay) {
 		r := newRig(t, fast(), simulator.Options{})
-		r.policy = func(string) pms.Policy {
-			p := pms.DefaultPolicy()
-			p.Drift = pms.DriftReport
-			return p
-		}
+		r.policy = policyOnDrift(pms.DriftReport)
 		s := r.issue(1)[0]
 		r.alter(s, func(u *simulator.User) { u.GroupIDs = []string{"lobby", "666666-6666"} })
 		r.sim.Change(func(st *simulator.State) {
